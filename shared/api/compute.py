@@ -1,0 +1,172 @@
+"""
+A compute node, as the gateway and its fellow nodes see it.
+
+The gateway speaks `ComputeApi`; nodes of one ParaTime speak `ComputePeerApi` among themselves.
+Nothing here is plaintext of a confidential call: envelopes go in and out as they are.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.encoding.contract import Transport, client_of
+from shared.encoding.record import Bytes20, Bytes32
+from shared.types.block import RoundBlock
+from shared.types.commitment import Proposal
+from shared.types.identity import Epoch, Hash, NodeId, Round, RuntimeId
+from shared.types.keymanager import SignedPublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeStatus:
+    """Where a compute node stands."""
+
+    name: str
+    node_id: NodeId
+    runtime_id: RuntimeId
+    round: Round
+    """Newest round whose state the node holds."""
+    state_root: Hash
+    epoch: Epoch
+    is_ready: bool
+    """Registered, with keys, and level with consensus."""
+    is_worker: bool
+    is_backup: bool
+    mr_enclave: Hash
+    is_mock_tee: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """An `eth_call` or estimate, with the parameters as the gateway resolved them."""
+
+    caller: Bytes20
+    to: Bytes20 | None
+    """None for a create."""
+    gas: int
+    gas_price: int
+    value: int
+    data: bytes
+    """Signed query pack, envelope or plain calldata."""
+    round: Round | None = None
+    """State to run on; None for the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one transaction at the door of the pool."""
+
+    tx_hash: Bytes32 | None
+    """None where the bytes could not be read."""
+    module: str = ""
+    """Module of the refusal; empty when the transaction was taken."""
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Public state of an Ethereum account."""
+
+    nonce: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallDataKey:
+    """The key to which clients encrypt calldata in one epoch."""
+
+    public_key: SignedPublicKey
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class RoundDiff:
+    """A round with the change of state it made, for a node that catches up."""
+
+    block: RoundBlock
+    diff: bytes
+    """Canonical change set of ciphertext; applying it gives the header's state root."""
+
+
+class ComputeApi(Protocol):
+    """Messages of a compute node to its clients."""
+
+    async def fetch_status(self) -> ComputeStatus:
+        """Where the node stands."""
+        ...
+
+    async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
+        """Check raw Ethereum transactions and put the good ones into the pool."""
+        ...
+
+    async def call(self, query: Query) -> bytes:
+        """Run a query; raises `RuntimeRejected` with the runtime's module, code and revert data."""
+        ...
+
+    async def estimate_gas(self, query: Query) -> int:
+        """Estimate gas as the runtime does."""
+        ...
+
+    async def fetch_account(self, address: Bytes20, round: Round | None = None) -> Account:  # noqa: A002
+        """Nonce and balance."""
+        ...
+
+    async def fetch_code(self, address: Bytes20, round: Round | None = None) -> bytes:  # noqa: A002
+        """Code of a contract, or empty."""
+        ...
+
+    async def fetch_storage(
+        self,
+        address: Bytes20,
+        slot: Bytes32,
+        round: Round | None = None,  # noqa: A002
+    ) -> bytes:
+        """Storage slot as strict Sapphire shows it: zero, but for the public proxy slots."""
+        ...
+
+    async def fetch_min_gas_price(self) -> int:
+        """Smallest gas price that the pool takes now."""
+        ...
+
+    async def fetch_call_data_key(self) -> CallDataKey:
+        """Key of the current epoch, signed by the key manager."""
+        ...
+
+    async def fetch_round(self, round: Round) -> RoundBlock | None:  # noqa: A002
+        """One round; None where the node does not hold it."""
+        ...
+
+    async def fetch_pending(self) -> tuple[bytes, ...]:
+        """Raw transactions that wait in the pool, in the order in which they would run."""
+        ...
+
+    def watch_rounds(self, from_round: Round) -> AsyncIterator[RoundBlock]:
+        """Every round from one on, then each new one as it is finalized."""
+        ...
+
+
+class ComputePeerApi(Protocol):
+    """Messages among the nodes of one ParaTime."""
+
+    async def gossip_transactions(self, raws: tuple[bytes, ...]) -> None:
+        """Hand on transactions that entered the sender's pool from a client."""
+        ...
+
+    async def propose(self, proposal: Proposal) -> None:
+        """Hand a scheduler's batch to a member of the committee."""
+        ...
+
+    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundDiff, ...]:
+        """Rounds with their state changes, for catching up; at most `limit` of them."""
+        ...
+
+
+def compute_client(transport: Transport) -> ComputeApi:
+    """Make a client."""
+    return client_of(ComputeApi, transport)
+
+
+def compute_peer(transport: Transport) -> ComputePeerApi:
+    """Make a client for a fellow node."""
+    return client_of(ComputePeerApi, transport)

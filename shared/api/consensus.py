@@ -1,0 +1,186 @@
+"""
+The consensus service, as others see it.
+
+Reads answer from committed state; `NEWEST` is the default. Hosts believe their consensus
+service; enclaves believe only `ProvenState`.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.encoding.contract import Transport, client_of
+from shared.types.block import BlockHeader
+from shared.types.identity import Address, Epoch, Height, NodeId, Round, RuntimeId
+from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+from shared.types.proof import ProvenState
+from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
+from shared.types.transaction import TransactionResult
+
+NEWEST = Height(0)
+"""Stands for the newest committed block in reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusStatus:
+    """Where the chain stands."""
+
+    chain_id: str
+    chain_context: str
+    height: Height
+    time_ns: int
+    """Time of the newest block [ns]."""
+    epoch: Epoch
+    state_root: bytes
+    engine: str
+    capabilities: tuple[str, ...]
+    """Of rewind, mine, exact_replay, time_offset, multi_machine."""
+    is_mock_tee: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizedRound:
+    """A new ParaTime block."""
+
+    runtime_id: RuntimeId
+    header: BlockHeader
+    had_discrepancy: bool = False
+    good_nodes: tuple[NodeId, ...] = ()
+    bad_nodes: tuple[NodeId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscrepancyDetected:
+    """The workers of a round disagree: backup workers must vote."""
+
+    runtime_id: RuntimeId
+    round: Round
+    rank: int
+    is_timeout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentAccepted:
+    """A node's commitment entered the open round."""
+
+    runtime_id: RuntimeId
+    round: Round
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Slashed:
+    """Stake was taken."""
+
+    account: Address
+    reason: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEvents:
+    """What one consensus block changed."""
+
+    height: Height
+    time_ns: int
+    epoch: Epoch
+    is_epoch_change: bool = False
+    finalized: tuple[FinalizedRound, ...] = ()
+    discrepancies: tuple[DiscrepancyDetected, ...] = ()
+    commitments: tuple[CommitmentAccepted, ...] = ()
+    slashed: tuple[Slashed, ...] = ()
+    key_managers: tuple[KeyManagerStatus, ...] = ()
+    """Statuses that changed."""
+    secrets: tuple[SignedPublishedSecret, ...] = ()
+    registered: tuple[NodeId, ...] = ()
+    proven: ProvenState | None = None
+    """The last-block keys of the finalized rounds; None where there are none."""
+
+
+class ConsensusApi(Protocol):
+    """Messages of the consensus service."""
+
+    async def fetch_status(self) -> ConsensusStatus:
+        """Where the chain stands."""
+        ...
+
+    async def fetch_genesis(self) -> bytes:
+        """Give the canonical genesis document."""
+        ...
+
+    async def submit_transaction(self, raw: bytes) -> bytes:
+        """Put a signed transaction into the pool; its hash, or why it was refused."""
+        ...
+
+    async def execute_transaction(self, raw: bytes) -> TransactionResult:
+        """Put a signed transaction into the pool and wait until a block has executed it."""
+        ...
+
+    async def fetch_nonce(self, address: Address) -> int:
+        """Nonce of the next transaction, counting those in the pool."""
+        ...
+
+    async def fetch_balance(self, address: Address, height: Height = NEWEST) -> int:
+        """Balance of a staking account [base units]."""
+        ...
+
+    async def fetch_escrow(self, address: Address, height: Height = NEWEST) -> int:
+        """Active stake of a staking account [base units]."""
+        ...
+
+    async def fetch_state(
+        self, keys: tuple[bytes, ...], height: Height = NEWEST
+    ) -> tuple[bytes | None, ...]:
+        """Values of state keys (`shared.rules.state_keys`), without proof."""
+        ...
+
+    async def fetch_proven_state(
+        self, keys: tuple[bytes, ...], height: Height = NEWEST
+    ) -> ProvenState:
+        """Values of state keys, with proof."""
+        ...
+
+    async def fetch_nodes(self, height: Height = NEWEST) -> tuple[NodeDescriptor, ...]:
+        """Registered nodes that have not expired."""
+        ...
+
+    async def fetch_runtime(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> RuntimeDescriptor | None:
+        """Descriptor of a runtime."""
+        ...
+
+    async def fetch_committee(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> Committee | None:
+        """Committee of this epoch; None where none could be elected."""
+        ...
+
+    async def fetch_last_block(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> BlockHeader | None:
+        """Newest ParaTime block."""
+        ...
+
+    async def fetch_key_manager(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> KeyManagerStatus | None:
+        """Status of a key manager."""
+        ...
+
+    async def fetch_round_header(self, runtime_id: RuntimeId, round: Round) -> BlockHeader | None:  # noqa: A002
+        """ParaTime block of a round."""
+        ...
+
+    def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
+        """Events of every block from a height on, then of each new one."""
+        ...
+
+    async def advance_epoch(self, count: int) -> Epoch:
+        """Move the epoch on, one after the other; needs dev controls. The new epoch."""
+        ...
+
+
+def consensus_client(transport: Transport) -> ConsensusApi:
+    """Make a client."""
+    return client_of(ConsensusApi, transport)

@@ -1,0 +1,116 @@
+"""
+Ed25519 signatures, always under a context.
+
+A signature is over SHA-512/256(context ‖ message), so that what was signed for one purpose, chain
+or runtime verifies for no other. All contexts are registered here or where they are used, once.
+Source: oasis-core docs/crypto.md @ f9f1fdc; verification is libsodium's, stricter than ZIP-215, so
+every process must use this module (ADR 0004).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import nacl.bindings
+import nacl.exceptions
+
+from shared.crypto.entropy import Entropy
+from shared.crypto.hashes import sha512_256
+from shared.encoding.record import Bytes32, Bytes64
+from shared.errors import Rejected
+
+SIGNATURE_BYTES = 64
+PUBLIC_KEY_BYTES = 32
+MAX_CONTEXT_BYTES = 255
+
+
+class BadSignature(Rejected, module="crypto", code=1):
+    """The signature is not by this key over this message in this context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a signature is for. Make one with `register_context`."""
+
+    base: str
+
+    def for_chain(self, chain_context: str) -> bytes:
+        """Bind to one network; `chain_context` is the hex hash of its genesis document."""
+        return _checked(f"{self.base} for chain {chain_context}".encode())
+
+    def for_runtime(self, chain_context: str, runtime_id: bytes) -> bytes:
+        """Bind to one ParaTime of one network."""
+        return _checked(self.for_chain(chain_context) + f" for runtime {runtime_id.hex()}".encode())
+
+    def anywhere(self) -> bytes:
+        """Without separation, where the signed body itself names its network or none matters."""
+        return _checked(self.base.encode())
+
+
+class _Registry:
+    contexts: ClassVar[set[str]] = set()
+
+
+def register_context(base: str) -> Context:
+    """Register a context text; a second registration of the same text is a bug."""
+    if base in _Registry.contexts:
+        raise ValueError(f"signature context {base!r} is registered twice")
+    _Registry.contexts.add(base)
+    return Context(base)
+
+
+def _checked(context: bytes) -> bytes:
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise ValueError(f"a context has at most {MAX_CONTEXT_BYTES} bytes")
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature with the key that made it, as it stands in envelopes."""
+
+    public_key: Bytes32
+    signature: Bytes64
+
+
+class Signer:
+    """An Ed25519 private key. Does not show itself."""
+
+    __slots__ = ("_secret", "public_key")
+
+    def __init__(self, seed: bytes) -> None:
+        self.public_key, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+
+    @classmethod
+    def generate(cls, entropy: Entropy, label: str) -> "Signer":
+        """Draw a new key."""
+        return cls(entropy.draw(label, 32))
+
+    def sign_raw(self, message: bytes) -> bytes:
+        """Sign bytes as they are: only where a foreign format has its own separation."""
+        return nacl.bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+    def sign(self, context: bytes, message: bytes) -> bytes:
+        """Sign a message in a context; 64 bytes."""
+        return self.sign_raw(sha512_256(context + message))
+
+    def endorse(self, context: bytes, message: bytes) -> Signature:
+        """Sign and name the key."""
+        return Signature(self.public_key, self.sign(context, message))
+
+    def __repr__(self) -> str:
+        return f"Signer(public_key={self.public_key.hex()}, <secret>)"
+
+
+def verify_signature(public_key: bytes, context: bytes, message: bytes, signature: bytes) -> None:
+    """Verify a signature in a context, or raise `BadSignature`."""
+    verify_raw(public_key, sha512_256(context + message), signature)
+
+
+def verify_raw(public_key: bytes, message: bytes, signature: bytes) -> None:
+    """Verify a signature over bytes as they are, or raise `BadSignature`."""
+    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+        raise BadSignature("a key has 32 bytes and a signature 64")
+    try:
+        nacl.bindings.crypto_sign_open(signature + message, public_key)
+    except nacl.exceptions.BadSignatureError:
+        raise BadSignature(f"bad signature by {public_key.hex()}") from None

@@ -1,0 +1,173 @@
+"""
+Contracts: a `Protocol` class is the list of messages between two processes.
+
+Each public method of the class is one message: its parameters are the fields of the request, its
+return type is the response, both in record format. `async def` and `def` look the same on the wire;
+a return type `AsyncIterator[X]` is a stream of X. So the Protocol is the only place where a message
+is written down.
+"""
+
+import functools
+import inspect
+import typing
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast, get_args, get_origin
+
+from shared.encoding.record import MalformedRecord, codec_of
+from shared.errors import BadRequest, MethodNotFound
+
+P = TypeVar("P")
+
+
+class Transport(Protocol):
+    """Carries requests to the other side, whatever the wire is."""
+
+    async def call(self, method: str, body: Any) -> Any:
+        """Send one request; return the body of its response or raise its error."""
+        ...
+
+    def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+        """Open a stream; give the bodies of its events."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One message of a contract."""
+
+    name: str
+    parameters: tuple[str, ...]
+    required: frozenset[str]
+    types: dict[str, Any]
+    returns: Any
+    is_stream: bool
+
+    def encode_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments as the body of a request."""
+        given = dict(zip(self.parameters, args, strict=False)) | kwargs
+        unknown = given.keys() - self.types.keys()
+        if unknown or len(args) > len(self.parameters):
+            raise TypeError(f"{self.name}: unexpected arguments {sorted(unknown)}")
+        return {name: codec_of(self.types[name]).to_wire(value) for name, value in given.items()}
+
+    def decode_arguments(self, untrusted: Any) -> dict[str, Any]:
+        """Body of a request as arguments, or `BadRequest`."""
+        if not isinstance(untrusted, dict):
+            raise BadRequest(f"{self.name}: the body must be a map of parameters")
+        unknown = [name for name in untrusted if name not in self.types]
+        missing = self.required - untrusted.keys()
+        if unknown or missing:
+            raise BadRequest(f"{self.name}: unknown {unknown}, missing {sorted(missing)}")
+        try:
+            return {
+                name: codec_of(self.types[name]).from_wire(value)
+                for name, value in untrusted.items()
+            }
+        except MalformedRecord as error:
+            raise BadRequest(f"{self.name}: {error.message}") from error
+
+    def encode_result(self, result: Any) -> Any:
+        """Result, or one item of a stream, as a body."""
+        return codec_of(self.returns).to_wire(result)
+
+    def decode_result(self, untrusted: Any) -> Any:
+        """Body of a response, or of an event, as a result."""
+        return codec_of(self.returns).from_wire(untrusted)
+
+
+@functools.cache
+def methods_of(contract: type) -> dict[str, Method]:
+    """Read the message table of a Protocol class."""
+    table: dict[str, Method] = {}
+    for name, function in inspect.getmembers(contract, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        hints = typing.get_type_hints(function, include_extras=True)
+        returns = hints.pop("return")
+        is_stream = get_origin(returns) is AsyncIterator
+        parameters = [
+            p for p in inspect.signature(function).parameters.values() if p.name != "self"
+        ]
+        table[name] = Method(
+            name=name,
+            parameters=tuple(p.name for p in parameters),
+            required=frozenset(p.name for p in parameters if p.default is inspect.Parameter.empty),
+            types={p.name: hints[p.name] for p in parameters},
+            returns=get_args(returns)[0] if is_stream else returns,
+            is_stream=is_stream,
+        )
+    return table
+
+
+def find_method(contract: type, name: str) -> Method:
+    """Look a message up, or raise `MethodNotFound`."""
+    method = methods_of(contract).get(name)
+    if method is None:
+        raise MethodNotFound(f"{contract.__name__} has no method {name!r}")
+    return method
+
+
+def client_of(contract: type[P], transport: Transport) -> P:
+    """Make an object that fulfils the contract by asking the other side."""
+    return cast("P", _Client(contract, transport))
+
+
+class _Client:
+    """Turns method calls into requests; the method table decides what exists."""
+
+    def __init__(self, contract: type, transport: Transport) -> None:
+        self._contract, self._transport = contract, transport
+
+    def __getattr__(self, name: str) -> Any:
+        method = methods_of(self._contract).get(name)
+        if method is None:
+            raise AttributeError(name)
+        transport = self._transport
+
+        def open_stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            return _decoded(method, transport.stream(name, method.encode_arguments(args, kwargs)))
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return method.decode_result(
+                await transport.call(name, method.encode_arguments(args, kwargs))
+            )
+
+        bound: Any = open_stream if method.is_stream else call
+        # Kept on the instance: the next use of this method does not come here.
+        self.__dict__[name] = bound
+        return bound
+
+
+async def _decoded(method: Method, bodies: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for body in bodies:
+        yield method.decode_result(body)
+
+
+async def serve_call(contract: type, implementation: Any, name: str, untrusted: Any) -> Any:
+    """Answer one request by the object that fulfils the contract; return the response's body."""
+    method = find_method(contract, name)
+    result = getattr(implementation, name)(**method.decode_arguments(untrusted))
+    if isinstance(result, Awaitable):
+        result = await result
+    return method.encode_result(result)
+
+
+def serve_stream(
+    contract: type, implementation: Any, name: str, untrusted: Any
+) -> AsyncIterator[Any]:
+    """Open a stream on the object that fulfils the contract; give the events' bodies."""
+    method = find_method(contract, name)
+    items = getattr(implementation, name)(**method.decode_arguments(untrusted))
+    return _encoded(method, items)
+
+
+async def _encoded(method: Method, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for item in items:
+        yield method.encode_result(item)
+
+
+def serve_call_now(contract: type, implementation: Any, name: str, untrusted: Any) -> Any:
+    """Answer one request where nothing is awaited, as inside an enclave."""
+    method = find_method(contract, name)
+    return method.encode_result(getattr(implementation, name)(**method.decode_arguments(untrusted)))

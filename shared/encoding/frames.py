@@ -1,0 +1,154 @@
+"""
+Frames: how two processes talk over one kept connection.
+
+A frame is a 4-byte big-endian length and one CBOR array. Both ends may ask; a request's id is
+chosen by the asker. A stream is a request that is answered by events and ended by a response or a
+failure. Sans-I/O: sockets feed bytes in and take frames out.
+
+| array | meaning |
+|---|---|
+| `[0, id, method, body]` | request |
+| `[1, id, body]` | response |
+| `[2, id, module, code, message, data]` | failure; `data` is bytes or null |
+| `[3, id, body]` | event of the stream that request `id` opened |
+| `[4, id]` | the asker no longer wants the answer |
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.encoding import cbor
+from shared.errors import QanatError, Rejected, error_from
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""Largest frame [bytes]: room for a full round of 1 MiB with results, far below memory limits."""
+LENGTH_BYTES = 4
+
+
+class MalformedFrame(Rejected, module="encoding", code=3):
+    """The peer does not speak frames; the connection cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call of a method."""
+
+    id: int
+    method: str
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request."""
+
+    id: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The typed error that answers a request."""
+
+    id: int
+    module: str
+    code: int
+    message: str
+    data: bytes | None = None
+
+    @classmethod
+    def of(cls, id: int, error: QanatError) -> "Failure":  # noqa: A002
+        """Wrap an error as the answer to a request."""
+        return cls(id, error.module, error.code, error.message, error.data)
+
+    def error(self) -> QanatError:
+        """Rebuild the error that the other side raised."""
+        return error_from(self.module, self.code, self.message, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One item of a stream."""
+
+    id: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The asker withdraws a request or closes a stream."""
+
+    id: int
+
+
+Frame = Request | Response | Failure | Event | Cancel
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Bytes of a frame, length included."""
+    match frame:
+        case Request(id_, method, body):
+            payload = cbor.encode_loosely([0, id_, method, body])
+        case Response(id_, body):
+            payload = cbor.encode_loosely([1, id_, body])
+        case Failure(id_, module, code, message, data):
+            payload = cbor.encode_loosely([2, id_, module, code, message, data])
+        case Event(id_, body):
+            payload = cbor.encode_loosely([3, id_, body])
+        case Cancel(id_):
+            payload = cbor.encode_loosely([4, id_])
+    if len(payload) > MAX_FRAME_BYTES:
+        raise MalformedFrame(f"a frame of {len(payload)} bytes is over {MAX_FRAME_BYTES}")
+    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
+
+
+def decode_payload(untrusted: bytes) -> Frame:
+    """Read the bytes after the length."""
+    try:
+        match cbor.decode_loosely(untrusted):
+            case [0, int(id_), str(method), body]:
+                return Request(id_, method, body)
+            case [1, int(id_), body]:
+                return Response(id_, body)
+            case [2, int(id_), str(module), int(code), str(message), (bytes() | None) as data]:
+                return Failure(id_, module, code, message, data)
+            case [3, int(id_), body]:
+                return Event(id_, body)
+            case [4, int(id_)]:
+                return Cancel(id_)
+            case _:
+                pass
+    except cbor.MalformedCbor as error:
+        raise MalformedFrame(error.message) from error
+    raise MalformedFrame("the frame is none of the five kinds")
+
+
+def frame_length(header: bytes | bytearray) -> int:
+    """Length of the payload from its 4-byte header, checked against the limit."""
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME_BYTES:
+        raise MalformedFrame(f"a frame of {length} bytes is over {MAX_FRAME_BYTES}")
+    return length
+
+
+class FrameDecoder:
+    """Collects bytes and gives the whole frames in them."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, untrusted: bytes) -> list[Frame]:
+        """Take bytes as they arrive; return the frames that are now complete."""
+        buffer = self._buffer
+        buffer += untrusted
+        frames: list[Frame] = []
+        offset = 0
+        while len(buffer) - offset >= LENGTH_BYTES:
+            start = offset + LENGTH_BYTES
+            end = start + frame_length(buffer[offset:start])
+            if len(buffer) < end:
+                break
+            frames.append(decode_payload(bytes(buffer[start:end])))
+            offset = end
+        del buffer[:offset]
+        return frames

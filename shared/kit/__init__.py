@@ -1,0 +1,1 @@
+"""Plumbing that every host process needs: connections, clock, logs, metrics, settings, serving."""

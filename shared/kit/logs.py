@@ -1,0 +1,36 @@
+"""
+Logs: one JSON or console line per event on standard output.
+
+The event is a constant that tests may wait for; data are fields. Secrets and plaintext never.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure_logs(level: str = "info", *, as_json: bool = True, **bound: Any) -> None:
+    """Set the process up: level by name, and fields such as service and node bound once."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer(sort_keys=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if as_json else structlog.dev.set_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(**bound)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout)

@@ -1,0 +1,1 @@
+"""Records that the services exchange, hash and sign."""

@@ -1,0 +1,75 @@
+"""What a node says about its enclave, and what a runtime asks of it."""
+
+from dataclasses import dataclass
+
+from shared.encoding.record import Bytes64
+from shared.types.identity import Hash, Height, PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveIdentity:
+    """Exact code of an enclave."""
+
+    mr_enclave: Hash
+    mr_signer: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """Evidence about the platform that travels with a quote: the fields of DCAP collateral v3."""
+
+    pck_crl_issuer_chain: str
+    root_ca_crl: bytes
+    pck_crl: bytes
+    tcb_info_issuer_chain: str
+    tcb_info: str
+    tcb_info_signature: bytes
+    qe_identity_issuer_chain: str
+    qe_identity: str
+    qe_identity_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """A quote bound to a node, at a height. Source: oasis-core go/common/node/sgx.go @ f9f1fdc."""
+
+    quote: bytes
+    collateral: Collateral
+    height: Height
+    """Consensus height that the enclave had verified: freshness [blocks]."""
+    signature: Bytes64
+    """By the RAK over (report_data, node id, height, REK)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityTee:
+    """The enclave of a node: its keys, and the evidence for them."""
+
+    rak: PublicKey
+    """Runtime attestation key, Ed25519; fresh at every start."""
+    rek: PublicKey
+    """Runtime encryption key, X25519; fresh at every start."""
+    attestation: Attestation
+
+
+@dataclass(frozen=True, slots=True)
+class QuotePolicy:
+    """Which platforms are accepted. Source: oasis-core go/common/sgx/pcs/policy.go @ f9f1fdc."""
+
+    tcb_validity_days: int = 30
+    """Largest age of the TCB info [days]."""
+    min_tcb_evaluation_data_number: int = 12
+    fmspc_whitelist: tuple[str, ...] = ()
+    """Upper-case hex; empty accepts every platform family that is not on the other list."""
+    fmspc_blacklist: tuple[str, ...] = ()
+    allow_tdx: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TeeConstraints:
+    """What a deployment asks of the enclaves that run it."""
+
+    enclaves: tuple[EnclaveIdentity, ...]
+    policy: QuotePolicy = QuotePolicy()
+    max_attestation_age: int = 1200
+    """Largest age of an attestation [blocks]."""

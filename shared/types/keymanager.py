@@ -1,0 +1,127 @@
+"""Records of the key manager. Source: oasis-core go/keymanager/secrets @ f9f1fdc."""
+
+from dataclasses import dataclass
+
+from shared.crypto.signing import Signature, register_context
+from shared.types.attestation import EnclaveIdentity
+from shared.types.identity import Epoch, Hash, NodeId, PublicKey, RawSignature, RuntimeId
+
+POLICY = register_context("qanat/keymanager: policy")
+INIT_RESPONSE = register_context("qanat/keymanager: init response")
+ENCRYPTED_SECRET = register_context("qanat/keymanager: encrypted secret")
+
+
+@dataclass(frozen=True, slots=True)
+class EnclavePolicy:
+    """What one key-manager enclave may do, and for whom."""
+
+    enclave: EnclaveIdentity
+    may_query: dict[bytes, tuple[EnclaveIdentity, ...]]
+    """By runtime id: the enclaves that get that runtime's private keys."""
+    may_replicate: tuple[EnclaveIdentity, ...] = ()
+    """Other key-manager enclaves that get the secrets themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who gets which keys."""
+
+    serial: int
+    id: RuntimeId
+    """The key manager's runtime id."""
+    enclaves: tuple[EnclavePolicy, ...]
+    master_secret_rotation_interval: int = 0
+    """[epochs]; 0 never rotates."""
+    max_ephemeral_secret_age: int = 10
+    """[epochs]"""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPolicy:
+    """An encoded `Policy` with its signers' signatures, context bound to the chain."""
+
+    untrusted_raw_value: bytes
+    signatures: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InitResponse:
+    """What a key-manager enclave says of itself after initialization."""
+
+    is_secure: bool
+    """False: this is a mock."""
+    checksum: bytes
+    """Checksum of the newest master secret, 32 bytes, or empty when there is none."""
+    policy_checksum: Hash
+    rsk: PublicKey | None = None
+    """Runtime signing key: the public half of the key that signs released public keys."""
+    next_checksum: bytes = b""
+    """Checksum of a proposed master secret that this enclave has stored, or empty."""
+    next_rsk: PublicKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInitResponse:
+    """`InitResponse` under the RAK."""
+
+    response: InitResponse
+    signature: RawSignature
+
+
+@dataclass(frozen=True, slots=True)
+class KeyManagerStatus:
+    """Consensus state of one key manager."""
+
+    id: RuntimeId
+    is_initialized: bool = False
+    is_secure: bool = False
+    generation: int = 0
+    rotation_epoch: Epoch | None = None
+    checksum: bytes = b""
+    nodes: tuple[NodeId, ...] = ()
+    """The committee of this epoch."""
+    policy: SignedPolicy | None = None
+    rsk: PublicKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedSecret:
+    """A secret for the committee: one ciphertext for each member's REK."""
+
+    checksum: Hash
+    pub_key: PublicKey
+    """Ephemeral X25519 key of the sender."""
+    ciphertexts: dict[bytes, bytes]
+    """By REK."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSecret:
+    """A master or ephemeral secret on its way through consensus."""
+
+    runtime_id: RuntimeId
+    epoch: Epoch
+    """Epoch for which it is meant."""
+    secret: EncryptedSecret
+    generation: int | None = None
+    """Of a master secret; None marks an ephemeral one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPublishedSecret:
+    """`PublishedSecret` under the RAK of the enclave that made it."""
+
+    secret: PublishedSecret
+    signature: RawSignature
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPublicKey:
+    """A public key that the key manager vouches for."""
+
+    key: PublicKey
+    checksum: Hash
+    signature: RawSignature
+    """By the RSK over key ‖ checksum ‖ runtime id ‖ pair id ‖ epoch ‖ expiration."""
+    expiration: Epoch | None = None
+    """None for long-term keys."""

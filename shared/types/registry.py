@@ -1,0 +1,211 @@
+"""Entities, nodes and runtimes. Source: oasis-core go/registry/api, go/common/node @ f9f1fdc."""
+
+import enum
+from dataclasses import dataclass
+
+from shared.crypto.signing import Signature, register_context
+from shared.types.attestation import CapabilityTee, TeeConstraints
+from shared.types.identity import EntityId, Epoch, NodeId, PublicKey, RuntimeId
+
+REGISTER_ENTITY = register_context("qanat/registry: register entity")
+REGISTER_NODE = register_context("qanat/registry: register node")
+
+
+class Role(enum.IntFlag):
+    """What a node does; a node may have several."""
+
+    COMPUTE = 1
+    OBSERVER = 2
+    KEY_MANAGER = 4
+    VALIDATOR = 8
+
+
+class RuntimeKind(enum.IntEnum):
+    """What a runtime is."""
+
+    COMPUTE = 1
+    KEY_MANAGER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An owner of nodes; its key holds the stake."""
+
+    id: EntityId
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Version of a runtime's code."""
+
+    major: int
+    minor: int
+    patch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRuntime:
+    """A runtime that a node serves."""
+
+    id: RuntimeId
+    version: Version
+    tee: CapabilityTee | None = None
+    extra_info: bytes | None = None
+    """Key managers: an encoded `SignedInitResponse`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescriptor:
+    """What a node registers about itself, anew in every epoch."""
+
+    id: NodeId
+    entity_id: EntityId
+    expiration: Epoch
+    """Last epoch in which the registration holds."""
+    consensus_key: PublicKey
+    tls_key: PublicKey
+    roles: int
+    """Bits of `Role`."""
+    addresses: tuple[str, ...] = ()
+    """`host:port` where peers reach the node."""
+    runtimes: tuple[NodeRuntime, ...] = ()
+    software_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDescriptor:
+    """An encoded `NodeDescriptor` or `Entity` with the signatures over it."""
+
+    untrusted_raw_value: bytes
+    signatures: tuple[Signature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What consensus knows about a node beside its descriptor."""
+
+    freeze_end: Epoch | None = None
+    """Frozen up to this epoch; None when not frozen."""
+    faults: dict[bytes, int] | None = None
+    """Liveness failures by runtime id."""
+    suspended_until: dict[bytes, int] | None = None
+    """Epoch up to which the node is left out, by runtime id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorParameters:
+    """How the committee of a runtime works."""
+
+    group_size: int = 3
+    group_backup_size: int = 3
+    allowed_stragglers: int = 0
+    round_timeout: int = 5
+    """Time for a round after its first commitment [blocks]."""
+    max_messages: int = 32
+    min_live_rounds_percent: int = 0
+    """Share of the rounds of an epoch that a live worker takes part in [%]; 0 turns it off."""
+    min_live_rounds_eval: int = 10
+    max_missed_proposals_percent: int = 0
+    max_liveness_fails: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerParameters:
+    """How batches are made."""
+
+    batch_flush_timeout_ms: int = 1000
+    """An empty batch is proposed after this time without transactions [ms]."""
+    max_batch_size: int = 1000
+    """[transactions]"""
+    max_batch_size_bytes: int = 1_048_576
+    propose_batch_timeout_ms: int = 1000
+    """After rank times this time a worker of that rank may propose [ms]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A version of a runtime's code, from an epoch on."""
+
+    version: Version
+    valid_from: Epoch
+    tee: TeeConstraints
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeDescriptor:
+    """A ParaTime or a key manager."""
+
+    id: RuntimeId
+    entity_id: EntityId
+    kind: RuntimeKind
+    deployments: tuple[Deployment, ...]
+    key_manager: RuntimeId | None = None
+    executor: ExecutorParameters = ExecutorParameters()
+    scheduler: SchedulerParameters = SchedulerParameters()
+    slashing: dict[str, int] | None = None
+    """Penalty [base units] by reason, such as `runtime-incorrect-results`."""
+    reward_bad_results_percent: int = 0
+    reward_equivocation_percent: int = 0
+    genesis: bytes | None = None
+    """Encoded genesis state of the runtime itself, such as `EvmGenesis`."""
+
+    def active_deployment(self, epoch: int) -> Deployment | None:
+        """Give the newest deployment whose epoch has come."""
+        begun = [d for d in self.deployments if d.valid_from <= epoch]
+        return max(begun, key=lambda d: d.valid_from, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class EvmGenesis:
+    """Genesis state of an EVM ParaTime."""
+
+    chain_id: int
+    balances: tuple[tuple[bytes, bytes], ...]
+    """(20-byte address, big-endian amount [wei-like base units])."""
+    confidential: bool = True
+    batch_gas_limit: int = 15_000_000
+    min_gas_price: int = 100_000_000_000
+
+
+class CommitteeRole(enum.IntEnum):
+    """Part of a node in a committee; a node may have both."""
+
+    WORKER = 1
+    BACKUP_WORKER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CommitteeMember:
+    """One place in a committee."""
+
+    node_id: NodeId
+    role: CommitteeRole
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """The nodes that execute a runtime in one epoch: workers first, in order, then backups."""
+
+    runtime_id: RuntimeId
+    epoch: Epoch
+    members: tuple[CommitteeMember, ...]
+
+    def workers(self) -> tuple[bytes, ...]:
+        """Node ids of the workers, in committee order."""
+        return tuple(m.node_id for m in self.members if m.role is CommitteeRole.WORKER)
+
+    def backups(self) -> tuple[bytes, ...]:
+        """Node ids of the backup workers, in committee order."""
+        return tuple(m.node_id for m in self.members if m.role is CommitteeRole.BACKUP_WORKER)
+
+    def scheduler_rank(self, round_: int, node_id: bytes) -> int | None:
+        """
+        Rank of a worker as scheduler of a round; 0 is first, None for who is no worker.
+
+        Source: oasis-core go/scheduler/api @ f9f1fdc: (round + index) mod workers.
+        """
+        workers = self.workers()
+        if node_id not in workers:
+            return None
+        return (round_ + workers.index(node_id)) % len(workers)
