@@ -36,7 +36,7 @@ class Attestation:
     quote: bytes
     collateral: Collateral
     height: Height
-    """Consensus height that the enclave had verified: freshness [blocks]."""
+    """Consensus height that the enclave had verified: shows freshness."""
     signature: Bytes64
     """By the RAK over (report_data, node id, height, REK)."""
 
@@ -71,5 +71,5 @@ class TeeConstraints:
 
     enclaves: tuple[EnclaveIdentity, ...]
     policy: QuotePolicy = QuotePolicy()
-    max_attestation_age: int = 1200
-    """Largest age of an attestation [blocks]."""
+    max_attestation_age: int = 2
+    """Largest age of an attestation [epochs]; see ADR 0002."""

@@ -39,12 +39,10 @@ class ConsensusParameters:
 class BeaconParameters:
     """How epochs pass. The `insecure` backend: a seed for elections, no proofs."""
 
-    epoch_interval_blocks: int
-    """Blocks of one epoch; a devnet counts its empty blocks of one second."""
+    epoch_interval_ms: int
+    """Consensus time of one epoch [ms]: blocks come on demand, so time is counted (ADR 0002)."""
     base_epoch: Epoch
     """First epoch; localnet begins at 2."""
-    epoch_interval_ns: int = 0
-    """Time of one epoch [ns]; 0 counts blocks only. Whichever comes first ends the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

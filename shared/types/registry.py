@@ -100,8 +100,8 @@ class ExecutorParameters:
     group_size: int = 3
     group_backup_size: int = 3
     allowed_stragglers: int = 0
-    round_timeout: int = 5
-    """Time for a round after its first commitment [blocks]."""
+    round_timeout_ms: int = 2000
+    """Consensus time for a round after its first commitment [ms]; see ADR 0002."""
     max_messages: int = 32
     min_live_rounds_percent: int = 0
     """Share of the rounds of an epoch that a live worker takes part in [%]; 0 turns it off."""
