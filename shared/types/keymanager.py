@@ -38,7 +38,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class SignedPolicy:
-    """An encoded `Policy` with its signers' signatures, context bound to the chain."""
+    """
+    An encoded `Policy` with its signers' signatures, context `POLICY.anywhere()`.
+
+    Not bound to the chain, as upstream: genesis carries a policy, and the chain context is the hash
+    of genesis. The body names the key manager, and the signers are pinned in the enclave.
+    """
 
     untrusted_raw_value: bytes
     signatures: tuple[Signature, ...]
