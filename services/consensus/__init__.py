@@ -1,0 +1,1 @@
+"""The replicated state machine: stake, registry, elections, key managers, rounds."""
