@@ -74,8 +74,8 @@ def derive_accounts(mnemonic: str, count: int) -> tuple[Account, ...]:
     """Give the first accounts of a mnemonic, or raise `BadAccounts`."""
     if mnemonic == TEST_MNEMONIC and count <= len(_TEST_ACCOUNTS):
         return _TEST_ACCOUNTS[:count]
-    import eth_account  # noqa: PLC0415 - costs 0.7 s, and only other mnemonics need it
-    from eth_utils.exceptions import ValidationError  # noqa: PLC0415
+    import eth_account
+    from eth_utils.exceptions import ValidationError
 
     eth_account.Account.enable_unaudited_hdwallet_features()
     try:

@@ -1,0 +1,63 @@
+"""The environment in which a node's host process runs."""
+
+import os
+from dataclasses import dataclass
+
+from qanat.layout import DataLayout
+from qanat.network import Network, NodePlan
+from qanat.provision.data_directory import node_seed
+
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What holds for all processes of one run."""
+
+    log_level: str = "info"
+    seed: bytes | None = None
+    """Makes chance repeatable; None draws it from the system."""
+    listen_host: str = "127.0.0.1"
+    database_url: str | None = None
+    """Of the gateway's index; None is SQLite in its data directory."""
+
+
+def host_environment(
+    network: Network,
+    plans: tuple[NodePlan, ...],
+    plan: NodePlan,
+    layout: DataLayout,
+    options: RunOptions,
+) -> dict[str, str]:
+    """Give the variables of one host; `ENCLAVE_FD` is added when its enclave has started."""
+    consensus = next(other for other in plans if other.service == "consensus")
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= {
+        "PYTHONUNBUFFERED": "1",
+        "QANAT_UNSAFE_MOCK_TEE": os.environ.get("QANAT_UNSAFE_MOCK_TEE", "0"),
+        "QANAT_UNSAFE_DEV_CONTROLS": "1" if network.dev_controls else "0",
+        "QANAT_NODE_NAME": plan.name,
+        "QANAT_DATA_DIR": str(layout.node(plan.name)),
+        "QANAT_GENESIS": str(layout.genesis),
+        "QANAT_LISTEN_HOST": options.listen_host,
+        "QANAT_HTTP_PORT": str(plan.http_port),
+        "QANAT_CONSENSUS": consensus.frame_address,
+        "QANAT_LOG_LEVEL": options.log_level,
+        "QANAT_PARENT_PID": str(os.getpid()),
+    }
+    if plan.frame_port:
+        environment["QANAT_FRAME_PORT"] = str(plan.frame_port)
+        environment["QANAT_ADVERTISE"] = plan.frame_address
+    if plan.service == "gateway":
+        compute = [other.frame_address for other in plans if other.service == "compute"]
+        environment |= {
+            "QANAT_WS_PORT": str(plan.ws_port),
+            "QANAT_RUNTIME_ID": network.paratime.id,
+            "QANAT_CHAIN_ID": str(network.paratime.evm_chain_id),
+            "QANAT_COMPUTE": ",".join(compute),
+        }
+        if options.database_url is not None:
+            environment["QANAT_DATABASE_URL"] = options.database_url
+    if options.seed is not None:
+        environment["QANAT_SEED"] = node_seed(options.seed, plan.name).hex()
+    return environment

@@ -1,0 +1,180 @@
+"""One node under supervision: its host process, and its enclave where it has one."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from qanat import cpu
+from qanat.launcher.environment import RunOptions, host_environment
+from qanat.launcher.state import ProcessRecord
+from qanat.layout import DataLayout
+from qanat.network import Network, NodePlan
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+STEADY_S = 10.0
+"""A process that ran this long died of something new: its pause starts small again [s]."""
+STOP_TIMEOUT_S = 5.0
+"""How long a process may take to stop before it is killed [s]."""
+EXIT_BAD_START = 2
+"""Status by which a process says that trying again is of no use."""
+
+
+class BadStart(Exception):
+    """A process said that it cannot start at all."""
+
+
+class NodeSupervisor:
+    """Keeps a node alive. Host and enclave live and die together, as on one machine."""
+
+    def __init__(
+        self,
+        network: Network,
+        plans: tuple[NodePlan, ...],
+        plan: NodePlan,
+        layout: DataLayout,
+        options: RunOptions,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self._network, self._plans, self._layout, self._options = network, plans, layout, options
+        self._on_change = on_change
+        self._host: asyncio.subprocess.Process | None = None
+        self._enclave: cpu.EnclaveProcess | None = None
+        self._state = "starting"
+        self._restarts = 0
+
+    def records(self) -> tuple[ProcessRecord, ...]:
+        """Describe the node's processes."""
+        host = ProcessRecord(
+            name=self.plan.name,
+            service=self.plan.service,
+            part="host",
+            pid=None if self._host is None else self._host.pid,
+            container=None,
+            ports=self.plan.ports,
+            data_dir=str(self._layout.node(self.plan.name)),
+            state=self._state,
+            restarts=self._restarts,
+        )
+        if not self.plan.has_enclave:
+            return (host,)
+        enclave = replace(
+            host,
+            part="enclave",
+            pid=None if self._enclave is None else self._enclave.pid,
+            ports=(),
+            data_dir=str(self._layout.enclave(self.plan.name)),
+        )
+        return (host, enclave)
+
+    async def run(self) -> None:
+        """Start the node and restart it whenever it dies, until cancelled."""
+        pause_s = FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                part, status = await self._run_once()
+            finally:
+                await self._stop_processes()
+            if loop.time() - began > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            if status == EXIT_BAD_START:
+                raise BadStart(
+                    f"{self.plan.name} cannot start; see "
+                    f"{self._layout.log_of(self.plan.name, 'host')}"
+                )
+            self._restarts += 1
+            self._set_state("restarting")
+            log.warning(
+                "process_died", node=self.plan.name, part=part, status=status, restart_in_s=pause_s
+            )
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _run_once(self) -> tuple[str, int]:
+        environment = host_environment(
+            self._network, self._plans, self.plan, self._layout, self._options
+        )
+        waits: dict[str, asyncio.Task[int]] = {}
+        inherited: tuple[int, ...] = ()
+        host_end: socket.socket | None = None
+        if self.plan.has_enclave:
+            host_end, enclave_end = socket.socketpair()
+            self._enclave = await cpu.start_enclave(
+                self.plan.service,
+                config_path=self._layout.enclave_config(self.plan.name),
+                platform=cpu.PlatformFile.from_bytes(
+                    self._layout.platform(self.plan.name).read_bytes()
+                ),
+                enclave_dir=self._layout.enclave(self.plan.name),
+                host_socket=enclave_end,
+                log_path=self._layout.log_of(self.plan.name, "enclave"),
+                seed=environment.get("QANAT_SEED"),
+            )
+            enclave_end.close()
+            environment["QANAT_ENCLAVE_FD"] = str(host_end.fileno())
+            inherited = (host_end.fileno(),)
+            waits["enclave"] = asyncio.create_task(self._enclave.wait())
+        self._host = await _start_host(
+            self.plan.service,
+            environment,
+            self._layout.log_of(self.plan.name, "host"),
+            inherited,
+        )
+        if host_end is not None:
+            host_end.close()
+        waits["host"] = asyncio.create_task(self._host.wait())
+        self._set_state("running")
+        try:
+            done, _ = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits.values():
+                task.cancel()
+        part = next(name for name, task in waits.items() if task in done)
+        return part, waits[part].result()
+
+    async def _stop_processes(self) -> None:
+        host, enclave = self._host, self._enclave
+        if host is not None and host.returncode is None:
+            host.terminate()
+            try:
+                await asyncio.wait_for(host.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                log.warning("process_killed", node=self.plan.name, part="host")
+                host.kill()
+                await host.wait()
+        if enclave is not None:
+            await enclave.stop()
+        self._host = self._enclave = None
+        self._set_state("stopped")
+
+    def _set_state(self, state: str) -> None:
+        self._state = state
+        self._on_change()
+
+
+async def _start_host(
+    service: str, environment: dict[str, str], log_path: Path, inherited: tuple[int, ...]
+) -> asyncio.subprocess.Process:
+    with log_path.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"services.{service}",
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=inherited,
+            # Ctrl-C reaches the launcher alone, which then stops its nodes in order.
+            start_new_session=True,
+        )

@@ -1,0 +1,99 @@
+"""All nodes of a network, or one of them in a container, under one supervisor."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from qanat.launcher.environment import RunOptions
+from qanat.launcher.node import BadStart, NodeSupervisor
+from qanat.launcher.state import LauncherState, save_state
+from qanat.layout import DataLayout
+from qanat.network import Network, NodePlan
+from shared.errors import Rejected
+
+log = structlog.get_logger()
+
+
+class AlreadyRunning(Rejected, module="launcher", code=1):
+    """Another launcher runs on this data directory."""
+
+
+class NodeCannotStart(Rejected, module="launcher", code=2):
+    """A node said that it cannot start at all; the network was stopped."""
+
+
+class Supervisor:
+    """Runs nodes until cancelled; writes `launcher.json` at every change."""
+
+    def __init__(
+        self,
+        network: Network,
+        plans: tuple[NodePlan, ...],
+        layout: DataLayout,
+        options: RunOptions,
+        *,
+        network_file: Path,
+        port_base: int,
+        only: str | None = None,
+    ) -> None:
+        """`only` names the one node that runs here, in a container."""
+        self._layout, self._network_file, self._port_base = layout, network_file, port_base
+        self._nodes = [
+            NodeSupervisor(network, plans, plan, layout, options, self._save)
+            for plan in plans
+            if only is None or plan.name == only
+        ]
+
+    async def run(self) -> None:
+        """
+        Run until cancelled.
+
+        Raises
+        ------
+        AlreadyRunning
+            Another launcher holds the directory.
+        NodeCannotStart
+            A node gave up; everything else was stopped.
+        """
+        self._layout.logs.mkdir(parents=True, exist_ok=True)
+        with self._layout.lock.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyRunning(f"a network already runs on {self._layout.root}") from None
+            self._save()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for node in self._nodes:
+                        group.create_task(node.run())
+            except* BadStart as group_error:
+                reasons = "; ".join(str(error) for error in group_error.exceptions)
+                raise NodeCannotStart(reasons) from None
+            finally:
+                self._layout.launcher_state.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        records = tuple(record for node in self._nodes for record in node.records())
+        save_state(
+            self._layout,
+            LauncherState(os.getpid(), str(self._network_file), self._port_base, records),
+        )
+
+
+def taken_ports(plans: Sequence[NodePlan], host: str) -> list[tuple[str, int]]:
+    """Give (node, port) for each port of the plan that another process listens on."""
+    taken = []
+    for plan in plans:
+        for port in plan.ports:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, port))
+                except OSError:
+                    taken.append((plan.name, port))
+    return taken

@@ -1,0 +1,70 @@
+"""Where things are in a network's data directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DataLayout:
+    """
+    Paths below the data directory.
+
+    `public/` is the same for every node; each node has a directory of its own, and in containers a
+    volume of its own.
+    """
+
+    root: Path
+
+    @property
+    def public(self) -> Path:
+        """What everybody may read."""
+        return self.root / "public"
+
+    @property
+    def genesis(self) -> Path:
+        """The canonical genesis document."""
+        return self.public / "genesis.cbor"
+
+    @property
+    def launcher_state(self) -> Path:
+        """What the running launcher says of itself."""
+        return self.root / "launcher.json"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the running launcher listens."""
+        return self.root / "launcher.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running launcher."""
+        return self.root / "launcher.lock"
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process."""
+        return self.root / "logs"
+
+    def log_of(self, name: str, part: str) -> Path:
+        """Output of one process of a node."""
+        return self.logs / f"{name}.{part}.log"
+
+    def node(self, name: str) -> Path:
+        """Directory of a node."""
+        return self.root / name
+
+    def identity(self, name: str) -> Path:
+        """Seeds of a node's keys."""
+        return self.node(name) / "identity.json"
+
+    def enclave_config(self, name: str) -> Path:
+        """The measured configuration of a node's enclave."""
+        return self.node(name) / "enclave.cbor"
+
+    def enclave(self, name: str) -> Path:
+        """What a node's enclave keeps: sealed blobs and encrypted state."""
+        return self.node(name) / "enclave"
+
+    def platform(self, name: str) -> Path:
+        """Secrets of the node's mock CPU: read by the launcher, never by the host."""
+        return self.node(name) / "cpu" / "platform.json"

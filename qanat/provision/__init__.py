@@ -1,0 +1,1 @@
+"""Makes a network's data directory: keys, mock hardware, genesis document."""
