@@ -31,11 +31,6 @@ class DataLayout:
         return self.root / "launcher.json"
 
     @property
-    def control_socket(self) -> Path:
-        """Where the running launcher listens."""
-        return self.root / "launcher.sock"
-
-    @property
     def lock(self) -> Path:
         """Held by the running launcher."""
         return self.root / "launcher.lock"

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -23,20 +24,6 @@ REPLAY_GENESIS_TIME_NS = 1_750_000_000_000_000_000
 
 class OtherNetwork(Rejected, module="network", code=3):
     """The data directory holds a network that was made from something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """Who is funded at genesis, as the command line says."""
-
-    balances: dict[str, int]
-    """Address to whole tokens."""
-
-
-def default_funding(network: Network) -> Funding:
-    """Fund the accounts that the network file names."""
-    accounts = derive_accounts(network.accounts.mnemonic, network.accounts.count)
-    return Funding({account.address: network.accounts.amount for account in accounts})
 
 
 def is_provisioned(layout: DataLayout) -> bool:
@@ -169,13 +156,4 @@ def remove_data(root: Path) -> None:
         return
     if not is_provisioned(layout) and any(root.iterdir()) and not layout.logs.exists():
         raise OtherNetwork(f"{root} is not the data directory of a network; nothing was removed")
-    _remove_tree(root)
-
-
-def _remove_tree(root: Path) -> None:
-    for path in root.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            _remove_tree(path)
-        else:
-            path.unlink()
-    root.rmdir()
+    shutil.rmtree(root)
