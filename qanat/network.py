@@ -81,6 +81,8 @@ class Network:
     key_manager: KeyManager
     accounts: Accounts
     base_epoch: int = 2
+    unsafe_mock_tee: bool = False
+    """Consent to a TEE that protects nothing; without it no process starts."""
     dev_controls: bool = False
 
 

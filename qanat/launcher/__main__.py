@@ -1,7 +1,6 @@
 """The launcher as a process: `qanat up` starts it in the background, a container in the front."""
 
 import argparse
-import os
 from pathlib import Path
 
 from qanat.launcher.environment import RunOptions
@@ -10,7 +9,6 @@ from qanat.layout import DataLayout
 from qanat.network import load_network, plan_nodes
 from shared.kit.logs import configure_logs
 from shared.kit.process import run_process
-from shared.kit.settings import require_mock_tee_consent
 
 
 def main() -> None:
@@ -26,7 +24,6 @@ def main() -> None:
     parser.add_argument("--node", help="run this node only, reaching the others by their names")
     arguments = parser.parse_args()
     configure_logs(arguments.log_level, service="launcher")
-    require_mock_tee_consent(os.environ)
     network = load_network(arguments.network)
     supervisor = Supervisor(
         network,

@@ -34,7 +34,7 @@ def host_environment(
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment |= {
         "PYTHONUNBUFFERED": "1",
-        "QANAT_UNSAFE_MOCK_TEE": os.environ.get("QANAT_UNSAFE_MOCK_TEE", "0"),
+        "QANAT_UNSAFE_MOCK_TEE": "1" if network.unsafe_mock_tee else "0",
         "QANAT_UNSAFE_DEV_CONTROLS": "1" if network.dev_controls else "0",
         "QANAT_NODE_NAME": plan.name,
         "QANAT_DATA_DIR": str(layout.node(plan.name)),

@@ -1,6 +1,8 @@
 """How a host process lives: it runs its tasks until one fails or a signal asks it to stop."""
 
 import asyncio
+import ctypes
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,8 +17,13 @@ EXIT_BAD_START = 2
 """Exit status when the process may not or cannot start: bad settings, a port that is taken."""
 
 
+PR_SET_PDEATHSIG = 1
+"""Source: Linux include/uapi/linux/prctl.h."""
+
+
 def run_process(main: Callable[[], Awaitable[None]]) -> None:
     """Run a service to its end; SIGINT and SIGTERM cancel it. Exits the interpreter on failure."""
+    _end_with_launcher()
     try:
         asyncio.run(_until_signalled(main))
     except QanatError as error:
@@ -36,3 +43,13 @@ async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:
         await task
     except asyncio.CancelledError:
         log.info("process_stopped")
+
+
+def _end_with_launcher() -> None:
+    """Ask for SIGTERM when the launcher dies, so that no orphan keeps a port."""
+    launcher = os.environ.get("QANAT_PARENT_PID")
+    if launcher is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(launcher):
+        sys.exit("the launcher is gone")

@@ -1,0 +1,296 @@
+"""The command line: `qanat up`, `down`, `status`, `ps`, `roots`, `logs`, `epoch advance`."""
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qanat.launcher.state import is_alive, load_running_state
+from qanat.layout import DataLayout
+from qanat.network import DEFAULT_PORT_BASE, load_network
+from shared.errors import QanatError
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_NETWORK = ROOT / "networks" / "default.toml"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A confidential devnet on your own machine. Its TEE is a MOCK.",
+)
+epoch_app = typer.Typer(no_args_is_help=True, help="Epochs: needs dev controls.")
+app.add_typer(epoch_app, name="epoch")
+out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+
+NetworkOption = Annotated[
+    Path, typer.Option("--network", help="Network file.", envvar="QANAT_NETWORK")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory. [default: .qanat/NAME]", envvar="QANAT_DATA"),
+]
+PortOption = Annotated[
+    int,
+    typer.Option("--port-base", help="Port of the gateway's HTTP; others follow from it."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", "-to", envvar="TO", help="Mnemonic or addresses to fund at genesis."),
+]
+CountOption = Annotated[
+    int | None, typer.Option("--accounts", "-n", envvar="N", help="Accounts of the mnemonic.")
+]
+AmountOption = Annotated[
+    str | None,
+    typer.Option("--amount", "-amount", envvar="AMOUNT", help="Whole tokens for each account."),
+]
+TestMnemonicOption = Annotated[
+    bool, typer.Option("--test-mnemonic", "-test-mnemonic", help="Fund the test mnemonic.")
+]
+SeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", envvar="QANAT_SEED", help="Text that fixes every key, for exact replay."
+    ),
+]
+
+
+def data_layout(network_file: Path, data: Path | None) -> DataLayout:
+    """Give the data directory, by default one for each network name below `.qanat/`."""
+    if data is None:
+        data = Path(".qanat") / load_network(network_file).name
+    return DataLayout(data.resolve())
+
+
+@app.command()
+def up(
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    to: ToOption = None,
+    accounts: CountOption = None,
+    amount: AmountOption = None,
+    test_mnemonic: TestMnemonicOption = False,
+    seed: SeedOption = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Of the gateway's index. [default: SQLite]")
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay; Ctrl-C stops the network.")
+    ] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove the old data first.")] = False,
+    listen_host: Annotated[
+        str, typer.Option(help="Address on which every node listens.")
+    ] = "127.0.0.1",
+    log_level: Annotated[
+        str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+    timeout: Annotated[float, typer.Option(help="How long to wait until ready [s].")] = 60.0,
+    no_explorer: Annotated[  # noqa: ARG001 - there is no explorer yet to leave out
+        bool, typer.Option("--no-explorer", help="Accepted as by sapphire-localnet.")
+    ] = False,
+) -> None:
+    """Start the network by processes; returns when it is ready, and the network stays up."""
+    from qanat import start
+
+    layout = data_layout(network, data)
+    start.up(
+        start.UpOptions(
+            network_file=network,
+            layout=layout,
+            port_base=port_base,
+            to=None if test_mnemonic else to,
+            count=accounts,
+            amount=amount,
+            seed=None if seed is None else seed.encode(),
+            database_url=database_url,
+            listen_host=listen_host,
+            log_level=log_level,
+            timeout_s=timeout,
+            wipe=wipe,
+        ),
+        foreground=foreground,
+        out=out,
+        err=err,
+    )
+
+
+@app.command()
+def provision(
+    data: Annotated[Path, typer.Option("--data", help="Data directory.", envvar="QANAT_DATA")],
+    network: NetworkOption = DEFAULT_NETWORK,
+    to: ToOption = None,
+    accounts: CountOption = None,
+    amount: AmountOption = None,
+    test_mnemonic: TestMnemonicOption = False,
+    seed: SeedOption = None,
+) -> None:
+    """Make keys, mock hardware and genesis without starting anything; containers use it."""
+    from qanat import start
+
+    is_new = start.make_data_directory(
+        network,
+        DataLayout(data.resolve()),
+        to=None if test_mnemonic else to,
+        count=accounts,
+        amount=amount,
+        seed=None if seed is None else seed.encode(),
+    )
+    out.print(f"network data {'made' if is_new else 'found'} in {data}")
+
+
+@app.command()
+def down(
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove the data as well.")] = False,
+) -> None:
+    """Stop the network; its chain stays on disk."""
+    layout = data_layout(network, data)
+    state = load_running_state(layout)
+    if state is None:
+        out.print(f"no network runs on {layout.root}")
+    else:
+        os.kill(state.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while is_alive(state.pid):
+            if time.monotonic() > deadline:
+                err.print(f"launcher {state.pid} does not stop; kill it with `kill -9`")
+                raise typer.Exit(1)
+            time.sleep(0.02)
+        out.print("stopped")
+    if wipe:
+        from qanat.provision.data_directory import remove_data
+
+        remove_data(layout.root)
+        out.print(f"removed {layout.root}")
+
+
+@app.command()
+def ps(
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
+) -> None:
+    """List the processes of the network."""
+    from qanat.observe import find_running
+
+    running = find_running(data_layout(network, data), network, port_base)
+    if as_json:
+        print(json.dumps([asdict(record) for record in running.processes]))
+        return
+    table = Table("name", "service", "part", "pid", "container", "ports", "state", box=None)
+    for record in running.processes:
+        table.add_row(
+            record.name,
+            record.service,
+            record.part,
+            str(record.pid or "-"),
+            record.container or "-",
+            " ".join(map(str, record.ports)),
+            record.state + (f" ({record.restarts} restarts)" if record.restarts else ""),
+        )
+    out.print(table)
+
+
+@app.command()
+def roots(
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the newest round and state root of each compute node."""
+    from qanat.observe import fetch_roots, find_running
+
+    answers = fetch_roots(find_running(data_layout(network, data), network, port_base))
+    if as_json:
+        print(json.dumps([asdict(answer) for answer in answers]))
+        return
+    table = Table("name", "round", "root", box=None)
+    for answer in answers:
+        table.add_row(answer.name, str(answer.round), answer.root or "does not answer")
+    out.print(table)
+
+
+@app.command()
+def status(
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the network is ready, and what is missing; exit 1 when it is not."""
+    from qanat.observe import find_running
+    from qanat.readiness import fetch_gateway_status
+
+    running = find_running(data_layout(network, data), network, port_base)
+    (gateway,) = running.plans_of("gateway")
+    answer = fetch_gateway_status(gateway.http_port)
+    if as_json:
+        print(json.dumps(answer))
+    elif answer is None:
+        out.print(f"the gateway does not answer on port {gateway.http_port}")
+    else:
+        out.print("ready" if answer["ready"] else f"waiting for {answer.get('waiting_for')}")
+        for key, value in answer.items():
+            if key not in ("ready", "waiting_for"):
+                out.print(f"  {key}: {json.dumps(value)}")
+    if answer is None or not answer["ready"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    node: Annotated[str | None, typer.Argument(help="Node name, such as compute-0.")] = None,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option("--lines", help="Lines from the end of each log.")] = 50,
+) -> None:
+    """Show the logs of a node, or of all."""
+    layout = data_layout(network, data)
+    paths = sorted(layout.logs.glob(f"{node or '*'}.*log"))
+    if not paths:
+        err.print(f"no logs of {node or 'any node'} in {layout.logs}")
+        raise typer.Exit(1)
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, paths)]
+    os.execvp(command[0], command)  # noqa: S606 - tail does this better than we would
+
+
+@epoch_app.command("advance")
+def epoch_advance(
+    count: Annotated[int, typer.Argument(min=1, help="How many epochs.")] = 1,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+) -> None:
+    """Move the epoch on; returns when every service has seen it."""
+    from qanat.observe import advance_epoch, find_running
+
+    running = find_running(data_layout(network, data), network, port_base)
+    out.print(f"epoch {advance_epoch(running, count)}")
+
+
+@epoch_app.callback()
+def _epoch() -> None:
+    """Keep `advance` a sub-command although it is the only one."""
+
+
+def main() -> None:
+    """Run the command line; errors of the product are one line and exit status 1."""
+    try:
+        app()
+    except QanatError as error:
+        err.print(f"[bold red]error[/]: {error.message}")
+        sys.exit(1)

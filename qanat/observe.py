@@ -1,0 +1,130 @@
+"""Looks at a running network, whichever launcher started it."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from qanat.compose import list_container_processes
+from qanat.launcher.state import ProcessRecord, load_running_state
+from qanat.layout import DataLayout
+from qanat.network import Network, NodePlan, load_network, plan_nodes
+from shared.api.compute import ComputeStatus, compute_client
+from shared.api.consensus import consensus_client
+from shared.errors import QanatError, Rejected, Unavailable
+from shared.kit.channel import Link
+
+EPOCH_TIMEOUT_S = 60.0
+"""How long the services may take to follow one epoch change [s]."""
+
+
+class NotRunning(Rejected, module="launcher", code=4):
+    """No network runs on this data directory, nor by Docker Compose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A network that runs now."""
+
+    network: Network
+    plans: tuple[NodePlan, ...]
+    processes: tuple[ProcessRecord, ...]
+    launcher_pid: int | None
+    """None where Docker Compose runs the network."""
+
+    def plans_of(self, service: str) -> tuple[NodePlan, ...]:
+        """Nodes of one service."""
+        return tuple(plan for plan in self.plans if plan.service == service)
+
+
+def find_running(layout: DataLayout, network_file: Path, port_base: int) -> Running:
+    """
+    Find the network of a data directory, or else the one that Docker Compose runs.
+
+    Raises
+    ------
+    NotRunning
+        Neither is there.
+    """
+    state = load_running_state(layout)
+    if state is not None:
+        network = load_network(Path(state.network_file))
+        return Running(network, plan_nodes(network, state.port_base), state.processes, state.pid)
+    containers = list_container_processes()
+    if containers:
+        network = load_network(network_file)
+        return Running(network, plan_nodes(network, port_base), containers, None)
+    raise NotRunning(
+        f"no network runs on {layout.root}, nor by Docker Compose: start one with `qanat up`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StateRoot:
+    """Newest round of a compute node; None where the node does not answer."""
+
+    name: str
+    round: int | None
+    root: str | None
+
+
+def fetch_roots(running: Running) -> list[StateRoot]:
+    """Ask every compute node for its newest round and state root."""
+    return asyncio.run(_fetch_roots(running.plans_of("compute")))
+
+
+async def _fetch_roots(plans: tuple[NodePlan, ...]) -> list[StateRoot]:
+    async def fetch(plan: NodePlan) -> StateRoot:
+        try:
+            status = await _fetch_compute_status(plan)
+        except Unavailable:
+            return StateRoot(plan.name, None, None)
+        return StateRoot(plan.name, status.round, "0x" + status.state_root.hex())
+
+    return list(await asyncio.gather(*map(fetch, plans)))
+
+
+async def _fetch_compute_status(plan: NodePlan) -> ComputeStatus:
+    link = Link(plan.name, plan.frame_address)
+    try:
+        return await compute_client(link).fetch_status()
+    finally:
+        link.close()
+
+
+def advance_epoch(running: Running, count: int) -> int:
+    """
+    Move the epoch on and wait until every service has seen it.
+
+    Returns
+    -------
+    epoch : `int`
+        The new one.
+    """
+    return asyncio.run(_advance_epoch(running, count))
+
+
+async def _advance_epoch(running: Running, count: int) -> int:
+    (consensus,) = running.plans_of("consensus")
+    link = Link(consensus.name, consensus.frame_address)
+    epoch = 0
+    try:
+        for _ in range(count):
+            epoch = await consensus_client(link).advance_epoch(1)
+            async with asyncio.timeout(EPOCH_TIMEOUT_S):
+                await _until_all_see(running, epoch)
+    finally:
+        link.close()
+    return epoch
+
+
+async def _until_all_see(running: Running, epoch: int) -> None:
+    for plan in running.plans_of("compute"):
+        while True:
+            try:
+                status = await _fetch_compute_status(plan)
+                if status.epoch >= epoch and status.is_ready:
+                    break
+            except QanatError:
+                # A node that is down is not waited for longer than the time limit.
+                pass
+            await asyncio.sleep(0.02)

@@ -1,0 +1,55 @@
+"""Waits until a network is truly ready, and says what it waits for."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from shared.errors import Unavailable
+
+POLL_S = 0.05
+
+
+class NotReady(Unavailable, module="launcher", code=3):
+    """The network did not become ready in time."""
+
+
+def fetch_gateway_status(http_port: int, host: str = "127.0.0.1") -> dict[str, Any] | None:
+    """Give the gateway's own account of the network, or None while it does not listen."""
+    try:
+        answer = httpx.get(f"http://{host}:{http_port}/status", timeout=5)
+    except httpx.TransportError:
+        return None
+    status: dict[str, Any] = answer.json()
+    return status
+
+
+def wait_until_ready(
+    http_port: int,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[str], None],
+    is_alive: Callable[[], bool],
+) -> None:
+    """
+    Wait for the gateway to say that an encrypted call went through every compute node.
+
+    Raises
+    ------
+    NotReady
+        The launcher died, or the time is up; the message says what was missing.
+    """
+    deadline = time.monotonic() + timeout_s
+    waiting_for = "the gateway"
+    while time.monotonic() < deadline:
+        if not is_alive():
+            raise NotReady("the launcher stopped; its log says why")
+        status = fetch_gateway_status(http_port)
+        if status is not None:
+            if status["ready"]:
+                return
+            waiting_for = str(status.get("waiting_for") or "the gateway")
+        on_progress(waiting_for)
+        time.sleep(POLL_S)
+    raise NotReady(f"not ready after {timeout_s:g} s: still waiting for {waiting_for}")

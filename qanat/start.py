@@ -1,0 +1,172 @@
+"""How a network starts by processes, seen from the command line."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from qanat.banner import render_banner
+from qanat.funding import Funding, choose_funding
+from qanat.launcher.environment import RunOptions
+from qanat.launcher.state import is_alive, load_running_state
+from qanat.launcher.supervisor import AlreadyRunning, Supervisor, taken_ports
+from qanat.layout import DataLayout
+from qanat.network import Network, load_network, plan_nodes
+from qanat.provision.data_directory import provision, remove_data
+from qanat.readiness import NotReady, wait_until_ready
+from shared.errors import Rejected
+from shared.kit.logs import configure_logs
+from shared.kit.process import run_process
+from shared.kit.settings import require_mock_tee_consent
+
+
+class PortTaken(Rejected, module="launcher", code=5):
+    """Another program listens on a port that a node needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the person asked for."""
+
+    network_file: Path
+    layout: DataLayout
+    port_base: int
+    to: str | None
+    count: int | None
+    amount: str | None
+    seed: bytes | None
+    database_url: str | None
+    listen_host: str
+    log_level: str
+    timeout_s: float
+    wipe: bool
+
+
+def make_data_directory(
+    network_file: Path,
+    layout: DataLayout,
+    *,
+    to: str | None,
+    count: int | None,
+    amount: str | None,
+    seed: bytes | None,
+) -> bool:
+    """Provision, unless that was done; say whether it was new."""
+    network = load_network(network_file)
+    funding = choose_funding(network, to=to, count=count, amount=amount)
+    return provision(layout, network, funding.balances(), seed=seed)
+
+
+def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> None:
+    """Start the network and wait until it is ready; in the foreground, stay."""
+    began = time.monotonic()
+    network = load_network(options.network_file)
+    consent = "1" if network.unsafe_mock_tee else "0"
+    require_mock_tee_consent({"QANAT_UNSAFE_MOCK_TEE": consent} | dict(os.environ))
+    funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)
+    state = load_running_state(options.layout)
+    if state is not None:
+        if foreground or options.wipe:
+            raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
+        out.print(_banner(network, funding, state.port_base, None))
+        return
+    if options.wipe:
+        remove_data(options.layout.root)
+    plans = plan_nodes(network, options.port_base)
+    taken = taken_ports(plans, options.listen_host)
+    if taken:
+        listed = ", ".join(f"{port} (for {name})" for name, port in taken)
+        raise PortTaken(f"ports taken by other programs: {listed}. Choose another --port-base")
+    is_new = provision(options.layout, network, funding.balances(), seed=options.seed)
+    err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")
+    err.print(f" * starting {len(plans)} nodes (mock TEE: no hardware protects them)")
+    if foreground:
+        _run_in_front(options, network, funding, began, out)
+        return
+    launcher = _spawn_launcher(options)
+    with err.status("waiting …") as progress:
+        try:
+            wait_until_ready(
+                options.port_base,
+                timeout_s=options.timeout_s,
+                on_progress=lambda what: progress.update(f"waiting for {what} …"),
+                is_alive=lambda: launcher.poll() is None,
+            )
+        except NotReady as error:
+            launcher.terminate()
+            launcher.wait()
+            raise NotReady(f"{error.message}. Logs: {options.layout.logs}") from error
+        except KeyboardInterrupt:
+            launcher.terminate()
+            launcher.wait()
+            raise
+    out.print(_banner(network, funding, options.port_base, time.monotonic() - began))
+
+
+def _banner(network: Network, funding: Funding, port_base: int, seconds: float | None) -> str:
+    return render_banner(
+        accounts=funding.accounts,
+        tokens=funding.tokens,
+        mnemonic=funding.mnemonic,
+        http_port=port_base,
+        ws_port=port_base + 1,
+        evm_chain_id=network.paratime.evm_chain_id,
+        seconds=seconds,
+    )
+
+
+def _spawn_launcher(options: UpOptions) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "qanat.launcher"]
+    command += ["--network", str(options.network_file), "--data", str(options.layout.root)]
+    command += ["--port-base", str(options.port_base), "--log-level", options.log_level]
+    command += ["--listen-host", options.listen_host]
+    if options.seed is not None:
+        command += ["--seed", options.seed.hex()]
+    if options.database_url is not None:
+        command += ["--database-url", options.database_url]
+    options.layout.logs.mkdir(parents=True, exist_ok=True)
+    with (options.layout.logs / "launcher.log").open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _run_in_front(
+    options: UpOptions, network: Network, funding: Funding, began: float, out: Console
+) -> None:
+    configure_logs("warning", as_json=False, service="launcher")
+    supervisor = Supervisor(
+        network,
+        plan_nodes(network, options.port_base),
+        options.layout,
+        RunOptions(options.log_level, options.seed, options.listen_host, options.database_url),
+        network_file=options.network_file.resolve(),
+        port_base=options.port_base,
+    )
+
+    async def announce() -> None:
+        await asyncio.to_thread(
+            wait_until_ready,
+            options.port_base,
+            timeout_s=options.timeout_s,
+            on_progress=lambda _: None,
+            is_alive=lambda: is_alive(os.getpid()),
+        )
+        out.print(_banner(network, funding, options.port_base, time.monotonic() - began))
+        out.print("Press Ctrl-C to stop.")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(supervisor.run())
+            group.create_task(announce())
+
+    run_process(main)
