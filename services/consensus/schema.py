@@ -1,0 +1,50 @@
+"""Tables of the consensus database: what was decided, and what it made, by height."""
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
+
+SCHEMA_VERSION = 1
+"""Kept in SQLite's `user_version`; a database of another version is refused."""
+
+tables = MetaData()
+
+blocks = Table(
+    "blocks",
+    tables,
+    Column("height", Integer, primary_key=True),
+    Column("light_block", LargeBinary, nullable=False),
+    Column("transactions", LargeBinary, nullable=False),
+    Column("misbehavior", LargeBinary, nullable=False),
+)
+"""Decided blocks: written by the engine before the application executes them."""
+
+outcomes = Table(
+    "outcomes",
+    tables,
+    Column("height", Integer, primary_key=True),
+    Column("app_hash", LargeBinary, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+    Column("events", LargeBinary, nullable=False),
+    Column("proof", LargeBinary),
+)
+"""What an executed block made; `proof` is a `KeptProof`, null where no round was finalized."""
+
+entries = Table(
+    "entries",
+    tables,
+    Column("key", LargeBinary, primary_key=True),
+    Column("height", Integer, primary_key=True),
+    Column("value", LargeBinary),
+    sqlite_with_rowid=False,
+)
+"""Every version of every state entry; a null value removes the key at that height."""
+
+round_headers = Table(
+    "round_headers",
+    tables,
+    Column("runtime_id", LargeBinary, primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("height", Integer, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Blocks of the ParaTimes, with the consensus height that finalized them."""

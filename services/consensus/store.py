@@ -1,0 +1,304 @@
+"""
+The consensus database. SQLite in WAL mode; SQLAlchemy does not leave this module.
+
+A block is written in two steps, as under CometBFT: `save_decision` (the engine, before execution)
+and `save_block` (the application's `commit`, everything the block made). A process that dies in
+between finds the decision at its next start and executes it again. `synchronous=NORMAL` keeps both
+across `kill -9`; a power cut may take the newest blocks as a whole.
+
+The newest versions of the state stay in memory as trees that share their structure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import delete, event, func, insert, select, text
+
+from services.consensus.abci import BlockResult, Misbehavior
+from services.consensus.proofs import KeptProof, build_proven_state, prove_items
+from services.consensus.schema import (
+    SCHEMA_VERSION,
+    blocks,
+    entries,
+    outcomes,
+    round_headers,
+    tables,
+)
+from shared.api.consensus import BlockEvents
+from shared.crypto.state_tree import StateTree
+from shared.encoding import cbor
+from shared.encoding.record import decode_record, encode_record, from_wire, to_wire
+from shared.errors import Rejected
+from shared.rules.state_keys import last_block_key
+from shared.types.block import BlockHeader
+from shared.types.proof import LightBlock, ProvenState
+
+RECENT_BLOCKS = 256
+"""Heights whose tree and events are answered from memory; a few seconds of a busy network."""
+IN_MEMORY = ":memory:"
+
+_STATE_AT = text("""
+WITH RECURSIVE distinct_keys(key) AS (
+    SELECT min(key) FROM entries
+    UNION ALL
+    SELECT (SELECT min(key) FROM entries WHERE key > distinct_keys.key)
+    FROM distinct_keys WHERE distinct_keys.key IS NOT NULL
+)
+SELECT key, (
+    SELECT value FROM entries
+    WHERE entries.key = distinct_keys.key AND height <= :height
+    ORDER BY height DESC LIMIT 1
+) AS value
+FROM distinct_keys WHERE key IS NOT NULL
+""")
+"""Jumps from key to key in the primary index, so it costs keys, not versions."""
+
+
+class UnknownHeight(Rejected, module="consensus", code=2):
+    """The chain has no such block, or no longer."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__(f"there is no block of height {height} in the store")
+        self.height = height
+
+
+class ForeignDatabase(Rejected, module="consensus", code=3):
+    """The file is a database of another program or version."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedBlock:
+    """A block that the validators signed."""
+
+    light_block: LightBlock
+    transactions: tuple[bytes, ...]
+    misbehavior: tuple[Misbehavior, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Height of the block."""
+        return self.light_block.header.height
+
+
+class Store:
+    """Everything that consensus remembers. One writer, one thread."""
+
+    def __init__(self, path: Path | str = IN_MEMORY) -> None:
+        self._database = sqlalchemy.create_engine(
+            f"sqlite:///{path}", poolclass=sqlalchemy.pool.StaticPool
+        )
+        event.listen(self._database, "connect", _set_pragmas)
+        self._connection = self._database.connect()
+        self._create_schema()
+        self._trees: dict[int, StateTree] = {}
+        self._events: dict[int, BlockEvents] = {}
+        self._decided: DecidedBlock | None = None
+        with self._connection.begin():
+            bounds = self._connection.execute(
+                select(func.min(outcomes.c.height), func.max(outcomes.c.height))
+            ).one()
+        self.first_height: int = bounds[0] or 0
+        """Oldest height that was executed; 0 before the first block."""
+        self.height: int = bounds[1] or 0
+        """Newest height that was executed; 0 before the first block."""
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+        self._database.dispose()
+
+    def _create_schema(self) -> None:
+        with self._connection.begin():
+            version = self._connection.scalar(text("PRAGMA user_version"))
+            if version not in (0, SCHEMA_VERSION):
+                raise ForeignDatabase(f"schema {version}, this program has {SCHEMA_VERSION}")
+            tables.create_all(self._connection)
+            self._connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+
+    # -- what was decided ----------------------------------------------------------------------
+
+    def save_decision(self, block: DecidedBlock) -> None:
+        """Keep a decided block before it is executed."""
+        row = {
+            "height": block.height,
+            "light_block": encode_record(block.light_block),
+            "transactions": cbor.encode_loosely(block.transactions),
+            "misbehavior": cbor.encode_loosely(to_wire(tuple[Misbehavior, ...], block.misbehavior)),
+        }
+        with self._connection.begin():
+            self._connection.execute(insert(blocks), row)
+        self._decided = block
+
+    def load_decision(self, height: int | None = None) -> DecidedBlock | None:
+        """Decided block of a height, by default the newest; None where there is none."""
+        newest = self._decided
+        if newest is not None and height in (None, newest.height):
+            return newest
+        query = select(blocks).order_by(blocks.c.height.desc()).limit(1)
+        if height is not None:
+            query = select(blocks).where(blocks.c.height == height)
+        with self._connection.begin():
+            row = self._connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return DecidedBlock(
+            decode_record(LightBlock, row.light_block),
+            from_wire(tuple[bytes, ...], cbor.decode_loosely(row.transactions)),
+            from_wire(tuple[Misbehavior, ...], cbor.decode_loosely(row.misbehavior)),
+        )
+
+    # -- what it made --------------------------------------------------------------------------
+
+    def save_block(
+        self,
+        height: int,
+        *,
+        result: BlockResult,
+        tree: StateTree,
+        changes: Mapping[bytes, bytes | None],
+        events: BlockEvents,
+        finalized_rounds: Sequence[BlockHeader] = (),
+    ) -> None:
+        """
+        Keep all that an executed block made, in one transaction.
+
+        Parameters
+        ----------
+        height : `int`
+            One above the last one; the first may be any.
+        result : `BlockResult`
+            What `finalize_block` returned; its `app_hash` is the root of `tree`.
+        tree : `StateTree`
+            State after the block.
+        changes : mapping
+            Entries that differ from the state before; None removes. All of them at the first block.
+        events : `BlockEvents`
+            With `proven` left None: it is joined on when the events are loaded.
+        finalized_rounds : sequence of `BlockHeader`
+            New ParaTime blocks of any type.
+        """
+        proven_keys = sorted({last_block_key(block.runtime_id) for block in events.finalized})
+        proof = prove_items(tree, proven_keys) if proven_keys else None
+        outcome = {
+            "height": height,
+            "app_hash": result.app_hash,
+            "result": encode_record(result),
+            "events": encode_record(events),
+            "proof": None if proof is None else encode_record(proof),
+        }
+        versions = [{"key": k, "height": height, "value": v} for k, v in changes.items()]
+        headers = [
+            {
+                "runtime_id": header.namespace,
+                "round": header.round,
+                "height": height,
+                "header": encode_record(header),
+            }
+            for header in finalized_rounds
+        ]
+        with self._connection.begin():
+            self._connection.execute(insert(outcomes), outcome)
+            if versions:
+                self._connection.execute(insert(entries), versions)
+            if headers:
+                self._connection.execute(insert(round_headers), headers)
+        self.height = height
+        self.first_height = self.first_height or height
+        self._remember(height, tree, self._with_proof(events, proof))
+
+    def load_result(self, height: int) -> BlockResult:
+        """What executing a block returned, or `UnknownHeight`."""
+        row = self._load_outcome(height)
+        return decode_record(BlockResult, row.result)
+
+    def load_events(self, height: int) -> BlockEvents:
+        """What a block changed, with proofs of the rounds it finalized, or `UnknownHeight`."""
+        recent = self._events.get(height)
+        if recent is not None:
+            return recent
+        row = self._load_outcome(height)
+        proof = None if row.proof is None else decode_record(KeptProof, row.proof)
+        return self._with_proof(decode_record(BlockEvents, row.events), proof)
+
+    def load_round_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
+        """Block of a ParaTime's round; None where it was not finalized."""
+        query = select(round_headers.c.header).where(
+            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
+        )
+        with self._connection.begin():
+            raw = self._connection.scalar(query)
+        return None if raw is None else decode_record(BlockHeader, raw)
+
+    def load_tree(self, height: int | None = None) -> StateTree:
+        """State after a height, by default the newest; empty before the first block."""
+        if height is None:
+            height = self.height
+        if height == 0:
+            return StateTree.empty()
+        recent = self._trees.get(height)
+        if recent is not None:
+            return recent
+        self._expect_height(height)
+        with self._connection.begin():
+            rows = self._connection.execute(_STATE_AT, {"height": height}).all()
+        return StateTree.empty().with_changes(
+            {key: value for key, value in rows if value is not None}
+        )
+
+    def load_proven_state(self, keys: Sequence[bytes], height: int | None = None) -> ProvenState:
+        """Values of keys after a height, by default the newest, with proof from the header down."""
+        height = self.height if height is None else height
+        self._expect_height(height)
+        block = self.load_decision(height)
+        if block is None:
+            raise UnknownHeight(height)
+        proof = prove_items(self.load_tree(height), keys)
+        return build_proven_state(block.light_block, block.transactions, proof)
+
+    # -- going back ----------------------------------------------------------------------------
+
+    def rollback(self, height: int) -> None:
+        """Forget everything above a height, or raise `UnknownHeight`."""
+        self._expect_height(height)
+        with self._connection.begin():
+            for table in (blocks, outcomes, entries, round_headers):
+                self._connection.execute(delete(table).where(table.c.height > height))
+        self.height = height
+        self._decided = None
+        for recent in (self._trees, self._events):
+            for above in [known for known in recent if known > height]:
+                del recent[above]
+
+    def _remember(self, height: int, tree: StateTree, events: BlockEvents) -> None:
+        self._trees[height], self._events[height] = tree, events
+        for recent in (self._trees, self._events):
+            recent.pop(height - RECENT_BLOCKS, None)
+
+    def _with_proof(self, events: BlockEvents, proof: KeptProof | None) -> BlockEvents:
+        block = None if proof is None else self.load_decision(events.height)
+        if proof is None or block is None:
+            return events
+        proven = build_proven_state(block.light_block, block.transactions, proof)
+        return replace(events, proven=proven)
+
+    def _expect_height(self, height: int) -> None:
+        if not 0 < self.first_height <= height <= self.height:
+            raise UnknownHeight(height)
+
+    def _load_outcome(self, height: int) -> Any:
+        with self._connection.begin():
+            query = select(outcomes).where(outcomes.c.height == height)
+            row = self._connection.execute(query).one_or_none()
+        if row is None:
+            raise UnknownHeight(height)
+        return row
+
+
+def _set_pragmas(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
