@@ -1,0 +1,42 @@
+# One image, one command per service. `docker run IMAGE` is a whole network in one container.
+
+FROM rust:1.95-slim-bookworm AS rust
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy \
+    RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/opt/venv/bin:$PATH
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY --from=rust /usr/local/rustup /usr/local/rustup
+COPY --from=rust /usr/local/cargo /usr/local/cargo
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install -q uv
+WORKDIR /src
+COPY requirements/run.txt requirements/run.txt
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv pip install -q --python /opt/venv/bin/python --require-hashes -r requirements/run.txt
+COPY Cargo.toml Cargo.lock rustfmt.toml ./
+COPY crates crates
+RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/target \
+    python -m venv /tmp/build && uv pip install -q --python /tmp/build/bin/python maturin==1.16.0 && \
+    CARGO_TARGET_DIR=/target /tmp/build/bin/maturin build --release --locked --quiet -m crates/evm-py/Cargo.toml --out /wheels && \
+    uv pip install -q --python /opt/venv/bin/python --no-deps /wheels/*.whl && /opt/venv/bin/pip uninstall -q -y uv
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin qanat && \
+    install -d -o qanat -g qanat /network
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /srv/qanat
+COPY LICENSE ./
+COPY networks networks
+COPY shared shared
+COPY services services
+COPY qanat qanat
+# Compiled once here: a user who cannot write next to the sources would compile at every start.
+RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
+ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
+USER qanat
+VOLUME /network
+EXPOSE 8545 8546
+ENTRYPOINT ["python", "-m", "qanat"]
+CMD ["up", "--foreground", "--listen-host", "0.0.0.0"]

@@ -1,0 +1,75 @@
+# Every check and every way to run the network. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e e2e-compose \
+	contracts native bench lock docs image check-layers hooks
+
+PY := .venv/bin/python
+NETWORK ?= networks/default.toml
+ARGS ?=
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+setup: ## Make the virtual environment with what a node needs (native module included)
+	@scripts/setup.sh run
+
+setup-dev: ## The same, with what tests and checks need
+	@scripts/setup.sh dev
+
+up: setup ## Start the network by processes; returns when it is ready
+	@.venv/bin/qanat up --network $(NETWORK) $(ARGS)
+
+down: ## Stop the network; its chain stays on disk
+	@test -x .venv/bin/qanat && .venv/bin/qanat down --network $(NETWORK) $(ARGS) || echo "nothing is set up"
+
+status: ## Say whether the network is ready
+	@.venv/bin/qanat status --network $(NETWORK) $(ARGS)
+
+logs: ## Follow the logs of all nodes
+	@.venv/bin/qanat logs --follow --network $(NETWORK) $(ARGS)
+
+fmt: setup-dev ## Format Python and Rust
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix . && cargo fmt --all
+
+lint: setup-dev ## Style, layers, Rust lints
+	@scripts/stage.sh lint .venv/bin/ruff check .
+	@scripts/stage.sh format .venv/bin/ruff format --check .
+	@scripts/stage.sh layers .venv/bin/lint-imports --no-cache
+	@scripts/stage.sh rustfmt cargo fmt --all --check
+	@scripts/stage.sh clippy scripts/cargo.sh clippy --locked --all-targets -- -D warnings
+
+types: setup-dev ## mypy strict, and the native module's stubs
+	@scripts/stage.sh types .venv/bin/mypy
+	@scripts/stage.sh stubs .venv/bin/python -m mypy.stubtest evm_native
+
+rust: ## Tests of the native core
+	@scripts/stage.sh rust scripts/cargo.sh test --locked -p evm-core
+
+test-python: setup-dev ## Unit, property, vectors, api, integration
+	@scripts/stage.sh python $(PY) -m pytest tests/unit tests/property tests/vectors tests/api tests/integration tests/fuzz $(ARGS)
+
+e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
+	@scripts/stage.sh e2e $(PY) -m pytest tests/e2e $(ARGS)
+
+test: lint types rust test-python e2e ## Everything; what a missing tool prevents is skipped with a reason
+	@echo "make test: all stages passed"
+
+contracts: ## Compile the Solidity sources of the tests again, byte for byte
+	@scripts/contracts.sh
+
+bench: setup-dev ## Measure start-up, latency, throughput, calls and memory of this network
+	@$(PY) -m tests.bench $(ARGS)
+
+image: ## Build the container image
+	@docker compose build
+
+lock: ## Make the lock files again from pyproject.toml
+	@scripts/lock.sh
+
+hooks: setup-dev ## Run the checks before each commit
+	@.venv/bin/pre-commit install
+
+docs: setup-dev ## Check that docs name what exists
+	@scripts/stage.sh docs $(PY) -m pytest tests/unit/docs

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml into lock files with hashes; they name no registry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+common=(--universal --python-version 3.11 --generate-hashes --no-header pyproject.toml)
+.venv/bin/uv pip compile -q "${common[@]}" -o requirements/run.txt
+.venv/bin/uv pip compile -q "${common[@]}" --extra dev -o requirements/dev.txt
+echo "requirements/run.txt and requirements/dev.txt are made"
