@@ -1,13 +1,28 @@
 //! The execution core of Qanat. Pure Rust: knows no Python, no network, no clock.
 //!
 //! Bottom up: [`cbor`] and [`crypto`], then the authenticated state ([`tree`], [`store`]), then what
-//! clients send ([`envelope`], [`signed_query`]) and the random bytes contracts ask for ([`rng`]).
+//! clients send ([`envelope`], [`signed_query`]) and the random bytes contracts ask for ([`rng`]); over them
+//! the EVM ([`machine`], [`precompiles`], [`database`]) and the [`engine`] that makes a version from a batch.
 
+pub mod calldata;
 pub mod cbor;
+pub mod config;
+pub mod contract_keys;
 pub mod crypto;
+pub mod database;
+pub mod engine;
 pub mod envelope;
+pub mod environment;
 pub mod errors;
+pub mod failure;
+pub mod fees;
+pub mod layout;
+pub mod machine;
+pub mod precompiles;
+pub mod results;
 pub mod rng;
 pub mod signed_query;
 pub mod store;
+pub mod subcall;
+pub mod transaction;
 pub mod tree;

@@ -1,0 +1,31 @@
+//! Calldata, out of its envelope if it came in one.
+
+use crate::{
+    config::ChainConfig,
+    envelope::{self, Envelope},
+    environment::Environment,
+    errors::ModuleError,
+};
+
+/// Plain calldata, and what its answer has to be sealed with.
+pub struct Opened {
+    /// What the contract sees.
+    pub data: Vec<u8>,
+    /// Key of the answer when the calldata came encrypted.
+    pub key: Option<[u8; 32]>,
+}
+
+/// Opens the calldata of a transaction or query. Errors are `core` 18.
+pub fn open(config: &ChainConfig, environment: &Environment, data: &[u8]) -> Result<Opened, ModuleError> {
+    if !config.confidential {
+        return Ok(Opened { data: data.to_vec(), key: None });
+    }
+    match envelope::parse(data)? {
+        Envelope::Plain(data) | Envelope::Format0 { data, .. } => Ok(Opened { data, key: None }),
+        Envelope::Encrypted(sealed) => {
+            let secret_of = |epoch| environment.call_keys.get(&epoch).map(|secret| **secret);
+            let opened = envelope::open(&sealed, environment.epoch, &secret_of)?;
+            Ok(Opened { data: opened.data, key: Some(opened.key) })
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The state as revm reads it: a snapshot of the tree, and over it what this round has changed.
+//!
+//! Storage is opened on a cold read and sealed once a round, when a round's writes to a slot have
+//! collapsed into one. Nothing here depends on the order of a hash map: changes leave sorted.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, map::HashMap};
+use revm::{
+    Database,
+    bytecode::Bytecode,
+    state::{AccountInfo, EvmState},
+};
+
+use crate::{
+    contract_keys::KeyRing,
+    crypto::sha512_256,
+    engine::code_cache::CodeCache,
+    errors::StateError,
+    failure::EngineError,
+    layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},
+    store::Snapshot,
+};
+
+/// Changes to the tree, sorted by key.
+pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+const NATIVE_PLACEHOLDER_CONTEXT: &[u8] = b"qanat/evm: placeholder of a native account";
+
+#[derive(Clone)]
+struct Account {
+    record: AccountRecord,
+    code: Bytecode,
+    stored: Option<AccountRecord>,
+}
+
+struct Slot {
+    record_key: Vec<u8>,
+    stored: U256,
+    value: U256,
+}
+
+/// State of one round in the making, or of one query.
+pub struct StateDatabase<'e> {
+    snapshot: Arc<Snapshot>,
+    keys: Option<&'e KeyRing>,
+    codes: &'e CodeCache,
+    accounts: HashMap<OasisAddress, Account>,
+    slots: HashMap<(Address, U256), Slot>,
+    new_codes: BTreeMap<B256, Bytes>,
+    /// Oasis address of every Ethereum account seen, both ways.
+    oasis: HashMap<Address, OasisAddress>,
+    ethereum: HashMap<OasisAddress, Address>,
+    /// Stand-ins, in this transaction, for accounts that have no known Ethereum address.
+    placeholders: HashMap<Address, OasisAddress>,
+    newest_hash: (u64, B256),
+}
+
+impl<'e> StateDatabase<'e> {
+    /// Over a snapshot. `newest_hash` is a round and its hash that the snapshot does not hold yet.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        keys: Option<&'e KeyRing>,
+        codes: &'e CodeCache,
+        newest_hash: (u64, B256),
+    ) -> Self {
+        Self {
+            snapshot,
+            keys,
+            codes,
+            accounts: HashMap::default(),
+            slots: HashMap::default(),
+            new_codes: BTreeMap::new(),
+            oasis: HashMap::default(),
+            ethereum: HashMap::default(),
+            placeholders: HashMap::default(),
+            newest_hash,
+        }
+    }
+
+    /// The snapshot underneath.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn oasis_of(&mut self, address: Address) -> OasisAddress {
+        if let Some(native) = self.placeholders.get(&address) {
+            return *native;
+        }
+        if let Some(oasis) = self.oasis.get(&address) {
+            return *oasis;
+        }
+        let oasis = oasis_address(&address);
+        self.oasis.insert(address, oasis);
+        self.ethereum.insert(oasis, address);
+        oasis
+    }
+
+    /// The address by which the journal knows an Oasis account: its Ethereum address when this round
+    /// has met it, else a stand-in nobody can hold a key for.
+    pub fn journal_address(&mut self, native: &OasisAddress) -> Address {
+        if let Some(address) = self.ethereum.get(native) {
+            return *address;
+        }
+        let hash = sha512_256(&[NATIVE_PLACEHOLDER_CONTEXT, native]);
+        let placeholder = Address::from_slice(&hash[..20]);
+        self.placeholders.insert(placeholder, *native);
+        placeholder
+    }
+
+    fn account(&mut self, key: OasisAddress) -> Result<&mut Account, EngineError> {
+        use alloy_primitives::map::Entry;
+        match self.accounts.entry(key) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let stored =
+                    self.snapshot.get(&account_key(&key))?.map(|record| AccountRecord::decode(&record)).transpose()?;
+                let record = stored.clone().unwrap_or_default();
+                let code = self.codes.load(&self.snapshot, &record.code_hash)?;
+                Ok(entry.insert(Account { record, code, stored }))
+            }
+        }
+    }
+
+    /// Nonce and balance of an account.
+    pub fn nonce_and_balance(&mut self, address: Address) -> Result<(u64, U256), EngineError> {
+        let key = self.oasis_of(address);
+        let record = &self.account(key)?.record;
+        Ok((record.nonce, record.balance))
+    }
+
+    /// Changes nonce and balance outside the EVM: fees, refunds, genesis.
+    pub fn set_nonce_and_balance(&mut self, address: Address, nonce: u64, balance: U256) -> Result<(), EngineError> {
+        let key = self.oasis_of(address);
+        let record = &mut self.account(key)?.record;
+        record.nonce = nonce;
+        record.balance = balance;
+        Ok(())
+    }
+
+    /// Takes over what one transaction changed.
+    pub fn apply(&mut self, state: EvmState) -> Result<(), EngineError> {
+        let mut paid = Vec::new();
+        for (address, account) in state {
+            if !account.is_touched() {
+                continue;
+            }
+            if let Some(native) = self.placeholders.get(&address).copied() {
+                let before = self.account(native)?.record.balance;
+                paid.push((native, account.info.balance.wrapping_sub(before)));
+                continue;
+            }
+            let key = self.oasis_of(address);
+            let target = self.account(key)?;
+            target.record.nonce = account.info.nonce;
+            target.record.balance = account.info.balance;
+            if account.info.code_hash != target.record.code_hash {
+                let code = account.info.code.clone().unwrap_or_default();
+                target.record.code_hash = account.info.code_hash;
+                target.code = code.clone();
+                self.new_codes.insert(account.info.code_hash, code.original_bytes());
+                self.codes.insert(account.info.code_hash, code);
+            }
+            for (slot, value) in account.storage {
+                if !value.is_changed() {
+                    continue;
+                }
+                // revm does not read the storage of a contract it has just created.
+                if !self.slots.contains_key(&(address, slot)) {
+                    self.storage(address, slot)?;
+                }
+                if let Some(entry) = self.slots.get_mut(&(address, slot)) {
+                    entry.value = value.present_value();
+                }
+            }
+        }
+        // A stand-in and the Ethereum address behind it may both have moved in one transaction: differences add up.
+        for (native, difference) in paid {
+            let record = &mut self.account(native)?.record;
+            record.balance = record.balance.wrapping_add(difference);
+        }
+        self.placeholders.clear();
+        Ok(())
+    }
+
+    /// Forgets the stand-ins of a transaction whose changes are dropped.
+    pub fn discard(&mut self) {
+        self.placeholders.clear();
+    }
+
+    /// Everything this round changed, sealed under `round`.
+    pub fn into_changes(self, round: u64) -> Result<Changes, EngineError> {
+        let mut changes = Changes::new();
+        for (key, account) in &self.accounts {
+            if account.stored.as_ref() == Some(&account.record)
+                || (account.stored.is_none() && account.record.is_empty())
+            {
+                continue;
+            }
+            let record = (!account.record.is_empty()).then(|| account.record.encode());
+            changes.insert(account_key(key), record);
+        }
+        for (hash, code) in &self.new_codes {
+            changes.insert(code_key(hash), Some(code.to_vec()));
+        }
+        for ((contract, _), slot) in self.slots {
+            if slot.value == slot.stored {
+                continue;
+            }
+            let record = if slot.value.is_zero() {
+                None
+            } else {
+                Some(match self.keys {
+                    Some(keys) => keys.cipher(&contract)?.seal_value(&slot.record_key, round, &slot.value),
+                    None => slot.value.to_be_bytes_trimmed_vec(),
+                })
+            };
+            changes.insert(slot.record_key, record);
+        }
+        Ok(changes)
+    }
+
+    /// Bytes that committing `state` would write to the tree: keys and values of what it changes.
+    pub fn pending_bytes(state: &EvmState, confidential: bool) -> u64 {
+        let (key_bytes, value_bytes): (u64, u64) = if confidential { (84, 63) } else { (53, 32) };
+        let mut bytes = 0u64;
+        for account in state.values() {
+            for slot in account.storage.values() {
+                if slot.is_changed() {
+                    bytes += key_bytes + if slot.present_value().is_zero() { 0 } else { value_bytes };
+                }
+            }
+            if account.is_created() {
+                bytes += 33 + account.info.code.as_ref().map_or(0, Bytecode::len) as u64;
+            }
+        }
+        bytes
+    }
+}
+
+impl Database for StateDatabase<'_> {
+    type Error = EngineError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, EngineError> {
+        let key = self.oasis_of(address);
+        let account = self.account(key)?;
+        if account.record.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(AccountInfo {
+            balance: account.record.balance,
+            nonce: account.record.nonce,
+            code_hash: account.record.code_hash,
+            code: Some(account.code.clone()),
+            ..Default::default()
+        }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, EngineError> {
+        self.codes.load(&self.snapshot, &code_hash)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, EngineError> {
+        if let Some(slot) = self.slots.get(&(address, slot)) {
+            return Ok(slot.value);
+        }
+        let (record_key, value) = read_slot(&self.snapshot, self.keys, &address, &slot)?;
+        self.slots.insert((address, slot), Slot { record_key, stored: value, value });
+        Ok(value)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, EngineError> {
+        Ok(block_hash(&self.snapshot, self.newest_hash, number)?.unwrap_or_default())
+    }
+}
+
+/// Record key and plaintext value of a slot; zero where nothing is stored.
+pub fn read_slot(
+    snapshot: &Snapshot,
+    keys: Option<&KeyRing>,
+    contract: &Address,
+    slot: &U256,
+) -> Result<(Vec<u8>, U256), EngineError> {
+    match keys {
+        Some(keys) => {
+            let cipher = keys.cipher(contract)?;
+            let key = cipher.record_key(contract, slot);
+            let value = match snapshot.get(&key)? {
+                None => U256::ZERO,
+                Some(record) => {
+                    cipher.open_value(&key, &record).ok_or_else(|| EngineError::Decryption(contract.into_array()))?
+                }
+            };
+            Ok((key, value))
+        }
+        None => {
+            let key = public_slot_key(contract, slot);
+            let value = match snapshot.get(&key)? {
+                None => U256::ZERO,
+                Some(record) => U256::try_from_be_slice(&record)
+                    .ok_or_else(|| StateError::Corrupt("storage value longer than 32 bytes".into()))?,
+            };
+            Ok((key, value))
+        }
+    }
+}
+
+/// Hash of a round in the 256-round window.
+pub fn block_hash(snapshot: &Snapshot, newest_hash: (u64, B256), number: u64) -> Result<Option<B256>, StateError> {
+    if number == newest_hash.0 {
+        return Ok(Some(newest_hash.1));
+    }
+    snapshot
+        .get(&block_hash_key(number))?
+        .map(|hash| {
+            B256::try_from(hash.as_slice()).map_err(|_| StateError::Corrupt("round hash is not 32 bytes".into()))
+        })
+        .transpose()
+}
+
+/// Whether a code hash is that of nothing.
+pub fn is_no_code(hash: &B256) -> bool {
+    *hash == KECCAK256_EMPTY || hash.is_zero()
+}

@@ -1,0 +1,50 @@
+//! Analysed contract code by hash, shared by rounds and queries.
+
+use std::sync::{Mutex, PoisonError};
+
+use alloy_primitives::{B256, Bytes, map::HashMap};
+use revm::bytecode::Bytecode;
+
+use crate::{database::is_no_code, errors::StateError, failure::EngineError, layout::code_key, store::Snapshot};
+
+/// Code kept in memory before the cache starts anew [bytes].
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Code never changes under its hash, so entries stay true for ever. Locked for a lookup only.
+#[derive(Default)]
+pub struct CodeCache {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    codes: HashMap<B256, Bytecode>,
+    bytes: usize,
+}
+
+impl CodeCache {
+    /// Keeps a code whose hash is known.
+    pub fn insert(&self, hash: B256, code: Bytecode) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.bytes > CACHE_BYTES {
+            *inner = Inner::default();
+        }
+        inner.bytes += code.len();
+        inner.codes.insert(hash, code);
+    }
+
+    /// The code of a hash, from memory or from the state.
+    pub fn load(&self, snapshot: &Snapshot, hash: &B256) -> Result<Bytecode, EngineError> {
+        if is_no_code(hash) {
+            return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).codes.get(hash) {
+            return Ok(code.clone());
+        }
+        let raw =
+            snapshot.get(&code_key(hash))?.ok_or_else(|| StateError::Corrupt(format!("no code for hash {hash}")))?;
+        let code = Bytecode::new_legacy(Bytes::from(raw));
+        self.insert(*hash, code.clone());
+        Ok(code)
+    }
+}

@@ -1,0 +1,353 @@
+//! A round: a batch of transactions on the state of the parent gives the next state, and a record for each.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use revm::context::result::{ExecutionResult, Output};
+
+use super::{Engine, Rejection, check::admit};
+use crate::{
+    calldata::{Opened, open},
+    config::{BLOCK_HASH_WINDOW, INITCODE_LIMIT_BYTES, MAX_RESULT_BYTES, STORAGE_BYTE_GAS},
+    database::{Changes, StateDatabase},
+    envelope::seal_ok,
+    environment::Environment,
+    errors::ModuleError,
+    failure::{EngineError, core, execution_failed, halt_reason, out_of_gas, reverted},
+    fees::next_min_gas_price,
+    layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
+    machine::{Machine, Message, Pricing, Run},
+    results::{Outcome, io_root, record},
+    rng::{Mode, RootRng},
+    store::{Root, Staged, Store},
+    transaction::{Transaction, intrinsic_gas},
+};
+
+/// The next version, computed and not visible: persist it, or drop it.
+pub struct PendingBlock {
+    store: Arc<Store>,
+    staged: Staged,
+    /// Round, and version when persisted.
+    pub round: u64,
+    /// Positions in the given batch of what was executed.
+    pub included: Vec<usize>,
+    /// What may never be in this round, with its position. A transaction in neither list did not fit.
+    pub rejected: Vec<(usize, Rejection)>,
+    /// A record for each included transaction.
+    pub results: Vec<Vec<u8>>,
+    /// Gas of all of them [gas].
+    pub gas_used: u64,
+    /// Root over included transactions and their records.
+    pub io_root: Root,
+}
+
+impl PendingBlock {
+    /// Root of the state after the round.
+    pub fn state_root(&self) -> Root {
+        self.staged.root
+    }
+
+    /// Canonical changes, ciphertext only: a replica without keys applies them.
+    pub fn diff(&self) -> &[u8] {
+        &self.staged.diff
+    }
+
+    /// Makes it the latest version, durably.
+    pub fn persist(&self) -> Result<(), EngineError> {
+        Ok(self.store.persist(&self.staged, self.round)?)
+    }
+}
+
+/// How a transaction ended and what it owes.
+struct Settled {
+    gas_used: u64,
+    /// Unused gas is not given back: the envelope did not open, or the contract tried to destroy itself.
+    keeps_fee: bool,
+    result: Result<Success, ModuleError>,
+    encrypted: bool,
+}
+
+struct Success {
+    output: Vec<u8>,
+    logs: Vec<alloy_primitives::Log>,
+    contract_address: Option<Address>,
+}
+
+impl Engine {
+    /// Executes a batch on version `round - 1`.
+    ///
+    /// Not strict (a scheduler): leaves out what is invalid or does not fit. Strict (a worker): such a
+    /// transaction is an error, because an honest scheduler does not propose it. `genesis` gives first
+    /// balances.
+    pub fn execute(
+        &self,
+        environment: &Environment,
+        raw: &[&[u8]],
+        genesis: &[(Address, U256)],
+        strict: bool,
+    ) -> Result<PendingBlock, EngineError> {
+        let parent =
+            environment.round.checked_sub(1).ok_or_else(|| EngineError::Config("round 0 is the empty state".into()))?;
+        let decoded = self.decode(raw);
+        let mut database = self.database(environment, parent)?;
+        for (address, balance) in genesis {
+            let (nonce, held) = database.nonce_and_balance(*address)?;
+            database.set_nonce_and_balance(*address, nonce, held.saturating_add(*balance))?;
+        }
+        let min_gas_price = self.min_gas_price_at(database.snapshot())?;
+        let root_rng = RootRng::new(&environment.rng_key, Mode::Execute);
+        let rng = root_rng.fork(&B256::ZERO.0);
+        let subcalls = self.subcalls.as_deref();
+        let mut machine =
+            Machine::new(&self.config, environment, min_gas_price, Pricing::Exact, subcalls, rng, database);
+
+        let mut block = Tally::default();
+        for (index, decoded) in decoded.into_iter().enumerate() {
+            let refused = |hash, error| {
+                if strict { Err(EngineError::InvalidBatch { index, error }) } else { Ok(Rejection { hash, error }) }
+            };
+            let transaction = match decoded {
+                Ok(transaction) => transaction,
+                Err(error) => {
+                    block.rejected.push((index, refused(None, error)?));
+                    continue;
+                }
+            };
+            let (nonce, balance) = machine.database().nonce_and_balance(transaction.sender)?;
+            let admitted = match transaction.nonce.cmp(&nonce) {
+                std::cmp::Ordering::Less => Err(core(4, "invalid nonce")),
+                std::cmp::Ordering::Greater => Err(core(26, "future nonce")),
+                std::cmp::Ordering::Equal => admit(&self.config, &transaction, balance, min_gas_price),
+            };
+            let (price, fee) = match admitted {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    block.rejected.push((index, refused(Some(transaction.hash), error)?));
+                    continue;
+                }
+            };
+            if transaction.gas_limit > self.config.batch_gas_limit - block.gas_used {
+                if strict {
+                    let error = out_of_gas(self.config.batch_gas_limit, block.gas_used + transaction.gas_limit);
+                    return Err(EngineError::InvalidBatch { index, error });
+                }
+                continue;
+            }
+            machine.set_rng(root_rng.fork(&transaction.hash.0));
+            let settled = self.run_transaction(&mut machine, environment, &transaction, price, fee, &mut block)?;
+            block.settle(index, &transaction, settled);
+        }
+        self.finish(environment, raw, machine.into_database(), min_gas_price, block)
+    }
+
+    /// Charges, runs and refunds one admitted transaction.
+    fn run_transaction(
+        &self,
+        machine: &mut Machine<'_>,
+        environment: &Environment,
+        transaction: &Transaction,
+        price: u128,
+        fee: u128,
+        block: &mut Tally,
+    ) -> Result<(Settled, u128), EngineError> {
+        let (nonce, balance) = machine.database().nonce_and_balance(transaction.sender)?;
+        // A creation takes its address from the nonce before it is bumped, and revm bumps it itself.
+        let first_nonce = if transaction.to.is_some() { nonce + 1 } else { nonce };
+        machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
+
+        let index = block.included.len();
+        let settled = self.run_evm(machine, environment, transaction, price, index)?;
+
+        let unused = if settled.keeps_fee { 0 } else { u128::from(transaction.gas_limit - settled.gas_used) };
+        let refund = unused * price;
+        let (_, balance) = machine.database().nonce_and_balance(transaction.sender)?;
+        machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance + U256::from(refund))?;
+        Ok((settled, fee - refund))
+    }
+
+    fn run_evm(
+        &self,
+        machine: &mut Machine<'_>,
+        environment: &Environment,
+        transaction: &Transaction,
+        price: u128,
+        index: usize,
+    ) -> Result<Settled, EngineError> {
+        let prepaid_gas = transaction.prepaid_gas();
+        let opened = match open(&self.config, environment, &transaction.input) {
+            Ok(opened) => opened,
+            Err(error) => {
+                return Ok(Settled { gas_used: prepaid_gas, keeps_fee: true, result: Err(error), encrypted: true });
+            }
+        };
+        let encrypted = opened.key.is_some();
+        let failed = |gas_used, error| Settled { gas_used, keeps_fee: false, result: Err(error), encrypted };
+        let message = message(transaction, price, prepaid_gas, &opened);
+        if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
+            return Ok(failed(message.gas_limit, execution_failed("create contract limit")));
+        }
+        if prepaid_gas + message.intrinsic_gas > message.gas_limit {
+            return Ok(failed(message.gas_limit, execution_failed("out of gas")));
+        }
+        let run = machine.run(&message)?;
+        self.settle(machine, environment, &message, &opened, run, index)
+    }
+
+    /// Decides what a run means and takes over its changes if it succeeded.
+    fn settle(
+        &self,
+        machine: &mut Machine<'_>,
+        environment: &Environment,
+        message: &Message,
+        opened: &Opened,
+        run: Run,
+        index: usize,
+    ) -> Result<Settled, EngineError> {
+        let encrypted = opened.key.is_some();
+        let mut gas_used = gas_used(&run.result);
+        let failed = |gas_used, keeps_fee, error| Settled { gas_used, keeps_fee, result: Err(error), encrypted };
+        let (logs, output) = match run.result {
+            ExecutionResult::Success { logs, output, .. } => (logs, output),
+            ExecutionResult::Revert { output, .. } => {
+                machine.database().discard();
+                return Ok(failed(gas_used, false, reverted(&clamp(&output)).error));
+            }
+            ExecutionResult::Halt { reason, .. } => {
+                machine.database().discard();
+                return Ok(failed(gas_used, false, execution_failed(&halt_reason(&reason, None))));
+            }
+        };
+        if run.state.values().any(|account| account.is_selfdestructed()) {
+            machine.database().discard();
+            return Ok(failed(gas_used, true, execution_failed("SELFDESTRUCT not supported")));
+        }
+        let storage_gas = STORAGE_BYTE_GAS * StateDatabase::pending_bytes(&run.state, self.config.confidential);
+        if storage_gas > message.gas_limit {
+            machine.database().discard();
+            return Ok(failed(gas_used, false, out_of_gas(message.gas_limit, storage_gas)));
+        }
+        gas_used = gas_used.max(storage_gas);
+        machine.database().apply(run.state)?;
+        let success = match output {
+            // The address is no secret: whoever sees the transaction can compute it.
+            Output::Create(_, address) => Success {
+                output: address.map(|address| address.to_vec()).unwrap_or_default(),
+                logs,
+                contract_address: address,
+            },
+            Output::Call(output) => {
+                let output = clamp(&output);
+                let output = match &opened.key {
+                    Some(key) => seal_ok(key, &result_nonce(environment.parent_round, index)?, &output),
+                    None => output,
+                };
+                Success { output, logs, contract_address: None }
+            }
+        };
+        Ok(Settled { gas_used, keeps_fee: false, result: Ok(success), encrypted })
+    }
+
+    /// Seals the round's changes and stages them.
+    fn finish(
+        &self,
+        environment: &Environment,
+        raw: &[&[u8]],
+        database: StateDatabase<'_>,
+        min_gas_price: u128,
+        block: Tally,
+    ) -> Result<PendingBlock, EngineError> {
+        let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(block.fees);
+        let mut changes = database.into_changes(environment.round)?;
+        record_block_hash(&mut changes, environment);
+        let next_price = next_min_gas_price(&self.config, min_gas_price, block.gas_used);
+        changes.insert(MIN_GAS_PRICE_KEY.to_vec(), Some(next_price.to_be_bytes().to_vec()));
+        changes.insert(FEES_KEY.to_vec(), Some(fees.to_be_bytes().to_vec()));
+        let staged = self.store.stage(environment.round - 1, &changes)?;
+        let transactions: Vec<&[u8]> = block.included.iter().map(|index| raw[*index]).collect();
+        Ok(PendingBlock {
+            store: Arc::clone(&self.store),
+            staged,
+            round: environment.round,
+            io_root: io_root(&transactions, &block.results)?,
+            included: block.included,
+            rejected: block.rejected,
+            results: block.results,
+            gas_used: block.gas_used,
+        })
+    }
+}
+
+/// What the round has so far.
+#[derive(Default)]
+struct Tally {
+    included: Vec<usize>,
+    rejected: Vec<(usize, Rejection)>,
+    results: Vec<Vec<u8>>,
+    gas_used: u64,
+    fees: u128,
+}
+
+impl Tally {
+    fn settle(&mut self, index: usize, transaction: &Transaction, (settled, paid): (Settled, u128)) {
+        self.gas_used += settled.gas_used;
+        self.fees = self.fees.saturating_add(paid);
+        let (success, error) = match settled.result {
+            Ok(success) => (success, None),
+            Err(error) => (Success { output: Vec::new(), logs: Vec::new(), contract_address: None }, Some(error)),
+        };
+        let outcome = Outcome {
+            gas_used: settled.gas_used,
+            cumulative_gas_used: self.gas_used,
+            effective_gas_price: paid / u128::from(settled.gas_used.max(1)),
+            logs: success.logs,
+            contract_address: success.contract_address,
+            output: success.output,
+            error,
+            encrypted: settled.encrypted,
+        };
+        self.results.push(record(transaction, &outcome));
+        self.included.push(index);
+    }
+}
+
+fn message(transaction: &Transaction, price: u128, prepaid_gas: u64, opened: &Opened) -> Message {
+    let data = Bytes::copy_from_slice(&opened.data);
+    Message {
+        caller: transaction.sender,
+        to: transaction.to,
+        value: transaction.value,
+        intrinsic_gas: intrinsic_gas(&data, transaction.to.is_none()),
+        data,
+        gas_limit: transaction.gas_limit,
+        gas_price: price,
+        prepaid_gas,
+    }
+}
+
+/// Gas a run used, its refund taken off [gas].
+pub(super) fn gas_used(result: &ExecutionResult) -> u64 {
+    let gas = result.gas();
+    gas.total_gas_spent() - gas.inner_refunded()
+}
+
+fn clamp(output: &[u8]) -> Vec<u8> {
+    output[..output.len().min(MAX_RESULT_BYTES)].to_vec()
+}
+
+/// Nonce under which the result of a transaction is sealed: header round (8) ‖ index (4) ‖ 000000.
+fn result_nonce(round: u64, index: usize) -> Result<[u8; 15], EngineError> {
+    let index = u32::try_from(index).map_err(|_| EngineError::Config("more than 2^32 transactions".into()))?;
+    let mut nonce = [0; 15];
+    nonce[..8].copy_from_slice(&round.to_be_bytes());
+    nonce[8..12].copy_from_slice(&index.to_be_bytes());
+    Ok(nonce)
+}
+
+/// Moves the window of round hashes: the grandparent comes in, what is 256 older goes.
+fn record_block_hash(changes: &mut Changes, environment: &Environment) {
+    let Some(number) = environment.parent_round.checked_sub(1) else { return };
+    changes.insert(block_hash_key(number), Some(environment.grandparent_hash.to_vec()));
+    if let Some(expired) = number.checked_sub(BLOCK_HASH_WINDOW) {
+        changes.insert(block_hash_key(expired), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! The engine: a store of versions, and what can be asked of it.
+//!
+//! [`Engine::check`] admits transactions, [`Engine::execute`] makes the next version from a batch,
+//! [`Engine::call`] and [`Engine::estimate_gas`] answer questions and leave no trace. All take `&self`
+//! and may run at once.
+
+pub(crate) mod code_cache;
+
+mod check;
+mod estimate;
+mod execute;
+mod query;
+mod transaction_cache;
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, U256};
+
+pub use self::{
+    check::{Checked, Rejection},
+    execute::PendingBlock,
+    query::Call,
+};
+use self::{code_cache::CodeCache, transaction_cache::TransactionCache};
+use crate::{
+    config::ChainConfig,
+    contract_keys::{KeyRing, StateKeys},
+    database::{StateDatabase, read_slot},
+    environment::Environment,
+    errors::ModuleError,
+    failure::{EngineError, core},
+    layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, account_key, decode_quantity, oasis_address},
+    store::{Snapshot, Store},
+    subcall::Subcalls,
+};
+
+/// EIP-1967's implementation, beacon and admin slots: the only storage anyone may read from outside.
+const PUBLIC_SLOTS: [[u8; 32]; 3] = [
+    alloy_primitives::hex!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"),
+    alloy_primitives::hex!("a3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50"),
+    alloy_primitives::hex!("b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103"),
+];
+
+/// Executes transactions over a store. See the module.
+pub struct Engine {
+    config: ChainConfig,
+    store: Arc<Store>,
+    keys: Option<KeyRing>,
+    subcalls: Option<Box<dyn Subcalls>>,
+    codes: CodeCache,
+    transactions: TransactionCache,
+}
+
+impl Engine {
+    /// An engine over a store. A confidential chain needs `keys`; without them storage is in the clear.
+    pub fn new(
+        config: ChainConfig,
+        store: Arc<Store>,
+        keys: Option<Box<dyn StateKeys>>,
+        subcalls: Option<Box<dyn Subcalls>>,
+    ) -> Result<Self, EngineError> {
+        if config.chain_id == 0 {
+            return Err(EngineError::Config("chain id must not be zero".into()));
+        }
+        if config.batch_gas_limit < 21_000 {
+            return Err(EngineError::Config("batch gas limit is below one transfer".into()));
+        }
+        if u64::try_from(config.initial_min_gas_price).is_err() {
+            return Err(EngineError::Config("initial minimum gas price does not fit 64 bits".into()));
+        }
+        let transactions = TransactionCache::default();
+        Ok(Self { config, store, keys: keys.map(KeyRing::new), subcalls, codes: CodeCache::default(), transactions })
+    }
+
+    /// The parameters of the chain.
+    pub fn config(&self) -> &ChainConfig {
+        &self.config
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Nonce and balance of an account at a version.
+    pub fn account(&self, address: &Address, version: u64) -> Result<(u64, U256), EngineError> {
+        let record = self.record(address, &self.store.snapshot(version)?)?;
+        Ok((record.nonce, record.balance))
+    }
+
+    /// Code of an account at a version; empty for an account without.
+    pub fn code(&self, address: &Address, version: u64) -> Result<Vec<u8>, EngineError> {
+        let snapshot = self.store.snapshot(version)?;
+        let record = self.record(address, &snapshot)?;
+        Ok(self.codes.load(&snapshot, &record.code_hash)?.original_bytes().to_vec())
+    }
+
+    /// What may be known from outside of a storage slot: on a confidential chain zero, but for EIP-1967's.
+    pub fn storage(&self, address: &Address, slot: &[u8; 32], version: u64) -> Result<[u8; 32], EngineError> {
+        let snapshot = self.store.snapshot(version)?;
+        if self.config.confidential && !PUBLIC_SLOTS.contains(slot) {
+            return Ok([0; 32]);
+        }
+        let (_, value) = read_slot(&snapshot, self.keys.as_ref(), address, &U256::from_be_bytes(*slot))?;
+        Ok(value.to_be_bytes())
+    }
+
+    /// Least price a transaction of the round after `version` must offer.
+    pub fn min_gas_price(&self, version: u64) -> Result<u128, EngineError> {
+        self.min_gas_price_at(&self.store.snapshot(version)?)
+    }
+
+    /// Fees collected up to a version [base units].
+    pub fn fees(&self, version: u64) -> Result<u128, EngineError> {
+        Ok(decode_quantity(self.store.snapshot(version)?.get(FEES_KEY)?)?.unwrap_or(0))
+    }
+
+    fn min_gas_price_at(&self, snapshot: &Snapshot) -> Result<u128, EngineError> {
+        let price = decode_quantity(snapshot.get(MIN_GAS_PRICE_KEY)?)?;
+        Ok(price.unwrap_or(0).max(self.config.initial_min_gas_price))
+    }
+
+    fn record(&self, address: &Address, snapshot: &Snapshot) -> Result<AccountRecord, EngineError> {
+        match snapshot.get(&account_key(&oasis_address(address)))? {
+            Some(record) => Ok(AccountRecord::decode(&record)?),
+            None => Ok(AccountRecord::default()),
+        }
+    }
+
+    fn database(&self, environment: &Environment, version: u64) -> Result<StateDatabase<'_>, EngineError> {
+        let snapshot = Arc::new(self.store.snapshot(version)?);
+        Ok(StateDatabase::new(snapshot, self.keys.as_ref(), &self.codes, newest_hash(environment)))
+    }
+}
+
+/// The newest round hash a contract or leash may see; the state of the parent does not hold it yet.
+fn newest_hash(environment: &Environment) -> (u64, B256) {
+    (environment.parent_round.wrapping_sub(1), environment.grandparent_hash)
+}
+
+/// Fee that a gas limit can cost at a price, or `core` 5 when no balance could ever pay it.
+fn fee_limit(gas: u64, price: u128) -> Result<u128, ModuleError> {
+    price.checked_mul(u128::from(gas)).ok_or_else(|| core(5, "insufficient balance to pay fees"))
+}

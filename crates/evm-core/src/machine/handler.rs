@@ -1,0 +1,81 @@
+//! The phases of a transaction that differ from Ethereum's.
+
+use revm::{
+    context::{
+        JournalTr,
+        result::{EVMError, HaltReason, InvalidTransaction},
+    },
+    handler::{EvmTr, FrameResult, Handler},
+    interpreter::InitialAndFloorGas,
+};
+
+use super::{Machine, REFUND_QUOTIENT};
+use crate::failure::{EngineError, HostError};
+
+type Error = EVMError<EngineError, InvalidTransaction>;
+
+/// Runs the EVM only: what a transaction owes, and whether it may run, is settled before and after it.
+pub(super) struct SapphireHandler<'e> {
+    prepaid_gas: u64,
+    intrinsic_gas: u64,
+    machine: std::marker::PhantomData<fn(&'e ())>,
+}
+
+impl SapphireHandler<'_> {
+    pub(super) fn new(prepaid_gas: u64, intrinsic_gas: u64) -> Self {
+        Self { prepaid_gas, intrinsic_gas, machine: std::marker::PhantomData }
+    }
+}
+
+impl<'e> Handler for SapphireHandler<'e> {
+    type Evm = Machine<'e>;
+    type Error = Error;
+    type HaltReason = HaltReason;
+
+    fn validate_env(&self, _evm: &mut Self::Evm) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn validate_initial_tx_gas(&self, evm: &mut Self::Evm) -> Result<InitialAndFloorGas, Error> {
+        evm.ctx().chain.prepaid_gas = self.prepaid_gas;
+        Ok(InitialAndFloorGas::new(self.prepaid_gas + self.intrinsic_gas, 0))
+    }
+
+    /// Loads (and so warms) the sender; its nonce and fee were settled before.
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut Self::Evm,
+        _gas: &mut InitialAndFloorGas,
+    ) -> Result<(), Error> {
+        let context = evm.ctx();
+        let caller = context.tx.caller;
+        context.journaled_state.load_account_with_code(caller)?;
+        Ok(())
+    }
+
+    /// The refund is capped by what the EVM used: size and signature are not part of it.
+    fn refund(&self, _evm: &mut Self::Evm, result: &mut FrameResult, _eip7702: i64) -> Result<(), Error> {
+        let gas = result.gas_mut();
+        let used = gas.total_gas_spent().saturating_sub(self.prepaid_gas);
+        let cap = i64::try_from(used / REFUND_QUOTIENT).unwrap_or(i64::MAX);
+        gas.set_refund(gas.refunded().clamp(0, cap));
+        Ok(())
+    }
+
+    fn reimburse_caller(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn reward_beneficiary(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl From<Error> for EngineError {
+    fn from(error: Error) -> Self {
+        match error {
+            EVMError::Database(error) => error,
+            other => HostError(other.to_string()).into(),
+        }
+    }
+}

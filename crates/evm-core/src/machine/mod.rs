@@ -1,0 +1,260 @@
+//! revm, set up as Sapphire's EVM: Shanghai rules, own precompiles, gas of the calling frame.
+//!
+//! All types of revm's handler stay in this module, so that a new major of revm changes few files.
+
+mod handler;
+mod instructions;
+
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use revm::{
+    Context, Journal,
+    context::{
+        BlockEnv, CfgEnv, Evm, FrameStack, JournalTr, LocalContext, TxEnv,
+        result::{ExecutionResult, HaltReason},
+    },
+    handler::{
+        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler, evm::ContextDbError, evm::FrameInitResult,
+        instructions::EthInstructions,
+    },
+    interpreter::{CallInputs, FrameInput, interpreter::EthInterpreter, interpreter_action::FrameInit},
+    primitives::hardfork::SpecId,
+    state::EvmState,
+};
+
+use self::handler::SapphireHandler;
+use crate::{
+    config::{CODE_LIMIT_BYTES, ChainConfig, INITCODE_LIMIT_BYTES},
+    database::StateDatabase,
+    environment::Environment,
+    failure::{EngineError, HostError},
+    precompiles::{SapphirePrecompiles, is_gas_meter},
+    rng::TransactionRng,
+    subcall::Subcalls,
+};
+
+/// Gas given on top by a call that sends value [gas].
+const CALL_STIPEND: u64 = 2_300;
+/// At most a fifth of the gas used is refunded (EIP-3529).
+pub(crate) const REFUND_QUOTIENT: u64 = 5;
+
+/// revm's context with our database and extras.
+pub type SapphireContext<'e> =
+    Context<BlockEnv, TxEnv, CfgEnv, StateDatabase<'e>, Journal<StateDatabase<'e>>, Extras<'e>, LocalContext>;
+type Inner<'e> = Evm<
+    SapphireContext<'e>,
+    (),
+    EthInstructions<EthInterpreter, SapphireContext<'e>>,
+    SapphirePrecompiles,
+    EthFrame<EthInterpreter>,
+>;
+
+/// What precompiles need beside revm's own context.
+pub struct Extras<'e> {
+    /// The round's surroundings.
+    pub environment: &'e Environment,
+    /// Host modules reachable by sub-call.
+    pub subcalls: Option<&'e dyn Subcalls>,
+    /// Random bytes of the running transaction.
+    pub rng: TransactionRng,
+    /// Gas used by the frame that calls the gas-meter precompiles, net of capped refunds.
+    pub caller_gas_used: u64,
+    /// Gas of the running message that the EVM does not count as its own [gas].
+    pub prepaid_gas: u64,
+    /// Whether more than one frame ran, so that 1/64 of gas was held back somewhere.
+    pub nested: bool,
+    /// Why a callback failed; the transaction and its block are abandoned.
+    pub host_error: Option<HostError>,
+}
+
+/// One call or creation, ready to run: signature, nonce and fee are somebody else's business.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Sender, both `msg.sender` of the first frame and `tx.origin`.
+    pub caller: Address,
+    /// Contract or account called; None creates a contract.
+    pub to: Option<Address>,
+    /// Value sent [base units].
+    pub value: U256,
+    /// Plain calldata or init code.
+    pub data: Bytes,
+    /// Whole gas limit [gas].
+    pub gas_limit: u64,
+    /// Price that `GASPRICE` shows [base units/gas].
+    pub gas_price: u128,
+    /// Gas already owed outside the EVM: size and signature [gas].
+    pub prepaid_gas: u64,
+    /// Gas of the EVM's own transaction costs [gas].
+    pub intrinsic_gas: u64,
+}
+
+/// How gas of storage writes is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pricing {
+    /// As executed.
+    Exact,
+    /// Every `SSTORE` sets a fresh slot and nothing is refunded: an upper bound for estimates.
+    Estimate,
+}
+
+/// Result of one message. The state changes are not in the database yet.
+pub struct Run {
+    /// Outcome and gas, prepaid gas included.
+    pub result: ExecutionResult<HaltReason>,
+    /// What changed.
+    pub state: EvmState,
+    /// Whether more than one frame ran.
+    pub nested: bool,
+}
+
+/// The EVM of one round or query.
+pub struct Machine<'e>(Inner<'e>);
+
+impl<'e> Machine<'e> {
+    /// A machine over a database under the parent round's header.
+    pub fn new(
+        config: &ChainConfig,
+        environment: &'e Environment,
+        min_gas_price: u128,
+        pricing: Pricing,
+        subcalls: Option<&'e dyn Subcalls>,
+        rng: TransactionRng,
+        database: StateDatabase<'e>,
+    ) -> Self {
+        let mut cfg = CfgEnv::new_with_spec(SpecId::SHANGHAI);
+        cfg.chain_id = config.chain_id;
+        cfg.limit_contract_code_size = Some(CODE_LIMIT_BYTES);
+        cfg.limit_contract_initcode_size = Some(INITCODE_LIMIT_BYTES);
+        cfg.disable_fee_charge = true;
+        let block = BlockEnv {
+            number: U256::from(environment.parent_round),
+            beneficiary: Address::ZERO,
+            timestamp: U256::from(environment.parent_timestamp),
+            gas_limit: config.batch_gas_limit,
+            basefee: u64::try_from(min_gas_price).unwrap_or(u64::MAX),
+            difficulty: U256::ZERO,
+            prevrandao: Some(B256::ZERO),
+            ..Default::default()
+        };
+        let mut journaled_state = Journal::new(database);
+        journaled_state.set_spec_id(SpecId::SHANGHAI);
+        let context = Context {
+            block,
+            tx: TxEnv::default(),
+            cfg,
+            journaled_state,
+            chain: Extras {
+                environment,
+                subcalls,
+                rng,
+                caller_gas_used: 0,
+                prepaid_gas: 0,
+                nested: false,
+                host_error: None,
+            },
+            local: LocalContext::default(),
+            error: Ok(()),
+        };
+        let instructions = instructions::table(pricing);
+        Self(Evm::new(context, instructions, SapphirePrecompiles::new(config.confidential)))
+    }
+
+    /// The database, between two messages.
+    pub fn database(&mut self) -> &mut StateDatabase<'e> {
+        self.0.ctx.journaled_state.db_mut()
+    }
+
+    /// Gives the random bytes of the next message another stream.
+    pub fn set_rng(&mut self, rng: TransactionRng) {
+        self.0.ctx.chain.rng = rng;
+    }
+
+    /// Ends the machine and gives its database back.
+    pub fn into_database(self) -> StateDatabase<'e> {
+        self.0.ctx.journaled_state.database
+    }
+
+    /// Runs one message. Fails only if the state or the host does; the message's own failure is a result.
+    pub fn run(&mut self, message: &Message) -> Result<Run, EngineError> {
+        self.0.ctx.tx = TxEnv {
+            tx_type: 0,
+            caller: message.caller,
+            gas_limit: message.gas_limit,
+            gas_price: message.gas_price,
+            kind: message.to.map_or(TxKind::Create, TxKind::Call),
+            value: message.value,
+            data: message.data.clone(),
+            nonce: 0,
+            chain_id: None,
+            ..Default::default()
+        };
+        self.0.ctx.chain.nested = false;
+        let mut handler = SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas);
+        let outcome = handler.run(self);
+        // Also after an error: accounts it loaded must not be warm for the next message.
+        let state = self.0.ctx.journaled_state.finalize();
+        self.0.ctx.error = Ok(());
+        if let Some(error) = self.0.ctx.chain.host_error.take() {
+            return Err(error.into());
+        }
+        Ok(Run { result: outcome?, state, nested: self.0.ctx.chain.nested })
+    }
+
+    /// Upstream passes precompiles what the calling frame has used so far. At the top there is no frame
+    /// yet: only the transaction's own cost has been used.
+    fn meter_caller(&mut self, call: &CallInputs, depth: usize) {
+        if !is_gas_meter(&call.bytecode_address) {
+            return;
+        }
+        self.0.ctx.chain.caller_gas_used = if depth == 0 {
+            self.0.ctx.tx.gas_limit - call.gas_limit - self.0.ctx.chain.prepaid_gas
+        } else {
+            let gas = &self.0.frame_stack.get().interpreter.gas;
+            let stipend = if call.value.transfer().is_some_and(|value| !value.is_zero()) { CALL_STIPEND } else { 0 };
+            let forwarded = call.gas_limit.saturating_sub(stipend);
+            let used = gas.limit().saturating_sub(gas.remaining()).saturating_sub(forwarded);
+            let refunded = u64::try_from(gas.refunded()).unwrap_or(0);
+            used - refunded.min(used / REFUND_QUOTIENT)
+        };
+    }
+}
+
+impl<'e> EvmTr for Machine<'e> {
+    type Context = SapphireContext<'e>;
+    type Instructions = EthInstructions<EthInterpreter, SapphireContext<'e>>;
+    type Precompiles = SapphirePrecompiles;
+    type Frame = EthFrame<EthInterpreter>;
+
+    fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
+        self.0.all()
+    }
+
+    fn all_mut(
+        &mut self,
+    ) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut FrameStack<Self::Frame>) {
+        self.0.all_mut()
+    }
+
+    fn frame_init(
+        &mut self,
+        frame_input: FrameInit,
+    ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
+        if frame_input.depth > 0 {
+            self.0.ctx.chain.nested = true;
+        }
+        if let FrameInput::Call(call) = &frame_input.frame_input {
+            self.meter_caller(call, frame_input.depth);
+        }
+        self.0.frame_init(frame_input)
+    }
+
+    fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
+        self.0.frame_run()
+    }
+
+    fn frame_return_result(
+        &mut self,
+        result: <Self::Frame as FrameTr>::FrameResult,
+    ) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
+        self.0.frame_return_result(result)
+    }
+}

@@ -1,0 +1,131 @@
+//! What a transaction leaves behind: one canonical CBOR record, from which the gateway answers every
+//! question about it without knowing RLP or a key; and the root over all of them.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, Bloom, Log, U256};
+
+use crate::{
+    cbor::{self, Value},
+    errors::{ModuleError, StateError},
+    transaction::Transaction,
+    tree::root_of,
+};
+
+/// How a mined transaction ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Gas of this transaction [gas].
+    pub gas_used: u64,
+    /// Gas of this and the earlier transactions of the round [gas].
+    pub cumulative_gas_used: u64,
+    /// Fee paid, divided by the gas used [base units/gas].
+    pub effective_gas_price: u128,
+    /// Events, empty when it failed.
+    pub logs: Vec<Log>,
+    /// Contract made.
+    pub contract_address: Option<Address>,
+    /// Return data (raw or sealed); empty when it failed.
+    pub output: Vec<u8>,
+    /// Why it failed; None on success.
+    pub error: Option<ModuleError>,
+    /// Whether the calldata came encrypted.
+    pub encrypted: bool,
+}
+
+/// The record of a mined transaction.
+pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
+    let bloom: Bloom = outcome.logs.iter().collect();
+    let entries = vec![
+        ("hash", bytes(transaction.hash.as_slice())),
+        ("sender", bytes(transaction.sender.as_slice())),
+        ("to", address(transaction.to)),
+        ("nonce", Value::Unsigned(transaction.nonce)),
+        ("gas", Value::Unsigned(transaction.gas_limit)),
+        ("gas_price", quantity(U256::from(outcome.effective_gas_price))),
+        ("max_fee", quantity(U256::from(transaction.max_fee))),
+        ("max_tip", quantity(U256::from(transaction.max_tip))),
+        ("value", quantity(transaction.value)),
+        ("type", Value::Unsigned(u64::from(transaction.tx_type))),
+        ("input", bytes(&transaction.input)),
+        ("v", quantity(U256::from(transaction.v))),
+        ("r", quantity(transaction.r)),
+        ("s", quantity(transaction.s)),
+        ("chain_id", transaction.chain_id.map_or(Value::Null, Value::Unsigned)),
+        ("access_list", access_list(transaction)),
+        ("status", Value::Unsigned(u64::from(outcome.error.is_none()))),
+        ("gas_used", Value::Unsigned(outcome.gas_used)),
+        ("cumulative_gas_used", Value::Unsigned(outcome.cumulative_gas_used)),
+        ("effective_gas_price", quantity(U256::from(outcome.effective_gas_price))),
+        ("logs", Value::Array(outcome.logs.iter().map(log).collect())),
+        ("bloom", bytes(bloom.as_slice())),
+        ("contract_address", address(outcome.contract_address)),
+        ("output", bytes(&outcome.output)),
+        ("error", outcome.error.as_ref().map_or(Value::Null, error)),
+        ("encrypted", Value::Bool(outcome.encrypted)),
+    ];
+    cbor::encode(&map(entries))
+}
+
+/// Root over the transactions of a round and their records, so that a light client can check either.
+///
+/// A tree of its own: `i ‖ 0` holds transaction i, `i ‖ 1` its record, with i as 4 bytes big-endian.
+pub fn io_root(transactions: &[impl AsRef<[u8]>], records: &[impl AsRef<[u8]>]) -> Result<[u8; 32], StateError> {
+    let mut entries = BTreeMap::new();
+    for (kind, items) in [
+        (0u8, transactions.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+        (1, records.iter().map(AsRef::as_ref).collect()),
+    ] {
+        for (index, item) in items.into_iter().enumerate() {
+            let index = u32::try_from(index).map_err(|_| StateError::BadLength)?;
+            let key = [index.to_be_bytes().as_slice(), &[kind]].concat();
+            entries.insert(key, item.to_vec());
+        }
+    }
+    root_of(&entries)
+}
+
+fn map(entries: Vec<(&str, Value)>) -> Value {
+    Value::Map(entries.into_iter().map(|(key, value)| (Value::Text(key.into()), value)).collect())
+}
+
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(bytes.to_vec())
+}
+
+/// Big-endian without leading zeros; zero is empty.
+fn quantity(number: U256) -> Value {
+    Value::Bytes(number.to_be_bytes_trimmed_vec())
+}
+
+fn address(address: Option<Address>) -> Value {
+    address.map_or(Value::Null, |address| bytes(address.as_slice()))
+}
+
+fn log(log: &Log) -> Value {
+    Value::Array(vec![
+        bytes(log.address.as_slice()),
+        Value::Array(log.topics().iter().map(|topic| bytes(topic.as_slice())).collect()),
+        bytes(&log.data.data),
+    ])
+}
+
+fn error(error: &ModuleError) -> Value {
+    map(vec![
+        ("module", Value::Text(error.module.into())),
+        ("code", Value::Unsigned(u64::from(error.code))),
+        ("message", Value::Text(error.message.clone())),
+    ])
+}
+
+fn access_list(transaction: &Transaction) -> Value {
+    let Some(list) = &transaction.access_list else { return Value::Null };
+    Value::Array(
+        list.iter()
+            .map(|item| {
+                let slots = item.storage_keys.iter().map(|slot| bytes(slot.as_slice())).collect();
+                Value::Array(vec![bytes(item.address.as_slice()), Value::Array(slots)])
+            })
+            .collect(),
+    )
+}

@@ -1,0 +1,155 @@
+//! Ethereum transactions as they arrive: decoded, with their sender recovered.
+
+use alloy_consensus::{EthereumTxEnvelope, Transaction as _, TxEip4844, transaction::SignerRecoverable};
+use alloy_eips::{Decodable2718, eip2930::AccessList};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+
+use crate::{
+    config::{ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
+    errors::ModuleError,
+    failure::core,
+};
+
+/// CBOR around the raw transaction: array of two, and the auth proof `[{module: "evm.ethereum.v0"}]`.
+const ENVELOPE_BYTES: u64 = 1 + 25;
+/// Gas of an Ethereum transaction that calls [gas].
+const CALL_GAS: u64 = 21_000;
+/// Gas of an Ethereum transaction that creates [gas].
+const CREATE_GAS: u64 = 53_000;
+
+/// A transaction whose signature is valid. Everything an answer needs later is in here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Keccak-256 of the raw bytes.
+    pub hash: B256,
+    /// Who signed.
+    pub sender: Address,
+    /// 0, 1 or 2.
+    pub tx_type: u8,
+    /// EIP-155 chain id; None for an old legacy transaction, which is valid on any chain.
+    pub chain_id: Option<u64>,
+    /// Position in the sender's sequence.
+    pub nonce: u64,
+    /// Gas limit [gas].
+    pub gas_limit: u64,
+    /// Most the sender pays for a unit of gas [base units/gas].
+    pub max_fee: u128,
+    /// Tip over the minimum price; equals `max_fee` before type 2 [base units/gas].
+    pub max_tip: u128,
+    /// Account called; None creates a contract.
+    pub to: Option<Address>,
+    /// Value sent [base units].
+    pub value: U256,
+    /// Calldata as sent: plain or an envelope.
+    pub input: Bytes,
+    /// Accepted in types 1 and 2; neither charged nor used.
+    pub access_list: Option<AccessList>,
+    /// As RPC shows it: 27/28 or EIP-155 for legacy, the parity otherwise.
+    pub v: u64,
+    /// Signature.
+    pub r: U256,
+    /// Signature, in the lower half.
+    pub s: U256,
+    /// Raw length [bytes].
+    pub size: usize,
+}
+
+impl Transaction {
+    /// Decodes and recovers. Errors are `core` 1 (malformed) and 23 (too large).
+    pub fn decode(raw: &[u8], config: &ChainConfig) -> Result<Self, ModuleError> {
+        if raw.len() > config.max_tx_bytes {
+            return Err(core(23, "transaction is too large"));
+        }
+        let malformed = || core(1, "malformed transaction");
+        let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718_exact(raw).map_err(|_| malformed())?;
+        if matches!(envelope, EthereumTxEnvelope::Eip4844(_) | EthereumTxEnvelope::Eip7702(_)) {
+            return Err(malformed());
+        }
+        if envelope.chain_id().is_some_and(|chain_id| chain_id != config.chain_id) {
+            return Err(malformed());
+        }
+        let max_fee = envelope.max_fee_per_gas();
+        let max_tip = envelope.max_priority_fee_per_gas().unwrap_or(max_fee);
+        if max_tip > max_fee {
+            return Err(malformed());
+        }
+        let sender = envelope.recover_signer().map_err(|_| malformed())?;
+        let signature = envelope.signature();
+        let parity = u64::from(signature.v());
+        let v = match (envelope.is_legacy(), envelope.chain_id()) {
+            (false, _) => parity,
+            (true, None) => 27 + parity,
+            (true, Some(chain_id)) => chain_id.saturating_mul(2).saturating_add(35 + parity),
+        };
+        Ok(Self {
+            hash: keccak256(raw),
+            sender,
+            tx_type: envelope.tx_type() as u8,
+            chain_id: envelope.chain_id(),
+            nonce: envelope.nonce(),
+            gas_limit: envelope.gas_limit(),
+            max_fee,
+            max_tip,
+            to: envelope.to(),
+            value: envelope.value(),
+            input: envelope.input().clone(),
+            access_list: envelope.access_list().cloned(),
+            v,
+            r: signature.r(),
+            s: signature.s(),
+            size: raw.len(),
+        })
+    }
+
+    /// What it pays for a unit of gas at a minimum price, or `core` 20 when it offers less.
+    pub fn effective_gas_price(&self, min_gas_price: u128) -> Result<u128, ModuleError> {
+        if self.max_fee < min_gas_price {
+            return Err(core(20, "gas price too low"));
+        }
+        Ok(if self.tx_type == 2 { self.max_fee.min(min_gas_price.saturating_add(self.max_tip)) } else { self.max_fee })
+    }
+
+    /// Gas owed before the EVM starts: for its size and for its signature [gas].
+    pub fn prepaid_gas(&self) -> u64 {
+        let length = self.size as u64;
+        (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS
+    }
+}
+
+/// Length of the CBOR header of a byte string [bytes].
+pub fn bytes_header(length: u64) -> u64 {
+    match length {
+        0..24 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}
+
+/// Shanghai's gas for being a transaction, over the decrypted data [gas].
+pub fn intrinsic_gas(data: &[u8], creates: bool) -> u64 {
+    let zeros = data.iter().filter(|byte| **byte == 0).count() as u64;
+    let data_gas = 4 * zeros + 16 * (data.len() as u64 - zeros);
+    if creates { CREATE_GAS + data_gas + 2 * data.len().div_ceil(32) as u64 } else { CALL_GAS + data_gas }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intrinsic_gas_counts_zeros_words_and_creation() {
+        assert_eq!(intrinsic_gas(&[], false), 21_000);
+        assert_eq!(intrinsic_gas(&[0, 1], false), 21_020);
+        assert_eq!(intrinsic_gas(&[0; 33], true), 53_000 + 132 + 4);
+    }
+
+    #[test]
+    fn garbage_is_malformed_and_long_garbage_too_large() {
+        let config = ChainConfig::new(1);
+        assert_eq!(Transaction::decode(b"garbage", &config).unwrap_err().code, 1);
+        assert_eq!(Transaction::decode(&[], &config).unwrap_err().code, 1);
+        assert_eq!(Transaction::decode(&vec![0xf8; 131_073], &config).unwrap_err().code, 23);
+    }
+}

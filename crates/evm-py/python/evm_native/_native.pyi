@@ -1,0 +1,312 @@
+"""Types of the native half. Checked against the extension by stubtest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Literal, final
+
+@final
+class ChainConfig:
+    """Parameters of the chain. Frozen."""
+
+    def __new__(
+        cls,
+        *,
+        chain_id: int,
+        batch_gas_limit: int = 15_000_000,
+        initial_min_gas_price: int = 100_000_000_000,
+        confidential: bool = True,
+        estimate_extra_fail_gas: int = 2_000_000,
+        max_tx_bytes: int = 131_072,
+        profile: Literal["strict", "dev"] = "strict",
+    ) -> ChainConfig: ...
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def batch_gas_limit(self) -> int: ...
+    @property
+    def initial_min_gas_price(self) -> int: ...
+    @property
+    def confidential(self) -> bool: ...
+    @property
+    def profile(self) -> Literal["strict", "dev"]: ...
+
+@final
+class BlockEnv:
+    """
+    Surroundings of a round, made once a round and reused by its queries. Frozen; shows no secret.
+
+    Parameters
+    ----------
+    round : int
+        Round being executed, parent + 1; for queries the latest + 1.
+    parent_round, parent_timestamp : int
+        Block number and time [s] that contracts see.
+    grandparent_hash : bytes
+        Hash of round `parent_round - 1` (the parent header's previous hash), 32 bytes.
+    epoch : int
+        Consensus epoch of the round.
+    call_keys : mapping
+        X25519 secrets by epoch, 32 bytes each: the current one and up to five older.
+    rng_key : bytes
+        Root of the round's randomness, 32 bytes.
+    call_data_public_key : bytes
+        CBOR answer to the sub-call `core.CallDataPublicKey`.
+    """
+
+    def __new__(
+        cls,
+        *,
+        round: int,
+        parent_round: int,
+        parent_timestamp: int,
+        grandparent_hash: bytes,
+        epoch: int,
+        call_keys: Mapping[int, bytes],
+        rng_key: bytes,
+        call_data_public_key: bytes,
+    ) -> BlockEnv: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def parent_round(self) -> int: ...
+    @property
+    def parent_timestamp(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+
+@final
+class Store:
+    """
+    Versioned authenticated key-value state; a version is a round. Holds ciphertext only.
+
+    Every method raises `StateError` when the version is not kept or the disk fails.
+    """
+
+    @staticmethod
+    def memory() -> Store:
+        """A store that lives as long as the object."""
+
+    @staticmethod
+    def open(
+        path: str | PathLike[str],
+        *,
+        fsync: bool = False,
+        cache_mb: int = 32,
+        keep_versions: int | None = None,
+    ) -> Store:
+        """
+        A store in a file, made if absent.
+
+        Without `fsync` a version survives `kill -9` at any moment, but not the loss of power.
+        """
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def oldest(self) -> int: ...
+    @property
+    def root(self) -> bytes: ...
+    def root_at(self, version: int) -> bytes: ...
+    def get(self, key: bytes, *, version: int | None = None) -> bytes | None: ...
+    def scan(
+        self,
+        prefix: bytes = b"",
+        *,
+        start: bytes | None = None,
+        limit: int = 1000,
+        version: int | None = None,
+    ) -> list[tuple[bytes, bytes]]: ...
+    def prove(self, keys: Sequence[bytes], *, version: int | None = None) -> bytes:
+        """One proof for all keys, present or absent. See `verify_proof`."""
+
+    def skip(self, version: int) -> None:
+        """Make a version equal to the one before: a failed round, an epoch transition."""
+
+    def apply(self, version: int, diff: bytes, *, expect_root: bytes) -> None:
+        """Make a version from its diff, without any key; a wrong root changes nothing."""
+
+    def diff_at(self, version: int) -> bytes: ...
+    def rollback(self, version: int) -> None:
+        """Make an older version the latest; what came after is gone."""
+
+    def close(self) -> None:
+        """Close the store. Its file is free once no engine uses it any more."""
+
+@final
+class TxInfo:
+    """A transaction that may enter the pool. Frozen."""
+
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def sender(self) -> bytes: ...
+    @property
+    def nonce(self) -> int: ...
+    @property
+    def gas(self) -> int: ...
+    @property
+    def gas_price(self) -> int:
+        """Most it pays for a unit of gas [wei]."""
+
+    @property
+    def account_nonce(self) -> int:
+        """Nonce of the sender at the checked version; a larger `nonce` has to wait."""
+
+    @property
+    def size(self) -> int: ...
+
+@final
+class CheckError:
+    """Why a transaction was refused. Frozen; a value, not an exception."""
+
+    @property
+    def hash(self) -> bytes | None: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def message(self) -> str: ...
+
+@final
+class PendingBlock:
+    """The next version, computed and not visible. Dropping it discards it."""
+
+    @property
+    def round(self) -> int: ...
+    @property
+    def included(self) -> tuple[int, ...]:
+        """Positions in the batch of what was executed."""
+
+    @property
+    def rejected(self) -> tuple[tuple[int, CheckError], ...]:
+        """What may not be in this round. A transaction in neither list did not fit."""
+
+    @property
+    def results(self) -> tuple[bytes, ...]:
+        """A canonical CBOR record for each included transaction."""
+
+    @property
+    def gas_used(self) -> int: ...
+    @property
+    def state_root(self) -> bytes: ...
+    @property
+    def io_root(self) -> bytes: ...
+    @property
+    def diff(self) -> bytes:
+        """Canonical changes, ciphertext only: `Store.apply` makes the version from them."""
+
+    def persist(self) -> None:
+        """Make it the latest version, durably."""
+
+@final
+class Engine:
+    """
+    Executes transactions and answers queries over a store. Safe to use from several threads.
+
+    Parameters
+    ----------
+    state_key : callable, optional
+        Gives the 32-byte storage key of a contract (20 bytes). Asked on a miss, then cached.
+        None leaves storage in the clear.
+    subcall : callable, optional
+        Modules for sub-calls: (method, CBOR body, 21-byte caller, read_only, gas) to
+        (status, data, gas used), or None for a method no module has.
+    """
+
+    def __new__(
+        cls,
+        config: ChainConfig,
+        store: Store,
+        *,
+        state_key: Callable[[bytes], bytes] | None = None,
+        subcall: Callable[[str, bytes, bytes, bool, int], tuple[int, bytes, int] | None]
+        | None = None,
+    ) -> Engine: ...
+    def check(
+        self, txs: Sequence[bytes], *, version: int | None = None
+    ) -> list[TxInfo | CheckError]:
+        """Decode, recover senders on all cores, and check what needs no execution."""
+
+    def execute(
+        self,
+        env: BlockEnv,
+        txs: Sequence[bytes],
+        *,
+        genesis: Sequence[tuple[bytes, int]] | None = None,
+        strict: bool,
+    ) -> PendingBlock:
+        """
+        Execute a batch on version `env.round - 1`.
+
+        Not strict (a scheduler): leaves out what is invalid or does not fit. Strict (a worker):
+        raises `InvalidBatch` for it.
+        """
+
+    def call(
+        self,
+        env: BlockEnv,
+        *,
+        version: int,
+        caller: bytes,
+        to: bytes | None,
+        gas: int,
+        gas_price: int,
+        value: int,
+        data: bytes,
+    ) -> bytes:
+        """Answer a signed, encrypted or plain query; raises `CallFailed`."""
+
+    def estimate_gas(
+        self,
+        env: BlockEnv,
+        *,
+        version: int,
+        caller: bytes,
+        to: bytes | None,
+        gas: int,
+        gas_price: int,
+        value: int,
+        data: bytes,
+    ) -> int:
+        """Gas the call should need as a transaction; a call that fails gets 2,000,000 more."""
+
+    def account(self, account: bytes, version: int | None = None) -> tuple[int, int]:
+        """Nonce and balance [wei]."""
+
+    def code(self, account: bytes, version: int | None = None) -> bytes: ...
+    def storage(self, account: bytes, slot: bytes, version: int | None = None) -> bytes:
+        """What may be known of a slot: zero on a confidential chain, but for EIP-1967's."""
+
+    def min_gas_price(self, version: int | None = None) -> int:
+        """Least price for the round after a version [wei]."""
+
+    def fees(self, version: int | None = None) -> int:
+        """Fees collected up to a version [wei]."""
+
+def io_root(txs: Sequence[bytes], results: Sequence[bytes]) -> bytes:
+    """Root over transactions and their records, as `PendingBlock.io_root`."""
+
+def verify_proof(root: bytes, proof: bytes, key: bytes) -> bytes | None:
+    """Value of a key under a root, None when it is proven absent; raises `StateError`."""
+
+def keccak256(data: bytes) -> bytes: ...
+def sha512_256(data: bytes) -> bytes: ...
+def deoxysii_seal(key: bytes, nonce: bytes, message: bytes, ad: bytes = b"") -> bytes: ...
+def deoxysii_open(key: bytes, nonce: bytes, sealed: bytes, ad: bytes = b"") -> bytes:
+    """Raise `InvalidTag` if it does not open."""
+
+def x25519_public(secret: bytes) -> bytes: ...
+def mrae_key(secret: bytes, public: bytes) -> bytes:
+    """Key of the calldata envelope between two X25519 keys."""
+
+def keypair(method: int, seed: bytes) -> tuple[bytes, bytes]:
+    """Public and private key; `method` is the algorithm's number in the precompile, 0 to 8."""
+
+def sign(method: int, secret: bytes, context: bytes, message: bytes) -> bytes: ...
+def verify(method: int, public: bytes, context: bytes, message: bytes, signature: bytes) -> bool: ...
+def oasis_address(account: bytes) -> bytes:
+    """The 21-byte Oasis address of an Ethereum account."""
+
+def open_result(key: bytes, result: bytes) -> bytes:
+    """Return data of a sealed result, as the client who holds the session key reads it."""

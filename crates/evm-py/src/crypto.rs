@@ -1,0 +1,143 @@
+//! The cryptography of precompiles and envelopes, for clients and tests.
+
+use evm_core::{
+    cbor::{self, Value},
+    crypto::{self, Algorithm},
+    layout,
+};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{
+    convert::{address, fixed},
+    error::{config_error, invalid_tag},
+};
+
+#[pyfunction]
+pub(crate) fn keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, alloy_primitives::keccak256(data).as_slice())
+}
+
+#[pyfunction]
+pub(crate) fn sha512_256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &crypto::sha512_256(&[data]))
+}
+
+#[pyfunction]
+#[pyo3(signature = (key, nonce, message, ad=b"".as_slice()))]
+pub(crate) fn deoxysii_seal<'py>(
+    py: Python<'py>,
+    key: &[u8],
+    nonce: &[u8],
+    message: &[u8],
+    ad: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (key, nonce) = (fixed(py, "key", key)?, fixed(py, "nonce", nonce)?);
+    Ok(PyBytes::new(py, &crypto::deoxysii_seal(&key, &nonce, message, ad)))
+}
+
+#[pyfunction]
+#[pyo3(signature = (key, nonce, sealed, ad=b"".as_slice()))]
+pub(crate) fn deoxysii_open<'py>(
+    py: Python<'py>,
+    key: &[u8],
+    nonce: &[u8],
+    sealed: &[u8],
+    ad: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (key, nonce) = (fixed(py, "key", key)?, fixed(py, "nonce", nonce)?);
+    let message = crypto::deoxysii_open(&key, &nonce, sealed, ad).map_err(|_| invalid_tag(py))?;
+    Ok(PyBytes::new(py, &message))
+}
+
+#[pyfunction]
+pub(crate) fn x25519_public<'py>(py: Python<'py>, secret: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &crypto::x25519_public(&fixed(py, "secret", secret)?)))
+}
+
+#[pyfunction]
+pub(crate) fn mrae_key<'py>(py: Python<'py>, secret: &[u8], public: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let key = crypto::mrae_key(&fixed(py, "secret", secret)?, &fixed(py, "public", public)?);
+    Ok(PyBytes::new(py, &key))
+}
+
+fn algorithm(py: Python<'_>, id: u64) -> PyResult<Algorithm> {
+    Algorithm::from_id(id).ok_or_else(|| config_error(py, "unknown signature algorithm"))
+}
+
+/// Public and private key of a seed.
+#[pyfunction(name = "keypair")]
+pub(crate) fn keypair<'py>(
+    py: Python<'py>,
+    method: u64,
+    seed: &[u8],
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let (public, private) = crypto::keypair(algorithm(py, method)?, seed).map_err(|error| config_error(py, error.0))?;
+    Ok((PyBytes::new(py, &public), PyBytes::new(py, &private)))
+}
+
+#[pyfunction]
+pub(crate) fn sign<'py>(
+    py: Python<'py>,
+    method: u64,
+    secret: &[u8],
+    context: &[u8],
+    message: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let signature =
+        crypto::sign(algorithm(py, method)?, secret, context, message).map_err(|error| config_error(py, error.0))?;
+    Ok(PyBytes::new(py, &signature))
+}
+
+#[pyfunction]
+pub(crate) fn verify(
+    py: Python<'_>,
+    method: u64,
+    public: &[u8],
+    context: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> PyResult<bool> {
+    crypto::verify(algorithm(py, method)?, public, context, message, signature)
+        .map_err(|error| config_error(py, error.0))
+}
+
+/// The 21-byte Oasis address of an Ethereum account.
+#[pyfunction]
+pub(crate) fn oasis_address<'py>(py: Python<'py>, account: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &layout::oasis_address(&address(py, account)?)))
+}
+
+/// Return data from a sealed result `{ok: {data, nonce}}`, as a client with the session key reads it.
+#[pyfunction]
+pub(crate) fn open_result<'py>(py: Python<'py>, key: &[u8], result: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let key = fixed(py, "key", key)?;
+    let malformed = || config_error(py, "not a sealed result");
+    let (mut sealed, mut nonce) = (None, None);
+    if let Some(Value::Map(envelope)) = field(result, "ok") {
+        for (name, value) in envelope {
+            match (name, value) {
+                (Value::Text(name), Value::Bytes(bytes)) if name == "data" => sealed = Some(bytes),
+                (Value::Text(name), Value::Bytes(bytes)) if name == "nonce" => nonce = Some(bytes),
+                _ => return Err(malformed()),
+            }
+        }
+    }
+    let (sealed, nonce) = (sealed.ok_or_else(malformed)?, nonce.ok_or_else(malformed)?);
+    let opened =
+        crypto::deoxysii_open(&key, &fixed(py, "nonce", &nonce)?, &sealed, &[]).map_err(|_| invalid_tag(py))?;
+    match field(&opened, "ok") {
+        Some(Value::Bytes(output)) => Ok(PyBytes::new(py, &output)),
+        _ => Err(malformed()),
+    }
+}
+
+/// The value of a map with this one key.
+fn field(data: &[u8], name: &str) -> Option<Value> {
+    match cbor::decode(data) {
+        Ok(Value::Map(mut entries)) if entries.len() == 1 => {
+            let (key, value) = entries.pop()?;
+            (key == Value::Text(name.into())).then_some(value)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,339 @@
+//! The engine, and the objects it hands out.
+
+use alloy_primitives::{Address, U256};
+use evm_core::{
+    engine::{self, Call, Checked, Rejection},
+    failure::HostError,
+    results,
+    subcall::{Reply, Request, Subcalls},
+};
+use pyo3::{
+    prelude::*,
+    pybacked::PyBackedBytes,
+    types::{PyBytes, PyTuple},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{BlockEnv, ChainConfig},
+    convert::{address, byte_strings, byte_tuple, fixed, int, number, slices},
+    error::{engine_error, host_error, run, state_error},
+    store::Store,
+};
+
+/// Storage keys from a Python function `address -> 32 bytes`.
+struct PythonKeys(Py<PyAny>);
+
+impl evm_core::contract_keys::StateKeys for PythonKeys {
+    fn state_key(&self, contract: &Address) -> Result<Zeroizing<[u8; 32]>, HostError> {
+        Python::attach(|py| {
+            let key = self.0.call1(py, (PyBytes::new(py, contract.as_slice()),))?;
+            let key = key.extract::<PyBackedBytes>(py)?;
+            Ok(Zeroizing::new(fixed(py, "state key", &key)?))
+        })
+        .map_err(host_error)
+    }
+}
+
+/// Modules behind a Python function `(method, body, caller, read_only, gas) -> (status, data, gas_used) | None`.
+struct PythonSubcalls(Py<PyAny>);
+
+impl Subcalls for PythonSubcalls {
+    fn call(&self, request: &Request<'_>) -> Result<Option<Reply>, HostError> {
+        Python::attach(|py| -> PyResult<Option<Reply>> {
+            let body = PyBytes::new(py, request.body);
+            let caller = PyBytes::new(py, request.caller);
+            let answer = self.0.call1(py, (request.method, body, caller, request.read_only, request.gas))?;
+            let answer = answer.extract::<Option<(u64, Vec<u8>, u64)>>(py)?;
+            Ok(answer.map(|(status, data, gas_used)| Reply { status, data, gas_used }))
+        })
+        .map_err(host_error)
+    }
+}
+
+/// A transaction that may enter the pool. Frozen.
+#[pyclass(frozen, get_all, module = "evm_native")]
+pub(crate) struct TxInfo {
+    hash: Py<PyBytes>,
+    sender: Py<PyBytes>,
+    nonce: u64,
+    gas: u64,
+    gas_price: u128,
+    account_nonce: u64,
+    size: usize,
+}
+
+impl TxInfo {
+    fn new(py: Python<'_>, checked: &Checked) -> Self {
+        let transaction = &checked.transaction;
+        Self {
+            hash: PyBytes::new(py, transaction.hash.as_slice()).unbind(),
+            sender: PyBytes::new(py, transaction.sender.as_slice()).unbind(),
+            nonce: transaction.nonce,
+            gas: transaction.gas_limit,
+            gas_price: transaction.max_fee,
+            account_nonce: checked.account_nonce,
+            size: transaction.size,
+        }
+    }
+}
+
+/// Why a transaction was refused. Frozen; a value, not an exception.
+#[pyclass(frozen, get_all, module = "evm_native")]
+pub(crate) struct CheckError {
+    hash: Option<Py<PyBytes>>,
+    module: &'static str,
+    code: u32,
+    message: String,
+}
+
+#[pymethods]
+impl CheckError {
+    fn __repr__(&self) -> String {
+        format!("CheckError({}, {}, {:?})", self.module, self.code, self.message)
+    }
+}
+
+impl CheckError {
+    fn new(py: Python<'_>, rejection: &Rejection) -> Self {
+        Self {
+            hash: rejection.hash.map(|hash| PyBytes::new(py, hash.as_slice()).unbind()),
+            module: rejection.error.module,
+            code: rejection.error.code,
+            message: rejection.error.message.clone(),
+        }
+    }
+}
+
+/// The next version, computed and not visible. Dropping it discards it.
+#[pyclass(frozen, module = "evm_native")]
+pub(crate) struct PendingBlock {
+    inner: engine::PendingBlock,
+}
+
+#[pymethods]
+impl PendingBlock {
+    #[getter]
+    fn round(&self) -> u64 {
+        self.inner.round
+    }
+
+    #[getter]
+    fn included<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.inner.included)
+    }
+
+    #[getter]
+    fn rejected<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let rejected: Vec<(usize, CheckError)> =
+            self.inner.rejected.iter().map(|(index, rejection)| (*index, CheckError::new(py, rejection))).collect();
+        PyTuple::new(py, rejected)
+    }
+
+    #[getter]
+    fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        byte_tuple(py, &self.inner.results)
+    }
+
+    #[getter]
+    fn gas_used(&self) -> u64 {
+        self.inner.gas_used
+    }
+
+    #[getter]
+    fn state_root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.state_root())
+    }
+
+    #[getter]
+    fn io_root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.io_root)
+    }
+
+    #[getter]
+    fn diff<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.inner.diff())
+    }
+
+    fn persist(&self, py: Python<'_>) -> PyResult<()> {
+        run(py, || self.inner.persist())
+    }
+}
+
+/// Executes transactions and answers queries over a store.
+#[pyclass(frozen, module = "evm_native")]
+pub(crate) struct Engine {
+    inner: engine::Engine,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (config, store, *, state_key=None, subcall=None))]
+    fn new(
+        py: Python<'_>,
+        config: &ChainConfig,
+        store: &Store,
+        state_key: Option<Py<PyAny>>,
+        subcall: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let keys = state_key.map(|function| Box::new(PythonKeys(function)) as _);
+        let subcalls = subcall.map(|function| Box::new(PythonSubcalls(function)) as _);
+        let inner = engine::Engine::new(config.inner.clone(), store.get_open(py)?, keys, subcalls)
+            .map_err(|error| engine_error(py, &error))?;
+        Ok(Self { inner })
+    }
+
+    #[pyo3(signature = (txs, *, version=None))]
+    fn check<'py>(
+        &self,
+        py: Python<'py>,
+        txs: &Bound<'py, PyAny>,
+        version: Option<u64>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let txs = byte_strings(txs)?;
+        let version = self.version(version);
+        run(py, || self.inner.check(&slices(&txs), version))?
+            .iter()
+            .map(|checked| match checked {
+                Ok(checked) => Ok(Bound::new(py, TxInfo::new(py, checked))?.into_any()),
+                Err(rejection) => Ok(Bound::new(py, CheckError::new(py, rejection))?.into_any()),
+            })
+            .collect()
+    }
+
+    #[pyo3(signature = (env, txs, *, genesis=None, strict))]
+    fn execute(
+        &self,
+        py: Python<'_>,
+        env: &BlockEnv,
+        txs: &Bound<'_, PyAny>,
+        genesis: Option<&Bound<'_, PyAny>>,
+        strict: bool,
+    ) -> PyResult<PendingBlock> {
+        let txs = byte_strings(txs)?;
+        let mut balances = Vec::new();
+        if let Some(genesis) = genesis {
+            for item in genesis.try_iter()? {
+                let (account, balance) = item?.extract::<(PyBackedBytes, Bound<'_, PyAny>)>()?;
+                balances.push((address(py, &account)?, number(&balance)?));
+            }
+        }
+        let inner = run(py, || self.inner.execute(&env.inner, &slices(&txs), &balances, strict))?;
+        Ok(PendingBlock { inner })
+    }
+
+    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data))]
+    #[allow(clippy::too_many_arguments)]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        env: &BlockEnv,
+        version: u64,
+        caller: &[u8],
+        to: Option<&[u8]>,
+        gas: u64,
+        gas_price: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        data: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let call = Call {
+            caller: address(py, caller)?,
+            to: to.map(|to| address(py, to)).transpose()?,
+            gas,
+            gas_price: number(gas_price)?,
+            value: number(value)?,
+            data,
+        };
+        let output = run(py, || self.inner.call(&env.inner, version, &call))?;
+        Ok(PyBytes::new(py, &output))
+    }
+
+    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data))]
+    #[allow(clippy::too_many_arguments)]
+    fn estimate_gas(
+        &self,
+        py: Python<'_>,
+        env: &BlockEnv,
+        version: u64,
+        caller: &[u8],
+        to: Option<&[u8]>,
+        gas: u64,
+        gas_price: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        data: &[u8],
+    ) -> PyResult<u64> {
+        let call = Call {
+            caller: address(py, caller)?,
+            to: to.map(|to| address(py, to)).transpose()?,
+            gas,
+            gas_price: number(gas_price)?,
+            value: number(value)?,
+            data,
+        };
+        run(py, || self.inner.estimate_gas(&env.inner, version, &call))
+    }
+
+    /// Nonce and balance.
+    #[pyo3(signature = (account, version=None))]
+    fn account<'py>(
+        &self,
+        py: Python<'py>,
+        account: &[u8],
+        version: Option<u64>,
+    ) -> PyResult<(u64, Bound<'py, PyAny>)> {
+        let (account, version) = (address(py, account)?, self.version(version));
+        let (nonce, balance): (u64, U256) = run(py, || self.inner.account(&account, version))?;
+        Ok((nonce, int(py, balance)?))
+    }
+
+    #[pyo3(signature = (account, version=None))]
+    fn code<'py>(&self, py: Python<'py>, account: &[u8], version: Option<u64>) -> PyResult<Bound<'py, PyBytes>> {
+        let (account, version) = (address(py, account)?, self.version(version));
+        Ok(PyBytes::new(py, &run(py, || self.inner.code(&account, version))?))
+    }
+
+    #[pyo3(signature = (account, slot, version=None))]
+    fn storage<'py>(
+        &self,
+        py: Python<'py>,
+        account: &[u8],
+        slot: &[u8],
+        version: Option<u64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (account, slot, version) = (address(py, account)?, fixed(py, "slot", slot)?, self.version(version));
+        Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, version))?))
+    }
+
+    /// Least price for the round after a version.
+    #[pyo3(signature = (version=None))]
+    fn min_gas_price(&self, py: Python<'_>, version: Option<u64>) -> PyResult<u128> {
+        let version = self.version(version);
+        run(py, || self.inner.min_gas_price(version))
+    }
+
+    /// Fees collected up to a version.
+    #[pyo3(signature = (version=None))]
+    fn fees(&self, py: Python<'_>, version: Option<u64>) -> PyResult<u128> {
+        let version = self.version(version);
+        run(py, || self.inner.fees(version))
+    }
+}
+
+impl Engine {
+    fn version(&self, version: Option<u64>) -> u64 {
+        version.unwrap_or_else(|| self.inner.store().latest().0)
+    }
+}
+
+/// Root over transactions and their records, as [`PendingBlock`] has it.
+#[pyfunction]
+pub(crate) fn io_root<'py>(
+    py: Python<'py>,
+    txs: &Bound<'py, PyAny>,
+    results: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let root =
+        results::io_root(&byte_strings(txs)?, &byte_strings(results)?).map_err(|error| state_error(py, &error))?;
+    Ok(PyBytes::new(py, &root))
+}

@@ -1,0 +1,25 @@
+//! Python bindings of `evm-core`. They convert and release the interpreter; they decide nothing.
+
+mod config;
+mod convert;
+mod crypto;
+mod engine;
+mod error;
+mod store;
+
+use pyo3::prelude::*;
+
+/// The native half of `evm_native`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        config::{BlockEnv, ChainConfig},
+        crypto::{
+            deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result, sha512_256, sign,
+            verify, x25519_public,
+        },
+        engine::{CheckError, Engine, PendingBlock, TxInfo, io_root},
+        store::{Store, verify_proof},
+    };
+}
