@@ -1,0 +1,64 @@
+"""
+The few protobuf encodings that CometBFT hashes and signs.
+
+A message is the concatenation of its fields in the order of their numbers. proto3 leaves out a
+scalar that has its default value; gogoproto writes a submessage that is not nullable even where it
+is empty, so `message` always writes and a caller leaves a nullable one out itself. Only encoding:
+nothing here reads protobuf. Source: protobuf.dev/programming-guides/encoding.
+"""
+
+_VARINT, _FIXED64, _LENGTH = 0, 1, 2
+
+NANOSECONDS = 1_000_000_000
+
+
+def uvarint(value: int) -> bytes:
+    """Base-128 number, low groups first. `value` is not negative."""
+    if value < 0x80:
+        return bytes([value])
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def delimited(encoded: bytes) -> bytes:
+    """A message behind its length, as CometBFT signs it."""
+    return uvarint(len(encoded)) + encoded
+
+
+def integer(number: int, value: int) -> bytes:
+    """Field of type int32, int64, uint32, uint64 or enum; negative values take ten bytes."""
+    return _tag(number, _VARINT) + uvarint(value & 0xFFFFFFFFFFFFFFFF) if value else b""
+
+
+def sfixed64(number: int, value: int) -> bytes:
+    """Field of type sfixed64."""
+    return _tag(number, _FIXED64) + value.to_bytes(8, "little", signed=True) if value else b""
+
+
+def data(number: int, value: bytes) -> bytes:
+    """Field of type bytes."""
+    return _tag(number, _LENGTH) + delimited(value) if value else b""
+
+
+def string(number: int, value: str) -> bytes:
+    """Field of type string."""
+    return data(number, value.encode())
+
+
+def message(number: int, encoded: bytes) -> bytes:
+    """Field that is a message, or one element of a repeated field; written even when empty."""
+    return _tag(number, _LENGTH) + delimited(encoded)
+
+
+def timestamp(time_ns: int) -> bytes:
+    """`google.protobuf.Timestamp` of a Unix time [ns]."""
+    seconds, nanos = divmod(time_ns, NANOSECONDS)
+    return integer(1, seconds) + integer(2, nanos)
+
+
+def _tag(number: int, wire_type: int) -> bytes:
+    return uvarint(number << 3 | wire_type)

@@ -1,0 +1,210 @@
+"""
+The light client: how an enclave learns consensus state from a host it does not trust.
+
+It starts from the validators that the enclave's measured configuration pins, and follows signed
+headers upward. Source: cometbft light/verifier.go @ v0.40.0. Differs: the first set is trusted
+without end (an enclave has no clock of its own, and the set is part of its measurement), so there
+is no trusting period and no clock drift; instead time must rise with height.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.crypto.hashes import sha256
+from shared.crypto.merkle import BadMerkleProof, verify_merkle_proof
+from shared.crypto.signing import BadSignature, verify_raw
+from shared.crypto.state_tree import BadStateProof, verify_state_proof
+from shared.errors import Rejected
+from shared.rules.headers import (
+    header_hash,
+    precommit_sign_bytes,
+    validator_address,
+    validators_hash,
+)
+from shared.rules.meta import NotMeta, decode_meta
+from shared.types.identity import Height
+from shared.types.proof import Commit, Header, LightBlock, MetaProof, ProvenState, Validator
+
+
+class OtherChain(Rejected, module="light_client", code=1):
+    """The header is of another chain."""
+
+
+class OldHeight(Rejected, module="light_client", code=2):
+    """A higher block is trusted already; heights only rise."""
+
+
+class TimeNotRising(Rejected, module="light_client", code=3):
+    """A later block carries an earlier time, or an earlier block a later one."""
+
+
+class WrongCommit(Rejected, module="light_client", code=4):
+    """The commit is for another block than the header."""
+
+
+class WrongValidators(Rejected, module="light_client", code=5):
+    """The validators are not those that the header, or the trusted header before it, names."""
+
+
+class TooLittlePower(Rejected, module="light_client", code=6):
+    """The signatures do not carry enough voting power."""
+
+
+class BadCommitSignature(Rejected, module="light_client", code=7):
+    """A signature of the commit is wrong, by a stranger, or there twice."""
+
+
+class WrongStateRoot(Rejected, module="light_client", code=8):
+    """The block's last transaction is not shown, or carries no state root."""
+
+
+class WrongStateValues(Rejected, module="light_client", code=9):
+    """The values are not shown under the block's state root."""
+
+
+class ConflictingHeader(Rejected, module="light_client", code=10):
+    """Another header of a trusted height: the validators signed two blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedState:
+    """Consensus state that is proven."""
+
+    height: Height
+    time_ns: int
+    """Time of the block [ns]."""
+    values: Mapping[bytes, bytes | None]
+    """By key; None where the key is proven absent."""
+
+
+_ONE_THIRD = (1, 3)
+_TWO_THIRDS = (2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trusted:
+    height: int
+    time_ns: int
+    hash: bytes
+    validators: tuple[Validator, ...]
+    next_validators_hash: bytes
+
+
+class LightClient:
+    """Follows one chain. A step that fails changes nothing."""
+
+    def __init__(self, chain_id: str, validators: Sequence[Validator]) -> None:
+        """Pin the chain and its first validators."""
+        self._chain_id = chain_id
+        self._trusted = _Trusted(0, 0, b"", tuple(validators), validators_hash(validators))
+
+    @property
+    def height(self) -> Height:
+        """Highest height that was verified; 0 before the first."""
+        return Height(self._trusted.height)
+
+    @property
+    def time_ns(self) -> int:
+        """Time of that block [ns]."""
+        return self._trusted.time_ns
+
+    def verify(self, untrusted: ProvenState) -> VerifiedState:
+        """
+        Verify a header and values of the state after its block, and trust the header from now on.
+
+        Raises
+        ------
+        OtherChain, OldHeight, TimeNotRising, WrongCommit, WrongValidators, TooLittlePower, \
+BadCommitSignature, WrongStateRoot, WrongStateValues, ConflictingHeader
+            See each class. Nothing changes.
+        """
+        header = untrusted.light_block.header
+        trusted = self._verify_header(untrusted.light_block)
+        root = _verify_meta(header, untrusted.meta)
+        try:
+            verify_state_proof(root, untrusted.state_proof, untrusted.items)
+        except BadStateProof as error:
+            raise WrongStateValues(error.message) from None
+        self._trusted = trusted
+        return VerifiedState(header.height, header.time_ns, dict(untrusted.items))
+
+    def _verify_header(self, untrusted: LightBlock) -> _Trusted:
+        header, trusted = untrusted.header, self._trusted
+        if header.chain_id != self._chain_id:
+            raise OtherChain(f"chain {header.chain_id!r}, expected {self._chain_id!r}")
+        if header.height < trusted.height:
+            raise OldHeight(f"height {header.height}, {trusted.height} is trusted already")
+        hash_ = header_hash(header)
+        if header.height == trusted.height:
+            if hash_ != trusted.hash:
+                raise ConflictingHeader(f"two headers of height {header.height}")
+            return trusted
+        if header.time_ns <= trusted.time_ns:
+            raise TimeNotRising(f"time {header.time_ns} ns follows {trusted.time_ns} ns")
+        commit = untrusted.commit
+        if commit.height != header.height or commit.block_id.hash != hash_:
+            raise WrongCommit(f"the commit is not for the header of height {header.height}")
+        if validators_hash(untrusted.validators) != header.validators_hash:
+            raise WrongValidators("the header names other validators")
+        if header.height == trusted.height + 1:
+            if header.validators_hash != trusted.next_validators_hash:
+                raise WrongValidators("the header before announced other validators")
+        elif header.validators_hash != trusted.next_validators_hash:
+            # Skipping to another set: a third of the trusted power must have signed, so that at
+            # least one honest validator of the trusted set did.
+            self._verify_power(commit, trusted.validators, _ONE_THIRD, ignore_strangers=True)
+        self._verify_power(commit, untrusted.validators, _TWO_THIRDS)
+        return _Trusted(
+            header.height,
+            header.time_ns,
+            hash_,
+            untrusted.validators,
+            header.next_validators_hash,
+        )
+
+    def _verify_power(
+        self,
+        commit: Commit,
+        validators: Sequence[Validator],
+        share: tuple[int, int],
+        *,
+        ignore_strangers: bool = False,
+    ) -> None:
+        """Verify that more than a share of a set's power signed."""
+        by_address = {validator_address(v.public_key): v for v in validators}
+        signed: set[bytes] = set()
+        power = 0
+        for entry in commit.signatures:
+            validator = by_address.get(entry.validator_address)
+            if validator is None:
+                if ignore_strangers:
+                    continue
+                raise BadCommitSignature(f"{entry.validator_address.hex()} is no validator")
+            if entry.validator_address in signed:
+                raise BadCommitSignature(f"{entry.validator_address.hex()} signed twice")
+            signed.add(entry.validator_address)
+            message = precommit_sign_bytes(self._chain_id, commit, entry.time_ns)
+            try:
+                verify_raw(validator.public_key, message, entry.signature)
+            except BadSignature as error:
+                raise BadCommitSignature(error.message) from None
+            power += validator.power
+        total = sum(v.power for v in validators)
+        numerator, denominator = share
+        if power * denominator <= total * numerator:
+            raise TooLittlePower(f"power {power} of {total}, needed over {numerator}/{denominator}")
+
+
+def _verify_meta(header: Header, untrusted: MetaProof) -> bytes:
+    """Verify that the block ends with a transaction that carries the state root; give the root."""
+    try:
+        verify_merkle_proof(
+            header.data_hash,
+            sha256(untrusted.transaction),
+            index=untrusted.total - 1,
+            total=untrusted.total,
+            aunts=untrusted.aunts,
+        )
+        return decode_meta(untrusted.transaction)
+    except (BadMerkleProof, NotMeta) as error:
+        raise WrongStateRoot(error.message) from None
