@@ -24,7 +24,10 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/loc
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin qanat && \
-    install -d -o qanat -g qanat /network
+    for node in . public gateway consensus-0 keymanager-0 keymanager-1 keymanager-2 keymanager-3 \
+        compute-0 compute-1 compute-2 compute-3 compute-4 compute-5 compute-6 compute-7; do \
+        install -d -m 700 -o qanat -g qanat "/network/$node"; done && \
+    install -d -o qanat -g qanat /run/qanat && ln -s /run/qanat/ready /CONTAINER_READY
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/qanat
 COPY LICENSE ./
@@ -36,7 +39,5 @@ COPY qanat qanat
 RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
 ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
 USER qanat
-VOLUME /network
 EXPOSE 8545 8546
-ENTRYPOINT ["python", "-m", "qanat"]
-CMD ["up", "--foreground", "--listen-host", "0.0.0.0"]
+ENTRYPOINT ["python", "-m", "qanat.localnet"]

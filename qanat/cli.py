@@ -64,6 +64,10 @@ SeedOption = Annotated[
 ]
 
 
+def _seed_of(text: str | None) -> bytes | None:
+    return text.encode() if text else None
+
+
 def data_layout(network_file: Path, data: Path | None) -> DataLayout:
     """Give the data directory, by default one for each network name below `.qanat/`."""
     if data is None:
@@ -95,6 +99,9 @@ def up(
         str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
     timeout: Annotated[float, typer.Option(help="How long to wait until ready [s].")] = 60.0,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written when the network is ready; --foreground only.")
+    ] = None,
     no_explorer: Annotated[  # noqa: ARG001 - there is no explorer yet to leave out
         bool, typer.Option("--no-explorer", help="Accepted as by sapphire-localnet.")
     ] = False,
@@ -111,12 +118,13 @@ def up(
             to=None if test_mnemonic else to,
             count=accounts,
             amount=amount,
-            seed=None if seed is None else seed.encode(),
+            seed=_seed_of(seed),
             database_url=database_url,
             listen_host=listen_host,
             log_level=log_level,
             timeout_s=timeout,
             wipe=wipe,
+            ready_file=ready_file,
         ),
         foreground=foreground,
         out=out,
@@ -143,9 +151,37 @@ def provision(
         to=None if test_mnemonic else to,
         count=accounts,
         amount=amount,
-        seed=None if seed is None else seed.encode(),
+        seed=_seed_of(seed),
     )
     out.print(f"network data {'made' if is_new else 'found'} in {data}")
+
+
+@app.command()
+def node(
+    name: Annotated[str, typer.Argument(help="Node name, such as compute-0.")],
+    data: Annotated[Path, typer.Option("--data", help="Data directory.", envvar="QANAT_DATA")],
+    network: NetworkOption = DEFAULT_NETWORK,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="QANAT_DATABASE_URL", help="Of the gateway's index.")
+    ] = None,
+    seed: SeedOption = None,
+    log_level: Annotated[
+        str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+) -> None:
+    """Run one node in the foreground, reaching the others by their names; containers use it."""
+    from qanat import start
+
+    start.run_node(
+        network,
+        DataLayout(data.resolve()),
+        name,
+        port_base=port_base,
+        seed=_seed_of(seed),
+        database_url=database_url or None,
+        log_level=log_level,
+    )
 
 
 @app.command()

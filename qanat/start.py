@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from qanat.banner import render_banner
 from qanat.funding import Funding, choose_funding
 from qanat.launcher.environment import RunOptions
-from qanat.launcher.state import is_alive, load_running_state
+from qanat.launcher.state import load_running_state
 from qanat.launcher.supervisor import AlreadyRunning, Supervisor, taken_ports
 from qanat.layout import DataLayout
 from qanat.network import Network, load_network, plan_nodes
@@ -45,6 +46,7 @@ class UpOptions:
     log_level: str
     timeout_s: float
     wipe: bool
+    ready_file: Path | None = None
 
 
 def make_data_directory(
@@ -140,6 +142,31 @@ def _spawn_launcher(options: UpOptions) -> subprocess.Popen[bytes]:
         )
 
 
+def run_node(
+    network_file: Path,
+    layout: DataLayout,
+    name: str,
+    *,
+    port_base: int,
+    seed: bytes | None,
+    database_url: str | None,
+    log_level: str,
+) -> None:
+    """Run one node in the foreground, with its output on this process's own."""
+    configure_logs(log_level, service="launcher", node=name)
+    network = load_network(network_file)
+    supervisor = Supervisor(
+        network,
+        plan_nodes(network, port_base, by_name=True),
+        layout,
+        RunOptions(log_level, seed, "0.0.0.0", database_url, logs_to_files=False),
+        network_file=network_file.resolve(),
+        port_base=port_base,
+        only=name,
+    )
+    run_process(supervisor.run)
+
+
 def _run_in_front(
     options: UpOptions, network: Network, funding: Funding, began: float, out: Console
 ) -> None:
@@ -152,6 +179,7 @@ def _run_in_front(
         network_file=options.network_file.resolve(),
         port_base=options.port_base,
     )
+    stopped = threading.Event()
 
     async def announce() -> None:
         await asyncio.to_thread(
@@ -159,14 +187,25 @@ def _run_in_front(
             options.port_base,
             timeout_s=options.timeout_s,
             on_progress=lambda _: None,
-            is_alive=lambda: is_alive(os.getpid()),
+            is_alive=lambda: not stopped.is_set(),
         )
         out.print(_banner(network, funding, options.port_base, time.monotonic() - began))
         out.print("Press Ctrl-C to stop.")
+        if options.ready_file is not None:
+            options.ready_file.touch()
 
     async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(supervisor.run())
-            group.create_task(announce())
+        supervision = asyncio.create_task(supervisor.run())
+        announcement = asyncio.create_task(announce())
+        try:
+            await asyncio.wait({supervision, announcement}, return_when=asyncio.FIRST_EXCEPTION)
+            # Only a failure, or a signal, comes here: supervision has no end of its own.
+            for task in (announcement, supervision):
+                if task.done():
+                    task.result()
+        finally:
+            stopped.set()
+            supervision.cancel()
+            await asyncio.gather(supervision, announcement, return_exceptions=True)
 
     run_process(main)

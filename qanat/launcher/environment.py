@@ -20,6 +20,8 @@ class RunOptions:
     listen_host: str = "127.0.0.1"
     database_url: str | None = None
     """Of the gateway's index; None is SQLite in its data directory."""
+    logs_to_files: bool = True
+    """One log file for each process; False, in a container, leaves them the launcher's output."""
 
 
 def host_environment(

@@ -1,6 +1,7 @@
 """One node under supervision: its host process, and its enclave where it has one."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -117,7 +118,7 @@ class NodeSupervisor:
                 ),
                 enclave_dir=self._layout.enclave(self.plan.name),
                 host_socket=enclave_end,
-                log_path=self._layout.log_of(self.plan.name, "enclave"),
+                log_path=self._log_path("enclave"),
                 seed=environment.get("QANAT_SEED"),
             )
             enclave_end.close()
@@ -127,7 +128,7 @@ class NodeSupervisor:
         self._host = await _start_host(
             self.plan.service,
             environment,
-            self._layout.log_of(self.plan.name, "host"),
+            self._log_path("host"),
             inherited,
         )
         if host_end is not None:
@@ -141,6 +142,9 @@ class NodeSupervisor:
                 task.cancel()
         part = next(name for name, task in waits.items() if task in done)
         return part, waits[part].result()
+
+    def _log_path(self, part: str) -> Path | None:
+        return self._layout.log_of(self.plan.name, part) if self._options.logs_to_files else None
 
     async def _stop_processes(self) -> None:
         host, enclave = self._host, self._enclave
@@ -163,9 +167,9 @@ class NodeSupervisor:
 
 
 async def _start_host(
-    service: str, environment: dict[str, str], log_path: Path, inherited: tuple[int, ...]
+    service: str, environment: dict[str, str], log_path: Path | None, inherited: tuple[int, ...]
 ) -> asyncio.subprocess.Process:
-    with log_path.open("ab") as output:
+    with contextlib.nullcontext() if log_path is None else log_path.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
