@@ -1,30 +1,262 @@
-//! Strict, canonical CBOR.
-#![allow(unused_variables, missing_docs)]
+//! CBOR as Oasis speaks it: one item, one way to write it, anything else refused.
+//!
+//! Integers and lengths are in their shortest form, lengths are definite, map keys ascend (shorter first) and are
+//! distinct, at most [`MAX_DEPTH`] levels, nothing behind the item, no floats, of the simple values only false,
+//! true, null and undefined.
+//!
+//! Source: oasis-cbor `oasis-cbor-value/src/reader.rs` @ 5a52c35; RFC 8949 4.2.3 (length-first map keys).
+
+use std::cmp::Ordering;
+
 use thiserror::Error;
 
+/// Levels of arrays, maps and tags around an item.
+pub const MAX_DEPTH: usize = 64;
+
+/// A decoded item. Maps are kept as lists in canonical order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
+    /// Major type 0.
     Unsigned(u64),
-    /// -1 - n
+    /// Major type 1: stands for -1 - n.
     Negative(u64),
+    /// Major type 2.
     Bytes(Vec<u8>),
+    /// Major type 3.
     Text(String),
+    /// Major type 4.
     Array(Vec<Value>),
+    /// Major type 5.
     Map(Vec<(Value, Value)>),
+    /// Major type 6.
     Tag(u64, Box<Value>),
+    /// `f4` and `f5`.
     Bool(bool),
+    /// `f6`.
     Null,
+    /// `f7`.
     Undefined,
 }
+
+/// Why bytes are not one canonical item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed CBOR: {0}")]
 pub struct CborError(pub &'static str);
 
-/// Decode exactly one item.
-pub fn decode(data: &[u8]) -> Result<Value, CborError> {
-    unimplemented!()
+type Result<T> = std::result::Result<T, CborError>;
+
+impl Value {
+    /// A map with text keys, sorted.
+    pub fn map<const N: usize>(fields: [(&str, Value); N]) -> Self {
+        Self::Map(fields.into_iter().map(|(name, value)| (Self::Text(name.into()), value)).collect())
+    }
+
+    /// Null or undefined, which stand for an absent optional field.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Null | Self::Undefined)
+    }
+
+    /// The content of a byte string.
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        if let Self::Bytes(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// The value of a non-negative integer.
+    pub fn as_unsigned(&self) -> Option<u64> {
+        if let Self::Unsigned(number) = self { Some(*number) } else { None }
+    }
 }
-/// Canonical encoding; maps are sorted.
+
+/// Takes the fields of a map with text keys one by one; what remains at the end is unknown.
+#[derive(Debug)]
+pub struct Fields(Vec<(Value, Value)>);
+
+impl Fields {
+    /// The fields of a map; `None` for any other value.
+    pub fn of(value: Value) -> Option<Self> {
+        if let Value::Map(entries) = value { Some(Self(entries)) } else { None }
+    }
+
+    /// Take a field. Null and undefined count as absent.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        let index = self.0.iter().position(|(key, _)| matches!(key, Value::Text(text) if text == name))?;
+        let (_, value) = self.0.remove(index);
+        (!value.is_nothing()).then_some(value)
+    }
+
+    /// Whether every field was taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Read exactly one item.
+///
+/// # Errors
+/// [`CborError`] for anything not in canonical form.
+pub fn decode(data: &[u8]) -> Result<Value> {
+    let mut reader = Reader { rest: data };
+    let value = reader.item(0)?;
+    if reader.rest.is_empty() { Ok(value) } else { Err(CborError("bytes behind the item")) }
+}
+
+/// Write an item in canonical form. Maps are sorted here.
 pub fn encode(value: &Value) -> Vec<u8> {
-    unimplemented!()
+    let mut out = Vec::new();
+    write(&mut out, value);
+    out
+}
+
+/// Append an array's head; its `length` items follow.
+pub fn write_array(out: &mut Vec<u8>, length: usize) {
+    write_head(out, 4, length as u64);
+}
+
+/// Append a byte string.
+pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_head(out, 2, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Append null.
+pub fn write_null(out: &mut Vec<u8>) {
+    out.push(0xf6);
+}
+
+fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let major = major << 5;
+    match argument {
+        0..=23 => out.push(major | argument as u8),
+        24..=0xff => out.extend_from_slice(&[major | 24, argument as u8]),
+        0x100..=0xffff => {
+            out.push(major | 25);
+            out.extend_from_slice(&(argument as u16).to_be_bytes());
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(major | 26);
+            out.extend_from_slice(&(argument as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(major | 27);
+            out.extend_from_slice(&argument.to_be_bytes());
+        }
+    }
+}
+
+fn write(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Unsigned(number) => write_head(out, 0, *number),
+        Value::Negative(number) => write_head(out, 1, *number),
+        Value::Bytes(bytes) => write_bytes(out, bytes),
+        Value::Text(text) => {
+            write_head(out, 3, text.len() as u64);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Value::Array(items) => {
+            write_array(out, items.len());
+            items.iter().for_each(|item| write(out, item));
+        }
+        Value::Map(entries) => {
+            let mut entries: Vec<(Vec<u8>, &Value)> = entries.iter().map(|(key, item)| (encode(key), item)).collect();
+            entries.sort_by(|(left, _), (right, _)| canonical_order(left, right));
+            write_head(out, 5, entries.len() as u64);
+            for (key, item) in entries {
+                out.extend_from_slice(&key);
+                write(out, item);
+            }
+        }
+        Value::Tag(tag, item) => {
+            write_head(out, 6, *tag);
+            write(out, item);
+        }
+        Value::Bool(flag) => out.push(0xf4 | u8::from(*flag)),
+        Value::Null => write_null(out),
+        Value::Undefined => out.push(0xf7),
+    }
+}
+
+/// Order of encoded map keys: by major type, then shorter first, then by bytes.
+fn canonical_order(left: &[u8], right: &[u8]) -> Ordering {
+    let major = |key: &[u8]| key.first().map(|head| head >> 5);
+    major(left).cmp(&major(right)).then(left.len().cmp(&right.len())).then_with(|| left.cmp(right))
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+const TRUNCATED: CborError = CborError("truncated");
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
+        let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
+        let (head, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn unsigned<const N: usize>(&mut self) -> Result<u64> {
+        let bytes = self.take(N as u64)?;
+        Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn head(&mut self) -> Result<(u8, u8, u64)> {
+        let first = self.take(1)?[0];
+        let (major, info) = (first >> 5, first & 0x1f);
+        let (argument, smallest) = match info {
+            0..=23 => (u64::from(info), 0),
+            24 => (self.unsigned::<1>()?, 24),
+            25 => (self.unsigned::<2>()?, 0x100),
+            26 => (self.unsigned::<4>()?, 0x1_0000),
+            27 => (self.unsigned::<8>()?, 0x1_0000_0000),
+            31 => return Err(CborError("indefinite length")),
+            _ => return Err(CborError("reserved head")),
+        };
+        if argument < smallest {
+            return Err(CborError("not in shortest form"));
+        }
+        Ok((major, info, argument))
+    }
+
+    fn item(&mut self, depth: usize) -> Result<Value> {
+        if depth > MAX_DEPTH {
+            return Err(CborError("nested too deeply"));
+        }
+        let (major, info, argument) = self.head()?;
+        match major {
+            0 => Ok(Value::Unsigned(argument)),
+            1 => Ok(Value::Negative(argument)),
+            2 => Ok(Value::Bytes(self.take(argument)?.to_vec())),
+            3 => {
+                let text = std::str::from_utf8(self.take(argument)?).map_err(|_| CborError("text is not UTF-8"))?;
+                Ok(Value::Text(text.into()))
+            }
+            4 => (0..argument).map(|_| self.item(depth + 1)).collect::<Result<_>>().map(Value::Array),
+            5 => self.map(argument, depth + 1),
+            6 => Ok(Value::Tag(argument, Box::new(self.item(depth + 1)?))),
+            _ => match info {
+                20 => Ok(Value::Bool(false)),
+                21 => Ok(Value::Bool(true)),
+                22 => Ok(Value::Null),
+                23 => Ok(Value::Undefined),
+                _ => Err(CborError("unsupported simple value or float")),
+            },
+        }
+    }
+
+    fn map(&mut self, length: u64, depth: usize) -> Result<Value> {
+        let mut entries = Vec::new();
+        let mut previous: Option<&[u8]> = None;
+        for _ in 0..length {
+            let start = self.rest;
+            let key = self.item(depth)?;
+            let encoded = &start[..start.len() - self.rest.len()];
+            if previous.is_some_and(|previous| canonical_order(previous, encoded).is_ge()) {
+                return Err(CborError("map keys out of order"));
+            }
+            previous = Some(encoded);
+            entries.push((key, self.item(depth)?));
+        }
+        Ok(Value::Map(entries))
+    }
 }

@@ -1,104 +1,326 @@
-//! Versioned, authenticated key-value state.
-use crate::errors::StateError;
-pub use crate::tree::Root;
-use std::{collections::BTreeMap, path::Path};
+//! The state of a ParaTime: a versioned, authenticated key-value store.
+//!
+//! A version is a round. Version 0 is the empty tree and every store begins with it. Changes are *staged* on a
+//! version, which computes the root and the canonical diff without making anything visible, and *persisted* as the
+//! next version once the round is decided. Values are opaque here; on a confidential chain they are ciphertext.
+
+mod cache;
+mod database;
+mod record;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use self::cache::NodeCache;
+use self::database::{NODES, VERSIONS, failed};
+use self::record::Record;
+pub use self::snapshot::Snapshot;
+pub use crate::errors::StateError;
+use crate::tree::{Change, Delta, EMPTY_ROOT, Link, MAX_NODES_PER_UPDATE_BITS, Update};
+pub use crate::tree::{Items, Root, verify_proof};
 
 type Result<T> = std::result::Result<T, StateError>;
 
 /// How a store on disk behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// false: data survives `kill -9` (page cache), not power loss.
+    /// Whether each version is on the disk before it counts. Without it a version survives the death of the process
+    /// at any moment, but not of the machine.
     pub fsync: bool,
-    /// Memory for decoded tree nodes [bytes].
+    /// Memory for nodes, half of it decoded, half as pages of the database [bytes].
     pub cache_bytes: usize,
-    /// Versions kept below the latest; older ones are pruned.
+    /// How many versions below the latest stay readable. Older ones are pruned.
     pub keep_versions: u64,
 }
-/// The store.
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fsync: false, cache_bytes: 32 << 20, keep_versions: u64::MAX }
+    }
+}
+
+/// The store. Any number of readers, one writer at a time.
 #[derive(Debug)]
-pub struct Store {}
-/// One version, immutable.
-#[derive(Debug)]
-pub struct Snapshot {}
-/// Changes computed but not visible.
+pub struct Store {
+    database: Database,
+    cache: Arc<NodeCache>,
+    tip: RwLock<Tip>,
+    writing: Mutex<()>,
+    next_batch: AtomicU64,
+    keep_versions: u64,
+}
+
+/// What the last committed transaction left, kept to answer without the database.
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    version: u64,
+    root: Option<Link>,
+    oldest: u64,
+}
+
+/// Changes computed on a version, not visible to anybody.
 #[derive(Debug)]
 pub struct Staged {
-    /// Root after the changes.
+    /// Root of the state with the changes made.
     pub root: Root,
-    /// Canonical diff.
+    /// Canonical diff: CBOR `[[key, value or null], ...]`, ascending, without entries that change nothing.
     pub diff: Vec<u8>,
+    parent: Option<Link>,
+    link: Option<Link>,
+    batch: u64,
+    delta: Delta,
 }
 
-#[allow(unused_variables, missing_docs)]
+const POISONED: &str = "a panic while the store was written";
+
 impl Store {
-    pub fn memory() -> Result<Store> {
-        unimplemented!()
+    /// A store in memory that keeps all versions.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn memory() -> Result<Self> {
+        Self::start(database::in_memory()?, Options::default())
     }
-    pub fn open(path: &Path, options: Options) -> Result<Store> {
-        unimplemented!()
+
+    /// The store in a file, which is made when it does not exist. One process can have it open.
+    ///
+    /// # Errors
+    /// [`StateError::Database`] when the file cannot be used, [`StateError::Corrupt`] when it is no store.
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        let database = database::open_file(path, options.cache_bytes / 2, options.fsync)?;
+        Self::start(database, options)
     }
+
+    fn start(database: Database, options: Options) -> Result<Self> {
+        let transaction = database.begin_write().map_err(failed)?;
+        let (tip, next_batch) = {
+            let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+            let nodes = transaction.open_table(NODES).map_err(failed)?;
+            if versions.first().map_err(failed)?.is_none() {
+                let empty = Record { root: None, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
+                versions.insert(0, empty.encode().as_slice()).map_err(failed)?;
+            }
+            let missing = || StateError::Corrupt("no version".into());
+            let oldest = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
+            let (version, stored) = versions.last().map_err(failed)?.ok_or_else(missing)?;
+            let tip = Tip { version: version.value(), root: Record::decode(stored.value())?.root, oldest };
+            let last_node = nodes.last().map_err(failed)?.map(|(id, _)| id.value());
+            (tip, last_node.map_or(0, |id| (id >> MAX_NODES_PER_UPDATE_BITS) + 1))
+        };
+        transaction.commit().map_err(failed)?;
+        Ok(Self {
+            database,
+            cache: Arc::new(NodeCache::new(options.cache_bytes / 2)),
+            tip: RwLock::new(tip),
+            writing: Mutex::new(()),
+            next_batch: AtomicU64::new(next_batch),
+            keep_versions: options.keep_versions,
+        })
+    }
+
+    /// Latest version and its root.
     pub fn latest(&self) -> (u64, Root) {
-        unimplemented!()
+        let tip = self.tip();
+        (tip.version, hash_of(tip.root))
     }
+
+    /// Oldest version that is kept.
     pub fn oldest(&self) -> u64 {
-        unimplemented!()
+        self.tip().oldest
     }
+
+    /// Root of a version.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn root_at(&self, version: u64) -> Result<Root> {
-        unimplemented!()
+        Ok(self.snapshot(version)?.root())
     }
+
+    /// A version for reading.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn snapshot(&self, version: u64) -> Result<Snapshot> {
-        unimplemented!()
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let root = self.record(&transaction, version, |record| record.root)?;
+        let nodes = transaction.open_table(NODES).map_err(failed)?;
+        Ok(Snapshot { version, root, nodes, cache: self.cache.clone() })
     }
-    pub fn stage(
-        &self,
-        parent: u64,
-        changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    ) -> Result<Staged> {
-        unimplemented!()
-    }
-    pub fn persist(&self, staged: &Staged, version: u64) -> Result<()> {
-        unimplemented!()
-    }
-    pub fn skip(&self, version: u64) -> Result<()> {
-        unimplemented!()
-    }
-    pub fn apply(&self, version: u64, diff: &[u8], expected_root: Root) -> Result<()> {
-        unimplemented!()
-    }
+
+    /// The canonical diff that made a version, kept as long as the version.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn diff_at(&self, version: u64) -> Result<Vec<u8>> {
-        unimplemented!()
+        let transaction = self.database.begin_read().map_err(failed)?;
+        self.record(&transaction, version, |record| record.diff.to_vec())
     }
+
+    /// Compute what the changes (`None` deletes) make of a version. Touched paths only are hashed.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownVersion`], [`StateError::BadLength`], [`StateError::Corrupt`], [`StateError::Database`].
+    pub fn stage(&self, parent: u64, changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<Staged> {
+        self.stage_sorted(parent, changes.iter().map(|(key, value)| Change { key, value: value.as_deref() }))
+    }
+
+    fn stage_sorted<'c>(&self, parent: u64, changes: impl Iterator<Item = Change<'c>>) -> Result<Staged> {
+        let snapshot = self.snapshot(parent)?;
+        let batch = self.next_batch.fetch_add(1, Ordering::Relaxed);
+        let mut update = Update::new(&snapshot, batch);
+        let changes = update.effective(snapshot.root, changes)?;
+        let link = update.run(snapshot.root, &changes)?;
+        let diff = record::encode_diff(&changes);
+        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta: update.finish() })
+    }
+
+    /// Make staged changes the next version, atomically and durably.
+    ///
+    /// # Errors
+    /// [`StateError::WrongVersion`], [`StateError::StaleParent`], [`StateError::Database`].
+    pub fn persist(&self, staged: &Staged, version: u64) -> Result<()> {
+        let _writing = self.writing.lock().expect(POISONED);
+        if staged.parent != self.expect_next(version)?.root {
+            return Err(StateError::StaleParent);
+        }
+        let batch = (!staged.delta.fresh.is_empty()).then_some(staged.batch);
+        let record = Record { root: staged.link, batch, stale: staged.delta.stale.clone(), diff: &staged.diff };
+        self.append(version, &record, &staged.delta)?;
+        self.cache.insert(staged.delta.fresh.iter().cloned());
+        Ok(())
+    }
+
+    /// Make the next version with the state of the latest: a round that failed or changed nothing.
+    ///
+    /// # Errors
+    /// [`StateError::WrongVersion`], [`StateError::Database`].
+    pub fn skip(&self, version: u64) -> Result<()> {
+        let _writing = self.writing.lock().expect(POISONED);
+        let root = self.expect_next(version)?.root;
+        let record = Record { root, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
+        self.append(version, &record, &Delta::default())
+    }
+
+    /// Make the next version from another node's diff, without any key. A mismatch leaves everything untouched.
+    ///
+    /// # Errors
+    /// [`StateError::WrongVersion`], [`StateError::MalformedDiff`], [`StateError::RootMismatch`],
+    /// [`StateError::Corrupt`], [`StateError::Database`].
+    pub fn apply(&self, version: u64, diff: &[u8], expected_root: Root) -> Result<()> {
+        let parent = self.expect_next(version)?.version;
+        let changes = record::decode_diff(diff)?;
+        let changes = changes.iter().map(|(key, value)| Change { key, value: value.as_deref() });
+        let staged = self.stage_sorted(parent, changes)?;
+        if staged.root != expected_root {
+            return Err(StateError::RootMismatch);
+        }
+        if staged.diff != diff {
+            return Err(StateError::MalformedDiff("an entry changes nothing"));
+        }
+        self.persist(&staged, version)
+    }
+
+    /// Go back to a version: all later ones are gone.
+    ///
+    /// # Errors
+    /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn rollback(&self, version: u64) -> Result<()> {
-        unimplemented!()
+        let _writing = self.writing.lock().expect(POISONED);
+        let tip = self.tip();
+        let transaction = self.database.begin_write().map_err(failed)?;
+        let root = {
+            let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+            let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+            let root = match versions.get(version).map_err(failed)? {
+                Some(stored) => Record::decode(stored.value())?.root,
+                None => return Err(self.unknown(version)),
+            };
+            for gone in version + 1..=tip.version {
+                let Some(stored) = versions.remove(gone).map_err(failed)? else { continue };
+                if let Some(batch) = Record::decode(stored.value())?.batch {
+                    let first = batch << MAX_NODES_PER_UPDATE_BITS;
+                    let past = (batch + 1) << MAX_NODES_PER_UPDATE_BITS;
+                    nodes.retain_in(first..past, |_, _| false).map_err(failed)?;
+                }
+            }
+            root
+        };
+        transaction.commit().map_err(failed)?;
+        *self.tip.write().expect(POISONED) = Tip { version, root, oldest: tip.oldest };
+        Ok(())
     }
-}
 
-#[allow(unused_variables, missing_docs)]
-impl Snapshot {
-    pub fn version(&self) -> u64 {
-        unimplemented!()
+    fn tip(&self) -> Tip {
+        *self.tip.read().expect(POISONED)
     }
-    pub fn root(&self) -> Root {
-        unimplemented!()
+
+    fn expect_next(&self, version: u64) -> Result<Tip> {
+        let tip = self.tip();
+        let expected = tip.version + 1;
+        if version == expected { Ok(tip) } else { Err(StateError::WrongVersion { got: version, expected }) }
     }
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        unimplemented!()
+
+    fn unknown(&self, version: u64) -> StateError {
+        let tip = self.tip();
+        StateError::UnknownVersion { version, oldest: tip.oldest, latest: tip.version }
     }
-    pub fn scan(
+
+    fn record<T>(
         &self,
-        prefix: &[u8],
-        start: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        unimplemented!()
+        transaction: &redb::ReadTransaction,
+        version: u64,
+        read: impl Fn(&Record<'_>) -> T,
+    ) -> Result<T> {
+        let versions = transaction.open_table(VERSIONS).map_err(failed)?;
+        let stored = versions.get(version).map_err(failed)?.ok_or_else(|| self.unknown(version))?;
+        Ok(read(&Record::decode(stored.value())?))
     }
-    pub fn prove(&self, keys: &[&[u8]]) -> Result<Vec<u8>> {
-        unimplemented!()
+
+    /// Write a version and prune what falls out of the window, in one transaction. The caller holds `writing`.
+    fn append(&self, version: u64, record: &Record<'_>, delta: &Delta) -> Result<()> {
+        let oldest = self.tip().oldest.max(version.saturating_sub(self.keep_versions));
+        let transaction = self.database.begin_write().map_err(failed)?;
+        {
+            let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+            for (id, node) in &delta.fresh {
+                nodes.insert(id, node.encode().as_slice()).map_err(failed)?;
+            }
+            let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+            versions.insert(version, record.encode().as_slice()).map_err(failed)?;
+        }
+        prune(&transaction, self.tip().oldest, oldest)?;
+        transaction.commit().map_err(failed)?;
+        *self.tip.write().expect(POISONED) = Tip { version, root: record.root, oldest };
+        Ok(())
     }
 }
 
-#[allow(unused_variables, missing_docs)]
-pub fn verify_proof(root: Root, proof: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>> {
-    unimplemented!()
+/// Forget the versions `from..to`. What version n replaced is used by versions below n only.
+fn prune(transaction: &WriteTransaction, from: u64, to: u64) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+    let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+    for version in from..to {
+        versions.remove(version).map_err(failed)?;
+        let stale = match versions.get(version + 1).map_err(failed)? {
+            Some(stored) => Record::decode(stored.value())?.stale,
+            None => return Err(StateError::Corrupt(format!("version {} is missing", version + 1))),
+        };
+        for id in stale {
+            nodes.remove(id).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn hash_of(root: Option<Link>) -> Root {
+    root.map_or(EMPTY_ROOT, |link| link.hash)
 }
