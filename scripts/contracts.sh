@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Compile the Solidity sources of the tests; `--check` fails where the committed artefacts differ.
+set -euo pipefail
+cd "$(dirname "$0")/../tests/contracts"
+command -v npm >/dev/null || { echo "contracts: npm is missing: install Node.js 22 or newer" >&2; exit 1; }
+npm ci --silent --no-audit --no-fund
+npm run --silent compile
+if [ "${1:-}" = --check ]; then
+    git diff --exit-code -- artifacts
+fi
