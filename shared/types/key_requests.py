@@ -28,7 +28,7 @@ MAX_KEY_PAIRS = 1024
 """Key pairs of one request; keeps an answer far below the size of a frame."""
 
 
-class TooManyKeyPairs(Rejected, module="keymanager", code=30):
+class TooManyKeyPairs(Rejected, module="keys", code=30):
     """The request names more key pairs than one answer may carry."""
 
 

@@ -1,0 +1,1 @@
+"""The key manager: secrets for enclaves, by policy."""

@@ -1,0 +1,92 @@
+"""
+What the enclave knows: its secrets, the policy about them, and where the chain stands.
+
+One object, changed only by `program`, read by whoever answers a request.
+"""
+
+from dataclasses import dataclass
+
+from services.keymanager.enclave.derivation import (
+    derive_ephemeral_keys,
+    derive_long_term_keys,
+    sign_public_key,
+)
+from services.keymanager.enclave.ephemeral import EphemeralSecrets, verify_epoch_in_reach
+from services.keymanager.enclave.master import MasterSecrets
+from services.keymanager.enclave.policy import Permissions, PolicyMissing
+from shared.types.identity import Epoch, Height
+from shared.types.key_requests import KeyPair
+from shared.types.keymanager import SignedPublicKey
+
+PUBLIC_GENERATION = 0
+"""Long-term keys are of the first generation for ever, so that old state stays readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPosition:
+    """The newest consensus block that the light client has verified."""
+
+    height: Height
+    time_ns: int
+    epoch: Epoch
+
+
+class Vault:
+    """Secrets with the rules that guard them."""
+
+    def __init__(
+        self, runtime_id: bytes, master: MasterSecrets, ephemeral: EphemeralSecrets
+    ) -> None:
+        self.runtime_id = runtime_id
+        self.master, self.ephemeral = master, ephemeral
+        self.position = ChainPosition(Height(0), 0, Epoch(0))
+        self._permissions: Permissions | None = None
+
+    @property
+    def permissions(self) -> Permissions:
+        """What the verified policy allows, or `PolicyMissing`."""
+        if self._permissions is None:
+            raise PolicyMissing("the enclave has not verified a policy yet")
+        return self._permissions
+
+    @permissions.setter
+    def permissions(self, permissions: Permissions) -> None:
+        self._permissions = permissions
+
+    def long_term_keys(self, runtime_id: bytes, key_pair_id: bytes, generation: int) -> KeyPair:
+        """Derive a long-term pair, or raise `MasterSecretMissing`."""
+        return derive_long_term_keys(self.master.secret(generation), runtime_id, key_pair_id)
+
+    def ephemeral_keys(self, runtime_id: bytes, key_pair_id: bytes, epoch: int) -> KeyPair:
+        """Derive a pair of an epoch; raises `EpochOutOfReach` or `EphemeralSecretMissing`."""
+        verify_epoch_in_reach(
+            epoch,
+            now_epoch=self.position.epoch,
+            max_age=self.permissions.max_ephemeral_secret_age,
+        )
+        secret = self.ephemeral.get(epoch).secret
+        return derive_ephemeral_keys(secret, runtime_id, key_pair_id, epoch)
+
+    def public_key(self, runtime_id: bytes, key_pair_id: bytes) -> SignedPublicKey:
+        """Vouch for a long-term public key; anybody may have it."""
+        pair = self.long_term_keys(runtime_id, key_pair_id, PUBLIC_GENERATION)
+        return self._sign(pair, runtime_id, key_pair_id, None)
+
+    def ephemeral_public_key(
+        self, runtime_id: bytes, key_pair_id: bytes, epoch: int
+    ) -> SignedPublicKey:
+        """Vouch for the public key of an epoch; anybody may have it."""
+        pair = self.ephemeral_keys(runtime_id, key_pair_id, epoch)
+        return self._sign(pair, runtime_id, key_pair_id, epoch)
+
+    def _sign(
+        self, pair: KeyPair, runtime_id: bytes, key_pair_id: bytes, epoch: int | None
+    ) -> SignedPublicKey:
+        return sign_public_key(
+            self.master.signer(),
+            pair.public_key,
+            checksum=self.master.checksum,
+            runtime_id=runtime_id,
+            key_pair_id=key_pair_id,
+            epoch=epoch,
+        )

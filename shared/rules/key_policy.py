@@ -1,0 +1,73 @@
+"""The key manager's policy and public keys: what consensus, enclaves and clients all compute."""
+
+from shared.crypto.hashes import sha3_256
+from shared.crypto.signing import register_context, verify_signature
+from shared.encoding.record import encode_record
+from shared.errors import Rejected
+from shared.types.keymanager import SignedPolicy, SignedPublicKey
+
+PUBLIC_KEY = register_context("oasis-core/keymanager: pk signature")
+"""Upstream's context to the letter: Sapphire's clients get the signature as it is."""
+SIGNED_KEY_LIFETIME = 10
+"""Age at which the signature on an ephemeral public key expires [epochs]; upstream's value."""
+
+
+class PublicKeyExpired(Rejected, module="keys", code=40):
+    """The key manager vouched for this key in an epoch that is long past."""
+
+
+def policy_checksum(policy: SignedPolicy) -> bytes:
+    """
+    Fingerprint of a signed policy, by which nodes show that they follow the same one; 32 bytes.
+
+    Source: oasis-core keymanager/src/policy/cached.rs @ f9f1fdc.
+    """
+    return sha3_256(encode_record(policy))
+
+
+def public_key_body(
+    key: bytes,
+    checksum: bytes,
+    runtime_id: bytes,
+    key_pair_id: bytes,
+    epoch: int | None,
+    expiration: int | None,
+) -> bytes:
+    """
+    Bytes that the runtime signing key (RSK) signs when it vouches for a public key.
+
+    The first four have 32 bytes each; epochs are absent for a long-term key.
+    Source: oasis-core keymanager/src/crypto/types.rs @ f9f1fdc.
+    """
+    body = key + checksum + runtime_id + key_pair_id
+    for number in (epoch, expiration):
+        if number is not None:
+            body += number.to_bytes(8, "big")
+    return body
+
+
+def verify_public_key(
+    signed: SignedPublicKey,
+    *,
+    rsk: bytes,
+    runtime_id: bytes,
+    key_pair_id: bytes,
+    epoch: int | None,
+    now_epoch: int,
+) -> None:
+    """
+    Verify that the key manager with this RSK vouches for a public key now.
+
+    Raises
+    ------
+    PublicKeyExpired
+        Its time is over.
+    BadSignature
+        It is for another pair, runtime or epoch, or by another key.
+    """
+    if signed.expiration is not None and now_epoch > signed.expiration:
+        raise PublicKeyExpired(f"the key expired in epoch {signed.expiration}, now is {now_epoch}")
+    body = public_key_body(
+        signed.key, signed.checksum, runtime_id, key_pair_id, epoch, signed.expiration
+    )
+    verify_signature(rsk, PUBLIC_KEY.anywhere(), body, signed.signature)
