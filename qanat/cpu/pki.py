@@ -22,11 +22,20 @@ from qanat.cpu.certificates import (
     mock_name,
     pem_chain,
 )
+from qanat.cpu.hardware import (
+    CPU_SVN,
+    FMSPC,
+    PCE_SVN,
+    QE_ATTRIBUTES,
+    QE_ISV_PROD_ID,
+    QE_ISV_SVN,
+    QE_MR_SIGNER,
+)
 from qanat.cpu.keys import draw_scalar, private_key, sign_raw
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.sgx_extension import SGX_EXTENSION_OID, encode_sgx_extension
-from shared.crypto.entropy import Entropy
-from shared.crypto.hashes import sha256
+from shared.crypto.entropy import Entropy, SeededEntropy
+from shared.crypto.hashes import kmac256
 from shared.encoding.record import Bytes32, decode_record, encode_record
 from shared.types.attestation import Collateral
 
@@ -34,15 +43,6 @@ VALIDITY_YEARS = 100
 """Of certificates, revocation lists and TCB data: longer than anybody moves chain time."""
 TCB_VALIDITY_DAYS = 365 * VALIDITY_YEARS
 """What a network's quote policy must grant mock TCB data, which are issued once (ADR 0004)."""
-
-FMSPC = bytes.fromhex("00D06F00DE01")
-CPU_SVN = bytes([2] * 8 + [0] * 8)
-PCE_SVN = 11
-QE_ISV_SVN = 8
-QE_ISV_PROD_ID = 1
-QE_ATTRIBUTES = bytes([0x11] + [0] * 15)
-"""Initialized, with the provisioning key, as Intel's quoting enclave."""
-QE_MR_SIGNER = sha256(b"qanat mock quoting enclave signer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ class TcbDeclaration:
     evaluation_data_number: int = 17
     revoked: tuple[int, ...] = ()
     """Serial numbers of revoked platform certificates; see `certificate_serial`."""
-    tee: str = "SGX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class NetworkPki:
     processor_key: Bytes32 = field(repr=False)
     signing_key: Bytes32 = field(repr=False)
     root_ca: bytes
-    """Certificates, DER: the root that genesis pins, the CA of platforms, the signer of TCB data."""
+    """The root that genesis pins; certificates are DER."""
     processor_ca: bytes
     tcb_signing: bytes
     platform_seed: Bytes32 = field(repr=False)
@@ -77,9 +76,6 @@ class NetworkPki:
 
     def create_platform(self, name: str) -> PlatformFile:
         """Make the mock CPU of a node; the same name gives the same CPU."""
-        from shared.crypto.entropy import SeededEntropy
-        from shared.crypto.hashes import kmac256
-
         entropy = SeededEntropy(
             kmac256(self.platform_seed, name.encode(), b"qanat/cpu: platform (insecure mock)")
         )

@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
+from qanat.cpu.hardware import QE_ATTRIBUTES, QE_ISV_PROD_ID, QE_ISV_SVN, QE_MR_SIGNER
 from qanat.cpu.keys import CURVE_ORDER, SCALAR_BYTES, private_key, public_point, sign_raw
-from qanat.cpu.pki import QE_ATTRIBUTES, QE_ISV_PROD_ID, QE_ISV_SVN, QE_MR_SIGNER
 from qanat.cpu.platform_file import PlatformFile
 from shared.crypto.hashes import kmac256, sha256
 from shared.tee.quote import (

@@ -1,0 +1,214 @@
+"""
+Starting an enclave: measure it, connect it to its host and its CPU, run it.
+
+The new process gets an environment of five variables and three kinds of open files: standard
+streams, the socket to its host, the socket to the CPU. It is told nothing about its own
+measurement; the CPU's answers depend on what was measured here.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from qanat.cpu.measurement import code_root, measure_enclave
+from qanat.cpu.platform_file import PlatformFile
+from qanat.cpu.platform_server import PlatformServer
+from shared.kit.channel import Channel, Service, adopt_socket
+from shared.tee.platform import PlatformApi
+from shared.tee.runtime import ENCLAVE_DIR, HOST_FD, PLATFORM_FD
+from shared.types.attestation import EnclaveIdentity
+
+STOP_TIMEOUT_S = 2.0
+"""How long an enclave may take to end before it is killed [s]; its stores survive either."""
+START_COUNTER = "starts"
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveUser:
+    """User and group under which an enclave runs, apart from its host's. Needs root."""
+
+    uid: int
+    gid: int
+
+
+class EnclaveProcess:
+    """A running enclave, with its CPU's side of the socket."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        server: PlatformServer,
+    ) -> None:
+        self._process, self._channel, self._server = process, channel, server
+        self.identity: EnclaveIdentity = server.identity
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait until the enclave has ended; its exit status, negative for a signal."""
+        status = await self._process.wait()
+        self._channel.close()
+        return status
+
+    async def stop(self) -> None:
+        """End the enclave."""
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                self._process.kill()
+        await self.wait()
+
+    def renew_collateral(self, platform: PlatformFile) -> None:
+        """Let the next quotes carry newer collateral of the same platform."""
+        self._server.renew_collateral(platform)
+
+
+async def start_enclave(
+    service: str,
+    *,
+    config_path: Path,
+    platform: PlatformFile,
+    enclave_dir: Path,
+    host_socket: socket.socket,
+    log_path: Path | None = None,
+    seed: str | None = None,
+    user: EnclaveUser | None = None,
+    root: Path | None = None,
+) -> EnclaveProcess:
+    """
+    Measure a service's enclave and start it.
+
+    Parameters
+    ----------
+    service : `str`
+        Whose enclave: `compute` or `keymanager`.
+    config_path : `Path`
+        The encoded `EnclaveConfig`; read once, here.
+    platform : `PlatformFile`
+        The mock CPU that runs it.
+    enclave_dir : `Path`
+        Where it keeps sealed blobs and state. Made, and given to `user`, as needed.
+    host_socket : `socket`
+        The enclave's end of a pair; the caller closes its copy afterwards.
+    log_path : `Path`, optional
+        Takes standard output and error, which hold no secrets; None inherits them.
+    seed : `str`, optional
+        Hex; makes the enclave's chance repeatable, differently at each start.
+    user : `EnclaveUser`, optional
+        Runs the enclave under another user id; only root may ask for it.
+    root : `Path`, optional
+        Another directory than this process's own code to measure and run.
+
+    Raises
+    ------
+    NotMeasurable
+        Code of the enclave is missing.
+    OSError
+        The process cannot be started, or the log not be opened.
+    """
+    root = root or code_root()
+    server = _prepare(service, root, config_path, platform, enclave_dir, seed, user)
+    cpu_end, enclave_end = socket.socketpair()
+    with enclave_end:
+        process = await _spawn(
+            f"services.{service}.enclave",
+            _environment(root, enclave_dir, host_socket, enclave_end),
+            (host_socket.fileno(), enclave_end.fileno()),
+            log_path,
+            user,
+        )
+    channel = await adopt_socket(cpu_end, "the enclave", Service((PlatformApi, server)))
+    return EnclaveProcess(process, channel, server)
+
+
+def _prepare(
+    service: str,
+    root: Path,
+    config_path: Path,
+    platform: PlatformFile,
+    enclave_dir: Path,
+    seed: str | None,
+    user: EnclaveUser | None,
+) -> PlatformServer:
+    config = config_path.read_bytes()
+    enclave_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    server = PlatformServer(
+        platform,
+        measure_enclave(service, config, root=root),
+        config,
+        replay_seed=None if seed is None else bytes.fromhex(seed),
+        start=0 if seed is None else _count_start(enclave_dir),
+    )
+    if user is not None:
+        _give(enclave_dir, user)
+    return server
+
+
+def _environment(
+    root: Path, enclave_dir: Path, host_socket: socket.socket, platform_socket: socket.socket
+) -> dict[str, str]:
+    return {
+        "PYTHONPATH": str(root),
+        "LC_ALL": "C.UTF-8",
+        HOST_FD: str(host_socket.fileno()),
+        PLATFORM_FD: str(platform_socket.fileno()),
+        ENCLAVE_DIR: str(enclave_dir.resolve()),
+    }
+
+
+async def _spawn(
+    module: str,
+    environment: dict[str, str],
+    inherited: tuple[int, ...],
+    log_path: Path | None,
+    user: EnclaveUser | None,
+) -> asyncio.subprocess.Process:
+    # -OO: pycryptodome then binds its libraries by ctypes, which starts 50 ms sooner than by cffi.
+    # -P, -s: only the measured code, the standard library and site-packages can be imported.
+    command = (sys.executable, "-OO", "-P", "-s", "-m", module)
+    options: dict[str, object] = {}
+    if user is not None:
+        options = {"user": user.uid, "group": user.gid, "extra_groups": []}
+    output = None if log_path is None else log_path.open("ab")
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            cwd="/",
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=inherited,
+            start_new_session=True,
+            **options,  # type: ignore[arg-type]
+        )
+    finally:
+        if output is not None:
+            output.close()
+
+
+def _count_start(enclave_dir: Path) -> int:
+    """Count the starts of an enclave, beside its directory, where only the launcher writes."""
+    counter = enclave_dir.with_name(f"{enclave_dir.name}.{START_COUNTER}")
+    start = int(counter.read_text()) + 1 if counter.exists() else 0
+    counter.write_text(f"{start}\n")
+    return start
+
+
+def _give(directory: Path, user: EnclaveUser) -> None:
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -1,0 +1,1 @@
+"""The mock TEE from both sides: quotes, attestation, sealing, sessions, the enclave's runtime."""

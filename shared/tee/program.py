@@ -1,0 +1,152 @@
+"""
+What every enclave program has: fresh keys, a view of the chain that nobody can fake, attestation.
+
+A service's program derives from `EnclaveProgram` and adds its own messages. The light client is
+handed in, because it is a rule of consensus and stands in a layer above this one.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import nacl.bindings
+
+from shared.crypto.secret import SecretBytes
+from shared.crypto.signing import Signer
+from shared.errors import Rejected, Unavailable
+from shared.tee.attestation import bind_rak, make_attestation
+from shared.tee.platform import QuoteWithCollateral
+from shared.tee.runtime import EnclaveContext
+from shared.tee.sealing import Sealer
+from shared.types.attestation import CapabilityTee
+from shared.types.identity import Height, NodeId
+from shared.types.proof import ProvenState
+
+NANOSECONDS = 1_000_000_000
+
+
+class ChainUnknown(Unavailable, module="tee", code=3):
+    """The enclave has not seen any proven consensus state yet."""
+
+
+class OtherChain(Rejected, module="tee", code=4):
+    """The proven state names another chain than the one this enclave serves."""
+
+
+class VerifiedState(Protocol):
+    """What a light client gives: consensus state that validators have signed."""
+
+    @property
+    def height(self) -> Height:
+        """Block after which the values hold."""
+        ...
+
+    @property
+    def time_ns(self) -> int:
+        """Time of that block [ns]."""
+        ...
+
+    @property
+    def values(self) -> Mapping[bytes, bytes | None]:
+        """The proven values; None where a key is proven absent."""
+        ...
+
+
+class LightClient(Protocol):
+    """Verifies consensus state from an untrusted host. Heights only go forward."""
+
+    def verify(self, untrusted: ProvenState) -> VerifiedState:
+        """Verify headers, commit and proof, or raise."""
+        ...
+
+
+class EnclaveProgram:
+    """Base of the programs that run in enclaves."""
+
+    def __init__(
+        self, context: EnclaveContext, light_client: LightClient, chain_context_key: bytes
+    ) -> None:
+        """
+        Begin with fresh keys.
+
+        `chain_context_key` is where consensus state keeps the chain context
+        (`shared.rules.state_keys.CHAIN_CONTEXT`).
+        """
+        self.config = context.config
+        self.platform = context.platform
+        self.entropy = context.entropy
+        self.directory = context.directory
+        self.sealer = Sealer(context.platform, context.entropy)
+        self.rak = Signer.generate(context.entropy, "rak")
+        self.rek_secret = SecretBytes(context.entropy.draw("rek", 32))
+        self.rek = nacl.bindings.crypto_scalarmult_base(self.rek_secret.reveal())
+        self._light_client = light_client
+        self._chain_context_key = chain_context_key
+        self._chain_context: str | None = None
+        self._latest: VerifiedState | None = None
+        self._quoted: QuoteWithCollateral | None = None
+
+    def observe(self, untrusted: ProvenState) -> VerifiedState:
+        """
+        Verify consensus state from the host and move the view of the chain to it.
+
+        The first one must prove the chain context too.
+
+        Raises
+        ------
+        Rejected
+            What the light client refuses.
+        OtherChain
+            The chain context is missing, or not the one that was seen first.
+        """
+        verified = self._light_client.verify(untrusted)
+        if self._chain_context is None or self._chain_context_key in verified.values:
+            self._check_chain(verified.values.get(self._chain_context_key))
+        self._latest = verified
+        return verified
+
+    def _check_chain(self, value: bytes | None) -> None:
+        if value is None:
+            raise OtherChain("the proven state does not tell the chain context")
+        chain_context = value.decode("ascii")
+        if self._chain_context not in (None, chain_context):
+            raise OtherChain(f"chain context {chain_context}, expected {self._chain_context}")
+        self._chain_context = chain_context
+
+    @property
+    def chain_context(self) -> str:
+        """Hash of the genesis document, hex, as the validators signed it."""
+        if self._chain_context is None:
+            raise ChainUnknown("no proven consensus state has been shown to the enclave")
+        return self._chain_context
+
+    @property
+    def latest(self) -> VerifiedState:
+        """Newest verified consensus state."""
+        if self._latest is None:
+            raise ChainUnknown("no proven consensus state has been shown to the enclave")
+        return self._latest
+
+    @property
+    def now_s(self) -> int:
+        """Consensus time, the only clock an enclave believes [Unix s]."""
+        return self.latest.time_ns // NANOSECONDS
+
+    def attest(self, node_id: NodeId) -> CapabilityTee:
+        """Attest this enclave's keys for a node, at the height it has verified."""
+        capability = make_attestation(
+            self.platform,
+            self.entropy,
+            rak=self.rak,
+            rek=self.rek,
+            node_id=node_id,
+            height=self.latest.height,
+        )
+        attestation = capability.attestation
+        self._quoted = QuoteWithCollateral(attestation.quote, attestation.collateral)
+        return capability
+
+    def quoted(self) -> QuoteWithCollateral:
+        """Give a quote that binds the RAK, for sessions: the one of the newest attestation."""
+        if self._quoted is None:
+            self._quoted = self.platform.quote(bind_rak(self.rak.public_key) + bytes(32))
+        return self._quoted

@@ -1,0 +1,189 @@
+"""
+The life of an enclave process: confined, then asked by its host until the host goes away.
+
+One thread reads the host's socket. Requests run on worker threads: those that the program calls
+concurrent side by side, all others one after the other. While it serves, a program may ask the host
+back and wait; the reader brings the answer. The messages are those of the program's contract, in
+frames, so the list of what crosses the boundary is one Protocol class.
+"""
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
+from shared.encoding import frames
+from shared.encoding.contract import serve_call_now
+from shared.encoding.record import decode_record
+from shared.errors import PeerFailed, PeerUnavailable, QanatError
+from shared.tee.config import EnclaveConfig
+from shared.tee.confinement import confine
+from shared.tee.platform import PlatformApi
+from shared.tee.transport import SocketTransport, SyncTransport, read_frame, sync_client_of
+
+HOST_FD = "QANAT_HOST_FD"
+PLATFORM_FD = "QANAT_PLATFORM_FD"
+ENCLAVE_DIR = "QANAT_ENCLAVE_DIR"
+WORKERS = 4
+"""Threads for concurrent requests: what they do in native code runs in parallel."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveContext:
+    """What a program gets to work with."""
+
+    config: EnclaveConfig
+    platform: PlatformApi
+    entropy: Entropy
+    directory: Path
+    """The enclave's own directory on a disk that it does not trust."""
+    host: SyncTransport
+    """Asks the host; see `sync_client_of`."""
+
+
+def run_enclave(
+    contract: type,
+    build: Callable[[EnclaveContext], Any],
+    environ: Mapping[str, str],
+    *,
+    concurrent: frozenset[str] = frozenset(),
+    workers: int = WORKERS,
+) -> None:
+    """
+    Be an enclave until the host closes its socket.
+
+    Parameters
+    ----------
+    contract : `type`
+        Protocol class with the host's messages to the enclave.
+    build : `Callable`
+        Makes the object that fulfils the contract.
+    environ : `Mapping`
+        `QANAT_HOST_FD`, `QANAT_PLATFORM_FD`, `QANAT_ENCLAVE_DIR`, as the launcher sets them.
+    concurrent : `frozenset`
+        Names of the messages that may run side by side, and beside one that is not in the set.
+    """
+    host_socket = socket.socket(fileno=int(environ[HOST_FD]))
+    platform_socket = socket.socket(fileno=int(environ[PLATFORM_FD]))
+    confine()
+    platform = sync_client_of(PlatformApi, SocketTransport(platform_socket, "the mock CPU"))
+    seed = platform.chance_seed()
+    connection = HostConnection(host_socket)
+    context = EnclaveContext(
+        config=decode_record(EnclaveConfig, platform.config()),
+        platform=platform,
+        entropy=SystemEntropy() if seed is None else SeededEntropy(seed),
+        directory=Path(environ[ENCLAVE_DIR]),
+        host=connection,
+    )
+    connection.serve(contract, build(context), concurrent=concurrent, workers=workers)
+
+
+class HostConnection:
+    """The socket to the host, in both directions. Is a `SyncTransport`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()
+        self._asking = threading.Lock()
+        self._next_id = 1
+        self._waiting: dict[int, SimpleQueue[frames.Frame | None]] = {}
+        self._closed = False
+
+    def call(self, method: str, body: Any) -> Any:
+        """Ask the host from a worker thread, and wait."""
+        answer: SimpleQueue[frames.Frame | None] = SimpleQueue()
+        with self._asking:
+            if self._closed:
+                raise PeerUnavailable("the host closed the connection")
+            id_, self._next_id = self._next_id, self._next_id + 1
+            self._waiting[id_] = answer
+        self._send(frames.Request(id_, method, body))
+        match answer.get():
+            case frames.Response(body=result):
+                return result
+            case frames.Failure() as failure:
+                raise failure.error()
+            case _:
+                raise PeerUnavailable("the host closed the connection")
+
+    def serve(
+        self, contract: type, implementation: Any, *, concurrent: frozenset[str], workers: int
+    ) -> None:
+        """Read until the host closes the socket; answer its requests on threads."""
+        in_order: SimpleQueue[frames.Request] = SimpleQueue()
+        side_by_side: SimpleQueue[frames.Request] = SimpleQueue()
+
+        def work(requests: SimpleQueue[frames.Request]) -> None:
+            while True:
+                self._answer(contract, implementation, requests.get())
+
+        # Daemons: when the host is gone nobody waits for what they are at, and every store of an
+        # enclave survives being killed.
+        for requests in (in_order, *[side_by_side] * workers):
+            threading.Thread(target=work, args=(requests,), daemon=True).start()
+        try:
+            while (frame := read_frame(self._sock)) is not None:
+                match frame:
+                    case frames.Request(method=method):
+                        (side_by_side if method in concurrent else in_order).put(frame)
+                    case frames.Response(id=id_) | frames.Failure(id=id_):
+                        waiting = self._waiting.pop(id_, None)
+                        if waiting is not None:
+                            waiting.put(frame)
+                    case _:
+                        # Cancel: what is under way in an enclave runs to its end.
+                        pass
+        except ConnectionError:
+            pass
+        finally:
+            self._close()
+
+    def _answer(self, contract: type, implementation: Any, request: frames.Request) -> None:
+        answer: frames.Frame
+        try:
+            body = serve_call_now(contract, implementation, request.method, request.body)
+            answer = frames.Response(request.id, body)
+        except QanatError as error:
+            answer = frames.Failure.of(request.id, error)
+        except Exception as bug:  # noqa: BLE001 - the main loop of a worker
+            report_bug(request.method, bug)
+            failed = PeerFailed(f"{request.method} failed by a bug; see the log of the enclave")
+            answer = frames.Failure.of(request.id, failed)
+        try:
+            self._send(answer)
+        except PeerUnavailable:
+            # The host is gone; the reader ends the process.
+            return
+
+    def _send(self, frame: frames.Frame) -> None:
+        encoded = frames.encode_frame(frame)
+        try:
+            with self._sending:
+                self._sock.sendall(encoded)
+        except OSError as error:
+            raise PeerUnavailable(f"the host does not read: {error}") from error
+
+    def _close(self) -> None:
+        with self._asking:
+            self._closed = True
+            waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            answer.put(None)
+
+
+def report_bug(method: str, bug: Exception) -> None:
+    """Write where a bug struck to standard error; its message might hold plaintext, so not that."""
+    places = []
+    step = bug.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        places.append(f"{code.co_filename}:{step.tb_lineno} {code.co_name}")
+        step = step.tb_next
+    sys.stderr.write(f"enclave bug in {method}: {type(bug).__name__} at {' > '.join(places)}\n")
+    sys.stderr.flush()
