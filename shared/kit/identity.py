@@ -1,0 +1,47 @@
+"""Keys of a node's host, from the identity file that the launcher wrote."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.crypto.signing import Signer
+from shared.errors import Rejected
+
+IDENTITY_FILE = "identity.json"
+
+
+class BadIdentity(Rejected, module="settings", code=2):
+    """The identity file is missing or is not one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """Who a node is. Its entity is its own, so that slashing hits only the guilty."""
+
+    node: Signer
+    """Names the node, and sends its transactions."""
+    consensus: Signer
+    """Signs blocks, where the node is a validator."""
+    tls: Signer
+    entity: Signer
+    """Holds the stake."""
+    dev_control: Signer | None = None
+    """Moves time and epochs; only in consensus nodes of networks with dev controls."""
+
+
+def load_identity(data_dir: Path) -> NodeIdentity:
+    """Read the keys of the node whose directory this is, or raise `BadIdentity`."""
+    path = data_dir / IDENTITY_FILE
+    try:
+        seeds = json.loads(path.read_text())
+        dev_control = seeds.get("dev_control_seed")
+        return NodeIdentity(
+            *(
+                Signer(bytes.fromhex(seeds[f"{name}_seed"]))
+                for name in ("node", "consensus", "tls", "entity")
+            ),
+            dev_control=None if dev_control is None else Signer(bytes.fromhex(dev_control)),
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        # The text of the error might quote a seed, so only its kind is told.
+        raise BadIdentity(f"{path} is not an identity file: {type(error).__name__}") from None
