@@ -34,14 +34,17 @@ def load_identity(data_dir: Path) -> NodeIdentity:
     path = data_dir / IDENTITY_FILE
     try:
         seeds = json.loads(path.read_text())
-        dev_control = seeds.get("dev_control_seed")
         return NodeIdentity(
-            *(
-                Signer(bytes.fromhex(seeds[f"{name}_seed"]))
-                for name in ("node", "consensus", "tls", "entity")
-            ),
-            dev_control=None if dev_control is None else Signer(bytes.fromhex(dev_control)),
+            node=_signer(seeds["node_seed"]),
+            consensus=_signer(seeds["consensus_seed"]),
+            tls=_signer(seeds["tls_seed"]),
+            entity=_signer(seeds["entity_seed"]),
+            dev_control=_signer(seeds["dev_control_seed"]) if "dev_control_seed" in seeds else None,
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         # The text of the error might quote a seed, so only its kind is told.
         raise BadIdentity(f"{path} is not an identity file: {type(error).__name__}") from None
+
+
+def _signer(seed: str) -> Signer:
+    return Signer(bytes.fromhex(seed))
