@@ -186,6 +186,14 @@ class ComposeNetwork(RunningNetwork):
     def log_text(self) -> str:
         return self.compose("logs", "--no-color")
 
+    def volumes(self) -> list[Path]:
+        """Where the engine keeps the network's volumes on this machine."""
+        listed = self.compose("config", "--volumes").split()
+        command = ["docker", "volume", "inspect", "--format", "{{.Mountpoint}}"]
+        names = [f"qanat_{name}" for name in listed]
+        done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
+        return [Path(line) for line in done.stdout.split()]
+
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Poll until a condition holds; fail with its name when the time is up."""
