@@ -2,8 +2,8 @@
 What an engine asks of the application: the methods of ABCI 2.0.
 
 Both engines drive this interface: `solo` in process, `cometbft` through an adapter that turns these
-classes into protobuf. Source: cometbft spec/abci @ v0.40.0. Differs: no snapshots and no vote
-extensions; `next_deadline_ns` is ours.
+classes into protobuf. Source: cometbft spec/abci @ v0.40.0. Differs: no snapshots, vote extensions
+or changes of consensus parameters; `next_deadline_ns` is ours.
 
 Ten rules bind whoever implements `Application`; `tests/integration/consensus` checks them.
 
@@ -145,14 +145,6 @@ class TxResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ParamUpdate:
-    """New limits of blocks, from the next height on."""
-
-    max_block_bytes: int
-    max_gas: int = -1
-
-
-@dataclass(frozen=True, slots=True)
 class BlockResult:
     """What a decided block made."""
 
@@ -160,7 +152,6 @@ class BlockResult:
     tx_results: tuple[TxResult, ...]
     validator_updates: tuple[ValidatorPower, ...] = ()
     events: tuple[Event, ...] = ()
-    param_updates: ParamUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)

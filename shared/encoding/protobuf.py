@@ -7,9 +7,15 @@ is empty, so `message` always writes and a caller leaves a nullable one out itse
 nothing here reads protobuf. Source: protobuf.dev/programming-guides/encoding.
 """
 
+from shared.errors import Rejected
+
 _VARINT, _FIXED64, _LENGTH = 0, 1, 2
 
 NANOSECONDS = 1_000_000_000
+
+
+class NumberOutOfRange(Rejected, module="protobuf", code=1):
+    """The number has no 64-bit encoding; cut off, it would pass for another one."""
 
 
 def uvarint(value: int) -> bytes:
@@ -30,13 +36,15 @@ def delimited(encoded: bytes) -> bytes:
 
 
 def integer(number: int, value: int) -> bytes:
-    """Field of type int32, int64, uint32, uint64 or enum; negative values take ten bytes."""
-    return _tag(number, _VARINT) + uvarint(value & 0xFFFFFFFFFFFFFFFF) if value else b""
+    """Field of type int32, int64, uint32 or enum; negative values take ten bytes."""
+    return _tag(number, _VARINT) + uvarint(_checked(value) % 2**64) if value else b""
 
 
 def sfixed64(number: int, value: int) -> bytes:
     """Field of type sfixed64."""
-    return _tag(number, _FIXED64) + value.to_bytes(8, "little", signed=True) if value else b""
+    if not value:
+        return b""
+    return _tag(number, _FIXED64) + _checked(value).to_bytes(8, "little", signed=True)
 
 
 def data(number: int, value: bytes) -> bytes:
@@ -58,6 +66,12 @@ def timestamp(time_ns: int) -> bytes:
     """`google.protobuf.Timestamp` of a Unix time [ns]."""
     seconds, nanos = divmod(time_ns, NANOSECONDS)
     return integer(1, seconds) + integer(2, nanos)
+
+
+def _checked(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise NumberOutOfRange(f"{value} is not a 64-bit integer")
+    return value
 
 
 def _tag(number: int, wire_type: int) -> bytes:

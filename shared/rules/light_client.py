@@ -63,7 +63,7 @@ class WrongStateValues(Rejected, module="light_client", code=9):
 
 
 class ConflictingHeader(Rejected, module="light_client", code=10):
-    """Another header of a trusted height: the validators signed two blocks."""
+    """It is another header than the one that is trusted at its height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,8 @@ class LightClient:
 
         Raises
         ------
-        OtherChain, OldHeight, TimeNotRising, WrongCommit, WrongValidators, TooLittlePower, \
-BadCommitSignature, WrongStateRoot, WrongStateValues, ConflictingHeader
-            See each class. Nothing changes.
+        Rejected
+            One of the classes of this module, or `NumberOutOfRange`. Nothing changes.
         """
         header = untrusted.light_block.header
         trusted = self._verify_header(untrusted.light_block)

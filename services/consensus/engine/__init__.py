@@ -1,0 +1,1 @@
+"""Engines: what orders transactions into signed blocks and drives the application."""
