@@ -1,6 +1,7 @@
 """What breaks comes back: nodes killed in the middle of a round, whole networks restarted."""
 
 import threading
+from typing import Self
 
 import pytest
 from eth_account import Account
@@ -33,7 +34,7 @@ class Traffic:
         except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
             self.failure = error
 
-    def __enter__(self) -> "Traffic":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

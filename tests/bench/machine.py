@@ -1,0 +1,59 @@
+"""What the numbers were taken on, and what processes cost."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.networks import ROOT
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def describe() -> str:
+    """Give machine and commit in one line."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} x {model}, load {load:.1f}, commit {commit or 'unknown'}"
+
+
+def resident_mib(pids: Sequence[int]) -> float:
+    """Sum of proportional set sizes [MiB]: shared pages count once."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time that processes have used [s]."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS_PER_S
+
+
+def idle_cpu_percent(pids: Sequence[int], seconds: float) -> float:
+    """Share of one core that processes use while nobody asks them for anything [%]."""
+    before = cpu_seconds(pids)
+    time.sleep(seconds)
+    return 100 * (cpu_seconds(pids) - before) / seconds
