@@ -52,6 +52,11 @@ class DataLayout:
         """Seeds of a node's keys."""
         return self.node(name) / "identity.json"
 
+    @property
+    def mock_authority(self) -> Path:
+        """Keys of the network's mock Intel: revocations and new TCB data are issued with them."""
+        return self.root / "mock-authority.cbor"
+
     def enclave_config(self, name: str) -> Path:
         """The measured configuration of a node's enclave."""
         return self.node(name) / "enclave.cbor"
@@ -62,4 +67,4 @@ class DataLayout:
 
     def platform(self, name: str) -> Path:
         """Secrets of the node's mock CPU: read by the launcher, never by the host."""
-        return self.node(name) / "cpu" / "platform.json"
+        return self.node(name) / "cpu" / "platform.cbor"

@@ -93,6 +93,7 @@ def provision(
             layout.enclave(name).mkdir(parents=True, exist_ok=True, mode=0o700)
             layout.enclave_config(name).write_bytes(raw_configs[service])
             write_private(layout.platform(name), pki.create_platform(name).to_bytes())
+    write_private(layout.mock_authority, pki.to_bytes())
     layout.node("gateway").mkdir(parents=True, exist_ok=True)
     _save_summary(layout, network, identities, seed)
     layout.public.mkdir(parents=True, exist_ok=True)

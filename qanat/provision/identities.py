@@ -40,11 +40,11 @@ class Identity:
 
 def create_identity(entropy: Entropy, name: str, dev_control_seed: str | None = None) -> Identity:
     """Draw the keys of a node."""
-    seeds = (
-        entropy.draw(f"identity {name} {key}").hex()
+    seeds = {
+        f"{key}_seed": entropy.draw(f"identity {name} {key}").hex()
         for key in ("node", "consensus", "tls", "entity")
-    )
-    return Identity(*seeds, dev_control_seed)
+    }
+    return Identity(**seeds, dev_control_seed=dev_control_seed)
 
 
 def save_identity(path: Path, identity: Identity) -> None:
