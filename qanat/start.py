@@ -134,7 +134,10 @@ def _spawn_launcher(options: UpOptions) -> int:
     if pid:
         return pid
     os.setsid()
-    with (options.layout.logs / "launcher.log").open("ab") as output, open(os.devnull) as nothing:
+    with (
+        (options.layout.logs / "launcher.log").open("ab") as output,
+        Path(os.devnull).open() as nothing,
+    ):
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
