@@ -53,13 +53,21 @@ class Proposal:
     link: Generation
 
 
+@dataclass(frozen=True, slots=True)
+class NewestGeneration:
+    """What vouches for public keys."""
+
+    signer: Signer
+    checksum: bytes
+
+
 class MasterSecrets:
     """The chain of generations that consensus knows, and the proposal for the next."""
 
     def __init__(self, runtime_id: bytes, sealer: Sealer, files: Files) -> None:
         self._runtime_id, self._sealer, self._files = runtime_id, sealer, files
         self._chain: tuple[Generation, ...] = ()
-        self._signer: Signer | None = None
+        self._newest: NewestGeneration | None = None
         self.proposal: Proposal | None = None
 
     @property
@@ -72,11 +80,12 @@ class MasterSecrets:
         """How many generations are held; the newest is one less."""
         return len(self._chain)
 
-    def signer(self) -> Signer:
-        """Give the RSK of the newest generation, or raise `MasterSecretMissing`."""
-        if self._signer is None:
+    def newest(self) -> NewestGeneration:
+        """Give the RSK and the checksum that go together, or raise `MasterSecretMissing`."""
+        newest = self._newest
+        if newest is None:
             raise MasterSecretMissing("the key manager has no master secret yet")
-        return self._signer
+        return newest
 
     def secret(self, generation: int) -> SecretBytes:
         """Give the secret of a generation, or raise `MasterSecretMissing`."""
@@ -154,8 +163,10 @@ class MasterSecrets:
         self._use(chain)
 
     def _use(self, chain: tuple[Generation, ...]) -> None:
-        self._chain = chain
-        self._signer = derive_signing_key(chain[-1].secret, self._runtime_id) if chain else None
+        self._chain, self._newest = chain, None
+        if chain:
+            signer = derive_signing_key(chain[-1].secret, self._runtime_id)
+            self._newest = NewestGeneration(signer, chain[-1].checksum)
 
     def _link(self, secret: SecretBytes, previous: bytes) -> Generation:
         return Generation(secret, checksum_master_secret(secret, previous))

@@ -82,10 +82,11 @@ class Vault:
     def _sign(
         self, pair: KeyPair, runtime_id: bytes, key_pair_id: bytes, epoch: int | None
     ) -> SignedPublicKey:
+        newest = self.master.newest()
         return sign_public_key(
-            self.master.signer(),
+            newest.signer,
             pair.public_key,
-            checksum=self.master.checksum,
+            checksum=newest.checksum,
             runtime_id=runtime_id,
             key_pair_id=key_pair_id,
             epoch=epoch,

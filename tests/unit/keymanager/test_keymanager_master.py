@@ -30,7 +30,7 @@ def test_there_is_nothing_before_the_first_generation():
     master = make()
     assert master.checksum == b""
     with pytest.raises(MasterSecretMissing):
-        master.signer()
+        master.newest()
 
 
 def test_accepted_proposal_becomes_the_generation():
@@ -41,7 +41,7 @@ def test_accepted_proposal_becomes_the_generation():
     assert master.generations == 0
     master.follow(0, checksum)
     assert master.secret(0) == SECRETS[0]
-    assert master.signer().public_key == promised.public_key
+    assert master.newest().signer.public_key == promised.public_key
     assert master.proposal is None
 
 

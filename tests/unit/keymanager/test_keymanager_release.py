@@ -162,7 +162,7 @@ def test_anybody_gets_public_keys_signed_by_the_newest_rsk(vault):
     assert signed.key == vault.ephemeral_keys(PARATIME_ID, IDS[0], 12).public_key
     verify_public_key(
         signed,
-        rsk=vault.master.signer().public_key,
+        rsk=vault.master.newest().signer.public_key,
         runtime_id=PARATIME_ID,
         key_pair_id=IDS[0],
         epoch=12,

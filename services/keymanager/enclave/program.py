@@ -1,0 +1,343 @@
+"""
+The program that runs in the key manager's enclave.
+
+It believes nothing of its host but proven consensus state, and of consensus nothing but what it has
+to: the policy must carry its signers' signatures, secrets must fit the checksum chain, and new
+secrets go only to enclaves whose quotes it verified itself.
+"""
+
+import nacl.bindings
+
+from services.keymanager.enclave.committee import attested_reks, quote_policy
+from services.keymanager.enclave.derivation import SECRET_BYTES, checksum_ephemeral_secret
+from services.keymanager.enclave.ephemeral import EphemeralSecretDisagrees, EphemeralSecrets
+from services.keymanager.enclave.files import DirectoryFiles, Files
+from services.keymanager.enclave.master import (
+    MasterSecretDisagrees,
+    MasterSecretMissing,
+    MasterSecrets,
+)
+from services.keymanager.enclave.policy import Permissions
+from services.keymanager.enclave.policy_record import PolicyRecord
+from services.keymanager.enclave.protocol import (
+    EnclaveDescription,
+    EnclaveState,
+    KeyManagerHostApi,
+)
+from services.keymanager.enclave.publication import (
+    CannotOpenSecret,
+    associated_data,
+    decrypt_secret,
+    encrypt_secret,
+)
+from services.keymanager.enclave.release import KeyRelease, answer_request
+from services.keymanager.enclave.replication import Replication
+from services.keymanager.enclave.vault import ChainPosition, Vault
+from services.keymanager.rules.chain import (
+    KeyManagerChain,
+    is_open_proposal,
+    next_generation,
+    read_chain,
+)
+from shared.crypto.secret import SecretBytes
+from shared.encoding.record import encode_record
+from shared.errors import Rejected
+from shared.rules.light_client import LightClient
+from shared.rules.state_keys import CHAIN_CONTEXT
+from shared.tee.program import ChainUnknown, EnclaveProgram
+from shared.tee.quote import parse_quote
+from shared.tee.runtime import EnclaveContext
+from shared.tee.session import PeerIdentity, PeerPolicy, SessionIdentity
+from shared.tee.session_peers import SessionClient, SessionServer
+from shared.tee.transport import sync_client_of
+from shared.types.attestation import EnclaveIdentity
+from shared.types.identity import Epoch, NodeId, RuntimeId
+from shared.types.keymanager import (
+    ENCRYPTED_SECRET,
+    INIT_RESPONSE,
+    EncryptedSecret,
+    InitResponse,
+    PublishedSecret,
+    SignedInitResponse,
+    SignedPublicKey,
+    SignedPublishedSecret,
+)
+from shared.types.proof import ProvenState, Validator
+
+
+class EpochNotNow(Rejected, module="keys", code=53):
+    """Ephemeral secrets are made for the current epoch and the next only."""
+
+
+class KeyManagerProgram(EnclaveProgram):
+    """Answers `KeyManagerEnclaveApi`."""
+
+    def __init__(self, context: EnclaveContext, files: Files | None = None) -> None:
+        config = context.config
+        validators = [Validator(v.public_key, v.power) for v in config.validators]
+        super().__init__(context, LightClient(config.chain_id, validators), CHAIN_CONTEXT)
+        files = files or DirectoryFiles(context.directory)
+        self._identity = parse_quote(self.quoted().quote).identity
+        self._policy = PolicyRecord(config, self.sealer, files)
+        self._vault = Vault(
+            config.runtime_id,
+            MasterSecrets(config.runtime_id, self.sealer, files),
+            EphemeralSecrets(config.runtime_id),
+        )
+        self._chain: KeyManagerChain | None = None
+        self._host = sync_client_of(KeyManagerHostApi, context.host)
+        self._sessions = SessionServer(
+            self._session_identity,
+            lambda: self._whom(self._vault.permissions.customers()),
+            self.entropy,
+        )
+
+    def describe(self) -> EnclaveDescription:
+        """Which enclave this is."""
+        return EnclaveDescription(
+            runtime_id=self.config.runtime_id,
+            version=self.config.version,
+            identity=self._identity,
+            rak=self.rak.public_key,
+            rek=self.rek,
+        )
+
+    # -- following the chain -------------------------------------------------------------------
+
+    def synchronize(self, proven: ProvenState) -> EnclaveState:
+        """
+        Verify a block and follow it.
+
+        Raises
+        ------
+        Rejected
+            The light client, the proof or the policy is refused; secrets stay as they were.
+        """
+        verified = self.observe(proven)
+        chain = read_chain(verified.values, self.config.runtime_id)
+        # First of all: an old policy must not be asked with an old clock.
+        self._vault.position = ChainPosition(verified.height, verified.time_ns, chain.epoch)
+        self._chain = chain
+        policy = self._policy.follow(chain.status.policy)
+        self._vault.permissions = Permissions(policy.body, self._identity)
+        self._follow_master(chain)
+        self._follow_proposal(chain)
+        self._follow_ephemeral(chain)
+        return self._state()
+
+    def _follow_master(self, chain: KeyManagerChain) -> None:
+        master, status = self._vault.master, chain.status
+        if not status.is_initialized:
+            master.forget()
+            return
+        try:
+            master.follow(status.generation, status.checksum)
+        except MasterSecretMissing:
+            # Told to the host by `lacks_master`, which then has it replicated.
+            return
+
+    def _follow_proposal(self, chain: KeyManagerChain) -> None:
+        master, published = self._vault.master, chain.master
+        if published is None or not is_open_proposal(chain):
+            if master.proposal is not None:
+                master.drop_proposal()
+            return
+        generation, checksum = next_generation(chain.status), published.secret.secret.checksum
+        if master.proposal is not None and master.proposal.link.checksum == checksum:
+            return
+        if master.generations != generation:
+            return
+        try:
+            secret = self._decrypt(published.secret)
+            if secret is None:
+                master.recover_proposal(generation, checksum)
+            else:
+                master.propose(secret, generation, checksum)
+        except (CannotOpenSecret, MasterSecretDisagrees):
+            # A proposal that is no good dies with its epoch; it must not stop us from serving.
+            return
+
+    def _follow_ephemeral(self, chain: KeyManagerChain) -> None:
+        published = chain.ephemeral
+        if published is None:
+            return
+        epoch, checksum = published.secret.epoch, published.secret.secret.checksum
+        if self._vault.ephemeral.holds(epoch, checksum):
+            return
+        try:
+            secret = self._decrypt(published.secret)
+            if secret is not None:
+                self._vault.ephemeral.add(epoch, secret, checksum)
+        except (CannotOpenSecret, EphemeralSecretDisagrees):
+            # Told to the host by `lacks_ephemeral`; the other epochs' keys are as good as before.
+            return
+
+    def _decrypt(self, published: PublishedSecret) -> SecretBytes | None:
+        private_key = self.rek_secret.reveal()
+        return decrypt_secret(
+            published,
+            rek=self.rek,
+            exchange=lambda key: nacl.bindings.crypto_scalarmult(private_key, key),
+        )
+
+    # -- telling the host ----------------------------------------------------------------------
+
+    def _state(self) -> EnclaveState:
+        chain, vault = self._known_chain, self._vault
+        published = chain.ephemeral
+        return EnclaveState(
+            height=vault.position.height,
+            epoch=chain.epoch,
+            init_response=None if self._lacks_master(chain) else self._init_response(),
+            generations=vault.master.generations,
+            ephemeral_epochs=tuple(Epoch(epoch) for epoch in vault.ephemeral.epochs()),
+            lacks_master=self._lacks_master(chain),
+            lacks_ephemeral=published is not None
+            and not vault.ephemeral.holds(published.secret.epoch, published.secret.secret.checksum),
+        )
+
+    def _lacks_master(self, chain: KeyManagerChain) -> bool:
+        return chain.status.is_initialized and self._vault.master.generations == 0
+
+    def _init_response(self) -> SignedInitResponse | None:
+        master, policy = self._vault.master, self._policy.followed
+        if policy is None:
+            return None
+        proposed = master.proposal_signer()
+        response = InitResponse(
+            is_secure=False,
+            checksum=master.checksum,
+            policy_checksum=policy.checksum,
+            rsk=master.newest().signer.public_key if master.generations else None,
+            next_checksum=b"" if master.proposal is None else master.proposal.link.checksum,
+            next_rsk=None if proposed is None else proposed.public_key,
+        )
+        context = INIT_RESPONSE.for_chain(self.chain_context)
+        return SignedInitResponse(response, self.rak.sign(context, encode_record(response)))
+
+    @property
+    def _known_chain(self) -> KeyManagerChain:
+        if self._chain is None:
+            raise ChainUnknown("no proven consensus state has been shown to the enclave")
+        return self._chain
+
+    # -- making secrets ------------------------------------------------------------------------
+
+    def generate_master_secret(self) -> SignedPublishedSecret:
+        """
+        Draw a secret for the next generation. It counts only once consensus has accepted it.
+
+        Raises
+        ------
+        NotInCommittee, WrongGeneration
+            Our REK is not registered, or the generations before are not here.
+        """
+        chain = self._known_chain
+        generation = next_generation(chain.status)
+        secret = SecretBytes(self.entropy.draw("master secret", SECRET_BYTES))
+        checksum = self._vault.master.next_checksum(secret, generation)
+        return self._publish(secret, checksum, Epoch(chain.epoch + 1), generation)
+
+    def generate_ephemeral_secret(self, epoch: Epoch) -> SignedPublishedSecret:
+        """
+        Draw a secret for this epoch or the next. It counts only once consensus has taken it.
+
+        Raises
+        ------
+        EpochNotNow, NotInCommittee
+            See each class.
+        """
+        chain = self._known_chain
+        if epoch not in (chain.epoch, chain.epoch + 1):
+            raise EpochNotNow(f"epoch {epoch} is neither {chain.epoch} nor the next")
+        secret = SecretBytes(self.entropy.draw("ephemeral secret", SECRET_BYTES))
+        checksum = checksum_ephemeral_secret(secret, self.config.runtime_id, epoch)
+        return self._publish(secret, checksum, epoch, None)
+
+    def _publish(
+        self, secret: SecretBytes, checksum: bytes, epoch: Epoch, generation: int | None
+    ) -> SignedPublishedSecret:
+        published = PublishedSecret(
+            self.config.runtime_id,
+            epoch,
+            self._encrypt(secret, checksum, epoch, generation),
+            generation,
+        )
+        context = ENCRYPTED_SECRET.for_chain(self.chain_context)
+        return SignedPublishedSecret(published, self.rak.sign(context, encode_record(published)))
+
+    def _encrypt(
+        self, secret: SecretBytes, checksum: bytes, epoch: int, generation: int | None
+    ) -> EncryptedSecret:
+        reks = attested_reks(
+            self._known_chain,
+            own_rek=self.rek,
+            heirs=self._vault.permissions.heirs(),
+            root_ca_hash=self.config.root_ca_hash,
+            now_s=self.now_s,
+            height=self._vault.position.height,
+        )
+        return encrypt_secret(
+            secret,
+            checksum=checksum,
+            bound_to=associated_data(self.config.runtime_id, epoch, generation),
+            reks=reks,
+            entropy=self.entropy,
+        )
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def call_session(self, session_id: bytes, message: bytes) -> bytes:
+        """Answer one message of an attested session; what may be released is decided each time."""
+        return self._sessions.call(session_id, message, self._answer)
+
+    def _answer(self, peer: PeerIdentity, plaintext: bytes) -> bytes:
+        return answer_request(KeyRelease(self._vault, peer.enclave), plaintext)
+
+    def replicate(self, peer: NodeId) -> EnclaveState:
+        """
+        Ask another key manager, through the host, for what is lacking.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be reached, or lacks the master secret too.
+        Rejected
+            It is not an enclave to take secrets from, refuses us, or has other secrets.
+        """
+        chain = self._known_chain
+        session = SessionClient(
+            lambda session_id, message: self._host.call_key_manager(peer, session_id, message),
+            self._session_identity,
+            lambda: self._whom(self._vault.permissions.sources()),
+            self.entropy,
+        )
+        replication = Replication(self._vault, chain, session.ask)
+        if self._lacks_master(chain):
+            replication.replicate_master()
+            self._follow_proposal(chain)
+        replication.replicate_ephemeral()
+        return self._state()
+
+    def _session_identity(self) -> SessionIdentity:
+        return SessionIdentity(self.rak, self.quoted())
+
+    def _whom(self, enclaves: tuple[EnclaveIdentity, ...]) -> PeerPolicy:
+        return PeerPolicy(
+            root_ca_hash=self.config.root_ca_hash,
+            quote_policy=quote_policy(self._known_chain),
+            now_s=self.now_s,
+            enclaves=enclaves,
+        )
+
+    # -- public keys ---------------------------------------------------------------------------
+
+    def fetch_public_key(self, runtime_id: RuntimeId, key_pair_id: bytes) -> SignedPublicKey:
+        """Vouch for a long-term public key; anybody may have it."""
+        return self._vault.public_key(runtime_id, key_pair_id)
+
+    def fetch_ephemeral_public_key(
+        self, runtime_id: RuntimeId, key_pair_id: bytes, epoch: Epoch
+    ) -> SignedPublicKey:
+        """Vouch for the public key of an epoch; anybody may have it."""
+        return self._vault.ephemeral_public_key(runtime_id, key_pair_id, epoch)

@@ -1,0 +1,82 @@
+"""
+Taking secrets from another key manager.
+
+The other enclave is asked in an attested session, so it runs code whose policy makes us its heir.
+Master secrets must still give the checksum that consensus holds. Ephemeral secrets must give the
+published checksum where consensus still has it; of older epochs it does not, and there the other
+enclave's word is taken, which is that of the same code as ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
+from services.keymanager.enclave.vault import Vault
+from services.keymanager.rules.chain import KeyManagerChain
+from shared.crypto.secret import SecretBytes
+from shared.types.key_requests import (
+    ChainView,
+    ReplicatedSecret,
+    decode_key_answer,
+    encode_key_request,
+)
+
+Ask = Callable[[bytes], bytes]
+"""Sends the plaintext of a request in the session; gives that of the answer."""
+
+
+class Replication:
+    """One visit to another key manager."""
+
+    def __init__(self, vault: Vault, chain: KeyManagerChain, ask: Ask) -> None:
+        self._vault, self._chain, self._ask = vault, chain, ask
+
+    def replicate_master(self) -> None:
+        """
+        Take every generation that consensus knows.
+
+        Raises
+        ------
+        MasterSecretMissing
+            The other one does not have them either.
+        MasterSecretDisagrees
+            It has others than consensus.
+        """
+        status = self._chain.status
+        secrets = tuple(
+            SecretBytes(self._request("replicate_master_secret", generation=generation).secret)
+            for generation in range(status.generation + 1)
+        )
+        self._vault.master.adopt(secrets, status.checksum)
+
+    def replicate_ephemeral(self) -> None:
+        """Take the secrets of all epochs in reach that we lack and the other one has."""
+        now, max_age = self._chain.epoch, self._vault.permissions.max_ephemeral_secret_age
+        for epoch in range(max(now - max_age, 0), now + 2):
+            if self._has(epoch):
+                continue
+            try:
+                replicated = self._request("replicate_ephemeral_secret", epoch=epoch)
+            except EphemeralSecretMissing:
+                continue
+            checksum = self._published_checksum(epoch) or replicated.checksum
+            self._vault.ephemeral.add(epoch, SecretBytes(replicated.secret), checksum)
+
+    def _has(self, epoch: int) -> bool:
+        checksum = self._published_checksum(epoch)
+        if checksum is not None:
+            return self._vault.ephemeral.holds(epoch, checksum)
+        return epoch in self._vault.ephemeral.epochs()
+
+    def _published_checksum(self, epoch: int) -> bytes | None:
+        published = self._chain.ephemeral
+        if published is None or published.secret.epoch != epoch:
+            return None
+        return published.secret.secret.checksum
+
+    def _request(self, method: str, **arguments: Any) -> ReplicatedSecret:
+        position = self._vault.position
+        view = ChainView(position.height, position.time_ns)
+        answer = self._ask(encode_key_request(method, view=view, **arguments))
+        replicated: ReplicatedSecret = decode_key_answer(method, answer)
+        return replicated

@@ -1,0 +1,246 @@
+"""
+The loop of a key manager's host: the single writer of what the node is and does.
+
+Each turn shows the newest block to the enclave, then does what is due: registers the node, has the
+enclave replicate what it lacks, publishes secrets. A block that concerns the key manager starts a
+turn; so does the time at which a publication falls due. What failed is due again at the next turn.
+"""
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from services.keymanager import metrics
+from services.keymanager.enclave.protocol import (
+    EnclaveDescription,
+    EnclaveState,
+    KeyManagerEnclaveApi,
+)
+from services.keymanager.peers import KeyManagerPeers
+from services.keymanager.rules.chain import KeyManagerChain, proven_keys, read_chain
+from services.keymanager.rules.duties import (
+    Publication,
+    PublishEphemeral,
+    PublishMaster,
+    Registration,
+    due_publications,
+    replication_peers,
+)
+from shared.api.consensus import BlockEvents, ConsensusApi
+from shared.api.keymanager import KeyManagerNodeStatus
+from shared.errors import QanatError, Rejected
+from shared.kit.channel import until_available
+from shared.types.attestation import CapabilityTee
+from shared.types.identity import Epoch, Height, NodeId
+from shared.types.keymanager import SignedInitResponse, SignedPublishedSecret
+
+log = structlog.get_logger()
+
+LONGEST_SLEEP_S = 10.0
+"""The enclave sees a newer block at least this often, so that its clock and heights stay fresh."""
+RETRY_S = 0.25
+"""Pause after a turn that failed."""
+
+
+class Registry(Protocol):
+    """Sends what this node has to tell consensus."""
+
+    async def register(
+        self, capability: CapabilityTee, init_response: SignedInitResponse, epoch: int
+    ) -> None:
+        """Register the node for this epoch."""
+        ...
+
+    async def publish(self, secret: SignedPublishedSecret) -> None:
+        """Send a secret; raises `Rejected` where consensus refuses it."""
+        ...
+
+
+class KeyManagerNode:
+    """State and duties of one key manager node."""
+
+    def __init__(
+        self,
+        name: str,
+        node_id: NodeId,
+        enclave: KeyManagerEnclaveApi,
+        description: EnclaveDescription,
+        consensus: ConsensusApi,
+        registry: Registry,
+        peers: KeyManagerPeers,
+    ) -> None:
+        self.enclave = enclave
+        self._name, self._node_id, self._description = name, node_id, description
+        self._consensus, self._registry, self._peers = consensus, registry, peers
+        self._wake = asyncio.Event()
+        self._chain: KeyManagerChain | None = None
+        self._state: EnclaveState | None = None
+        self._registered: Registration | None = None
+        self._due_since: dict[Publication, float] = {}
+
+    # -- what others see -----------------------------------------------------------------------
+
+    def status(self) -> KeyManagerNodeStatus:
+        """Where the node stands."""
+        state, chain = self._state, self._chain
+        return KeyManagerNodeStatus(
+            name=self._name,
+            node_id=self._node_id,
+            runtime_id=self._description.runtime_id,
+            is_ready=not self.waits_for(),
+            generation=0 if chain is None else chain.status.generation,
+            epoch=Epoch(0) if state is None else state.epoch,
+            mr_enclave=self._description.identity.mr_enclave,
+            is_mock_tee=True,
+        )
+
+    def waits_for(self) -> str:
+        """What is missing until the node is ready; empty when nothing is."""
+        state, chain = self._state, self._chain
+        if state is None or chain is None:
+            return "consensus"
+        if self._registered is None:
+            return "registration"
+        if not chain.status.is_initialized or state.lacks_master:
+            return "the master secret"
+        if state.epoch not in state.ephemeral_epochs:
+            return "this epoch's ephemeral secret"
+        return ""
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the chain and do what is due, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_blocks())
+            tasks.create_task(self._take_turns())
+
+    async def _follow_blocks(self) -> None:
+        height = 0
+
+        async def follow() -> None:
+            nonlocal height
+            status = await self._consensus.fetch_status()
+            height = max(height, status.height)
+            self._wake.set()
+            async for events in self._consensus.watch_blocks(Height(height + 1)):
+                height = events.height
+                if self._concerns_us(events):
+                    self._wake.set()
+
+        while True:
+            await until_available(follow)
+
+    def _concerns_us(self, events: BlockEvents) -> bool:
+        return bool(
+            events.is_epoch_change
+            or any(status.id == self._description.runtime_id for status in events.key_managers)
+            or any(
+                signed.secret.runtime_id == self._description.runtime_id
+                for signed in events.secrets
+            )
+        )
+
+    async def _take_turns(self) -> None:
+        while True:
+            self._wake.clear()
+            sleep_s = LONGEST_SLEEP_S
+            try:
+                sleep_s = await self._take_turn()
+            except QanatError as error:
+                log.warning(
+                    "turn_failed", module=error.module, code=error.code, reason=error.message
+                )
+                sleep_s = RETRY_S
+            metrics.is_ready.set(not self.waits_for())
+            try:
+                async with asyncio.timeout(sleep_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _take_turn(self) -> float:
+        """Do everything that is due; give the time until something else falls due [s]."""
+        was_ready = not self.waits_for()
+        chain, state = await self._synchronize()
+        if state.init_response is not None:
+            await self._register(state, state.init_response)
+        if state.lacks_master or state.lacks_ephemeral or not state.ephemeral_epochs:
+            await self._replicate(chain)
+        sleep_s = await self._publish(chain)
+        if not was_ready and not self.waits_for():
+            log.info("keymanager_ready", epoch=state.epoch, generation=chain.status.generation)
+        return sleep_s
+
+    async def _synchronize(self) -> tuple[KeyManagerChain, EnclaveState]:
+        runtime_id = self._description.runtime_id
+        status = await self._consensus.fetch_key_manager(runtime_id)
+        keys = proven_keys(runtime_id, () if status is None else status.nodes)
+        proven = await self._consensus.fetch_proven_state(keys)
+        state = await self.enclave.synchronize(proven)
+        chain = read_chain(dict(proven.items), runtime_id)
+        self._peers.learn(chain.members)
+        self._chain = chain
+        self._note(state)
+        return chain, state
+
+    def _note(self, state: EnclaveState) -> None:
+        self._state = state
+        metrics.epoch.set(state.epoch)
+        metrics.generations.set(state.generations)
+        metrics.ephemeral_epochs.set(len(state.ephemeral_epochs))
+
+    async def _register(self, state: EnclaveState, init_response: SignedInitResponse) -> None:
+        wanted = Registration(state.epoch, init_response.response)
+        if wanted == self._registered:
+            return
+        capability = await self.enclave.attest(self._node_id)
+        await self._registry.register(capability, init_response, state.epoch)
+        self._registered = wanted
+        metrics.registrations.inc()
+        log.info("node_registered", epoch=state.epoch, height=state.height)
+
+    async def _replicate(self, chain: KeyManagerChain) -> None:
+        for peer in replication_peers(chain, self._node_id):
+            try:
+                state = await self.enclave.replicate(peer)
+            except QanatError as error:
+                log.info("replication_failed", peer=peer.hex(), reason=error.message)
+                continue
+            metrics.replications.inc()
+            self._note(state)
+            log.info("secrets_replicated", peer=peer.hex(), generations=state.generations)
+            if not state.lacks_master and not state.lacks_ephemeral:
+                return
+
+    async def _publish(self, chain: KeyManagerChain) -> float:
+        """Publish what is due by now; give the time until the next falls due [s]."""
+        now_s = asyncio.get_running_loop().time()
+        due = due_publications(chain, self._node_id)
+        # What another member has published meanwhile is not due any more.
+        self._due_since = {duty: self._due_since.get(duty, now_s) for duty in due}
+        sleep_s = LONGEST_SLEEP_S
+        for duty in due:
+            wait_s = self._due_since[duty] + duty.pause_ms / 1000 - now_s
+            if wait_s <= 0:
+                await self._publish_one(duty)
+                wait_s = RETRY_S
+            sleep_s = min(sleep_s, wait_s)
+        return sleep_s
+
+    async def _publish_one(self, duty: Publication) -> None:
+        match duty:
+            case PublishMaster():
+                kind, secret = "master", await self.enclave.generate_master_secret()
+            case PublishEphemeral(epoch=epoch):
+                kind, secret = "ephemeral", await self.enclave.generate_ephemeral_secret(epoch)
+        try:
+            await self._registry.publish(secret)
+        except Rejected as error:
+            # Mostly another member was first; the next turn sees what consensus holds.
+            metrics.refused_publications.labels(kind).inc()
+            log.info("publication_refused", kind=kind, reason=error.message)
+            return
+        metrics.publications.labels(kind).inc()
+        log.info("secret_published", kind=kind, epoch=secret.secret.epoch)

@@ -1,0 +1,36 @@
+"""Other key managers, as the enclave reaches them through its host."""
+
+from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.errors import PeerUnavailable
+from shared.kit.channel import Link
+from shared.types.identity import NodeId
+from shared.types.registry import NodeDescriptor
+
+
+class KeyManagerPeers:
+    """
+    Carries session messages to other key managers. Fulfils `KeyManagerHostApi`.
+
+    Addresses are those that the nodes registered; connections are kept.
+    """
+
+    def __init__(self) -> None:
+        self._addresses: dict[bytes, str] = {}
+        self._clients: dict[str, KeyManagerApi] = {}
+
+    def learn(self, members: tuple[NodeDescriptor, ...]) -> None:
+        """Take the addresses from registered descriptors."""
+        for member in members:
+            if member.addresses:
+                self._addresses[member.id] = member.addresses[0]
+
+    async def call_key_manager(self, node_id: NodeId, session_id: bytes, message: bytes) -> bytes:
+        """Carry one message; raises `PeerUnavailable` where the node cannot be reached."""
+        address = self._addresses.get(node_id)
+        if address is None:
+            raise PeerUnavailable(f"key manager {node_id.hex()} has no registered address")
+        client = self._clients.get(address)
+        if client is None:
+            link = Link(f"key manager {node_id.hex()[:8]}", address)
+            client = self._clients[address] = key_manager_client(link)
+        return await client.call_session(session_id, message)

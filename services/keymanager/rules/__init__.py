@@ -1,0 +1,1 @@
+"""Pure rules of the key manager, computed by host and enclave alike."""

@@ -1,0 +1,116 @@
+"""
+What a key manager reads of consensus state, and how.
+
+The host asks consensus for the proof of `proven_keys`; the enclave reads the proven values back
+with `read_chain`. Both use this module, so that they cannot disagree about what is asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared.encoding.record import decode_record
+from shared.errors import Rejected
+from shared.rules import state_keys
+from shared.types.beacon import EpochState
+from shared.types.identity import Epoch
+from shared.types.keymanager import KeyManagerStatus, Policy, SignedPublishedSecret
+from shared.types.registry import NodeDescriptor, RuntimeDescriptor
+
+R = TypeVar("R")
+
+
+class IncompleteProof(Rejected, module="keys", code=50):
+    """The proven state lacks a key that the enclave needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyManagerChain:
+    """Consensus state as far as it concerns one key manager."""
+
+    epoch: Epoch
+    runtime: RuntimeDescriptor
+    status: KeyManagerStatus
+    master: SignedPublishedSecret | None
+    """The newest published master secret, accepted or not."""
+    ephemeral: SignedPublishedSecret | None
+    """The newest published ephemeral secret."""
+    members: tuple[NodeDescriptor, ...]
+    """Registered nodes of the committee."""
+
+
+def proven_keys(runtime_id: bytes, members: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """State keys that `read_chain` needs; `members` are the node ids of the committee."""
+    return (
+        state_keys.CHAIN_CONTEXT,
+        state_keys.EPOCH,
+        state_keys.runtime_key(runtime_id),
+        state_keys.key_manager_status_key(runtime_id),
+        state_keys.master_secret_key(runtime_id),
+        state_keys.ephemeral_secret_key(runtime_id),
+        *(state_keys.node_key(node_id) for node_id in members),
+    )
+
+
+def read_chain(values: Mapping[bytes, bytes | None], runtime_id: bytes) -> KeyManagerChain:
+    """
+    Read proven values.
+
+    Raises
+    ------
+    IncompleteProof
+        A key was not asked for, or its value must be there and is not; also where the committee
+        changed between the question and the proof.
+    """
+    epoch = _required(EpochState, values, state_keys.EPOCH)
+    status = _optional(KeyManagerStatus, values, state_keys.key_manager_status_key(runtime_id))
+    status = status or KeyManagerStatus(runtime_id)
+    members = (
+        _optional(NodeDescriptor, values, state_keys.node_key(node_id)) for node_id in status.nodes
+    )
+    return KeyManagerChain(
+        epoch=epoch.epoch,
+        runtime=_required(RuntimeDescriptor, values, state_keys.runtime_key(runtime_id)),
+        status=status,
+        master=_optional(SignedPublishedSecret, values, state_keys.master_secret_key(runtime_id)),
+        ephemeral=_optional(
+            SignedPublishedSecret, values, state_keys.ephemeral_secret_key(runtime_id)
+        ),
+        members=tuple(member for member in members if member is not None),
+    )
+
+
+def next_generation(status: KeyManagerStatus) -> int:
+    """Generation that a new master secret would have."""
+    return status.generation + 1 if status.is_initialized else 0
+
+
+def rotation_interval(status: KeyManagerStatus) -> int:
+    """Epochs between master secrets, as the policy in consensus says; 0 never rotates."""
+    if status.policy is None:
+        return 0
+    return decode_record(Policy, status.policy.untrusted_raw_value).master_secret_rotation_interval
+
+
+def is_open_proposal(chain: KeyManagerChain) -> bool:
+    """Say whether the newest published master secret may still be accepted."""
+    published = chain.master
+    return (
+        published is not None
+        and published.secret.generation == next_generation(chain.status)
+        and published.secret.epoch >= chain.epoch
+    )
+
+
+def _required(kind: type[R], values: Mapping[bytes, bytes | None], key: bytes) -> R:
+    record = _optional(kind, values, key)
+    if record is None:
+        raise IncompleteProof(f"the state has no {kind.__name__} at {key.hex()}")
+    return record
+
+
+def _optional(kind: type[R], values: Mapping[bytes, bytes | None], key: bytes) -> R | None:
+    if key not in values:
+        raise IncompleteProof(f"the proof does not cover {key.hex()}")
+    value = values[key]
+    return None if value is None else decode_record(kind, value)

@@ -1,0 +1,96 @@
+"""
+What a key manager node has to do now.
+
+Pure: from the chain, the enclave's state and what this node has registered follow the duties. The
+host carries them out and asks again after the next change, so a duty that failed is simply due once
+more.
+"""
+
+from dataclasses import dataclass
+
+from services.keymanager.rules.chain import KeyManagerChain, is_open_proposal, rotation_interval
+from shared.types.identity import Epoch, NodeId
+from shared.types.keymanager import InitResponse
+
+RANK_PAUSE_MS = 150
+"""Each member waits this much longer than the one before it, so that one publishes, not all."""
+NEXT_EPOCH_PAUSE_MS = 1_000
+"""
+Time in an epoch before the next one's secret is published.
+
+Consensus keeps only the newest published secret; members that are a little behind can still read
+this epoch's.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What this node last registered."""
+
+    epoch: Epoch
+    init_response: InitResponse
+
+
+@dataclass(frozen=True, slots=True)
+class PublishMaster:
+    """Propose a master secret for the next generation, after a pause."""
+
+    pause_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEphemeral:
+    """Publish the secret of an epoch, after a pause."""
+
+    epoch: Epoch
+    pause_ms: int
+
+
+Publication = PublishMaster | PublishEphemeral
+
+
+def is_registration_due(
+    epoch: Epoch, init_response: InitResponse, registered: Registration | None
+) -> bool:
+    """Say whether a node must register: never yet, a new epoch, or other secrets than it told."""
+    return registered != Registration(epoch, init_response)
+
+
+def due_publications(chain: KeyManagerChain, node_id: NodeId) -> tuple[Publication, ...]:
+    """Secrets that this member must publish, each after a pause by its rank."""
+    rank = publisher_rank(chain, node_id)
+    if rank is None:
+        return ()
+    duties: list[Publication] = []
+    if _is_master_due(chain):
+        duties.append(PublishMaster(rank * RANK_PAUSE_MS))
+    published = chain.ephemeral.secret.epoch if chain.ephemeral is not None else None
+    if published is None or published < chain.epoch:
+        duties.append(PublishEphemeral(chain.epoch, rank * RANK_PAUSE_MS))
+    elif published == chain.epoch:
+        pause_ms = NEXT_EPOCH_PAUSE_MS + rank * RANK_PAUSE_MS
+        duties.append(PublishEphemeral(Epoch(chain.epoch + 1), pause_ms))
+    return tuple(duties)
+
+
+def publisher_rank(chain: KeyManagerChain, node_id: NodeId) -> int | None:
+    """Rank of a member as publisher in this epoch, 0 first; None for who is no member."""
+    members = sorted(chain.status.nodes)
+    if node_id not in members:
+        return None
+    return (members.index(node_id) + chain.epoch) % len(members)
+
+
+def _is_master_due(chain: KeyManagerChain) -> bool:
+    status = chain.status
+    if status.policy is None or is_open_proposal(chain):
+        return False
+    if not status.is_initialized:
+        return True
+    interval = rotation_interval(status)
+    return interval > 0 and chain.epoch >= (status.rotation_epoch or 0) + interval
+
+
+def replication_peers(chain: KeyManagerChain, node_id: NodeId) -> tuple[NodeId, ...]:
+    """Members that may have what this node lacks."""
+    return tuple(other for other in chain.status.nodes if other != node_id)
