@@ -1,0 +1,65 @@
+"""Wiring: the only place where the parts of the gateway are made and joined."""
+
+import asyncio
+
+from services.gateway.api import GatewayApp
+from services.gateway.compute_nodes import ComputeNodes
+from services.gateway.config import Settings
+from services.gateway.follower import RoundHeaders
+from services.gateway.node import GatewayNode
+from services.gateway.readiness import Probe
+from services.gateway.rpc.endpoint import JsonRpcEndpoint
+from services.gateway.rpc.table import build_method_table
+from services.gateway.rpc.websocket import MAX_MESSAGE_BYTES
+from services.gateway.store import BlockStore
+from shared.api.compute import compute_client
+from shared.api.consensus import consensus_client
+from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
+from shared.kit.channel import Link
+from shared.kit.http import HttpServer
+
+
+def build_node(
+    settings: Settings, nodes: ComputeNodes, consensus: RoundHeaders, probe: Probe
+) -> GatewayNode:
+    """Make the node over its database."""
+    store = BlockStore(settings.index_url(), settings.runtime_id)
+    return GatewayNode(settings, store, nodes, consensus, probe)
+
+
+def build_app(node: GatewayNode) -> GatewayApp:
+    """Make the application that serves both ports."""
+    return GatewayApp(node, JsonRpcEndpoint(node, build_method_table(node)))
+
+
+async def serve_gateway(settings: Settings) -> None:
+    """Run the gateway against the real network until it is cancelled."""
+    from services.gateway.probe import EncryptedCallProbe
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    links = {address: Link(address, address) for address in settings.compute}
+    nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
+    consensus = consensus_client(Link("consensus", settings.consensus))
+    node = build_node(settings, nodes, consensus, EncryptedCallProbe(_entropy(settings)))
+    app = build_app(node)
+    servers = [
+        HttpServer(
+            app,
+            settings.listen_host,
+            port,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=120,
+        )
+        for port in (settings.http_port, settings.ws_port)
+    ]
+    async with node.running():
+        await asyncio.gather(*(server.serve() for server in servers))
+
+
+def _entropy(settings: Settings) -> Entropy:
+    return SeededEntropy(settings.seed) if settings.seed else SystemEntropy()

@@ -1,0 +1,121 @@
+"""
+The compute nodes behind the gateway: who is up and level, and who is asked next.
+
+A node is level when it has delivered the newest round that the gateway shows. Only level nodes
+answer, so a client that saw a receipt never reads older state afterwards, and a node that is
+paused, cut off or catching up is passed over as soon as another one delivers a round.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from shared.api.compute import ComputeApi, ComputeStatus
+from shared.errors import PeerUnavailable, Unavailable
+
+log = structlog.get_logger()
+T = TypeVar("T")
+Question = Callable[[ComputeApi], Awaitable[T]]
+
+ANSWER_TIMEOUT_S = 10.0
+"""How long a node may take to answer before another one is asked [s]: a call of 15 M gas takes
+far less; only a node that was paused at this moment takes longer."""
+
+
+class ComputeNode:
+    """One node, as far as the gateway has seen it."""
+
+    def __init__(self, address: str, api: ComputeApi) -> None:
+        self.address, self.api = address, api
+        self.round = -1
+        """Newest round that it delivered; -1 while it delivers nothing."""
+        self.status: ComputeStatus | None = None
+        """What it last said of itself."""
+
+    @property
+    def name(self) -> str:
+        """Its own name, or its address before it told."""
+        return self.status.name if self.status else self.address
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it delivers rounds."""
+        return self.round >= 0
+
+    def mark_down(self, reason: str) -> None:
+        """Pass the node over until it delivers a round again."""
+        if self.is_up:
+            log.warning("compute_node_lost", compute=self.name, reason=reason)
+        self.round = -1
+
+
+class ComputeNodes:
+    """Spreads questions over the nodes, and asks another one where a node fails."""
+
+    def __init__(self, nodes: dict[str, ComputeApi]) -> None:
+        """Take the nodes by address."""
+        self.members = [ComputeNode(address, api) for address, api in nodes.items()]
+        self._turn = 0
+        self._favourite: ComputeNode | None = None
+
+    async def ask(self, question: Question[T]) -> T:
+        """
+        Put a question to the next level node, and to others while nodes are unavailable.
+
+        Raises
+        ------
+        Unavailable
+            No node answers; the last one's reason.
+        RuntimeRejected
+            What the runtime said; another node would say the same.
+        """
+        self._turn += 1
+        return await _first_answer(self._in_order(self._turn), question)
+
+    async def ask_favourite(self, question: Question[T]) -> T:
+        """
+        Put a question to the same node every time, as long as it is level.
+
+        For transactions: one pool sees the nonces of a sender in the order in which they came.
+        """
+        favourite = self._favourite
+        order = self._in_order(0)
+        if favourite not in order[: self._count_level()]:
+            favourite = self._favourite = next(
+                (node for node in order if node.status and node.status.is_worker), order[0]
+            )
+        order.remove(favourite)
+        return await _first_answer([favourite, *order], question)
+
+    def _in_order(self, turn: int) -> list[ComputeNode]:
+        """Level nodes first, from the one whose turn it is; then the others, newest first."""
+        newest = max(node.round for node in self.members)
+        level = [node for node in self.members if node.round == newest]
+        start = turn % len(level)
+        order = level[start:] + level[:start]
+        if len(level) < len(self.members):
+            rest = [node for node in self.members if node.round != newest]
+            order += sorted(rest, key=lambda node: -node.round)
+        return order
+
+    def _count_level(self) -> int:
+        newest = max(node.round for node in self.members)
+        return sum(node.round == newest for node in self.members)
+
+
+async def _first_answer(order: list[ComputeNode], question: Question[T]) -> T:
+    failure: Unavailable = PeerUnavailable("no compute node is configured")
+    for node in order:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await question(node.api)
+        except Unavailable as error:
+            failure = error
+            if isinstance(error, PeerUnavailable):
+                node.mark_down(error.message)
+        except TimeoutError:
+            failure = PeerUnavailable(f"{node.name} did not answer within {ANSWER_TIMEOUT_S:g} s")
+            node.mark_down(failure.message)
+    raise failure

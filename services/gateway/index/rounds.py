@@ -1,0 +1,121 @@
+"""A round as the index holds it, built alike from a fresh block and from stored rows. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from services.gateway.index.record import (
+    BLOOM_BYTES,
+    TransactionRecord,
+    decode_transaction_record,
+)
+from shared.encoding.record import encode_record
+from shared.types.block import BlockHeader, RoundBlock
+
+NO_BLOOM = bytes(BLOOM_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTransaction:
+    """A transaction with its place in the chain."""
+
+    round: int
+    round_hash: bytes
+    position: int
+    """In the round, from 0."""
+    first_log: int
+    """Index in the round of its first log."""
+    record: TransactionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One event with its place in the chain."""
+
+    round: int
+    round_hash: bytes
+    position: int
+    """Of its transaction in the round."""
+    transaction_hash: bytes
+    index: int
+    """In the round."""
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRound:
+    """A finalized round with all that answers need."""
+
+    header: BlockHeader
+    hash: bytes
+    transactions: tuple[IndexedTransaction, ...]
+    raw_records: tuple[bytes, ...]
+    """The records' bytes as they came; what the store keeps."""
+    size_bytes: int
+    """Header and raw transactions."""
+    gas_used: int
+    bloom: bytes
+    """Union of the transactions' blooms."""
+
+    @property
+    def number(self) -> int:
+        """The round."""
+        return self.header.round
+
+    def logs(self) -> Iterator[LogEntry]:
+        """Every event of the round in order."""
+        for transaction in self.transactions:
+            yield from logs_of(transaction)
+
+
+def logs_of(transaction: IndexedTransaction) -> Iterator[LogEntry]:
+    """Events of one transaction in order."""
+    for offset, (address, topics, data) in enumerate(transaction.record.logs):
+        yield LogEntry(
+            round=transaction.round,
+            round_hash=transaction.round_hash,
+            position=transaction.position,
+            transaction_hash=transaction.record.hash,
+            index=transaction.first_log + offset,
+            address=address,
+            topics=topics,
+            data=data,
+        )
+
+
+def index_block(block: RoundBlock) -> IndexedRound:
+    """
+    Read a block from a compute node.
+
+    Raises
+    ------
+    MalformedCbor, MalformedRecord
+        A result record is not one.
+    """
+    size = len(encode_record(block.header)) + sum(map(len, block.transactions))
+    return build_round(block.header, block.results, size)
+
+
+def build_round(header: BlockHeader, raw_records: Sequence[bytes], size_bytes: int) -> IndexedRound:
+    """Put a round together from its header and the bytes of its result records."""
+    hash_ = header.hash()
+    transactions = []
+    first_log = gas_used = 0
+    bloom = 0
+    for position, raw in enumerate(raw_records):
+        record = decode_transaction_record(raw)
+        transactions.append(IndexedTransaction(header.round, hash_, position, first_log, record))
+        first_log += len(record.logs)
+        gas_used += record.gas_used
+        if record.logs:
+            bloom |= int.from_bytes(record.bloom, "big")
+    return IndexedRound(
+        header=header,
+        hash=hash_,
+        transactions=tuple(transactions),
+        raw_records=tuple(raw_records),
+        size_bytes=size_bytes,
+        gas_used=gas_used,
+        bloom=bloom.to_bytes(BLOOM_BYTES, "big") if bloom else NO_BLOOM,
+    )

@@ -1,0 +1,1 @@
+"""Migrations of the block index, run by Alembic at start."""

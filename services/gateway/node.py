@@ -1,0 +1,135 @@
+"""The loop: owns the index, the compute nodes and the tasks that keep them current."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from services.gateway import metrics
+from services.gateway.compute_nodes import ComputeNodes
+from services.gateway.config import Settings
+from services.gateway.follower import Follower, RoundHeaders
+from services.gateway.index.chain import ChainIndex
+from services.gateway.index.fees import FeeTracker
+from services.gateway.index.recent import RecentRounds
+from services.gateway.index.rounds import IndexedRound
+from services.gateway.readiness import Probe, Readiness
+from services.gateway.store import BlockStore
+from services.gateway.submitter import Submitter
+from shared.errors import QanatError
+
+log = structlog.get_logger()
+
+PRICE_INTERVAL_S = 0.1
+"""Shortest time between two questions for the minimum gas price [s]."""
+
+
+class GatewayNode:
+    """Everything behind the JSON-RPC edge."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: BlockStore,
+        nodes: ComputeNodes,
+        consensus: RoundHeaders,
+        probe: Probe,
+    ) -> None:
+        self.settings, self.nodes = settings, nodes
+        self.index = ChainIndex(store, RecentRounds(settings.recent_rounds, settings.recent_bytes))
+        self.fees = FeeTracker(
+            history_rounds=settings.fee_history_rounds,
+            window_rounds=settings.gas_price_window_rounds,
+            margin_wei=settings.gas_price_margin_wei,
+            default_price_wei=settings.default_gas_price_wei,
+        )
+        self.submitter = Submitter(nodes)
+        self.follower = Follower(settings.runtime_id, self.index, nodes, consensus)
+        self.readiness = Readiness(nodes, self.index, probe)
+        self._has_new_round = asyncio.Event()
+        self.index.listen(self._notice)
+        self.index.listen_to_rewinds(self.fees.rollback)
+
+    def _notice(self, round_: IndexedRound) -> None:
+        self.fees.add(round_)
+        self._has_new_round.set()
+        metrics.rounds_indexed.inc()
+        metrics.newest_round.set(round_.number)
+        if round_.transactions:
+            metrics.transactions_indexed.inc(len(round_.transactions))
+            log.info(
+                "round_indexed",
+                round=round_.number,
+                transactions=len(round_.transactions),
+                gas_used=round_.gas_used,
+            )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Run the tasks for as long as the context is open; a task that fails ends it."""
+        await self.index.open(self.settings.fee_history_rounds)
+        await self._warm_fees()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                started = [tasks.create_task(self.follower.follow(n)) for n in self.nodes.members]
+                started += [
+                    tasks.create_task(work)
+                    for work in (
+                        self.index.write_rounds(),
+                        self.readiness.watch(),
+                        self._follow_min_price(),
+                    )
+                ]
+                try:
+                    yield tasks
+                finally:
+                    for task in started:
+                        task.cancel()
+        finally:
+            await self.index.close()
+
+    async def _warm_fees(self) -> None:
+        newest = self.index.newest
+        if newest is None:
+            return
+        first = max(newest.number - self.settings.fee_history_rounds + 1, 0)
+        for number in range(first, newest.number + 1):
+            round_ = await self.index.find_round(number)
+            if round_ is not None:
+                self.fees.add(round_)
+
+    async def _follow_min_price(self) -> None:
+        """After new rounds ask a node for its minimum price, at most ten times a second."""
+        while True:
+            await self._has_new_round.wait()
+            self._has_new_round.clear()
+            try:
+                price = await self.nodes.ask(lambda api: api.fetch_min_gas_price())
+            except QanatError as error:
+                log.debug("min_gas_price_unknown", reason=error.message)
+            else:
+                self.fees.min_price_wei = price
+                metrics.min_gas_price_wei.set(price)
+            await asyncio.sleep(PRICE_INTERVAL_S)
+
+    async def rollback(self, round_number: int) -> None:
+        """Go back to a round, as when the whole network is rewound."""
+        await self.follower.rollback(round_number)
+
+    def describe(self) -> dict[str, Any]:
+        """State for a person: what is ready, what is waited for, and that the TEE is a mock."""
+        newest = self.index.newest
+        return {
+            "ready": self.readiness.is_ready,
+            "waiting_for": self.readiness.waiting_for,
+            "tee": "MOCK",
+            "profile": self.settings.profile,
+            "chain_id": self.settings.chain_id,
+            "runtime_id": self.settings.runtime_id.hex(),
+            "round": newest.number if newest else None,
+            "durable_round": self.index.durable_number if newest else None,
+            "block_hash": "0x" + newest.hash.hex() if newest else None,
+            "compute": self.readiness.describe(),
+        }

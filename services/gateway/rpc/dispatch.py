@@ -1,0 +1,124 @@
+"""
+JSON-RPC 2.0: bytes in, bytes out. The hot path of the gateway.
+
+Texts and codes follow go-ethereum's server, which the original gateway uses.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import orjson
+import structlog
+
+from services.gateway import metrics
+from services.gateway.rpc.errors import (
+    InvalidRequest,
+    ResponseTooLarge,
+    UnreadableJson,
+    describe_error,
+    missing_method,
+)
+from services.gateway.rpc.methods import Method
+from shared.errors import PeerFailed, QanatError
+
+log = structlog.get_logger()
+
+MAX_BATCH_RESPONSE_BYTES = 25_000_000
+"""Answers beyond this are replaced by errors [bytes]. Source: go-ethereum's default."""
+BATCH_STEP = 64
+"""Requests of a batch that run at the same time: enough to overlap, few enough for fairness."""
+MAX_TEXT_CHARACTERS = 256
+"""Of a method's name that an error repeats."""
+
+_UNKNOWN_REQUESTS = metrics.rpc_requests.labels("unknown")
+_UNKNOWN_FAILURES = metrics.rpc_failures.labels("unknown")
+
+
+class Dispatcher:
+    """Finds methods in a table and wraps their answers."""
+
+    def __init__(self, table: Mapping[str, Method]) -> None:
+        self._table = table
+
+    async def answer(self, body: bytes | str) -> bytes:
+        """Answer a request or a batch; empty where only notifications came."""
+        try:
+            message = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return _failure(None, UnreadableJson("parse error"))
+        if type(message) is dict:
+            return await self._answer_one(message)
+        if type(message) is list:
+            return await self._answer_batch(message)
+        return _failure(None, InvalidRequest("invalid request"))
+
+    async def _answer_batch(self, batch: list[Any]) -> bytes:
+        if not batch:
+            return _failure(None, InvalidRequest("empty batch"))
+        answers: list[bytes] = []
+        size = 0
+        for start in range(0, len(batch), BATCH_STEP):
+            step = batch[start : start + BATCH_STEP]
+            if size > MAX_BATCH_RESPONSE_BYTES:
+                answers += filter(None, map(_too_large, step))
+                continue
+            answered = await asyncio.gather(*map(self._answer_one, step))
+            for answer in answered:
+                if answer:
+                    answers.append(answer)
+                    size += len(answer)
+            await asyncio.sleep(0)
+        return b"[" + b",".join(answers) + b"]" if answers else b""
+
+    async def _answer_one(self, request: Any) -> bytes:
+        if type(request) is not dict:
+            return _failure(None, InvalidRequest("invalid request"))
+        id_ = request.get("id")
+        name = request.get("method")
+        if type(name) is not str or isinstance(id_, dict | list | bool):
+            return _failure(None, InvalidRequest("invalid request"))
+        method = self._table.get(name)
+        if method is None:
+            _UNKNOWN_REQUESTS.inc()
+            _UNKNOWN_FAILURES.inc()
+            answer = _failure(id_, missing_method(name[:MAX_TEXT_CHARACTERS]))
+        else:
+            answer = await self._call(method, id_, request.get("params"))
+        return answer if "id" in request else b""
+
+    async def _call(self, method: Method, id_: Any, params: Any) -> bytes:
+        started = perf_counter()
+        method.requests.inc()
+        try:
+            answer = _success(id_, await method.answer(*method.read(params)))
+        except QanatError as error:
+            method.failures.inc()
+            answer = _failure(id_, error)
+        except Exception:
+            # The service lives on; the client hears of it, and the log has the traceback.
+            log.exception("rpc_failed", method=method.name)
+            method.failures.inc()
+            answer = _failure(id_, PeerFailed("internal error"))
+        method.observe_seconds(perf_counter() - started)
+        return answer
+
+
+def _success(id_: Any, result: Any) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (orjson.dumps(id_), orjson.dumps(result))
+
+
+def _failure(id_: Any, error: QanatError) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (
+        orjson.dumps(id_),
+        orjson.dumps(describe_error(error)),
+    )
+
+
+def _too_large(request: Any) -> bytes:
+    if type(request) is not dict or "id" not in request:
+        return b""
+    id_ = request["id"]
+    safe_id = None if isinstance(id_, dict | list | bool) else id_
+    return _failure(safe_id, ResponseTooLarge("response too large"))

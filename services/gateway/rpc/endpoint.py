@@ -1,0 +1,123 @@
+"""
+The JSON-RPC endpoint: a raw ASGI application for `/`, over HTTP and WebSocket.
+
+Raw, because a framework's request objects cost more than the answer to `eth_chainId`. Limits and
+refusals follow go-ethereum's HTTP server.
+"""
+
+from collections.abc import Mapping
+
+from starlette.types import Receive, Scope, Send
+
+from services.gateway import metrics
+from services.gateway.index.rounds import IndexedRound
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.cross_origin import CrossOrigin
+from services.gateway.rpc.dispatch import Dispatcher
+from services.gateway.rpc.methods import Method
+from services.gateway.rpc.websocket import WebSocketConnection
+
+MAX_BODY_BYTES = 5 * 1024 * 1024
+"""Source: go-ethereum rpc/http.go."""
+CONTENT_TYPES = frozenset(
+    {b"application/json", b"application/json-rpc", b"application/jsonrequest"}
+)
+"""Others are refused: a form of a foreign web page must not reach the node."""
+BAD_TYPE = b"invalid content type, only application/json is supported\n"
+Headers = list[tuple[bytes, bytes]]
+
+
+class JsonRpcEndpoint:
+    """Answers requests by the method table; knows every WebSocket that is open."""
+
+    def __init__(self, node: GatewayNode, table: Mapping[str, Method]) -> None:
+        self._node, self._table = node, table
+        self._dispatcher = Dispatcher(table)
+        self._origins = CrossOrigin(node.settings.cors_origins)
+        self._profile = (b"x-qanat-profile", node.settings.profile.encode())
+        self._connections: set[WebSocketConnection] = set()
+        node.index.listen(self._push)
+
+    def _push(self, round_: IndexedRound) -> None:
+        for connection in self._connections:
+            connection.push(round_)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request or one WebSocket."""
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        extra = [self._profile, *self._origins.answer_headers(headers)]
+        match scope["method"]:
+            case "POST":
+                await self._serve_post(headers, extra, receive, send)
+            case "OPTIONS":
+                extra += self._origins.preflight_headers(headers)
+                await _respond(send, 204, extra, b"", None)
+            case "GET" if not scope["query_string"]:
+                await _respond(send, 200, extra, b"", None)
+            case _:
+                await _refuse(send, 405, extra, b"method not allowed\n")
+
+    async def _serve_post(
+        self, headers: dict[bytes, bytes], extra: Headers, receive: Receive, send: Send
+    ) -> None:
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind not in CONTENT_TYPES:
+            await _refuse(send, 415, extra, BAD_TYPE)
+            return
+        body = await _read_body(headers, receive)
+        if body is None:
+            await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
+            return
+        answer = await self._dispatcher.answer(body)
+        await _respond(send, 200, extra, answer, b"application/json")
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = dict(scope["headers"])
+        if not self._origins.is_allowed(headers.get(b"origin")):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept", "headers": [self._profile]})
+        connection = WebSocketConnection(self._table, self._node.fees)
+        self._connections.add(connection)
+        try:
+            await connection.serve(receive, send)
+        finally:
+            self._connections.discard(connection)
+
+
+async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+    """Give the body, or None where it is over the limit; no more than that is ever held."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        return None
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body if len(body) <= MAX_BODY_BYTES else None
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY_BYTES:
+            return None
+    return b"".join(parts)
+
+
+async def _respond(
+    send: Send, status: int, extra: Headers, body: bytes, content_type: bytes | None
+) -> None:
+    headers = [(b"content-length", b"%d" % len(body)), *extra]
+    if content_type is not None:
+        headers.append((b"content-type", content_type))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(send: Send, status: int, extra: Headers, text: bytes) -> None:
+    metrics.http_refusals.labels(str(status)).inc()
+    await _respond(send, status, extra, text, b"text/plain; charset=utf-8")

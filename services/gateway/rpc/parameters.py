@@ -1,0 +1,309 @@
+"""
+Reading parameters: small functions that take a JSON value and give a Python one.
+
+They raise `BadParameter`, to which the dispatcher adds the position. Texts follow go-ethereum's
+hexutil where it has one.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from services.gateway.index.log_filter import LogFilter
+
+ADDRESS_BYTES = 20
+HASH_BYTES = 32
+MAX_TOPICS = 4
+MAX_ALTERNATIVES = 1000
+"""Addresses, or topics at one position, of a log filter. Source: go-ethereum eth/filters."""
+MAX_NUMBER = 2**256 - 1
+
+_HEX_DIGITS = re.compile(r"[0-9a-fA-F]*\Z")
+
+
+class BadParameter(Exception):
+    """A value is not what the parameter needs; the text says why."""
+
+
+class Tag(Enum):
+    """Names of blocks."""
+
+    LATEST = "latest"
+    PENDING = "pending"
+    EARLIEST = "earliest"
+    SAFE = "safe"
+    FINALIZED = "finalized"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHash:
+    """A block named by its hash."""
+
+    hash: bytes
+
+
+BlockId = int | Tag
+"""A block named by number or tag."""
+AnyBlockId = int | Tag | BlockHash
+"""As EIP-1898 allows."""
+
+REQUIRED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One position: how it is read, and what it is when left out."""
+
+    read: Callable[[Any], Any]
+    default: Any = REQUIRED
+
+
+def optional(read: Callable[[Any], Any], default: Any = None) -> Parameter:
+    """Mark a parameter that may be left out or null."""
+    return Parameter(read, default)
+
+
+# -- hex ---------------------------------------------------------------------------------------
+
+
+def _digits(value: Any) -> str:
+    if type(value) is not str:
+        raise BadParameter("must be a hex string")
+    if not value.startswith(("0x", "0X")):
+        raise BadParameter("hex string without 0x prefix" if value else "empty hex string")
+    digits = value[2:]
+    if not _HEX_DIGITS.match(digits):
+        raise BadParameter("invalid hex string")
+    return digits
+
+
+def quantity(value: Any) -> int:
+    """Number as `0x…` without leading zeros, up to 256 bits."""
+    digits = _digits(value)
+    if not digits:
+        raise BadParameter('hex string "0x"')
+    if digits[0] == "0" and len(digits) > 1:
+        raise BadParameter("hex number with leading zero digits")
+    if len(digits) > 64:
+        raise BadParameter("hex number > 256 bits")
+    return int(digits, 16)
+
+
+def quantity64(value: Any) -> int:
+    """Number as `0x…`, up to 64 bits."""
+    number = quantity(value)
+    if number >= 2**64:
+        raise BadParameter("hex number > 64 bits")
+    return number
+
+
+def data(value: Any) -> bytes:
+    """Bytes as `0x…`."""
+    digits = _digits(value)
+    if len(digits) % 2:
+        raise BadParameter("hex string of odd length")
+    return bytes.fromhex(digits)
+
+
+def _fixed(value: Any, length: int) -> bytes:
+    raw = data(value)
+    if len(raw) != length:
+        raise BadParameter(f"hex string has length {2 * len(raw)}, want {2 * length}")
+    return raw
+
+
+def address(value: Any) -> bytes:
+    """Address, 20 bytes; upper and lower case alike."""
+    return _fixed(value, ADDRESS_BYTES)
+
+
+def hash32(value: Any) -> bytes:
+    """Hash, 32 bytes."""
+    return _fixed(value, HASH_BYTES)
+
+
+def slot(value: Any) -> bytes:
+    """Storage slot: up to 32 bytes, with or without prefix and leading zeros."""
+    if type(value) is not str:
+        raise BadParameter("must be a hex string")
+    digits = value[2:] if value.startswith(("0x", "0X")) else value
+    if not _HEX_DIGITS.match(digits):
+        raise BadParameter("invalid slot: hex string invalid")
+    if len(digits) > 2 * HASH_BYTES:
+        raise BadParameter("invalid slot: hex string too long, want at most 32 bytes")
+    return bytes.fromhex(digits.rjust(2 * HASH_BYTES, "0"))
+
+
+def boolean(value: Any) -> bool:
+    """JSON true or false."""
+    if type(value) is not bool:
+        raise BadParameter("must be a boolean")
+    return value
+
+
+def text(value: Any) -> str:
+    """JSON string."""
+    if type(value) is not str:
+        raise BadParameter("must be a string")
+    return value
+
+
+def anything(value: Any) -> Any:
+    """Any JSON, for parameters that have no effect."""
+    return value
+
+
+# -- blocks ------------------------------------------------------------------------------------
+
+_TAGS = {tag.value: tag for tag in Tag}
+
+
+def block_id(value: Any) -> BlockId:
+    """Block by tag or number."""
+    if type(value) is str:
+        tag = _TAGS.get(value)
+        if tag is not None:
+            return tag
+    number = quantity(value)
+    if number >= 2**63:
+        raise BadParameter("block number larger than int64")
+    return number
+
+
+def any_block_id(value: Any) -> AnyBlockId:
+    """Block by tag, number, hash, or EIP-1898 object."""
+    if type(value) is str:
+        # A hash is as long as no number can be.
+        return BlockHash(hash32(value)) if len(value) == 2 + 2 * HASH_BYTES else block_id(value)
+    if type(value) is not dict:
+        raise BadParameter("must be a block number, tag, hash or object")
+    by_hash, by_number = value.get("blockHash"), value.get("blockNumber")
+    if by_hash is not None and by_number is not None:
+        raise BadParameter("cannot specify both BlockHash and BlockNumber, choose one or the other")
+    if by_hash is not None:
+        return BlockHash(hash32(by_hash))
+    if by_number is not None:
+        return block_id(by_number)
+    raise BadParameter("types BlockHash and BlockNumber cannot be both nil")
+
+
+# -- calls -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What `eth_call` and `eth_estimateGas` take; None where the client left it out."""
+
+    caller: bytes | None
+    to: bytes | None
+    gas: int | None
+    gas_price: int | None
+    value: int | None
+    data: bytes
+
+
+def _field(fields: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+    value = fields.get(name)
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except BadParameter as error:
+        raise BadParameter(f"{name}: {error}") from None
+
+
+def call_request(value: Any) -> CallRequest:
+    """Call object; fields that have no effect are checked and dropped, unknown ones ignored."""
+    if type(value) is not dict:
+        raise BadParameter("must be a call object")
+    for name, read in (
+        ("nonce", quantity64),
+        ("maxFeePerGas", quantity),
+        ("maxPriorityFeePerGas", quantity),
+        ("chainId", quantity),
+    ):
+        _field(value, name, read)
+    older = _field(value, "data", data)
+    newer = _field(value, "input", data)
+    return CallRequest(
+        caller=_field(value, "from", address),
+        to=_field(value, "to", address),
+        gas=_field(value, "gas", quantity64),
+        gas_price=_field(value, "gasPrice", quantity),
+        value=_field(value, "value", quantity),
+        data=newer if newer is not None else older or b"",
+    )
+
+
+# -- fees --------------------------------------------------------------------------------------
+
+
+def count(value: Any) -> int:
+    """Number as `0x…`, as decimal text, or as a JSON number."""
+    if type(value) is int and 0 <= value < 2**64:
+        return value
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20:
+        return int(value)
+    return quantity64(value)
+
+
+def percentiles(value: Any) -> tuple[float, ...]:
+    """Rising list of percentages."""
+    if type(value) is not list or not all(type(item) in (int, float) for item in value):
+        raise BadParameter("must be a list of numbers")
+    return tuple(map(float, value))
+
+
+# -- logs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What `eth_getLogs` and log subscriptions take."""
+
+    wanted: LogFilter
+    block_hash: bytes | None
+    from_block: BlockId | None
+    to_block: BlockId | None
+
+
+def log_query(value: Any) -> LogQuery:
+    """Filter object."""
+    if type(value) is not dict:
+        raise BadParameter("must be a filter object")
+    query = LogQuery(
+        wanted=LogFilter(
+            addresses=_alternatives(value.get("address"), address),
+            topics=_topics(value.get("topics")),
+        ),
+        block_hash=_field(value, "blockHash", hash32),
+        from_block=_field(value, "fromBlock", block_id),
+        to_block=_field(value, "toBlock", block_id),
+    )
+    if query.block_hash is not None and (query.from_block, query.to_block) != (None, None):
+        raise BadParameter("cannot specify both BlockHash and FromBlock/ToBlock, choose one")
+    return query
+
+
+def _topics(value: Any) -> tuple[frozenset[bytes], ...]:
+    if value is None:
+        return ()
+    if type(value) is not list:
+        raise BadParameter("topics: must be a list")
+    if len(value) > MAX_TOPICS:
+        raise BadParameter("exceed max topics")
+    return tuple(_alternatives(item, hash32) for item in value)
+
+
+def _alternatives(value: Any, read: Callable[[Any], bytes]) -> frozenset[bytes]:
+    """One value or a list of them; null, an empty list, or a null in it, is anything."""
+    if value is None:
+        return frozenset()
+    items = value if type(value) is list else [value]
+    if len(items) > MAX_ALTERNATIVES:
+        raise BadParameter(f"exceed max addresses or topics of {MAX_ALTERNATIVES}")
+    if None in items:
+        return frozenset()
+    return frozenset(map(read, items))

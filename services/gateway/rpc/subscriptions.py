@@ -1,0 +1,102 @@
+"""`eth_subscribe` and `eth_unsubscribe`: events that are pushed over a WebSocket."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from services.gateway import metrics
+from services.gateway.index.fees import FeeTracker
+from services.gateway.index.log_filter import LogFilter
+from services.gateway.index.rounds import IndexedRound
+from services.gateway.rpc.errors import MethodMissing, QueryRejected
+from services.gateway.rpc.methods import Method, methods_of, rpc_method
+from services.gateway.rpc.parameters import LogQuery, log_query, optional, text
+from services.gateway.rpc.shapes import show_log, show_new_head
+
+MAX_SUBSCRIPTIONS = 1000
+"""Of one connection."""
+ID_BYTES = 16
+NO_QUERY = LogQuery(LogFilter(), None, None, None)
+
+
+class UnsupportedSubscriptions:
+    """The answers where nothing can be pushed."""
+
+    @rpc_method("eth_subscribe", text, optional(log_query))
+    async def subscribe(self, _kind: str, _query: Any) -> str:
+        """Only a WebSocket can."""
+        raise MethodMissing("notifications not supported")
+
+    @rpc_method("eth_unsubscribe", text)
+    async def unsubscribe(self, _id: str) -> bool:
+        """Only a WebSocket can."""
+        raise MethodMissing("notifications not supported")
+
+
+def unsupported_methods() -> dict[str, Method]:
+    """Give the answers over HTTP."""
+    return methods_of(UnsupportedSubscriptions())
+
+
+class Subscriptions:
+    """Subscriptions of one connection."""
+
+    def __init__(self, send: Callable[[bytes], None], fees: FeeTracker) -> None:
+        """Take the function that queues a message for the client."""
+        self._send, self._fees = send, fees
+        self._heads: set[str] = set()
+        self._logs: dict[str, LogFilter] = {}
+
+    @rpc_method("eth_subscribe", text, optional(log_query, NO_QUERY))
+    async def subscribe(self, kind: str, query: LogQuery) -> str:
+        """Begin to push `newHeads` or `logs`; the id of the subscription."""
+        if len(self._heads) + len(self._logs) >= MAX_SUBSCRIPTIONS:
+            raise QueryRejected(f"too many subscriptions, at most {MAX_SUBSCRIPTIONS}")
+        id_ = "0x" + secrets.token_hex(ID_BYTES)
+        match kind:
+            case "newHeads":
+                self._heads.add(id_)
+            case "logs":
+                self._logs[id_] = query.wanted
+            case _:
+                raise MethodMissing(f'no "{kind[:64]}" subscription in eth namespace')
+        metrics.subscriptions_open.labels(kind).inc()
+        return id_
+
+    @rpc_method("eth_unsubscribe", text)
+    async def unsubscribe(self, id_: str) -> bool:
+        """End a subscription."""
+        if id_ in self._heads:
+            self._heads.remove(id_)
+            metrics.subscriptions_open.labels("newHeads").dec()
+        elif self._logs.pop(id_, None) is not None:
+            metrics.subscriptions_open.labels("logs").dec()
+        else:
+            raise QueryRejected("subscription not found")
+        return True
+
+    def close(self) -> None:
+        """End all, because the connection is gone."""
+        metrics.subscriptions_open.labels("newHeads").dec(len(self._heads))
+        metrics.subscriptions_open.labels("logs").dec(len(self._logs))
+        self._heads.clear()
+        self._logs.clear()
+
+    def push(self, round_: IndexedRound) -> None:
+        """Send what a new round means for each subscription."""
+        if self._heads:
+            head = orjson.dumps(show_new_head(round_, self._fees.min_price_wei))
+            for id_ in self._heads:
+                self._send(_notification(id_, head))
+        for id_, wanted in self._logs.items():
+            for log in wanted.select(round_):
+                self._send(_notification(id_, orjson.dumps(show_log(log))))
+
+
+def _notification(id_: str, result: bytes) -> bytes:
+    return (
+        b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"%b","result":%b}}'
+        % (id_.encode(), result)
+    )

@@ -1,0 +1,33 @@
+"""Which methods exist."""
+
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.eth import EthMethods
+from services.gateway.rpc.eth_blocks import EthBlockMethods
+from services.gateway.rpc.methods import Method, methods_of
+from services.gateway.rpc.modules import RpcMethods
+from services.gateway.rpc.net import NetMethods
+from services.gateway.rpc.oasis import OasisMethods
+from services.gateway.rpc.subscriptions import unsupported_methods
+from services.gateway.rpc.txpool import TxpoolMethods
+from services.gateway.rpc.web3 import Web3Methods
+
+
+def build_method_table(node: GatewayNode) -> dict[str, Method]:
+    """
+    Give every method by name.
+
+    Over WebSocket, a connection's own subscription methods take the place of those that say here
+    that there are none.
+    """
+    settings = node.settings
+    namespaces: list[object] = [
+        EthMethods(node),
+        EthBlockMethods(node.index, settings.logs_max_rounds),
+        NetMethods(settings.chain_id),
+        Web3Methods(),
+        TxpoolMethods(),
+    ]
+    if settings.oasis_rpcs:
+        namespaces.append(OasisMethods(node.nodes))
+    table = methods_of(*namespaces) | unsupported_methods()
+    return table | methods_of(RpcMethods(table))

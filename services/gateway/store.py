@@ -1,0 +1,213 @@
+"""
+The block index in SQL: what is found no longer in memory, and what a restart begins with.
+
+Every call blocks; `index.chain` calls from threads. Rows are written once, in one transaction for
+all the rounds of a call, and leave only by `rollback`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+
+from services.gateway.database import open_database
+from services.gateway.index.log_filter import LogFilter
+from services.gateway.index.record import decode_transaction_record
+from services.gateway.index.rounds import (
+    IndexedRound,
+    IndexedTransaction,
+    LogEntry,
+    build_round,
+)
+from services.gateway.schema import TOPIC_COLUMNS, logs, rounds, runtimes, transactions
+from shared.encoding.record import decode_record, encode_record
+from shared.types.block import BlockHeader
+
+
+class BlockStore:
+    """Rounds, transactions and logs of one ParaTime."""
+
+    def __init__(self, url: str, runtime_id: bytes) -> None:
+        """Open the database, or raise `DatabaseUnusable`."""
+        self._engine = open_database(url)
+        with self._engine.begin() as connection:
+            self._runtime = _find_or_add_runtime(connection, runtime_id)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def save_rounds(self, batch: Sequence[IndexedRound]) -> None:
+        """Add rounds, all or none."""
+        with self._engine.begin() as connection:
+            _insert(connection, rounds, [self._round_row(one) for one in batch])
+            _insert(
+                connection,
+                transactions,
+                [
+                    self._transaction_row(transaction, raw)
+                    for one in batch
+                    for transaction, raw in zip(one.transactions, one.raw_records, strict=True)
+                ],
+            )
+            _insert(connection, logs, [self._log_row(log) for one in batch for log in one.logs()])
+
+    def rollback(self, number: int) -> None:
+        """Drop every round after one."""
+        with self._engine.begin() as connection:
+            for table in (logs, transactions, rounds):
+                connection.execute(
+                    delete(table).where(table.c.runtime == self._runtime, table.c.round > number)
+                )
+
+    def _round_row(self, one: IndexedRound) -> dict[str, Any]:
+        return {
+            "runtime": self._runtime,
+            "round": one.number,
+            "hash": one.hash,
+            "header": encode_record(one.header),
+            "size_bytes": one.size_bytes,
+        }
+
+    def _transaction_row(self, transaction: IndexedTransaction, raw: bytes) -> dict[str, Any]:
+        return {
+            "runtime": self._runtime,
+            "round": transaction.round,
+            "position": transaction.position,
+            "hash": transaction.record.hash,
+            "first_log": transaction.first_log,
+            "record": raw,
+        }
+
+    def _log_row(self, log: LogEntry) -> dict[str, Any]:
+        topics = dict(zip(("topic0", "topic1", "topic2", "topic3"), log.topics, strict=False))
+        return {
+            "runtime": self._runtime,
+            "round": log.round,
+            "log_index": log.index,
+            "position": log.position,
+            "transaction_hash": log.transaction_hash,
+            "address": log.address,
+            "topic0": None,
+            "topic1": None,
+            "topic2": None,
+            "topic3": None,
+            "data": log.data,
+        } | topics
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def load_bounds(self) -> tuple[int, int] | None:
+        """First and last round; None where there is none."""
+        query = select(func.min(rounds.c.round), func.max(rounds.c.round)).where(
+            rounds.c.runtime == self._runtime
+        )
+        with self._engine.connect() as connection:
+            first, last = connection.execute(query).one()
+        return None if first is None else (first, last)
+
+    def load_newest(self, count: int) -> list[IndexedRound]:
+        """The last rounds, in rising order."""
+        query = self._rounds_query().order_by(rounds.c.round.desc()).limit(count)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+            return [self._assemble(connection, row) for row in reversed(found)]
+
+    def load_round(self, number: int) -> IndexedRound | None:
+        """One round by number."""
+        return self._load_one(self._rounds_query().where(rounds.c.round == number))
+
+    def load_round_by_hash(self, hash_: bytes) -> IndexedRound | None:
+        """One round by the hash of its header."""
+        return self._load_one(self._rounds_query().where(rounds.c.hash == hash_))
+
+    def load_transaction(self, hash_: bytes) -> IndexedTransaction | None:
+        """One transaction by hash."""
+        query = (
+            select(transactions, rounds.c.hash.label("round_hash"))
+            .join(
+                rounds,
+                (rounds.c.runtime == transactions.c.runtime)
+                & (rounds.c.round == transactions.c.round),
+            )
+            .where(transactions.c.runtime == self._runtime, transactions.c.hash == hash_)
+            .order_by(transactions.c.round.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return IndexedTransaction(
+            round=row.round,
+            round_hash=row.round_hash,
+            position=row.position,
+            first_log=row.first_log,
+            record=decode_transaction_record(row.record),
+        )
+
+    def load_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
+        """Events of rounds `first` to `last` that a filter wants, in order."""
+        query = (
+            select(logs, rounds.c.hash.label("round_hash"))
+            .join(rounds, (rounds.c.runtime == logs.c.runtime) & (rounds.c.round == logs.c.round))
+            .where(logs.c.runtime == self._runtime, logs.c.round.between(first, last))
+            .order_by(logs.c.round, logs.c.log_index)
+        )
+        if wanted.addresses:
+            query = query.where(logs.c.address.in_(wanted.addresses))
+        if len(wanted.topics) > len(TOPIC_COLUMNS):
+            return []
+        for column, alternatives in zip(TOPIC_COLUMNS, wanted.topics, strict=False):
+            query = query.where(column.in_(alternatives) if alternatives else column.is_not(None))
+        with self._engine.connect() as connection:
+            return [_log_entry(row) for row in connection.execute(query)]
+
+    def _rounds_query(self) -> Select[Any]:
+        return select(rounds.c.round, rounds.c.header, rounds.c.size_bytes).where(
+            rounds.c.runtime == self._runtime
+        )
+
+    def _load_one(self, query: Select[Any]) -> IndexedRound | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else self._assemble(connection, row)
+
+    def _assemble(self, connection: Connection, row: Row[Any]) -> IndexedRound:
+        records = connection.scalars(
+            select(transactions.c.record)
+            .where(transactions.c.runtime == self._runtime, transactions.c.round == row.round)
+            .order_by(transactions.c.position)
+        ).all()
+        return build_round(decode_record(BlockHeader, row.header), records, row.size_bytes)
+
+
+def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _find_or_add_runtime(connection: Connection, runtime_id: bytes) -> int:
+    query = select(runtimes.c.id).where(runtimes.c.runtime_id == runtime_id)
+    found = connection.scalar(query)
+    if found is None:
+        connection.execute(insert(runtimes).values(runtime_id=runtime_id))
+        found = connection.scalar(query)
+    assert isinstance(found, int)  # noqa: S101 - inserted above
+    return found
+
+
+def _log_entry(row: Row[Any]) -> LogEntry:
+    topics = (row.topic0, row.topic1, row.topic2, row.topic3)
+    return LogEntry(
+        round=row.round,
+        round_hash=row.round_hash,
+        position=row.position,
+        transaction_hash=row.transaction_hash,
+        index=row.log_index,
+        address=row.address,
+        topics=tuple(topic for topic in topics if topic is not None),
+        data=row.data,
+    )

@@ -1,0 +1,62 @@
+"""Hands raw transactions to a compute node, those of one moment in one message."""
+
+import asyncio
+
+from services.gateway.compute_nodes import ComputeNodes
+from shared.api.compute import Submission
+from shared.errors import PeerFailed
+
+MAX_TRANSACTIONS = 1000
+"""Transactions of one message; a pool takes a round's worth at a time."""
+
+
+class Submitter:
+    """
+    Collects what arrives in one turn of the event loop and sends it together.
+
+    The node recovers the senders of a message in one batch, on threads; clients that send in
+    parallel gain, and a single one waits for nothing.
+    """
+
+    def __init__(self, nodes: ComputeNodes) -> None:
+        self._nodes = nodes
+        self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, raw: bytes) -> Submission:
+        """Send a transaction and give what the pool said; `Unavailable` where no node answers."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._send_waiting)
+        future: asyncio.Future[Submission] = loop.create_future()
+        self._waiting.append((raw, future))
+        return await future
+
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), MAX_TRANSACTIONS):
+            task = asyncio.get_running_loop().create_task(
+                self._send(waiting[start : start + MAX_TRANSACTIONS])
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, batch: list[tuple[bytes, asyncio.Future[Submission]]]) -> None:
+        raws = tuple(raw for raw, _ in batch)
+        try:
+            answers = await self._nodes.ask_favourite(lambda api: api.submit_transactions(raws))
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
+            _fail(batch, error)
+            return
+        if len(answers) != len(batch):
+            _fail(batch, PeerFailed(f"{len(batch)} transactions got {len(answers)} answers"))
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+
+def _fail(batch: list[tuple[bytes, asyncio.Future[Submission]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
