@@ -23,7 +23,7 @@ pub(crate) fn sha512_256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyByte
 }
 
 #[pyfunction]
-#[pyo3(signature = (key, nonce, message, ad=b"".as_slice()))]
+#[pyo3(signature = (key, nonce, message, ad=b"".as_slice()), text_signature = "(key, nonce, message, ad=b'')")]
 pub(crate) fn deoxysii_seal<'py>(
     py: Python<'py>,
     key: &[u8],
@@ -36,7 +36,7 @@ pub(crate) fn deoxysii_seal<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (key, nonce, sealed, ad=b"".as_slice()))]
+#[pyo3(signature = (key, nonce, sealed, ad=b"".as_slice()), text_signature = "(key, nonce, sealed, ad=b'')")]
 pub(crate) fn deoxysii_open<'py>(
     py: Python<'py>,
     key: &[u8],

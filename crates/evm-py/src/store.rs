@@ -88,7 +88,10 @@ impl Store {
         Ok(value.map(|value| PyBytes::new(py, &value)))
     }
 
-    #[pyo3(signature = (prefix=b"".as_slice(), *, start=None, limit=1000, version=None))]
+    #[pyo3(
+        signature = (prefix=b"".as_slice(), *, start=None, limit=1000, version=None),
+        text_signature = "($self, prefix=b'', *, start=None, limit=1000, version=None)"
+    )]
     fn scan<'py>(
         &self,
         py: Python<'py>,

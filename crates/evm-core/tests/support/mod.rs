@@ -130,10 +130,7 @@ pub fn environment(round: u64) -> Environment {
         parent_timestamp: 1_700_000_000 + round,
         grandparent_hash: keccak256((round.wrapping_sub(2)).to_be_bytes()),
         epoch: EPOCH,
-        call_keys: BTreeMap::from([
-            (EPOCH, Zeroizing::new(call_secret())),
-            (EPOCH - 1, Zeroizing::new([0x78; 32])),
-        ]),
+        call_keys: BTreeMap::from([(EPOCH, Zeroizing::new(call_secret())), (EPOCH - 1, Zeroizing::new([0x78; 32]))]),
         rng_key: Zeroizing::new(keccak256(round.to_be_bytes()).0),
         call_data_public_key: cbor::encode(&Value::Map(vec![(Value::Text("epoch".into()), Value::Unsigned(EPOCH))])),
     }
@@ -199,7 +196,14 @@ impl Chain {
 }
 
 pub fn plain(to: Address) -> Call<'static> {
-    Call { caller: account(1).address, to: Some(to), gas: 30_000_000, gas_price: U256::ONE, value: U256::ZERO, data: &[] }
+    Call {
+        caller: account(1).address,
+        to: Some(to),
+        gas: 30_000_000,
+        gas_price: U256::ONE,
+        value: U256::ZERO,
+        data: &[],
+    }
 }
 
 /// The fields of a record that tests look at.
@@ -330,7 +334,9 @@ pub fn forwarder(target: Address, opcode: u8) -> Vec<u8> {
     code.push(0x73);
     code.extend(target.as_slice());
     code.extend([0x5a, opcode]);
-    code.extend(hex!("5f52" /* mstore success */ "3d5f6020" "3e" /* returndatacopy(32, 0, size) */ "3d602001" "5f" "f3"));
+    code.extend(
+        hex!("5f52" /* mstore success */ "3d5f6020" "3e" /* returndatacopy(32, 0, size) */ "3d602001" "5f" "f3"),
+    );
     code
 }
 

@@ -4,6 +4,29 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Literal, final
 
+__all__ = [
+    "BlockEnv",
+    "ChainConfig",
+    "CheckError",
+    "Engine",
+    "PendingBlock",
+    "Store",
+    "TxInfo",
+    "deoxysii_open",
+    "deoxysii_seal",
+    "io_root",
+    "keccak256",
+    "keypair",
+    "mrae_key",
+    "oasis_address",
+    "open_result",
+    "sha512_256",
+    "sign",
+    "verify",
+    "verify_proof",
+    "x25519_public",
+]
+
 @final
 class ChainConfig:
     """Parameters of the chain. Frozen."""
