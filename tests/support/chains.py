@@ -1,0 +1,68 @@
+"""Chains of one validator, in one process, under a clock that tests move."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from services.consensus.abci import Application, Genesis, ValidatorPower
+from services.consensus.engine.solo import Limits, SoloEngine
+from services.consensus.store import IN_MEMORY, Store
+from shared.crypto.signing import Signer
+from shared.kit.clock import ManualClock
+from shared.types.proof import Validator
+from tests.support.counter import CounterApplication
+
+CHAIN_ID = "qanat-test"
+GENESIS_NS = 1_700_000_000_000_000_000
+POWER = 10
+SIGNER = Signer(b"\x07" * 32)
+VALIDATORS = (Validator(SIGNER.public_key, POWER),)
+LIMITS = Limits(max_tx_bytes=4_096, max_block_bytes=65_536)
+
+
+def genesis(initial_height: int = 1) -> Genesis:
+    return Genesis(
+        CHAIN_ID,
+        GENESIS_NS,
+        initial_height,
+        (ValidatorPower(SIGNER.public_key, POWER),),
+        b"document",
+    )
+
+
+class SoloChain:
+    """An engine with its store and application; `restart` makes all three anew."""
+
+    def __init__(
+        self,
+        path: Path | str = IN_MEMORY,
+        *,
+        application: Callable[[Store], Application] = CounterApplication,
+        make_store: Callable[[Path | str], Store] = Store,
+        signer: Signer = SIGNER,
+        initial_height: int = 1,
+    ) -> None:
+        self.path, self._signer, self._initial_height = path, signer, initial_height
+        self._make_application, self._make_store = application, make_store
+        self.clock = ManualClock(GENESIS_NS + 1)
+        self.restart()
+
+    def restart(self) -> None:
+        self.store = self._make_store(self.path)
+        self.application = self._make_application(self.store)
+        self.engine = SoloEngine(
+            self.application,
+            self.store,
+            genesis(self._initial_height),
+            LIMITS,
+            self._signer,
+            self.clock,
+            process_proposals=True,
+        )
+
+    def started(self) -> "SoloChain":
+        self.engine.start()
+        return self
+
+    def make_blocks(self, count: int) -> None:
+        for _ in range(count):
+            self.engine.make_block()
