@@ -140,14 +140,17 @@ impl<'e> StateDatabase<'e> {
 
     /// Takes over what one transaction changed.
     pub fn apply(&mut self, state: EvmState) -> Result<(), EngineError> {
+        // A stand-in and the Ethereum address behind it may both have moved in one transaction, each from the
+        // balance before it: their differences add up, so those of stand-ins are taken first.
         let mut paid = Vec::new();
-        for (address, account) in state {
-            if !account.is_touched() {
-                continue;
-            }
-            if let Some(native) = self.placeholders.get(&address).copied() {
+        for (placeholder, native) in std::mem::take(&mut self.placeholders) {
+            if let Some(account) = state.get(&placeholder).filter(|account| account.is_touched()) {
                 let before = self.account(native)?.record.balance;
-                paid.push((native, account.info.balance.wrapping_sub(before)));
+                paid.push((placeholder, native, account.info.balance.wrapping_sub(before)));
+            }
+        }
+        for (address, account) in state {
+            if !account.is_touched() || paid.iter().any(|(placeholder, ..)| *placeholder == address) {
                 continue;
             }
             let key = self.oasis_of(address);
@@ -174,12 +177,10 @@ impl<'e> StateDatabase<'e> {
                 }
             }
         }
-        // A stand-in and the Ethereum address behind it may both have moved in one transaction: differences add up.
-        for (native, difference) in paid {
+        for (_, native, difference) in paid {
             let record = &mut self.account(native)?.record;
             record.balance = record.balance.wrapping_add(difference);
         }
-        self.placeholders.clear();
         Ok(())
     }
 
