@@ -1,0 +1,1 @@
+"""A small enclave program that does every thing an enclave may do, and tries what it may not."""

@@ -1,0 +1,132 @@
+"""The program, and the messages between it and its host."""
+
+import ctypes
+import socket
+import subprocess
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.encoding.record import Bytes32
+from shared.errors import Rejected
+from shared.tee.program import EnclaveProgram
+from shared.tee.runtime import EnclaveContext
+from shared.tee.transport import sync_client_of
+from shared.types.attestation import CapabilityTee
+from shared.types.proof import ProvenState
+
+CHAIN_CONTEXT = b"chain context"
+
+
+class ToyRefusal(Rejected, module="toy", code=1):
+    """What the toy refuses with."""
+
+
+class ToyHostApi(Protocol):
+    """Messages of the enclave to its host."""
+
+    def double(self, number: int) -> int: ...
+
+
+class ToyEnclaveApi(Protocol):
+    """Messages of the host to the enclave."""
+
+    def observe(self, untrusted: ProvenState) -> int: ...
+
+    def attest(self, node_id: Bytes32) -> CapabilityTee: ...
+
+    def seal(self, plaintext: bytes) -> bytes: ...
+
+    def unseal(self, sealed: bytes) -> bytes: ...
+
+    def quadruple(self, number: int) -> int: ...
+
+    def wait_for_host(self) -> int: ...
+
+    def refuse(self) -> None: ...
+
+    def fail(self) -> None: ...
+
+    def attempt(self, what: str) -> str: ...
+
+    def fetch_rak(self) -> Bytes32: ...
+
+
+@dataclass(frozen=True)
+class Believed:
+    height: int
+    time_ns: int
+    values: dict
+
+
+class TrustingLightClient:
+    """Believes the header; verification of headers has tests of its own."""
+
+    def verify(self, untrusted: ProvenState) -> Believed:
+        header = untrusted.light_block.header
+        return Believed(header.height, header.time_ns, dict(untrusted.items))
+
+
+class ToyProgram(EnclaveProgram):
+    def __init__(self, context: EnclaveContext) -> None:
+        super().__init__(context, TrustingLightClient(), CHAIN_CONTEXT)
+        self._host = sync_client_of(ToyHostApi, context.host)
+
+    def observe(self, untrusted):
+        return super().observe(untrusted).height
+
+    def seal(self, plaintext: bytes) -> bytes:
+        return self.sealer.seal(b"toy", plaintext)
+
+    def unseal(self, sealed: bytes) -> bytes:
+        return self.sealer.unseal(b"toy", sealed)
+
+    def quadruple(self, number: int) -> int:
+        return self._host.double(self._host.double(number))
+
+    def wait_for_host(self) -> int:
+        return self._host.double(0)
+
+    def refuse(self) -> None:
+        raise ToyRefusal("no")
+
+    def fail(self) -> None:
+        raise RuntimeError("plaintext that no log may show")
+
+    def attempt(self, what: str) -> str:
+        try:
+            return _ATTEMPTS[what]()
+        except OSError as error:
+            return f"errno {error.errno}"
+
+    def fetch_rak(self) -> bytes:
+        return self.rak.public_key
+
+
+def _open_socket() -> str:
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
+    return "done"
+
+
+def _open_unix_socket() -> str:
+    socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close()
+    return "done"
+
+
+def _run_program() -> str:
+    subprocess.run(["/bin/true"], check=True)
+    return "done"
+
+
+def _trace() -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+    return "done"
+
+
+_ATTEMPTS = {
+    "socket": _open_socket,
+    "unix socket": _open_unix_socket,
+    "program": _run_program,
+    "trace": _trace,
+}
