@@ -1,0 +1,73 @@
+"""Sending consensus transactions: nonces in order, also when many are under way."""
+
+import asyncio
+
+from shared.api.consensus import ConsensusApi
+from shared.crypto.address import staking_address
+from shared.crypto.signing import Signer
+from shared.encoding.record import encode_record
+from shared.errors import Rejected
+from shared.types.transaction import (
+    CONSENSUS_TRANSACTION,
+    SignedTransaction,
+    Transaction,
+    TransactionResult,
+)
+
+
+class TransactionSender:
+    """
+    Signs and sends the transactions of one key.
+
+    The next nonce is kept here, so that a transaction need not wait for the one before; after a
+    refusal it is asked for anew.
+    """
+
+    def __init__(self, consensus: ConsensusApi, signer: Signer, chain_context: str) -> None:
+        self._consensus, self._signer = consensus, signer
+        self._context = CONSENSUS_TRANSACTION.for_chain(chain_context)
+        self._address = staking_address(signer.public_key)
+        self._next_nonce: int | None = None
+        self._order = asyncio.Lock()
+
+    async def send(self, method: str, body: object) -> TransactionResult:
+        """
+        Send a transaction and wait for the block that executes it.
+
+        Parameters
+        ----------
+        method : `str`
+            One of `shared.types.methods.Method`.
+        body : record
+            The method's record.
+
+        Raises
+        ------
+        Rejected
+            The pool refused it; what a block makes of it stands in the result instead.
+        """
+        raw = await self._build(method, body)
+        try:
+            return await self._consensus.execute_transaction(raw)
+        except BaseException:
+            self._next_nonce = None
+            raise
+
+    async def submit(self, method: str, body: object) -> bytes:
+        """Put a transaction into the pool without waiting for a block; its hash."""
+        raw = await self._build(method, body)
+        try:
+            return await self._consensus.submit_transaction(raw)
+        except Rejected:
+            # Most often a nonce that another process of this key used: once more with a new one.
+            self._next_nonce = None
+            return await self._consensus.submit_transaction(await self._build(method, body))
+
+    async def _build(self, method: str, body: object) -> bytes:
+        async with self._order:
+            if self._next_nonce is None:
+                self._next_nonce = await self._consensus.fetch_nonce(self._address)
+            nonce = self._next_nonce
+            self._next_nonce += 1
+        raw = encode_record(Transaction(nonce, method, encode_record(body)))
+        return encode_record(SignedTransaction(raw, self._signer.endorse(self._context, raw)))
