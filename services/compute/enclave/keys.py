@@ -1,0 +1,178 @@
+"""
+Keys from the key manager: for calldata by epoch, for randomness by epoch, for storage by contract.
+
+All are asked for over an attested session to a key manager's enclave, which the hosts relay. The
+asker names the newest block that it has verified: an enclave whose host shows it an old chain gets
+nothing.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.crypto.hashes import kmac256
+from shared.crypto.secret import SecretBytes
+from shared.encoding import cbor
+from shared.encoding.record import to_wire
+from shared.errors import PeerUnavailable, QanatError
+from shared.rules.key_ids import epoch_random_key_id, state_key_id, transaction_key_id
+from shared.tee.session_peers import SessionClient
+from shared.types.identity import Epoch, RuntimeId
+from shared.types.key_requests import (
+    ChainView,
+    KeyPair,
+    decode_key_answer,
+    encode_key_request,
+)
+from shared.types.keymanager import SignedPublicKey
+
+OLDER_EPOCHS = 5
+"""Epochs back whose calldata is still accepted. Source: oasis-sdk runtime-sdk, callformat.rs."""
+FIRST_GENERATION = 0
+"""Contract keys are of this generation for the whole life of a contract."""
+ROUND_RANDOMNESS = b"qanat/random: root of a round (insecure mock)"
+EPOCH_IS_GONE = (("keys", 20), ("keys", 22))
+"""The key manager's refusals for an epoch whose secret never existed, or no longer does."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKeys:
+    """What the key manager gives for one epoch."""
+
+    epoch: Epoch
+    call_secret: SecretBytes
+    """X25519 secret to which clients encrypt calldata."""
+    random_secret: SecretBytes
+    """From which the randomness of every round of the epoch is derived."""
+    public_key: SignedPublicKey
+    """Public half of the call secret, as the key manager vouches for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundKeys:
+    """What the execution of a round, or a query on it, needs."""
+
+    call_secrets: dict[int, bytes] = field(repr=False)
+    """X25519 secrets by epoch: the current one, and up to five older."""
+    random_root: bytes = field(repr=False)
+    """32 bytes, of this round alone."""
+    call_data_public_key: bytes
+    """CBOR of `{epoch, public_key}`, as contracts and clients ask for it."""
+
+
+class KeyRing:
+    """Fetches and keeps keys. Safe for threads."""
+
+    def __init__(
+        self,
+        session: SessionClient,
+        runtime_id: RuntimeId,
+        chain_context: Callable[[], str],
+        view: Callable[[], ChainView],
+    ) -> None:
+        """
+        Prepare; nothing is fetched yet.
+
+        `chain_context` and `view` tell what the light client has verified by now.
+        """
+        self._session, self._runtime_id = session, runtime_id
+        self._chain_context, self._view = chain_context, view
+        self._lock = threading.Lock()
+        self._epochs: dict[int, EpochKeys] = {}
+        self._older: dict[int, SecretBytes | None] = {}
+
+    def state_key(self, address: bytes) -> bytes:
+        """Storage key of a contract, 32 bytes; the engine keeps it."""
+        (pair,) = self._ask(
+            "get_or_create_keys",
+            runtime_id=self._runtime_id,
+            key_pair_ids=(state_key_id(address),),
+            generation=FIRST_GENERATION,
+            view=self._view(),
+        )
+        return bytes(pair.state_key)
+
+    def prepare(self, epoch: Epoch) -> EpochKeys:
+        """Give the keys of an epoch, fetching them where they are not here yet."""
+        keys = self._epochs.get(epoch)
+        if keys is not None:
+            return keys
+        with self._lock:
+            keys = self._epochs.get(epoch)
+            if keys is None:
+                keys = self._epochs[epoch] = self._fetch(epoch)
+                for old in [e for e in self._epochs if e < epoch - OLDER_EPOCHS]:
+                    del self._epochs[old]
+            return keys
+
+    def _fetch(self, epoch: Epoch) -> EpochKeys:
+        call_id = transaction_key_id(self._runtime_id, self._chain_context(), epoch)
+        call, random = self._ephemeral(epoch, call_id, epoch_random_key_id())
+        public_key: SignedPublicKey = self._ask(
+            "get_public_ephemeral_key",
+            runtime_id=self._runtime_id,
+            key_pair_id=call_id,
+            epoch=epoch,
+        )
+        return EpochKeys(
+            epoch, SecretBytes(call.secret_key), SecretBytes(random.state_key), public_key
+        )
+
+    def _ephemeral(self, epoch: Epoch, *key_pair_ids: bytes) -> tuple[KeyPair, ...]:
+        pairs: tuple[KeyPair, ...] = self._ask(
+            "get_or_create_ephemeral_keys",
+            runtime_id=self._runtime_id,
+            key_pair_ids=key_pair_ids,
+            epoch=epoch,
+            view=self._view(),
+        )
+        return pairs
+
+    def round_keys(self, epoch: Epoch, parent_hash: bytes) -> RoundKeys:
+        """Give the keys of the round that follows the block with this hash."""
+        current = self.prepare(epoch)
+        secrets = {int(epoch): current.call_secret.reveal()}
+        for back in range(1, OLDER_EPOCHS + 1):
+            older = self._older_secret(epoch, Epoch(epoch - back))
+            if older is not None:
+                secrets[epoch - back] = older.reveal()
+        root = kmac256(current.random_secret.reveal(), parent_hash, ROUND_RANDOMNESS)
+        return RoundKeys(
+            call_secrets=secrets,
+            random_root=root,
+            call_data_public_key=cbor.encode(
+                {"epoch": epoch, "public_key": to_wire(SignedPublicKey, current.public_key)}
+            ),
+        )
+
+    def _older_secret(self, now: Epoch, epoch: Epoch) -> SecretBytes | None:
+        """Call secret of an earlier epoch; None where the key manager has none."""
+        if epoch < 0:
+            return None
+        keys = self._epochs.get(epoch)
+        if keys is not None:
+            return keys.call_secret
+        with self._lock:
+            if epoch not in self._older:
+                call_id = transaction_key_id(self._runtime_id, self._chain_context(), epoch)
+                try:
+                    (pair,) = self._ephemeral(epoch, call_id)
+                    self._older[epoch] = SecretBytes(pair.secret_key)
+                except QanatError as error:
+                    if (error.module, error.code) not in EPOCH_IS_GONE:
+                        raise
+                    self._older[epoch] = None
+                for old in [e for e in self._older if e < now - OLDER_EPOCHS]:
+                    del self._older[old]
+            return self._older[epoch]
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        request = encode_key_request(method, **arguments)
+        try:
+            answer = self._session.ask(request)
+        except PeerUnavailable:
+            # That key manager is gone; for a new session the host chooses another one.
+            self._session.close()
+            answer = self._session.ask(request)
+        return decode_key_answer(method, answer)

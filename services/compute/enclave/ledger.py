@@ -1,0 +1,168 @@
+"""
+The rounds that the enclave holds: their states, their headers, and which of them are final.
+
+The state store may be one tentative round ahead of the headers. A header makes it final, or has it
+taken back.
+"""
+
+from collections.abc import Mapping
+
+from services.compute.enclave.errors import BrokenHeaderChain, RoundUnknown, WrongOutputs
+from services.compute.enclave.evm import Evm, io_root
+from services.compute.enclave.finality import Finality
+from services.compute.enclave.history import HeaderHistory
+from services.compute.enclave.protocol import RoundChange
+from shared.types.block import BlockHeader, HeaderType
+from shared.types.identity import Round
+
+GENESIS = Round(0)
+
+
+class Ledger:
+    """One ParaTime's rounds. Changed by one thread, read by any."""
+
+    def __init__(self, evm: Evm, history: HeaderHistory, finality: Finality) -> None:
+        self._evm, self._history, self._finality = evm, history, finality
+        self._anchor = Round(-1)
+        if history.next_round > evm.version + 1:
+            # Headers are written after their states; a state that is gone takes its header along.
+            history.truncate(Round(evm.version + 1))
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the newest finalized round is here."""
+        return self._history.newest_hash == self._finality.head_hash != b""
+
+    @property
+    def next_round(self) -> Round:
+        """First round that is not here."""
+        return self._history.next_round
+
+    @property
+    def newest(self) -> BlockHeader:
+        """Newest header that is here."""
+        header = self._history.newest
+        if header is None:
+            raise RoundUnknown("the enclave holds no round yet")
+        return header
+
+    def find(self, round_: Round) -> BlockHeader:
+        """Header of a round whose state is here, or `RoundUnknown`."""
+        header = self._history.find(round_)
+        if header is None or round_ < self._evm.oldest:
+            raise RoundUnknown(f"round {round_} is not here")
+        return header
+
+    def apply_proof(
+        self, values: Mapping[bytes, bytes | None], between: tuple[BlockHeader, ...]
+    ) -> None:
+        """
+        Take up what proven consensus state says is final.
+
+        Headers that cannot be taken up, because their states are not here, are left for
+        `apply_changes`.
+
+        Raises
+        ------
+        IncompleteProof, BrokenHeaderChain
+            See `Finality.apply_proof`; also when the rounds here turn out to be another history,
+            which is then forgotten.
+        """
+        for header in self._finality.apply_proof(values, between):
+            if header.round < self.next_round:
+                continue
+            if header.round > self.next_round or not self._take_up(header, None):
+                break
+        self._verify_head()
+
+    def apply_changes(self, changes: tuple[RoundChange, ...]) -> None:
+        """
+        Take up rounds that were executed elsewhere.
+
+        Their headers are believed once the chain that they form ends in the proven head; until then
+        the enclave is not level and executes nothing.
+
+        Raises
+        ------
+        RoundUnknown, WrongOutputs, BrokenHeaderChain, StateRejected
+            See each class. Rounds before the bad one have been taken up.
+        """
+        for change in changes:
+            header = change.block.header
+            if header.round < self.next_round:
+                continue
+            if header.round > self._finality.head.round:
+                raise RoundUnknown(f"round {header.round} is not final yet")
+            _verify_outputs(change)
+            if not self._take_up(header, change.diff):
+                raise RoundUnknown(f"the state of round {header.round} is not here")
+        self._verify_head()
+
+    def rollback(self, round_: Round) -> None:
+        """Forget every round after one."""
+        if round_ < self.next_round - 1:
+            self._history.truncate(Round(round_ + 1))
+        if round_ < self._evm.version:
+            self._evm.rollback(round_)
+        self._anchor = min(self._anchor, round_)
+
+    def discard_tentative(self) -> None:
+        """Take back a round that was executed but is not final."""
+        if self._evm.version > self.newest.round:
+            self._evm.rollback(self.newest.round)
+
+    def _take_up(self, header: BlockHeader, diff: bytes | None) -> bool:
+        """Add the next round if its state is here or can be made; say whether it was added."""
+        try:
+            self._history.verify_link(header)
+        except BrokenHeaderChain:
+            self._forget_foreign()
+            raise
+        round_ = header.round
+        if self._evm.version >= round_ and self._evm.root_at(round_) != header.state_root:
+            if round_ == GENESIS:
+                raise BrokenHeaderChain("the first block does not have the empty state")
+            self._evm.rollback(Round(round_ - 1))
+        if self._evm.version < round_:
+            if header.header_type is not HeaderType.NORMAL:
+                self._skip(header)
+            elif diff is None:
+                return False
+            else:
+                self._evm.apply(round_, diff, expect_root=header.state_root)
+        self._history.append(header)
+        return True
+
+    def _skip(self, header: BlockHeader) -> None:
+        if self._evm.root_at(Round(header.round - 1)) != header.state_root:
+            raise BrokenHeaderChain(f"round {header.round} is not normal but changes the state")
+        self._evm.skip(header.round)
+
+    def _verify_head(self) -> None:
+        """Verify that what is here leads to the proven head, once it is as long."""
+        newest, head = self._history.newest, self._finality.head
+        if newest is None or newest.round != head.round:
+            return
+        if self._history.newest_hash != self._finality.head_hash:
+            self._forget_foreign()
+            raise BrokenHeaderChain(f"round {head.round} here is not the one that is final")
+        self._anchor = head.round
+
+    def _forget_foreign(self) -> None:
+        """Go back to the newest round that was proven final."""
+        anchor = self._anchor
+        self._history.truncate(Round(anchor + 1))
+        self._evm.rollback(max(anchor, GENESIS))
+
+
+def _verify_outputs(change: RoundChange) -> None:
+    """Verify transactions and results against the header's I/O root."""
+    block = change.block
+    if block.header.header_type is not HeaderType.NORMAL:
+        if block.transactions or block.results:
+            raise WrongOutputs(f"round {block.header.round} is not normal but has transactions")
+        return
+    if len(block.transactions) != len(block.results) or (
+        io_root(block.transactions, block.results) != block.header.io_root
+    ):
+        raise WrongOutputs(f"round {block.header.round} has other transactions or results")
