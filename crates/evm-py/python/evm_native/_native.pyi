@@ -1,5 +1,7 @@
 """Types of the native half. Checked against the extension by stubtest."""
 
+# ruff: noqa: PYI021, PYI054, A002 -- docstrings and defaults of the extension stand here; `round` is its word
+
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Literal, final
@@ -327,7 +329,9 @@ def keypair(method: int, seed: bytes) -> tuple[bytes, bytes]:
     """Public and private key; `method` is the algorithm's number in the precompile, 0 to 8."""
 
 def sign(method: int, secret: bytes, context: bytes, message: bytes) -> bytes: ...
-def verify(method: int, public: bytes, context: bytes, message: bytes, signature: bytes) -> bool: ...
+def verify(
+    method: int, public: bytes, context: bytes, message: bytes, signature: bytes
+) -> bool: ...
 def oasis_address(account: bytes) -> bytes:
     """The 21-byte Oasis address of an Ethereum account."""
 

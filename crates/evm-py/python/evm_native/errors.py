@@ -28,7 +28,7 @@ class DecryptionError(StateError):
 
 
 class HostError(EvmError):
-    """A callback (key manager, sub-call) raised; `__cause__` is what it raised. The block is void."""
+    """A callback (key manager, sub-call) raised; `__cause__` is that. The block is void."""
 
 
 class NativePanic(EvmError):
