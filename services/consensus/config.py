@@ -1,0 +1,30 @@
+"""Settings of the consensus service."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DATABASE_FILE = "consensus.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`QANAT_*` variables of the consensus service; see `docs/services/consensus.md`."""
+
+    node_name: str
+    data_dir: Path
+    """The node's own directory, with its identity file."""
+    genesis: Path
+    """The canonical genesis document."""
+    frame_port: int
+    """Where all other services ask."""
+    http_port: int
+    """`/health` and `/metrics`."""
+    listen_host: str = "127.0.0.1"
+    unsafe_dev_controls: bool = False
+    """Lets clients move epochs, make blocks and rewind the chain."""
+    log_level: str = "info"
+    log_json: bool = True
+
+    def database(self) -> Path:
+        """Where the chain is kept."""
+        return self.data_dir / DATABASE_FILE

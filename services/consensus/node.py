@@ -1,0 +1,204 @@
+"""
+The loop of the consensus service: the only one that makes blocks.
+
+A transaction that enters the pool wakes it; without one it makes a block at every beat, and
+sooner where committed state has work that is due. Making a block is one synchronous step of a
+millisecond or two, so readers never see half of one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+
+from services.consensus import metrics
+from services.consensus.abci import TxResult
+from services.consensus.engine.pool import AlreadyPending, transaction_hash
+from services.consensus.engine.solo import MadeBlock, SoloEngine
+from services.consensus.store import Store, UnknownHeight
+from shared.api.consensus import BlockEvents
+from shared.errors import Unavailable
+from shared.kit.clock import Clock
+from shared.types.transaction import TransactionResult
+
+log = structlog.get_logger()
+
+BEAT_NS = 1_000_000_000
+"""Time between blocks when nothing happens [ns]: it keeps consensus time moving."""
+HEALTHY_BEATS = 3
+"""The chain counts as standing still when its newest block is older than this [beats]."""
+
+
+class ChainRewound(Unavailable, module="consensus", code=4):
+    """The chain went back to an earlier height: what was under way is void; look anew."""
+
+
+class ConsensusNode:
+    """Owns the engine and the store."""
+
+    def __init__(self, store: Store, make_engine: Callable[[], SoloEngine], clock: Clock) -> None:
+        """
+        Start from what the store holds.
+
+        `make_engine` wires a new application to the store; it is called again after a rewind.
+        """
+        self.store = store
+        self._make_engine, self._clock = make_engine, clock
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._generation = 0
+        self._waiting: dict[bytes, list[asyncio.Future[TransactionResult]]] = {}
+        self.engine = self._started_engine()
+
+    def _started_engine(self) -> SoloEngine:
+        engine = self._make_engine()
+        engine.start()
+        return engine
+
+    @property
+    def height(self) -> int:
+        """Height of the newest block."""
+        return self.engine.chain.height
+
+    def is_healthy(self) -> bool:
+        """Say whether the chain moves."""
+        age_ns = self._clock.now_ns() - self.engine.chain.time_ns
+        return self.store.height > 0 and age_ns < HEALTHY_BEATS * BEAT_NS
+
+    # -- transactions --------------------------------------------------------------------------
+
+    def submit(self, raw: bytes) -> bytes:
+        """Put a transaction into the pool; its hash, or the error that refuses it."""
+        hash_ = self.engine.submit(raw)
+        metrics.pool_transactions.set(len(self.engine.pool))
+        self._wake.set()
+        return hash_
+
+    async def execute(self, raw: bytes) -> TransactionResult:
+        """
+        Put a transaction into the pool and wait for the block that executes it.
+
+        One that waits in the pool already is waited for; raises what `submit` raises otherwise,
+        and `ChainRewound`.
+        """
+        try:
+            hash_ = self.submit(raw)
+        except AlreadyPending:
+            hash_ = transaction_hash(raw)
+        future: asyncio.Future[TransactionResult] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(hash_, []).append(future)
+        return await future
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Make blocks until cancelled."""
+        while True:
+            self.make_block()
+            # Whoever waits for this block, or has a transaction for the next, goes first.
+            await asyncio.sleep(0)
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        self._wake.clear()
+        if len(self.engine.pool) > 0:
+            return
+        delay_s = (self.engine.due_ns(BEAT_NS) - self._clock.now_ns()) / 1e9
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def make_block(self) -> None:
+        """Make one block and tell whoever waits for it."""
+        began = time.perf_counter()
+        made = self.engine.make_block()
+        metrics.block_seconds.observe(time.perf_counter() - began)
+        self._settle(made)
+        self._announce()
+
+    def _settle(self, made: MadeBlock) -> None:
+        height = made.block.height
+        results = made.result.tx_results
+        for raw, result in zip(made.block.transactions, results, strict=True):
+            self._resolve(raw, result, height)
+        for raw, result in made.dropped:
+            self._resolve(raw, result, height)
+        own = results[:-1]  # the last one only carries the state root
+        failed = sum(result.code != 0 for result in own)
+        metrics.blocks.inc()
+        metrics.height.set(height)
+        metrics.epoch.set(self.store.load_events(height).epoch)
+        metrics.transactions.labels("succeeded").inc(len(own) - failed)
+        metrics.transactions.labels("failed").inc(failed)
+        metrics.transactions.labels("dropped").inc(len(made.dropped))
+        metrics.pool_transactions.set(len(self.engine.pool))
+        if own:
+            log.info("block_made", height=height, transactions=len(own), failed=failed)
+        else:
+            log.debug("block_made", height=height, transactions=0, failed=0)
+
+    def _resolve(self, raw: bytes, result: TxResult, height: int) -> None:
+        for future in self._waiting.pop(transaction_hash(raw), ()):
+            if not future.done():
+                future.set_result(
+                    TransactionResult(
+                        result.code, result.codespace, result.log, height, result.gas_used
+                    )
+                )
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    # -- watching ------------------------------------------------------------------------------
+
+    async def watch(self, from_height: int) -> AsyncIterator[BlockEvents]:
+        """
+        Events of every block from a height on, then of each new one; 0 begins at the newest.
+
+        Raises
+        ------
+        UnknownHeight
+            The store no longer holds blocks that old.
+        ChainRewound
+            The chain went back: heights that were given are void.
+        """
+        generation = self._generation
+        height = from_height or max(self.store.height, 1)
+        if height < self.store.first_height:
+            raise UnknownHeight(height)
+        with metrics.watchers.track_inprogress():
+            while True:
+                news = self._news
+                while height <= self.store.height and generation == self._generation:
+                    yield self.store.load_events(height)
+                    height += 1
+                if generation != self._generation:
+                    raise ChainRewound("the chain was rewound")
+                await news.wait()
+
+    # -- dev controls --------------------------------------------------------------------------
+
+    def mine(self, count: int) -> int:
+        """Make blocks at once; the new height."""
+        for _ in range(count):
+            self.make_block()
+        return self.height
+
+    def rewind(self, height: int) -> None:
+        """Forget all blocks above a height, the pool, and whoever waits; or `UnknownHeight`."""
+        self.store.rollback(height)
+        self.engine = self._started_engine()
+        self._generation += 1
+        rewound = ChainRewound(f"the chain was rewound to height {height}")
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(rewound)
+        self._waiting.clear()
+        log.warning("chain_rewound", height=height)
+        self._announce()
+        self._wake.set()
