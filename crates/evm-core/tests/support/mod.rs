@@ -32,7 +32,11 @@ pub struct Account {
 }
 
 pub fn account(number: u8) -> Account {
-    let secret = SecretKey::from_byte_array([number; 32]).unwrap();
+    account_from([number; 32])
+}
+
+pub fn account_from(secret: [u8; 32]) -> Account {
+    let secret = SecretKey::from_byte_array(secret).unwrap();
     let public = secret.public_key(SECP256K1).serialize_uncompressed();
     Account { secret, address: Address::from_slice(&keccak256(&public[1..])[12..]) }
 }
