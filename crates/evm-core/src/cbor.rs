@@ -4,7 +4,7 @@
 //! distinct, at most [`MAX_DEPTH`] levels, nothing behind the item, no floats, of the simple values only false,
 //! true, null and undefined.
 //!
-//! Source: oasis-cbor `oasis-cbor-value/src/reader.rs` @ 5a52c35; RFC 8949 4.2.3 (length-first map keys).
+//! Source: oasis-cbor `value/src/{reader,values}.rs` @ 5a52c35; RFC 8949 4.2.3 (length-first map keys).
 
 use std::cmp::Ordering;
 
@@ -45,6 +45,43 @@ pub struct CborError(pub &'static str);
 
 type Result<T> = std::result::Result<T, CborError>;
 
+/// Order of map keys: by major type, then the shorter first, then by content.
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        use Value::{Array, Bool, Bytes, Map, Negative, Null, Tag, Text, Undefined, Unsigned};
+        match (self, other) {
+            (Unsigned(left), Unsigned(right)) | (Negative(left), Negative(right)) => left.cmp(right),
+            (Bytes(left), Bytes(right)) => left.len().cmp(&right.len()).then_with(|| left.cmp(right)),
+            (Text(left), Text(right)) => left.len().cmp(&right.len()).then_with(|| left.cmp(right)),
+            (Array(left), Array(right)) => left.len().cmp(&right.len()).then_with(|| left.cmp(right)),
+            (Map(left), Map(right)) => left.len().cmp(&right.len()).then_with(|| left.cmp(right)),
+            (Tag(left, inner), Tag(right, other)) => left.cmp(right).then_with(|| inner.cmp(other)),
+            (Bool(left), Bool(right)) => left.cmp(right),
+            _ => {
+                let rank = |value: &Self| match value {
+                    Unsigned(_) => 0,
+                    Negative(_) => 1,
+                    Bytes(_) => 2,
+                    Text(_) => 3,
+                    Array(_) => 4,
+                    Map(_) => 5,
+                    Tag(..) => 6,
+                    Bool(_) => 7,
+                    Null => 8,
+                    Undefined => 9,
+                };
+                rank(self).cmp(&rank(other))
+            }
+        }
+    }
+}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Value {
     /// A map with text keys, sorted.
     pub fn map<const N: usize>(fields: [(&str, Value); N]) -> Self {
@@ -68,7 +105,7 @@ impl Value {
 }
 
 /// Takes the fields of a map with text keys one by one; what remains at the end is unknown.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fields(Vec<(Value, Value)>);
 
 impl Fields {
@@ -157,11 +194,11 @@ fn write(out: &mut Vec<u8>, value: &Value) {
             items.iter().for_each(|item| write(out, item));
         }
         Value::Map(entries) => {
-            let mut entries: Vec<(Vec<u8>, &Value)> = entries.iter().map(|(key, item)| (encode(key), item)).collect();
-            entries.sort_by(|(left, _), (right, _)| canonical_order(left, right));
+            let mut entries: Vec<&(Value, Value)> = entries.iter().collect();
+            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
             write_head(out, 5, entries.len() as u64);
             for (key, item) in entries {
-                out.extend_from_slice(&key);
+                write(out, key);
                 write(out, item);
             }
         }
@@ -173,12 +210,6 @@ fn write(out: &mut Vec<u8>, value: &Value) {
         Value::Null => write_null(out),
         Value::Undefined => out.push(0xf7),
     }
-}
-
-/// Order of encoded map keys: by major type, then shorter first, then by bytes.
-fn canonical_order(left: &[u8], right: &[u8]) -> Ordering {
-    let major = |key: &[u8]| key.first().map(|head| head >> 5);
-    major(left).cmp(&major(right)).then(left.len().cmp(&right.len())).then_with(|| left.cmp(right))
 }
 
 struct Reader<'a> {
@@ -245,16 +276,12 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, length: u64, depth: usize) -> Result<Value> {
-        let mut entries = Vec::new();
-        let mut previous: Option<&[u8]> = None;
+        let mut entries: Vec<(Value, Value)> = Vec::new();
         for _ in 0..length {
-            let start = self.rest;
             let key = self.item(depth)?;
-            let encoded = &start[..start.len() - self.rest.len()];
-            if previous.is_some_and(|previous| canonical_order(previous, encoded).is_ge()) {
+            if entries.last().is_some_and(|(previous, _)| *previous >= key) {
                 return Err(CborError("map keys out of order"));
             }
-            previous = Some(encoded);
             entries.push((key, self.item(depth)?));
         }
         Ok(Value::Map(entries))
