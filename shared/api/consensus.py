@@ -173,11 +173,23 @@ class ConsensusApi(Protocol):
         ...
 
     def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
-        """Events of every block from a height on, then of each new one."""
+        """
+        Events of every block from a height on, then of each new one; 0 begins at the newest.
+
+        Ends with an `Unavailable` error where the chain was rewound.
+        """
         ...
 
     async def advance_epoch(self, count: int) -> Epoch:
         """Move the epoch on, one after the other; needs dev controls. The new epoch."""
+        ...
+
+    async def mine_blocks(self, count: int) -> Height:
+        """Make blocks at once; needs dev controls and capability `mine`. The new height."""
+        ...
+
+    async def rewind(self, height: Height) -> None:
+        """Forget all blocks above a height; needs dev controls and capability `rewind`."""
         ...
 
 

@@ -92,7 +92,8 @@ class SoloEngine:
         `process_proposals` asks the application to judge its own proposals, as other validators
         would: tests do, a network need not.
         """
-        self._application, self._store, self._genesis = application, store, genesis
+        self.application = application
+        self._store, self._genesis = store, genesis
         self._limits, self._signer, self._clock = limits, signer, clock
         self._process_proposals = process_proposals
         self._address = headers.validator_address(signer.public_key)
@@ -116,7 +117,7 @@ class SoloEngine:
         NotTheValidator, StoresDiverged
             See each class.
         """
-        info = self._application.info()
+        info = self.application.info()
         decided = self._store.load_decision()
         if info.height == 0:
             self._chain = self._init_chain()
@@ -145,13 +146,14 @@ class SoloEngine:
     def due_ns(self, beat_ns: int) -> int:
         """Clock time of the next block if no transaction comes: the beat, or work that is due."""
         beat = self.chain.time_ns + beat_ns
-        deadline = self._application.next_deadline_ns()
+        deadline = self.application.next_deadline_ns()
         return beat if deadline is None else min(beat, deadline)
 
     def make_block(self) -> MadeBlock:
         """Make the next block from what waits; it may be without transactions of the pool."""
-        block, application = self._propose(), self._application
-        if self._process_proposals and not application.process_proposal(self._executable(block)):
+        block = self._propose()
+        accepts = self.application.process_proposal
+        if self._process_proposals and not accepts(self._executable(block)):
             raise ProposalRefused(f"the proposal of height {block.height} was refused")
         self._store.save_decision(block)
         self._misbehavior.clear()
@@ -172,7 +174,7 @@ class SoloEngine:
             next_validators_hash=headers.validators_hash(chain.next_validators),
         )
         transactions = tuple(
-            self._application.prepare_proposal(proposal, self._limits.max_block_bytes)
+            self.application.prepare_proposal(proposal, self._limits.max_block_bytes)
         )
         header = chain.build_header(proposal.time_ns, transactions, misbehavior, self._address)
         light_block = chains.sign_block(
@@ -186,8 +188,8 @@ class SoloEngine:
         return DecidedBlock(light_block, transactions, misbehavior)
 
     def _execute(self, block: DecidedBlock) -> MadeBlock:
-        result = self._application.finalize_block(self._executable(block))
-        self._application.commit()
+        result = self.application.finalize_block(self._executable(block))
+        self.application.commit()
         updates = self._applicable(result.validator_updates)
         if len(updates) < len(result.validator_updates):
             log.warning("validator_updates_unapplied", engine=NAME, height=block.height)
@@ -208,7 +210,7 @@ class SoloEngine:
 
     def _init_chain(self) -> Chain:
         genesis = self._genesis
-        init = self._application.init_chain(genesis)
+        init = self.application.init_chain(genesis)
         validators = chains.with_updates((), init.validators or genesis.validators)
         if {v.public_key for v in validators} != {self._signer.public_key}:
             raise NotTheValidator(

@@ -1,0 +1,193 @@
+"""The edge of the consensus service: `ConsensusApi` over the node and its store."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.consensus.engine import solo
+from services.consensus.node import ConsensusNode
+from shared.api.consensus import NEWEST, BlockEvents, ConsensusStatus
+from shared.api.submission import TransactionSender
+from shared.crypto.signing import Signer
+from shared.crypto.state_tree import StateTree
+from shared.encoding.record import decode_record
+from shared.errors import Rejected, error_from
+from shared.rules import state_keys
+from shared.types.beacon import EpochState
+from shared.types.block import BlockHeader
+from shared.types.genesis import Genesis
+from shared.types.identity import Address, Epoch, Height, Round, RuntimeId
+from shared.types.keymanager import KeyManagerStatus
+from shared.types.methods import AdvanceEpoch, Method
+from shared.types.proof import ProvenState
+from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
+from shared.types.staking import Account
+from shared.types.transaction import TransactionResult
+
+R = TypeVar("R")
+
+MAX_BLOCKS_AT_ONCE = 1_000
+"""Most blocks that one call of a dev control makes: about a second's work."""
+
+
+class DevControlsOff(Rejected, module="consensus", code=5):
+    """The network, or this process, was started without dev controls."""
+
+
+class TooManyAtOnce(Rejected, module="consensus", code=6):
+    """The call asks for more than one call may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainIdentity:
+    """What does not change while the process runs."""
+
+    genesis: Genesis
+    document: bytes
+    """Canonical encoding of the genesis."""
+    chain_context: str
+    dev_control: Signer | None = None
+    """Key that moves epochs; None where dev controls are off."""
+
+
+class ConsensusService:
+    """Fulfils `ConsensusApi`."""
+
+    def __init__(self, node: ConsensusNode, identity: ChainIdentity) -> None:
+        self._node, self._identity = node, identity
+
+    async def fetch_status(self) -> ConsensusStatus:
+        """Where the chain stands."""
+        tree, chain = self._tree(NEWEST), self._node.engine.chain
+        epoch = self._record(EpochState, state_keys.EPOCH, NEWEST)
+        return ConsensusStatus(
+            chain_id=chain.chain_id,
+            chain_context=self._identity.chain_context,
+            height=Height(chain.height),
+            time_ns=chain.time_ns,
+            epoch=self._identity.genesis.beacon.base_epoch if epoch is None else epoch.epoch,
+            state_root=tree.root,
+            engine=solo.NAME,
+            capabilities=solo.CAPABILITIES,
+            is_mock_tee=True,
+        )
+
+    async def fetch_genesis(self) -> bytes:
+        """Give the canonical genesis document."""
+        return self._identity.document
+
+    # -- transactions --------------------------------------------------------------------------
+
+    async def submit_transaction(self, raw: bytes) -> bytes:
+        """Put a signed transaction into the pool; its hash, or why it was refused."""
+        return self._node.submit(raw)
+
+    async def execute_transaction(self, raw: bytes) -> TransactionResult:
+        """Put a signed transaction into the pool and wait until a block has executed it."""
+        return await self._node.execute(raw)
+
+    async def fetch_nonce(self, address: Address) -> int:
+        """Nonce of the next transaction, counting those in the pool."""
+        answer = self._node.engine.application.query("nonce", address, NEWEST)
+        return int.from_bytes(answer.value or b"", "big")
+
+    # -- state ---------------------------------------------------------------------------------
+
+    async def fetch_balance(self, address: Address, height: Height = NEWEST) -> int:
+        """Balance of a staking account [base units]."""
+        return self._account(address, height).balance
+
+    async def fetch_escrow(self, address: Address, height: Height = NEWEST) -> int:
+        """Active stake of a staking account [base units]."""
+        return self._account(address, height).active.balance
+
+    async def fetch_state(
+        self, keys: tuple[bytes, ...], height: Height = NEWEST
+    ) -> tuple[bytes | None, ...]:
+        """Values of state keys, without proof."""
+        return tuple(map(self._tree(height).get, keys))
+
+    async def fetch_proven_state(
+        self, keys: tuple[bytes, ...], height: Height = NEWEST
+    ) -> ProvenState:
+        """Values of state keys, with proof."""
+        return self._node.store.load_proven_state(keys, height or None)
+
+    async def fetch_nodes(self, height: Height = NEWEST) -> tuple[NodeDescriptor, ...]:
+        """Registered nodes that have not expired."""
+        items = self._tree(height).items(state_keys.NODES)
+        return tuple(decode_record(NodeDescriptor, value) for _, value in items)
+
+    async def fetch_runtime(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> RuntimeDescriptor | None:
+        """Descriptor of a runtime."""
+        return self._record(RuntimeDescriptor, state_keys.runtime_key(runtime_id), height)
+
+    async def fetch_committee(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> Committee | None:
+        """Committee of this epoch; None where none could be elected."""
+        return self._record(Committee, state_keys.committee_key(runtime_id), height)
+
+    async def fetch_last_block(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> BlockHeader | None:
+        """Newest ParaTime block."""
+        return self._record(BlockHeader, state_keys.last_block_key(runtime_id), height)
+
+    async def fetch_key_manager(
+        self, runtime_id: RuntimeId, height: Height = NEWEST
+    ) -> KeyManagerStatus | None:
+        """Status of a key manager."""
+        return self._record(KeyManagerStatus, state_keys.key_manager_status_key(runtime_id), height)
+
+    async def fetch_round_header(self, runtime_id: RuntimeId, round: Round) -> BlockHeader | None:  # noqa: A002
+        """ParaTime block of a round."""
+        return self._node.store.load_round_header(runtime_id, round)
+
+    def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
+        """Events of every block from a height on, then of each new one."""
+        return self._node.watch(from_height)
+
+    # -- dev controls --------------------------------------------------------------------------
+
+    async def advance_epoch(self, count: int) -> Epoch:
+        """Move the epoch on, one after the other; needs dev controls. The new epoch."""
+        sender = TransactionSender(self, self._dev_control(count), self._identity.chain_context)
+        for _ in range(count):
+            result = await sender.send(Method.ADVANCE_EPOCH, AdvanceEpoch())
+            if result.code != 0:
+                raise error_from(result.module, result.code, result.message)
+        return (await self.fetch_status()).epoch
+
+    async def mine_blocks(self, count: int) -> Height:
+        """Make blocks at once; needs dev controls. The new height."""
+        self._dev_control(count)
+        return Height(self._node.mine(count))
+
+    async def rewind(self, height: Height) -> None:
+        """Forget all blocks above a height; needs dev controls."""
+        self._dev_control(1)
+        self._node.rewind(height)
+
+    def _dev_control(self, count: int) -> Signer:
+        if self._identity.dev_control is None:
+            raise DevControlsOff(
+                "set QANAT_UNSAFE_DEV_CONTROLS=1 in a network whose genesis allows dev controls"
+            )
+        if not 0 < count <= MAX_BLOCKS_AT_ONCE:
+            raise TooManyAtOnce(f"{count} at once, at least 1 and at most {MAX_BLOCKS_AT_ONCE}")
+        return self._identity.dev_control
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _tree(self, height: Height) -> StateTree:
+        return self._node.store.load_tree(height or None)
+
+    def _record(self, kind: type[R], key: bytes, height: Height) -> R | None:
+        raw = self._tree(height).get(key)
+        return None if raw is None else decode_record(kind, raw)
+
+    def _account(self, address: Address, height: Height) -> Account:
+        return self._record(Account, state_keys.account_key(address), height) or Account()

@@ -1,0 +1,99 @@
+"""Wiring: the only place where the parts of the consensus service are made and joined."""
+
+import asyncio
+from typing import Any
+
+from services.consensus.abci import Genesis as EngineGenesis
+from services.consensus.abci import ValidatorPower
+from services.consensus.api import ChainIdentity, ConsensusService
+from services.consensus.application import ConsensusApplication
+from services.consensus.config import Settings
+from services.consensus.engine.solo import CAPABILITIES, NAME, Limits, SoloEngine
+from services.consensus.node import ConsensusNode
+from services.consensus.store import Store
+from shared.api.consensus import ConsensusApi
+from shared.crypto.signing import Signer
+from shared.encoding.record import decode_record
+from shared.kit.channel import Service, serve_frames
+from shared.kit.clock import Clock, SystemClock
+from shared.kit.http import HttpServer, build_app
+from shared.kit.identity import load_identity
+from shared.types.genesis import Genesis
+
+
+def build_node(
+    document: bytes, store: Store, signer: Signer, clock: Clock, *, process_proposals: bool = False
+) -> ConsensusNode:
+    """Make the node of a network whose genesis document this is, and bring its stores level."""
+    genesis = decode_record(Genesis, document)
+    engine_genesis = EngineGenesis(
+        chain_id=genesis.chain_id,
+        time_ns=genesis.time_ns,
+        initial_height=genesis.initial_height,
+        validators=tuple(ValidatorPower(v.public_key, v.power) for v in genesis.validators),
+        document=document,
+    )
+    limits = Limits(genesis.consensus.max_tx_bytes, genesis.consensus.max_block_bytes)
+
+    def make_engine() -> SoloEngine:
+        return SoloEngine(
+            ConsensusApplication(store),
+            store,
+            engine_genesis,
+            limits,
+            signer,
+            clock,
+            process_proposals=process_proposals,
+        )
+
+    return ConsensusNode(store, make_engine, clock)
+
+
+def build_service(
+    node: ConsensusNode, document: bytes, dev_control: Signer | None = None
+) -> ConsensusService:
+    """
+    Make the object that answers other services.
+
+    `dev_control` is used only where the genesis names it.
+    """
+    genesis = decode_record(Genesis, document)
+    if dev_control is not None and dev_control.public_key != genesis.dev_control_key:
+        dev_control = None
+    identity = ChainIdentity(genesis, document, genesis.chain_context(), dev_control)
+    return ConsensusService(node, identity)
+
+
+async def serve_consensus(settings: Settings) -> None:
+    """Run the service until it is cancelled."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    keys = load_identity(settings.data_dir)
+    document = settings.genesis.read_bytes()
+    store = Store(settings.database())
+    node = build_node(document, store, keys.consensus, SystemClock())
+    dev_control = keys.dev_control if settings.unsafe_dev_controls else None
+    service = build_service(node, document, dev_control)
+
+    async def health() -> tuple[bool, dict[str, Any]]:
+        status = await service.fetch_status()
+        return node.is_healthy(), {
+            "service": "consensus",
+            "node": settings.node_name,
+            "tee": "MOCK",
+            "engine": NAME,
+            "capabilities": CAPABILITIES,
+            "height": status.height,
+            "epoch": status.epoch,
+        }
+
+    http = HttpServer(build_app(health), settings.listen_host, settings.http_port)
+    frames = await serve_frames(
+        Service((ConsensusApi, service)), settings.listen_host, settings.frame_port
+    )
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(node.run())
+            tasks.create_task(http.serve())
+    finally:
+        frames.close()
+        store.close()
