@@ -17,6 +17,7 @@ from shared.tee.quote_verification import (
     AuthenticQuote,
     UntrustedRoot,
     authenticate_quote,
+    last_certificate,
     verify_policy,
 )
 from shared.types.attestation import Attestation, CapabilityTee, Collateral, TeeConstraints
@@ -174,15 +175,7 @@ def find_root_ca(collateral: Collateral, root_ca_hash: bytes) -> bytes:
     UntrustedRoot
         The chain ends in another certificate.
     """
-    # Imported late, as all that only the verification of quotes needs.
-    import binascii
-
-    _, _, last = collateral.pck_crl_issuer_chain.rpartition("-----BEGIN CERTIFICATE-----")
-    body, _, _ = last.partition("-----END CERTIFICATE-----")
-    try:
-        root_ca = binascii.a2b_base64(body)
-    except binascii.Error as error:
-        raise UntrustedRoot(f"the issuer chain is not PEM: {error}") from error
+    root_ca = last_certificate(collateral.pck_crl_issuer_chain)
     if sha256(root_ca) != root_ca_hash:
         raise UntrustedRoot("the issuer chain does not end in the pinned root")
     return root_ca

@@ -7,6 +7,7 @@ pinned root down to the report, by `dcap-qvl`, the verifier that also judges Int
 go/common/sgx/pcs/{quote,policy,tcb}.go @ f9f1fdc.
 """
 
+import binascii
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,6 +167,8 @@ def authenticate_quote(
         raise DebugEnclave("the enclave runs in debug mode")
     if report.identity.mr_signer == FORTANIX_DUMMY_SIGNER:
         raise RefusedSigner("the enclave is signed by the Fortanix dummy key")
+    if last_certificate(collateral.pck_crl_issuer_chain) != root_ca:
+        raise UntrustedRoot("the issuer chain does not end in the pinned root")
     authentic = _facts(report, collateral, _claims(quote, collateral, root_ca, now_s))
     _VERIFIED.keep(key, now_s, authentic)
     return authentic
@@ -207,12 +210,27 @@ def verify_policy(
             f"TCB data are {age_s // SECONDS_A_DAY} days old, at most "
             f"{policy.tcb_validity_days} allowed"
         )
-    for status in (quote.platform_tcb_status, quote.tcb_status):
-        if status not in accepted_statuses:
-            advisories = f" ({', '.join(quote.advisory_ids)})" if quote.advisory_ids else ""
-            raise TcbStatusRefused(f"TCB status {status}{advisories}")
+    _verify_status(quote.platform_tcb_status, quote, accepted_statuses)
     if quote.qe_tcb_status != "UpToDate":
         raise QuotingEnclaveOutdated(f"QE status {quote.qe_tcb_status}")
+    # The status of all parts together: for TDX it has the module's in it.
+    _verify_status(quote.tcb_status, quote, accepted_statuses)
+
+
+def _verify_status(status: str, quote: AuthenticQuote, accepted: frozenset[str]) -> None:
+    if status not in accepted:
+        advisories = f" ({', '.join(quote.advisory_ids)})" if quote.advisory_ids else ""
+        raise TcbStatusRefused(f"TCB status {status}{advisories}")
+
+
+def last_certificate(untrusted_chain: str) -> bytes:
+    """Give the last certificate of a PEM chain as DER, or raise `UntrustedRoot`."""
+    _, _, last = untrusted_chain.rpartition("-----BEGIN CERTIFICATE-----")
+    body, _, _ = last.partition("-----END CERTIFICATE-----")
+    try:
+        return binascii.a2b_base64(body)
+    except ValueError as error:
+        raise UntrustedRoot(f"the issuer chain is not PEM: {error}") from error
 
 
 def _claims(quote: bytes, collateral: Collateral, root_ca: bytes, now_s: int) -> Any:

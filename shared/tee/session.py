@@ -56,6 +56,7 @@ HELLO, ANSWER, PROOF, CONFIRMATION, REQUEST, RESPONSE = range(1, 7)
 KEY_BYTES = 32
 COUNTER_BYTES = 8
 NONCE_BYTES = 12
+TAG_BYTES = 16
 REPLAY_WINDOW = 1024
 """How far a request may come behind the newest one [requests]: many are under way at once."""
 LAST_COUNTER = 2**63
@@ -402,6 +403,8 @@ def _seal(key: bytes, counter: int, head: bytes, plaintext: bytes) -> bytes:
 
 
 def _open(key: bytes, counter: int, head: bytes, sealed: bytes) -> bytes:
+    if len(sealed) < TAG_BYTES:
+        raise MalformedSessionMessage("the message is shorter than its own tag")
     nonce = counter.to_bytes(NONCE_BYTES, "big")
     try:
         return nacl.bindings.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, head, nonce, key)
