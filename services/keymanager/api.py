@@ -5,6 +5,7 @@ from typing import Any
 from services.keymanager import metrics
 from services.keymanager.node import KeyManagerNode
 from shared.api.keymanager import KeyManagerNodeStatus
+from shared.errors import PeerUnavailable
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.keymanager import SignedPublicKey
 
@@ -20,7 +21,9 @@ class KeyManagerEdge:
         return self._node.status()
 
     async def call_session(self, session_id: bytes, message: bytes) -> bytes:
-        """Hand one session message to the enclave."""
+        """Hand one session message to the enclave, once it has had the chance to catch up."""
+        if not self._node.is_open:
+            raise PeerUnavailable("the key manager has just started")
         metrics.session_messages.inc()
         return await self._node.enclave.call_session(session_id, message)
 

@@ -7,7 +7,6 @@ turn; so does the time at which a publication falls due. What failed is due agai
 """
 
 import asyncio
-from typing import Protocol
 
 import structlog
 
@@ -18,6 +17,7 @@ from services.keymanager.enclave.protocol import (
     KeyManagerEnclaveApi,
 )
 from services.keymanager.peers import KeyManagerPeers
+from services.keymanager.registry import Registry
 from services.keymanager.rules.chain import KeyManagerChain, proven_keys, read_chain
 from services.keymanager.rules.duties import (
     Publication,
@@ -31,9 +31,9 @@ from shared.api.consensus import BlockEvents, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
 from shared.errors import QanatError, Rejected
 from shared.kit.channel import until_available
-from shared.types.attestation import CapabilityTee
+from shared.rules.light_client import OldHeight
 from shared.types.identity import Epoch, Height, NodeId
-from shared.types.keymanager import SignedInitResponse, SignedPublishedSecret
+from shared.types.keymanager import SignedInitResponse
 
 log = structlog.get_logger()
 
@@ -43,18 +43,13 @@ RETRY_S = 0.25
 """Pause after a turn that failed."""
 
 
-class Registry(Protocol):
-    """Sends what this node has to tell consensus."""
+class ChainRewound(Exception):
+    """
+    Consensus went back to an earlier height.
 
-    async def register(
-        self, capability: CapabilityTee, init_response: SignedInitResponse, epoch: int
-    ) -> None:
-        """Register the node for this epoch."""
-        ...
-
-    async def publish(self, secret: SignedPublishedSecret) -> None:
-        """Send a secret; raises `Rejected` where consensus refuses it."""
-        ...
+    The enclave's light client only goes forward, so the node must start anew: the process ends, and
+    the launcher starts host and enclave again.
+    """
 
 
 class KeyManagerNode:
@@ -78,6 +73,13 @@ class KeyManagerNode:
         self._state: EnclaveState | None = None
         self._registered: Registration | None = None
         self._due_since: dict[Publication, float] = {}
+        self.is_open = False
+        """
+        Whether sessions are answered: after the first turn.
+
+        Before, an enclave that restarted might say that an epoch's secret is gone that another
+        key manager is about to give it.
+        """
 
     # -- what others see -----------------------------------------------------------------------
 
@@ -148,6 +150,7 @@ class KeyManagerNode:
             sleep_s = LONGEST_SLEEP_S
             try:
                 sleep_s = await self._take_turn()
+                self.is_open = True
             except QanatError as error:
                 log.warning(
                     "turn_failed", module=error.module, code=error.code, reason=error.message
@@ -178,7 +181,10 @@ class KeyManagerNode:
         status = await self._consensus.fetch_key_manager(runtime_id)
         keys = proven_keys(runtime_id, () if status is None else status.nodes)
         proven = await self._consensus.fetch_proven_state(keys)
-        state = await self.enclave.synchronize(proven)
+        try:
+            state = await self.enclave.synchronize(proven)
+        except OldHeight as error:
+            raise ChainRewound(error.message) from error
         chain = read_chain(dict(proven.items), runtime_id)
         self._peers.learn(chain.members)
         self._chain = chain

@@ -1,10 +1,15 @@
 """Other key managers, as the enclave reaches them through its host."""
 
+import asyncio
+
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
 from shared.types.identity import NodeId
 from shared.types.registry import NodeDescriptor
+
+CALL_TIMEOUT_S = 2.0
+"""How long another key manager may take for one message [s]; it is a matter of milliseconds."""
 
 
 class KeyManagerPeers:
@@ -33,4 +38,8 @@ class KeyManagerPeers:
         if client is None:
             link = Link(f"key manager {node_id.hex()[:8]}", address)
             client = self._clients[address] = key_manager_client(link)
-        return await client.call_session(session_id, message)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await client.call_session(session_id, message)
+        except TimeoutError:
+            raise PeerUnavailable(f"key manager {node_id.hex()} does not answer") from None

@@ -1,0 +1,460 @@
+"""The whole enclave program: real proofs, quotes and sessions; only processes are missing."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.keymanager.enclave.committee import NotInCommittee
+from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
+from services.keymanager.enclave.master import MasterSecretMissing, WrongGeneration
+from services.keymanager.enclave.policy import PolicyRolledBack, QueryForbidden, TooFewPolicySigners
+from services.keymanager.enclave.program import EpochNotNow
+from services.keymanager.enclave.release import StaleAsker
+from shared.crypto.signing import verify_signature
+from shared.encoding.record import encode_record
+from shared.rules import state_keys
+from shared.rules.key_policy import policy_checksum, verify_public_key
+from shared.rules.light_client import OldHeight, WrongStateValues
+from shared.tee.attestation import UnknownEnclave
+from shared.types.key_requests import ChainView
+from shared.types.keymanager import INIT_RESPONSE, EnclavePolicy
+from tests.support import mock_tee
+from tests.support.keymanager import (
+    COMPUTE,
+    HEIR,
+    KEY_MANAGER,
+    OTHER_PARATIME_ID,
+    PARATIME_ID,
+    SIGNERS,
+    STRANGER,
+    MemoryFiles,
+    make_policy,
+    sign_policy,
+)
+from tests.support.keymanager_chain import CHAIN_CONTEXT
+from tests.support.keymanager_enclaves import Asker, Enclaves, node_id
+
+PAIR = b"p" * 32
+
+
+class Network:
+    """Two members with a master secret and this epoch's ephemeral secret."""
+
+    def __init__(self) -> None:
+        self.enclaves = Enclaves()
+        self.chain = self.enclaves.chain
+        self.files = {"km-0": MemoryFiles(), "km-1": MemoryFiles()}
+        self.first = self.enclaves.start("km-0", self.files["km-0"])
+        self.second = self.enclaves.start("km-1", self.files["km-1"])
+        self.enclaves.show_block()
+        self.enclaves.register("km-0")
+        self.enclaves.register("km-1")
+        self.enclaves.show_block()
+
+    def rotate(self, by=None) -> None:
+        signed = (by or self.first).generate_master_secret()
+        self.chain.publish(signed)
+        self.enclaves.show_block()
+        self.chain.accept_master(signed)
+        self.enclaves.show_block()
+
+    def publish_ephemeral(self, epoch: int | None = None, by=None) -> None:
+        signed = (by or self.first).generate_ephemeral_secret(epoch or self.chain.epoch)
+        self.chain.publish(signed)
+        self.enclaves.show_block()
+
+    def begin_epoch(self) -> None:
+        self.chain.epoch += 1
+        self.enclaves.show_block()
+
+    def restart(self, name: str):
+        self.enclaves.stop(name)
+        program = self.enclaves.start(name, self.files[name])
+        state = program.synchronize(self.chain.block())
+        return program, state
+
+    def view(self) -> ChainView:
+        latest = self.first.latest
+        return ChainView(latest.height, latest.time_ns)
+
+
+@pytest.fixture
+def network() -> Network:
+    network = Network()
+    network.rotate()
+    network.publish_ephemeral()
+    return network
+
+
+def public_keys(program, epoch: int = 2):
+    return (
+        program.fetch_public_key(PARATIME_ID, PAIR),
+        program.fetch_ephemeral_public_key(PARATIME_ID, PAIR, epoch),
+    )
+
+
+class TestMasterSecret:
+    def test_both_members_hold_the_accepted_secret(self, network):
+        assert public_keys(network.first) == public_keys(network.second)
+
+    def test_proposal_is_reported_before_it_is_accepted(self):
+        network = Network()
+        signed = network.first.generate_master_secret()
+        network.chain.publish(signed)
+        states = network.enclaves.show_block()
+        for state in states:
+            response = state.init_response.response
+            assert response.checksum == b""
+            assert response.next_checksum == signed.secret.secret.checksum
+            assert response.rsk is None
+        assert len({state.init_response.response.next_rsk for state in states}) == 1
+        with pytest.raises(MasterSecretMissing):
+            network.first.fetch_public_key(PARATIME_ID, PAIR)
+
+    def test_accepted_secret_is_reported_with_the_promised_rsk(self):
+        network = Network()
+        signed = network.first.generate_master_secret()
+        network.chain.publish(signed)
+        promised = network.enclaves.show_block()[0].init_response.response.next_rsk
+        network.chain.accept_master(signed)
+        response = network.enclaves.show_block()[1].init_response.response
+        assert response.checksum == signed.secret.secret.checksum
+        assert response.rsk == promised
+        assert response.next_checksum == b""
+
+    def test_init_response_is_signed_by_the_rak_and_says_that_nothing_is_secure(self, network):
+        signed = network.enclaves.show_block()[0].init_response
+        assert not signed.response.is_secure
+        assert signed.response.policy_checksum == policy_checksum(network.chain.status.policy)
+        verify_signature(
+            network.first.describe().rak,
+            INIT_RESPONSE.for_chain(CHAIN_CONTEXT),
+            encode_record(signed.response),
+            signed.signature,
+        )
+
+    def test_failed_proposal_is_harmless(self, network):
+        before = public_keys(network.first)
+        network.chain.publish(network.first.generate_master_secret())
+        network.enclaves.show_block()
+        network.begin_epoch()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        assert network.first.fetch_public_key(PARATIME_ID, PAIR) == before[0]
+        network.rotate(by=network.second)
+        assert network.chain.status.generation == 1
+
+    def test_old_keys_stay_after_rotation(self, network):
+        before = network.first.fetch_public_key(PARATIME_ID, PAIR)
+        network.rotate()
+        after = network.second.fetch_public_key(PARATIME_ID, PAIR)
+        assert after.key == before.key
+        assert after.checksum != before.checksum
+
+    def test_restarted_member_opens_its_sealed_secrets(self, network):
+        network.rotate()
+        expected = network.second.fetch_public_key(PARATIME_ID, PAIR)
+        restarted, state = network.restart("km-0")
+        assert not state.lacks_master
+        assert restarted.fetch_public_key(PARATIME_ID, PAIR) == expected
+
+    def test_member_that_restarts_in_the_middle_of_a_rotation_takes_part(self, network):
+        signed = network.first.generate_master_secret()
+        network.chain.publish(signed)
+        network.enclaves.show_block()
+        restarted, state = network.restart("km-1")
+        assert state.init_response.response.next_checksum == signed.secret.secret.checksum
+        network.chain.accept_master(signed)
+        network.enclaves.show_block()
+        assert restarted.fetch_public_key(PARATIME_ID, PAIR) == network.first.fetch_public_key(
+            PARATIME_ID, PAIR
+        )
+
+    def test_newcomer_replicates_and_agrees_on_the_checksum(self, network):
+        network.rotate()
+        newcomer = network.enclaves.start("km-2", MemoryFiles())
+        state = newcomer.synchronize(network.chain.block())
+        assert state.lacks_master
+        assert state.init_response is None
+        state = newcomer.replicate(node_id("km-0"))
+        assert not state.lacks_master
+        assert state.init_response.response.checksum == network.chain.status.checksum
+        assert public_keys(newcomer) == public_keys(network.first)
+
+    def test_replicated_secret_is_sealed(self, network):
+        files = network.files["km-2"] = MemoryFiles()
+        newcomer = network.enclaves.start("km-2", files)
+        newcomer.synchronize(network.chain.block())
+        newcomer.replicate(node_id("km-0"))
+        _, state = network.restart("km-2")
+        assert not state.lacks_master
+
+    def test_member_without_the_generation_before_cannot_propose(self, network):
+        newcomer = network.enclaves.start("km-2", MemoryFiles())
+        newcomer.synchronize(network.chain.block())
+        network.enclaves.register("km-2")
+        network.enclaves.show_block()
+        with pytest.raises(WrongGeneration):
+            newcomer.generate_master_secret()
+
+
+class TestSealing:
+    def test_directory_of_another_node_does_not_open(self, network):
+        thief = network.enclaves.start("km-9", MemoryFiles(network.files["km-0"].blobs))
+        assert thief.synchronize(network.chain.block()).lacks_master
+
+    def test_upgraded_enclave_cannot_unseal_but_inherits(self, network):
+        heir_policy = make_policy(
+            serial=2,
+            enclaves=(
+                EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (COMPUTE,)}, (HEIR,)),
+                EnclavePolicy(HEIR, {PARATIME_ID: (COMPUTE,)}),
+            ),
+        )
+        network.chain.status = replace(network.chain.status, policy=sign_policy(heir_policy))
+        network.enclaves.show_block()
+        upgraded = network.enclaves.start("km-9", MemoryFiles(network.files["km-0"].blobs), HEIR)
+        assert upgraded.synchronize(network.chain.block()).lacks_master
+        assert not upgraded.replicate(node_id("km-1")).lacks_master
+        assert public_keys(upgraded) == public_keys(network.second)
+
+    def test_enclave_that_is_no_heir_inherits_nothing(self, network):
+        stranger = network.enclaves.start("km-9", MemoryFiles(), STRANGER)
+        network.enclaves.running[node_id("km-9")].synchronize(network.chain.block())
+        with pytest.raises(UnknownEnclave):
+            stranger.replicate(node_id("km-0"))
+
+    def test_old_directory_after_a_rotation_is_caught_and_healed(self, network):
+        old = dict(network.files["km-1"].blobs)
+        network.rotate()
+        network.files["km-1"].blobs = old
+        restarted, state = network.restart("km-1")
+        assert state.lacks_master
+        with pytest.raises(MasterSecretMissing):
+            restarted.fetch_public_key(PARATIME_ID, PAIR)
+        restarted.replicate(node_id("km-0"))
+        assert restarted.fetch_public_key(PARATIME_ID, PAIR) == network.first.fetch_public_key(
+            PARATIME_ID, PAIR
+        )
+
+
+class TestEphemeralSecrets:
+    def test_next_epoch_is_ready_before_it_begins(self, network):
+        network.publish_ephemeral(3)
+        assert network.second.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 3).expiration == 13
+
+    @pytest.mark.parametrize("epoch", [1, 4])
+    def test_no_secret_is_made_for_other_epochs(self, network, epoch):
+        with pytest.raises(EpochNotNow):
+            network.first.generate_ephemeral_secret(epoch)
+
+    def test_restarted_member_takes_them_from_the_other(self, network):
+        network.publish_ephemeral(3)
+        restarted, state = network.restart("km-0")
+        assert state.lacks_ephemeral
+        assert state.ephemeral_epochs == ()
+        state = restarted.replicate(node_id("km-1"))
+        assert state.ephemeral_epochs == (2, 3)
+        assert not state.lacks_ephemeral
+        assert public_keys(restarted) == public_keys(network.second)
+
+    def test_restart_of_every_member_loses_them_and_the_next_epoch_heals(self, network):
+        lost = network.first.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 2)
+        network.first, _ = network.restart("km-0")
+        network.second, _ = network.restart("km-1")
+        state = network.first.replicate(node_id("km-1"))
+        assert state.lacks_ephemeral
+        for program in (network.first, network.second):
+            with pytest.raises(EphemeralSecretMissing):
+                program.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 2)
+        network.enclaves.register("km-0")
+        network.enclaves.register("km-1")
+        network.begin_epoch()
+        network.publish_ephemeral()
+        healed = network.second.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 3)
+        assert healed.key != lost.key
+
+    def test_disk_of_every_member_holds_nothing_of_them(self, network):
+        # Forward secrecy: whoever seizes all disks and platforms finds master secrets at most.
+        held = network.first._vault.ephemeral.get(2).secret.reveal()
+        names = {name for files in network.files.values() for name in files.blobs}
+        assert names == {"master-0.sealed", "policy.sealed"}
+        assert all(
+            held not in program.sealer.unseal(context, files.blobs[name], data)
+            for program, files in (
+                (network.first, network.files["km-0"]),
+                (network.second, network.files["km-1"]),
+            )
+            for name, context, data in (
+                ("policy.sealed", b"oasis-core/keymanager: policy seal", b""),
+                (
+                    "master-0.sealed",
+                    b"oasis-core/keymanager: master secret seal",
+                    network.chain.runtime_id + bytes(8),
+                ),
+            )
+        )
+
+    def test_twenty_epochs_are_kept_in_memory(self, network):
+        for _ in range(25):
+            network.begin_epoch()
+            network.publish_ephemeral()
+        assert len(network.enclaves.show_block()[0].ephemeral_epochs) == 20
+
+    def test_bad_ciphertext_does_not_stop_a_member(self, network):
+        signed = network.first.generate_ephemeral_secret(3)
+        rek = network.second.describe().rek
+        spoiled = dict(signed.secret.secret.ciphertexts) | {rek: bytes(72)}
+        encrypted = replace(signed.secret.secret, ciphertexts=spoiled)
+        network.chain.publish(replace(signed, secret=replace(signed.secret, secret=encrypted)))
+        first, second = network.enclaves.show_block()
+        assert not first.lacks_ephemeral
+        assert second.lacks_ephemeral
+        assert public_keys(network.second) == public_keys(network.first)
+        assert not network.second.replicate(node_id("km-0")).lacks_ephemeral
+
+
+class TestRecipients:
+    def test_secret_goes_to_every_attested_member(self, network):
+        signed = network.first.generate_ephemeral_secret(3)
+        reks = {network.first.describe().rek, network.second.describe().rek}
+        assert set(signed.secret.secret.ciphertexts) == reks
+
+    @pytest.mark.parametrize("forgery", ["rek", "enclave", "node"])
+    def test_member_with_forged_evidence_gets_nothing(self, network, forgery):
+        # As if the validators themselves had let it in.
+        descriptor = network.chain.nodes[node_id("km-1")]
+        runtime = descriptor.runtimes[0]
+        match forgery:
+            case "rek":
+                tee, name = replace(runtime.tee, rek=b"r" * 32), node_id("km-1")
+            case "enclave":
+                tee = mock_tee.attested(identity=STRANGER, node_id=node_id("km-1"), height=1)
+                name = node_id("km-1")
+            case _:
+                tee, name = runtime.tee, node_id("km-7")
+        network.chain.nodes.pop(node_id("km-1"))
+        network.chain.register(replace(descriptor, id=name, runtimes=(replace(runtime, tee=tee),)))
+        network.enclaves.show_block()
+        signed = network.first.generate_ephemeral_secret(3)
+        assert set(signed.secret.secret.ciphertexts) == {network.first.describe().rek}
+
+    def test_enclave_that_is_not_registered_publishes_nothing(self, network):
+        restarted, _ = network.restart("km-0")
+        with pytest.raises(NotInCommittee):
+            restarted.generate_ephemeral_secret(3)
+
+
+class TestRelease:
+    def test_listed_enclave_gets_the_same_keys_from_both(self, network):
+        answers = [
+            Asker(program, COMPUTE).ask(
+                "get_or_create_ephemeral_keys",
+                runtime_id=PARATIME_ID,
+                key_pair_ids=(PAIR,),
+                epoch=2,
+                view=network.view(),
+            )
+            for program in (network.first, network.second)
+        ]
+        assert answers[0] == answers[1]
+        public = network.first.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 2)
+        assert answers[0][0].public_key == public.key
+        verify_public_key(
+            public,
+            rsk=network.enclaves.show_block()[0].init_response.response.rsk,
+            runtime_id=PARATIME_ID,
+            key_pair_id=PAIR,
+            epoch=2,
+            now_epoch=2,
+        )
+
+    def test_unlisted_enclave_gets_no_session(self, network):
+        with pytest.raises(UnknownEnclave):
+            Asker(network.first, STRANGER).ask(
+                "get_or_create_keys",
+                runtime_id=PARATIME_ID,
+                key_pair_ids=(PAIR,),
+                generation=0,
+                view=network.view(),
+            )
+
+    def test_listed_enclave_gets_nothing_of_another_paratime(self, network):
+        with pytest.raises(QueryForbidden):
+            Asker(network.first, COMPUTE).ask(
+                "get_or_create_keys",
+                runtime_id=OTHER_PARATIME_ID,
+                key_pair_ids=(PAIR,),
+                generation=0,
+                view=network.view(),
+            )
+
+    def test_asker_601_seconds_behind_gets_nothing(self, network):
+        old = network.view()
+        network.enclaves.show_block(seconds=601)
+        asker = Asker(network.first, COMPUTE)
+        with pytest.raises(StaleAsker):
+            asker.ask(
+                "get_or_create_keys",
+                runtime_id=PARATIME_ID,
+                key_pair_ids=(PAIR,),
+                generation=0,
+                view=old,
+            )
+
+    def test_enclave_that_a_new_policy_drops_loses_access_in_its_open_session(self, network):
+        asker = Asker(network.first, COMPUTE)
+        request = {
+            "runtime_id": PARATIME_ID,
+            "key_pair_ids": (PAIR,),
+            "generation": 0,
+            "view": network.view(),
+        }
+        asker.ask("get_or_create_keys", **request)
+        dropped = make_policy(serial=2, enclaves=(EnclavePolicy(KEY_MANAGER, {}),))
+        network.chain.status = replace(network.chain.status, policy=sign_policy(dropped))
+        network.enclaves.show_block()
+        with pytest.raises(QueryForbidden):
+            asker.ask("get_or_create_keys", **request)
+
+
+class TestTrust:
+    def test_policy_of_consensus_with_too_few_signers_is_not_followed(self, network):
+        forged = make_policy(
+            serial=9, enclaves=(EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (STRANGER,)}),)
+        )
+        network.chain.status = replace(network.chain.status, policy=sign_policy(forged, SIGNERS[0]))
+        with pytest.raises(TooFewPolicySigners):
+            network.enclaves.show_block()
+        with pytest.raises(UnknownEnclave):
+            Asker(network.first, STRANGER).ask(
+                "replicate_master_secret", generation=0, view=network.view()
+            )
+
+    def test_policy_rollback_is_noticed_after_a_restart(self, network):
+        old = network.chain.status.policy
+        newer = sign_policy(make_policy(serial=2))
+        network.chain.status = replace(network.chain.status, policy=newer)
+        network.enclaves.show_block()
+        network.chain.status = replace(network.chain.status, policy=old)
+        with pytest.raises(PolicyRolledBack):
+            network.restart("km-0")
+
+    def test_state_that_is_not_proven_is_refused(self, network):
+        proven = network.chain.block()
+        key = state_keys.key_manager_status_key(network.chain.runtime_id)
+        forged = tuple(
+            (item, encode_record(replace(network.chain.status, is_initialized=False)))
+            if item == key
+            else (item, value)
+            for item, value in proven.items
+        )
+        with pytest.raises(WrongStateValues):
+            network.first.synchronize(replace(proven, items=forged))
+        assert public_keys(network.first)
+
+    def test_older_block_is_refused(self, network):
+        old = network.chain.prove()
+        network.enclaves.show_block()
+        with pytest.raises(OldHeight):
+            network.first.synchronize(old)
