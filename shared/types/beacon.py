@@ -1,14 +1,21 @@
-"""The beacon: which epoch it is. Source: oasis-core go/beacon/api @ f9f1fdc, backend `insecure`."""
+"""The epoch that consensus is in, and the beacon value that elections draw from."""
 
 from dataclasses import dataclass
 
-from shared.types.identity import Epoch
+from shared.types.identity import Epoch, Hash, Height
 
 
 @dataclass(frozen=True, slots=True)
 class EpochState:
-    """Consensus state of the beacon, at `state_keys.EPOCH`."""
+    """Value at `state_keys.EPOCH`; changes only when an epoch begins."""
 
     epoch: Epoch
-    start_ns: int
-    """Consensus time at which the epoch began [ns]."""
+    start_height: Height
+    """First block of the epoch."""
+    start_time_ns: int
+    """Consensus time from which the epoch's length counts [ns]."""
+    entropy: Hash
+    """
+    Beacon value of the epoch. Insecure: anybody can compute it, and whoever writes blocks can
+    choose it. It makes elections repeatable, not fair (ADR 0006).
+    """

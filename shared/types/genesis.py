@@ -80,6 +80,16 @@ class RegistryParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class RoothashParameters:
+    """Rules of rounds that all runtimes share."""
+
+    max_evidence_age_rounds: int = 100
+    """Rounds back that equivocation is punished. Source: mainnet genesis, max_evidence_age."""
+    max_past_roots_stored: int = 128
+    """Rounds whose roots stay in the state [rounds]."""
+
+
+@dataclass(frozen=True, slots=True)
 class Genesis:
     """The document. Canonical CBOR of it is hashed."""
 
@@ -98,6 +108,7 @@ class Genesis:
     dev_control_key: PublicKey | None = None
     """Who may move time and epochs; None where the network has no dev controls."""
     initial_height: int = 1
+    roothash: RoothashParameters = RoothashParameters()
 
     def chain_context(self) -> str:
         """Hex of SHA-512/256 of the canonical document."""

@@ -1,0 +1,148 @@
+"""
+Methods of the consensus application and their bodies.
+
+`docs/services/consensus.md` has the table: who may call a method, and what it does. Source:
+oasis-core go/{staking,registry,keymanager,roothash}/api @ f9f1fdc. Differs: integers for amounts,
+and names in place of Go's one-letter ones.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from shared.types.commitment import ExecutorCommitment, ProposalHeader
+from shared.types.identity import Address, Hash, NodeId, RawSignature, RuntimeId
+
+
+class Method(enum.StrEnum):
+    """What a transaction can call; the comment names the record of its body."""
+
+    TRANSFER = "staking.Transfer"  # Transfer
+    BURN = "staking.Burn"  # Burn
+    ADD_ESCROW = "staking.AddEscrow"  # AddEscrow
+    RECLAIM_ESCROW = "staking.ReclaimEscrow"  # ReclaimEscrow
+    ALLOW = "staking.Allow"  # Allow
+    WITHDRAW = "staking.Withdraw"  # Withdraw
+    REGISTER_ENTITY = "registry.RegisterEntity"  # registry.SignedDescriptor of an Entity
+    REGISTER_NODE = "registry.RegisterNode"  # registry.SignedDescriptor of a NodeDescriptor
+    UNFREEZE_NODE = "registry.UnfreezeNode"  # UnfreezeNode
+    REGISTER_RUNTIME = "registry.RegisterRuntime"  # registry.RuntimeDescriptor
+    UPDATE_POLICY = "keymanager.UpdatePolicy"  # keymanager.SignedPolicy
+    PUBLISH_MASTER = "keymanager.PublishMasterSecret"  # keymanager.SignedPublishedSecret
+    PUBLISH_EPHEMERAL = "keymanager.PublishEphemeralSecret"  # keymanager.SignedPublishedSecret
+    EXECUTOR_COMMIT = "roothash.ExecutorCommit"  # ExecutorCommit
+    EVIDENCE = "roothash.Evidence"  # Evidence
+    ADVANCE_EPOCH = "dev.AdvanceEpoch"  # AdvanceEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMeta:
+    """
+    Body of `consensus.Meta`: the state root that a block leads to, in that very block.
+
+    The system transaction, last of each block. It is this record as it is, unsigned: the block's
+    signatures cover it (ADR 0003).
+    """
+
+    state_root: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move tokens."""
+
+    to: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """Destroy tokens of the sender."""
+
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddEscrow:
+    """Delegate tokens to an account's active stake."""
+
+    account: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimEscrow:
+    """Begin to take shares back; the tokens arrive when debonding ends."""
+
+    account: Address
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Change what a beneficiary may withdraw from the sender."""
+
+    beneficiary: Address
+    amount_change: int
+    """Negative lowers the allowance, at most to zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Pull tokens that an owner allowed."""
+
+    owner: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnfreezeNode:
+    """Let a frozen node take part again, once its time is over."""
+
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorCommit:
+    """Votes on the open round of a ParaTime."""
+
+    runtime_id: RuntimeId
+    commitments: tuple[ExecutorCommitment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalStatement:
+    """A proposal without its batch: what its signature covers."""
+
+    node_id: NodeId
+    header: ProposalHeader
+    signature: RawSignature
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentEquivocation:
+    """Two different votes of one node on one proposal."""
+
+    first: ExecutorCommitment
+    second: ExecutorCommitment
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalEquivocation:
+    """Two different proposals of one node for one round."""
+
+    first: ProposalStatement
+    second: ProposalStatement
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Proof that a node said two things at once; exactly one kind is given."""
+
+    runtime_id: RuntimeId
+    commitments: CommitmentEquivocation | None = None
+    proposals: ProposalEquivocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceEpoch:
+    """Begin the next epoch now; signed by the network's dev control key."""
