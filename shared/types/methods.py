@@ -27,8 +27,9 @@ class Method(enum.StrEnum):
     UNFREEZE_NODE = "registry.UnfreezeNode"  # UnfreezeNode
     REGISTER_RUNTIME = "registry.RegisterRuntime"  # registry.RuntimeDescriptor
     UPDATE_POLICY = "keymanager.UpdatePolicy"  # keymanager.SignedPolicy
-    PUBLISH_MASTER = "keymanager.PublishMasterSecret"  # keymanager.SignedPublishedSecret
-    PUBLISH_EPHEMERAL = "keymanager.PublishEphemeralSecret"  # keymanager.SignedPublishedSecret
+    # Both: keymanager.SignedPublishedSecret. Names of methods, not secrets.
+    PUBLISH_MASTER_SECRET = "keymanager.PublishMasterSecret"  # noqa: S105
+    PUBLISH_EPHEMERAL_SECRET = "keymanager.PublishEphemeralSecret"  # noqa: S105
     EXECUTOR_COMMIT = "roothash.ExecutorCommit"  # ExecutorCommit
     EVIDENCE = "roothash.Evidence"  # Evidence
     ADVANCE_EPOCH = "dev.AdvanceEpoch"  # AdvanceEpoch
