@@ -57,10 +57,12 @@ def bind_rak(rak: bytes) -> bytes:
     return sha512_256(RAK_BINDING + rak)
 
 
-def attestation_hash(report_data: bytes, node_id: bytes, height: int, rek: bytes) -> bytes:
-    """Hash that the RAK signs."""
-    custom = ATTESTATION.base.encode()
-    return tuple_hash256(custom, report_data, node_id, height.to_bytes(8, "little"), rek)
+def attestation_hash(report_data: bytes, node_id: bytes, height: int, rek: bytes | None) -> bytes:
+    """Hash that the RAK signs; without a REK it has one item less."""
+    items = [report_data, node_id, height.to_bytes(8, "little")]
+    if rek is not None:
+        items.append(rek)
+    return tuple_hash256(ATTESTATION.base.encode(), *items)
 
 
 def make_attestation(

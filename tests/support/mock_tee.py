@@ -7,6 +7,7 @@ from pathlib import Path
 from qanat import cpu
 from qanat.cpu.platform_server import PlatformServer
 from shared.crypto.entropy import SeededEntropy
+from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.tee.attestation import bind_rak, make_attestation
@@ -70,8 +71,6 @@ def session_identity(name="initiator", identity=ENCLAVE, of=None) -> SessionIden
 
 
 def peer_policy(*enclaves, now_s=NOW_S, network="network") -> PeerPolicy:
-    from shared.crypto.hashes import sha256
-
     return PeerPolicy(
         sha256(pki(network).root_ca), constraints().policy, now_s, tuple(enclaves) or None
     )
