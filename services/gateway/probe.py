@@ -8,7 +8,7 @@ Source: spec of the calldata envelope, `format` 1 (X25519, Deoxys-II).
 
 from typing import Any
 
-from evm_native import deoxysii_open, deoxysii_seal, mrae_key, x25519_public
+from evm_native import InvalidTag, deoxysii_open, deoxysii_seal, mrae_key, x25519_public
 
 from shared.api.compute import CallDataKey, ComputeApi, Query
 from shared.crypto.entropy import Entropy
@@ -70,7 +70,7 @@ class EncryptedCallProbe:
                     "pk": x25519_public(secret),
                     "nonce": nonce,
                     "epoch": key.epoch,
-                    "data": deoxysii_seal(shared_key, nonce, inner, b""),
+                    "data": deoxysii_seal(shared_key, nonce, inner),
                 },
             }
         )
@@ -79,7 +79,7 @@ class EncryptedCallProbe:
 def _open_answer(shared_key: bytes, answer: bytes) -> Any:
     match cbor.decode(answer) if answer else None:
         case {"ok": {"data": bytes(data), "nonce": bytes(nonce)}}:
-            inner = deoxysii_open(shared_key, nonce, data, b"")
+            inner = _open(shared_key, nonce, data)
         case _:
             raise ProbeFailed("the answer is not sealed")
     match cbor.decode(inner):
@@ -87,3 +87,10 @@ def _open_answer(shared_key: bytes, answer: bytes) -> Any:
             return output
         case _:
             raise ProbeFailed("the sealed answer is no success")
+
+
+def _open(shared_key: bytes, nonce: bytes, sealed: bytes) -> bytes:
+    try:
+        return deoxysii_open(shared_key, nonce, sealed)
+    except InvalidTag as error:
+        raise ProbeFailed("the answer is not sealed to our key") from error

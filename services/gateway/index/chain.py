@@ -49,6 +49,7 @@ class ChainIndex:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
         self._rewind_listeners: list[Callable[[int], None]] = []
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
@@ -135,16 +136,22 @@ class ChainIndex:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits."""
-        self._wake.clear()
-        while self._waiting:
-            async with self._writing:
+        """Write what waits. A caller that is cancelled leaves no transaction half counted."""
+        write = asyncio.get_running_loop().create_task(self._write_waiting())
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        await asyncio.shield(write)
+
+    async def _write_waiting(self) -> None:
+        async with self._writing:
+            self._wake.clear()
+            while self._waiting:
                 batch = self._waiting[:MAX_BATCH_ROUNDS]
                 await self._in_thread(partial(self._store.save_rounds, batch))
                 del self._waiting[: len(batch)]
                 self._durable = max(self._durable, batch[-1].number)
-            self._recent.drop_old(self._durable)
-            self._has_room.set()
+                self._recent.drop_old(self._durable)
+                self._has_room.set()
 
     async def close(self) -> None:
         """Write what waits and close the database."""

@@ -76,9 +76,11 @@ class Dispatcher:
         if type(request) is not dict:
             return _failure(None, InvalidRequest("invalid request"))
         id_ = request.get("id")
-        name = request.get("method")
-        if type(name) is not str or isinstance(id_, dict | list | bool):
+        if isinstance(id_, dict | list | bool):
             return _failure(None, InvalidRequest("invalid request"))
+        name = request.get("method")
+        if type(name) is not str:
+            return _failure(id_, InvalidRequest("invalid request"))
         method = self._table.get(name)
         if method is None:
             _UNKNOWN_REQUESTS.inc()

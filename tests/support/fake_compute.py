@@ -1,0 +1,294 @@
+"""
+A ParaTime in one process: the real EVM over memory, no consensus, no TEE, blocks when asked.
+
+`FakeComputeNode` fulfils `ComputeApi` for the gateway's tests. Several nodes may share a
+`FakeChain`, and each can be cut off, paused or held behind.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
+
+from shared.api.compute import (
+    Account,
+    CallDataKey,
+    ComputeStatus,
+    Query,
+    Submission,
+)
+from shared.crypto.hashes import EMPTY_HASH
+from shared.encoding import cbor
+from shared.errors import PeerUnavailable, RuntimeRejected
+from shared.types.block import BlockHeader, HeaderType, RoundBlock
+from shared.types.keymanager import SignedPublicKey
+
+RUNTIME_ID = bytes([0x80]) + bytes(31)
+CHAIN_ID = 0x5AFD
+START_S = 1_700_000_000
+WEI = 10**18
+EPOCHS_BACK = 5
+
+
+def derive(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+class FakeChain:
+    """Rounds of a ParaTime, with the state behind them."""
+
+    def __init__(self, *, balances=(), chain_id=CHAIN_ID, epoch=2, is_automatic=True, name="chain"):
+        self.name = name
+        self.epoch = epoch
+        self.is_automatic = is_automatic
+        """Whether a transaction gets its block at once."""
+        self.store = Store.memory()
+        self.engine = Engine(
+            ChainConfig(chain_id=chain_id),
+            self.store,
+            state_key=lambda address: derive("state", address),
+            subcall=None,
+        )
+        self.blocks: list[RoundBlock] = []
+        self.pool: list[bytes] = []
+        self._genesis = [(bytes.fromhex(a.removeprefix("0x")), n * WEI) for a, n in balances]
+        self._changed = asyncio.Event()
+        self._add(HeaderType.EPOCH_TRANSITION, (), (), self.store.root, EMPTY_HASH)
+        self.mine()
+
+    @property
+    def newest(self) -> BlockHeader:
+        return self.blocks[-1].header
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    def mine(self) -> RoundBlock:
+        """Make a block of all that waits."""
+        waiting, self.pool = self.pool, []
+        pending = self.engine.execute(
+            self.environment(self.newest.round), waiting, genesis=self._genesis, strict=False
+        )
+        self._genesis = []
+        included = tuple(waiting[i] for i in pending.included)
+        gone = {*pending.included, *(i for i, _ in pending.rejected)}
+        self.pool = [raw for i, raw in enumerate(waiting) if i not in gone]
+        pending.persist()
+        return self._add(
+            HeaderType.NORMAL, included, pending.results, pending.state_root, pending.io_root
+        )
+
+    def advance_epoch(self) -> RoundBlock:
+        self.epoch += 1
+        self.store.skip(self.newest.round + 1)
+        return self._add(HeaderType.EPOCH_TRANSITION, (), (), self.store.root, EMPTY_HASH)
+
+    def rewind(self, number: int) -> None:
+        del self.blocks[number + 1 :]
+        self.store.rollback(number)
+        self._announce()
+
+    def _add(self, kind, transactions, results, state_root, io_root) -> RoundBlock:
+        number = len(self.blocks)
+        header = BlockHeader(
+            version=1,
+            namespace=RUNTIME_ID,
+            round=number,
+            timestamp=START_S + number,
+            header_type=kind,
+            previous_hash=self.newest.hash() if self.blocks else derive(self.name),
+            io_root=io_root,
+            state_root=state_root,
+        )
+        block = RoundBlock(header, tuple(transactions), tuple(results))
+        self.blocks.append(block)
+        self._announce()
+        return block
+
+    def _announce(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def wait_for_change(self) -> None:
+        await self._changed.wait()
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def call_secret(self, epoch: int) -> bytes:
+        return derive("call key", epoch)
+
+    def call_data_key(self) -> CallDataKey:
+        public = x25519_public(self.call_secret(self.epoch))
+        return CallDataKey(
+            SignedPublicKey(public, derive("checksum"), derive("sig", 1) + derive("sig", 2), 9),
+            self.epoch,
+        )
+
+    def environment(self, parent_round: int) -> BlockEnv:
+        parent = self.blocks[parent_round].header
+        key = self.call_data_key()
+        epochs = range(max(self.epoch - EPOCHS_BACK, 0), self.epoch + 1)
+        shown = {
+            "epoch": self.epoch,
+            "public_key": {
+                "key": key.public_key.key,
+                "checksum": key.public_key.checksum,
+                "signature": key.public_key.signature,
+                "expiration": 9,
+            },
+        }
+        return BlockEnv(
+            round=parent_round + 1,
+            parent_round=parent_round,
+            parent_timestamp=parent.timestamp,
+            grandparent_hash=parent.previous_hash,
+            epoch=self.epoch,
+            call_keys={epoch: self.call_secret(epoch) for epoch in epochs},
+            rng_key=derive("rng", parent_round),
+            call_data_public_key=cbor.encode(shown),
+        )
+
+    # -- transactions --------------------------------------------------------------------------
+
+    def submit(self, raws) -> tuple[Submission, ...]:
+        answers = []
+        for raw, info in zip(raws, self.engine.check(raws), strict=True):
+            if isinstance(info, CheckError):
+                answers.append(Submission(info.hash, info.module, info.code, info.message))
+                continue
+            self.pool.append(raw)
+            answers.append(Submission(info.hash))
+        if self.is_automatic and self.pool:
+            asyncio.get_running_loop().call_soon(self._mine_pool)
+        return tuple(answers)
+
+    def _mine_pool(self) -> None:
+        if self.pool:
+            self.mine()
+
+
+class FakeComputeNode:
+    """One replica of a chain, as the gateway sees it."""
+
+    def __init__(self, chain: FakeChain, name="compute-0") -> None:
+        self.chain, self.name = chain, name
+        self.is_cut_off = False
+        self.is_paused = False
+        self.held_at: int | None = None
+        """Last round that it delivers; None delivers all."""
+        self.calls: list[str] = []
+
+    async def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        if self.is_paused:
+            await asyncio.Event().wait()
+        if self.is_cut_off:
+            raise PeerUnavailable(f"{self.name} does not answer")
+
+    @property
+    def round(self) -> int:
+        newest = self.chain.newest.round
+        return newest if self.held_at is None else min(newest, self.held_at)
+
+    async def fetch_status(self) -> ComputeStatus:
+        await self._enter("fetch_status")
+        return ComputeStatus(
+            name=self.name,
+            node_id=derive(self.name),
+            runtime_id=RUNTIME_ID,
+            round=self.round,
+            state_root=self.chain.blocks[self.round].header.state_root,
+            epoch=self.chain.epoch,
+            is_ready=True,
+            is_worker=True,
+            is_backup=False,
+            mr_enclave=bytes(32),
+            is_mock_tee=True,
+        )
+
+    async def submit_transactions(self, raws):
+        await self._enter("submit_transactions")
+        return self.chain.submit(raws)
+
+    async def call(self, query: Query) -> bytes:
+        await self._enter("call")
+        return self._run(self.chain.engine.call, query)
+
+    async def estimate_gas(self, query: Query) -> int:
+        await self._enter("estimate_gas")
+        return self._run(self.chain.engine.estimate_gas, query)
+
+    def _run(self, function, query: Query):
+        number = self.round if query.round is None else query.round
+        try:
+            return function(
+                self.chain.environment(number),
+                version=number,
+                caller=query.caller,
+                to=query.to,
+                gas=query.gas,
+                gas_price=query.gas_price,
+                value=query.value,
+                data=query.data,
+            )
+        except CallFailed as error:
+            raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
+
+    async def fetch_account(self, address, round=None) -> Account:
+        await self._enter("fetch_account")
+        return Account(*self.chain.engine.account(address, self._version(round)))
+
+    async def fetch_code(self, address, round=None) -> bytes:
+        await self._enter("fetch_code")
+        return self.chain.engine.code(address, self._version(round))
+
+    async def fetch_storage(self, address, slot, round=None) -> bytes:
+        await self._enter("fetch_storage")
+        return self.chain.engine.storage(address, slot, self._version(round))
+
+    def _version(self, round) -> int:
+        return self.round if round is None else round
+
+    async def fetch_min_gas_price(self) -> int:
+        await self._enter("fetch_min_gas_price")
+        return self.chain.engine.min_gas_price(self.round)
+
+    async def fetch_call_data_key(self) -> CallDataKey:
+        await self._enter("fetch_call_data_key")
+        return self.chain.call_data_key()
+
+    async def fetch_round(self, round) -> RoundBlock | None:
+        await self._enter("fetch_round")
+        return self.chain.blocks[round] if round <= self.round else None
+
+    async def fetch_pending(self):
+        await self._enter("fetch_pending")
+        return tuple(self.chain.pool)
+
+    async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:
+        await self._enter("watch_rounds")
+        following = from_round
+        while True:
+            changed = self.chain.wait_for_change()
+            if self.is_cut_off:
+                changed.close()
+                raise PeerUnavailable(f"{self.name} closed the connection")
+            following = min(following, max(self.round, 0) + 1)
+            if following <= self.round and not self.is_paused:
+                changed.close()
+                yield self.chain.blocks[following]
+                following += 1
+                continue
+            await changed
+
+
+class FakeConsensus:
+    """The headers that are final."""
+
+    def __init__(self, chain: FakeChain) -> None:
+        self.chain = chain
+
+    async def fetch_round_header(self, runtime_id, round):
+        assert runtime_id == RUNTIME_ID
+        blocks = self.chain.blocks
+        return blocks[round].header if round < len(blocks) else None
