@@ -40,7 +40,11 @@ log = structlog.get_logger()
 LONGEST_SLEEP_S = 10.0
 """The enclave sees a newer block at least this often, so that its clock and heights stay fresh."""
 RETRY_S = 0.25
-"""Pause after a turn that failed."""
+"""Pause after a turn that failed, or a publication that consensus did not take [s]."""
+RETRY_MASTER_S = 0.25
+"""Pause before another member is asked again for the master secret [s]."""
+RETRY_EPHEMERAL_S = 2.0
+"""The same for ephemeral secrets, which nobody may have any more [s]."""
 
 
 class ChainRewound(Exception):
@@ -150,7 +154,6 @@ class KeyManagerNode:
             sleep_s = LONGEST_SLEEP_S
             try:
                 sleep_s = await self._take_turn()
-                self.is_open = True
             except QanatError as error:
                 log.warning(
                     "turn_failed", module=error.module, code=error.code, reason=error.message
@@ -167,14 +170,28 @@ class KeyManagerNode:
         """Do everything that is due; give the time until something else falls due [s]."""
         was_ready = not self.waits_for()
         chain, state = await self._synchronize()
+        sleep_s = LONGEST_SLEEP_S
+        if self._is_replication_due(chain, state):
+            state = await self._replicate(chain, state)
+            if self._is_replication_due(chain, state):
+                sleep_s = RETRY_MASTER_S if state.lacks_master else RETRY_EPHEMERAL_S
         if state.init_response is not None:
             await self._register(state, state.init_response)
-        if state.lacks_master or state.lacks_ephemeral or not state.ephemeral_epochs:
-            await self._replicate(chain)
-        sleep_s = await self._publish(chain)
+        sleep_s = min(sleep_s, await self._publish(chain))
+        self.is_open = True
         if not was_ready and not self.waits_for():
             log.info("keymanager_ready", epoch=state.epoch, generation=chain.status.generation)
         return sleep_s
+
+    def _is_replication_due(self, chain: KeyManagerChain, state: EnclaveState) -> bool:
+        if state.lacks_master or state.lacks_ephemeral:
+            return True
+        if chain.ephemeral is None:
+            return False
+        # A secret was published for this epoch, but before we could read it.
+        is_published = chain.ephemeral.secret.epoch >= state.epoch
+        lost = is_published and state.epoch not in state.ephemeral_epochs
+        return lost or not self.is_open
 
     async def _synchronize(self) -> tuple[KeyManagerChain, EnclaveState]:
         runtime_id = self._description.runtime_id
@@ -207,7 +224,7 @@ class KeyManagerNode:
         metrics.registrations.inc()
         log.info("node_registered", epoch=state.epoch, height=state.height)
 
-    async def _replicate(self, chain: KeyManagerChain) -> None:
+    async def _replicate(self, chain: KeyManagerChain, state: EnclaveState) -> EnclaveState:
         for peer in replication_peers(chain, self._node_id):
             try:
                 state = await self.enclave.replicate(peer)
@@ -218,7 +235,8 @@ class KeyManagerNode:
             self._note(state)
             log.info("secrets_replicated", peer=peer.hex(), generations=state.generations)
             if not state.lacks_master and not state.lacks_ephemeral:
-                return
+                break
+        return state
 
     async def _publish(self, chain: KeyManagerChain) -> float:
         """Publish what is due by now; give the time until the next falls due [s]."""

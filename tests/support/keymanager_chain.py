@@ -12,7 +12,7 @@ from shared.encoding.record import encode_record
 from shared.rules import headers, state_keys
 from shared.rules.meta import encode_meta
 from shared.types.beacon import EpochState
-from shared.types.keymanager import KeyManagerStatus
+from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.proof import ProvenState, Validator
 from shared.types.registry import NodeDescriptor
 
@@ -36,6 +36,8 @@ class ScriptedChain:
         self.status = KeyManagerStatus(runtime.id)
         self.epoch = epoch
         self.nodes: dict[bytes, NodeDescriptor] = {}
+        self.master: SignedPublishedSecret | None = None
+        self.ephemeral: SignedPublishedSecret | None = None
         self._changes: dict[bytes, bytes | None] = {
             state_keys.CHAIN_CONTEXT: CHAIN_CONTEXT.encode(),
             state_keys.runtime_key(runtime.id): encode_record(runtime),
@@ -46,12 +48,12 @@ class ScriptedChain:
 
     def publish(self, signed) -> None:
         """Put a published secret where consensus keeps the newest of its kind."""
-        kind = (
-            state_keys.ephemeral_secret_key
-            if signed.secret.generation is None
-            else state_keys.master_secret_key
-        )
-        self.write(kind(self.runtime_id), signed)
+        if signed.secret.generation is None:
+            self.ephemeral = signed
+            self.write(state_keys.ephemeral_secret_key(self.runtime_id), signed)
+        else:
+            self.master = signed
+            self.write(state_keys.master_secret_key(self.runtime_id), signed)
 
     def register(self, descriptor: NodeDescriptor) -> None:
         self.nodes[descriptor.id] = descriptor

@@ -1,0 +1,134 @@
+"""Whole nodes, two of them, over a small consensus."""
+
+import asyncio
+
+import pytest
+
+from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
+from services.keymanager.rules import duties
+from tests.support.keymanager import PARATIME_ID
+from tests.support.keymanager_nodes import Nodes
+
+PAIR = b"p" * 32
+
+
+@pytest.fixture
+async def network(monkeypatch):
+    monkeypatch.setattr(duties, "RANK_PAUSE_MS", 20)
+    monkeypatch.setattr(duties, "NEXT_EPOCH_PAUSE_MS", 40)
+    network = Nodes()
+    yield network
+    await network.close()
+
+
+async def start_both(network: Nodes) -> None:
+    await network.start("km-0")
+    await network.start("km-1")
+    await all_ready(network)
+
+
+async def all_ready(network: Nodes) -> None:
+    await network.until(lambda: all(node.status().is_ready for node in network.nodes.values()))
+
+
+async def epoch_key(network: Nodes, name: str, epoch: int):
+    enclave = network.nodes[name].enclave
+    return await enclave.fetch_ephemeral_public_key(PARATIME_ID, PAIR, epoch)
+
+
+async def test_two_nodes_become_ready_by_themselves_and_agree(network):
+    await start_both(network)
+    assert await epoch_key(network, "km-0", 2) == await epoch_key(network, "km-1", 2)
+    assert network.consensus.chain.status.generation == 0
+
+
+async def test_one_node_alone_becomes_ready(network):
+    await network.start("km-0")
+    await all_ready(network)
+    assert network.nodes["km-0"].waits_for() == ""
+
+
+async def test_one_master_secret_and_one_secret_an_epoch_are_published(network):
+    await start_both(network)
+    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    await asyncio.sleep(0.1)
+    assert sorted(network.consensus.published) == [
+        ("ephemeral", 2),
+        ("ephemeral", 3),
+        ("master", 0),
+    ]
+
+
+async def test_secret_of_the_next_epoch_is_there_when_it_begins(network):
+    await start_both(network)
+    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    network.consensus.begin_epoch()
+    await network.until(lambda: network.nodes["km-1"].status().epoch == 3)
+    assert all(node.status().is_ready for node in network.nodes.values())
+
+
+async def test_epoch_that_came_too_soon_gets_its_secret_at_once(network):
+    await start_both(network)
+    for _ in range(3):
+        network.consensus.begin_epoch()
+    await network.until(lambda: ("ephemeral", 5) in network.consensus.published)
+    await all_ready(network)
+
+
+async def test_nodes_register_again_in_every_epoch(network):
+    await start_both(network)
+    before = {name: len(r.registrations) for name, r in network.registries.items()}
+    network.consensus.begin_epoch()
+    await network.until(
+        lambda: all(len(r.registrations) > before[n] for n, r in network.registries.items())
+    )
+
+
+async def test_latecomer_replicates_what_was_before_it(network):
+    await network.start("km-0")
+    await all_ready(network)
+    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    await network.start("km-1")
+    await all_ready(network)
+    assert await epoch_key(network, "km-1", 2) == await epoch_key(network, "km-0", 2)
+    response = network.registries["km-1"].registrations[-1].response
+    assert response.checksum == network.consensus.chain.status.checksum
+
+
+async def test_either_alone_serves_when_the_other_is_killed(network):
+    await start_both(network)
+    expected = await epoch_key(network, "km-0", 2)
+    await network.kill("km-0")
+    assert await epoch_key(network, "km-1", 2) == expected
+    network.consensus.begin_epoch()
+    network.consensus.begin_epoch()
+    await network.until(lambda: network.nodes["km-1"].status().epoch == 4)
+    await network.until(lambda: network.nodes["km-1"].status().is_ready)
+
+
+async def test_killed_node_comes_back_with_sealed_and_replicated_secrets(network):
+    await start_both(network)
+    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    expected = [await epoch_key(network, "km-0", epoch) for epoch in (2, 3)]
+    await network.kill("km-0")
+    await network.start("km-0")
+    await all_ready(network)
+    assert [await epoch_key(network, "km-0", epoch) for epoch in (2, 3)] == expected
+    assert network.nodes["km-0"].is_open
+
+
+async def test_restart_of_all_loses_old_epochs_and_a_new_one_heals(network):
+    await start_both(network)
+    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    for name in ("km-0", "km-1"):
+        await network.kill(name)
+    for name in ("km-0", "km-1"):
+        await network.start(name)
+    await network.until(lambda: all(node.is_open for node in network.nodes.values()))
+    for name in ("km-0", "km-1"):
+        with pytest.raises(EphemeralSecretMissing):
+            await epoch_key(network, name, 2)
+    network.consensus.begin_epoch()
+    network.consensus.begin_epoch()
+    await all_ready(network)
+    assert network.nodes["km-0"].status().epoch == 4
