@@ -1,0 +1,272 @@
+"""The HTTP edge: framing of JSON-RPC, limits, browsers, hosts, health, status and metrics."""
+
+import asyncio
+import json
+
+import pytest
+
+from shared.errors import PeerUnavailable
+from tests.support.gateway import listening, running_gateway, until
+
+JSON = {"content-type": "application/json"}
+CHAIN_ID = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
+
+
+@pytest.fixture
+async def gateway(tmp_path):
+    async with running_gateway(tmp_path) as running:
+        yield running
+
+
+async def post(gateway, body, **headers):
+    return await gateway.client.post("/", content=body, headers=JSON | headers)
+
+
+# -- framing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("{", -32700, "parse error"),
+        ("", -32700, "parse error"),
+        (b"\xff\xfe", -32700, "parse error"),
+        ("[" * 2000, -32700, "parse error"),
+        ("[]", -32600, "empty batch"),
+        ("17", -32600, "invalid request"),
+        ("null", -32600, "invalid request"),
+        ('"eth_chainId"', -32600, "invalid request"),
+        ('{"jsonrpc":"2.0"}', -32600, "invalid request"),
+        ('{"id":{},"method":"eth_chainId"}', -32600, "invalid request"),
+        ('{"id":null,"method":7}', -32600, "invalid request"),
+        ('{"id":null,"method":"eth_chainId","params":{}}', -32602, "non-array args"),
+        ('{"id":null,"method":"eth_chainId","params":[1]}', -32602,
+         "too many arguments, want at most 0"),
+        ('{"id":null,"method":"eth_getBalance","params":[]}', -32602,
+         "missing value for required argument 0"),
+        ('{"id":null,"method":"eth_getBalance","params":["0x12"]}', -32602,
+         "invalid argument 0: hex string has length 2, want 40"),
+    ],
+)  # fmt: skip
+async def test_bad_requests_get_the_texts_of_go_ethereum(gateway, body, code, message):
+    answer = await post(gateway, body)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": {"code": code, "message": message},
+    }
+
+
+@pytest.mark.parametrize("id_", [0, -1, 2**63, "text", "", None, 1.5])
+async def test_ids_come_back_as_they_were(gateway, id_):
+    request = {"jsonrpc": "2.0", "id": id_, "method": "eth_chainId"}
+    answer = (await post(gateway, json.dumps(request))).json()
+    assert answer == {"jsonrpc": "2.0", "id": id_, "result": "0x5afd"}
+
+
+async def test_invalid_request_keeps_its_id(gateway):
+    assert (await post(gateway, '{"id":7}')).json()["id"] == 7
+
+
+async def test_notifications_get_no_answer(gateway):
+    assert (await post(gateway, '{"jsonrpc":"2.0","method":"eth_chainId"}')).content == b""
+    assert (await post(gateway, '[{"jsonrpc":"2.0","method":"eth_nothing"}]')).content == b""
+
+
+async def test_batch_answers_in_order_and_mixes_errors(gateway):
+    body = f'[{CHAIN_ID},7,{{"id":"x","method":"no"}},{{"method":"eth_chainId"}},{CHAIN_ID}]'
+    answers = (await post(gateway, body)).json()
+    assert [(one["id"], "result" in one) for one in answers] == [
+        (1, True),
+        (None, False),
+        ("x", False),
+        (1, True),
+    ]
+
+
+async def test_batches_have_no_limit_but_the_body(gateway):
+    assert len((await post(gateway, f"[{','.join([CHAIN_ID] * 5000)}]")).json()) == 5000
+
+
+async def test_batch_answers_are_cut_at_25_megabytes(gateway):
+    zero = "0x" + "00" * 20
+    call = json.dumps({"id": 1, "method": "eth_getBlockByNumber", "params": ["0x0", True]})
+    answers = (await post(gateway, f"[{','.join([call] * 20_000)}]")).json()
+    assert len(answers) == 20_000
+    assert "result" in answers[0]
+    assert answers[-1]["error"] == {"code": -32003, "message": "response too large"}
+    assert await gateway.rpc("eth_getBalance", zero, "latest") == "0x0"
+
+
+async def test_long_unknown_method_names_are_cut(gateway):
+    error = await gateway.error("x" * 100_000)
+    assert error["code"] == -32601
+    assert len(error["message"]) < 400
+
+
+async def test_a_bug_is_an_internal_error_and_the_service_lives_on(gateway, monkeypatch):
+    monkeypatch.setattr(gateway.computes[0], "fetch_code", lambda *_: 1 / 0)
+    error = await gateway.error("eth_getCode", "0x" + "00" * 20, "latest")
+    assert error == {"code": -32000, "message": "internal error"}
+    assert await gateway.rpc("eth_chainId") == "0x5afd"
+
+
+# -- HTTP --------------------------------------------------------------------------------------
+
+
+async def test_every_answer_names_the_profile(gateway):
+    assert (await post(gateway, CHAIN_ID)).headers["x-qanat-profile"] == "strict"
+
+
+@pytest.mark.parametrize("size", [5 * 1024 * 1024 + 1, 8 * 1024 * 1024])
+async def test_bodies_over_five_mebibytes_are_refused(gateway, size):
+    assert (await post(gateway, b" " * size)).status_code == 413
+
+
+async def test_streamed_bodies_are_joined_and_limited(gateway):
+    async def parts(text, count):
+        for _ in range(count):
+            yield text
+
+    half = len(CHAIN_ID) // 2
+
+    async def halves():
+        yield CHAIN_ID[:half].encode()
+        yield CHAIN_ID[half:].encode()
+
+    assert (await post(gateway, halves())).json()["result"] == "0x5afd"
+    assert (await post(gateway, parts(b" " * 65536, 200))).status_code == 413
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_content_types_of_foreign_forms_are_refused(gateway, kind):
+    answer = await gateway.client.post("/", content=CHAIN_ID, headers={"content-type": kind})
+    assert answer.status_code == 415
+
+
+async def test_content_type_may_name_its_charset(gateway):
+    answer = await gateway.client.post(
+        "/", content=CHAIN_ID, headers={"content-type": "application/json; charset=utf-8"}
+    )
+    assert answer.json()["result"] == "0x5afd"
+
+
+@pytest.mark.parametrize(("verb", "status"), [("GET", 200), ("PUT", 405), ("DELETE", 405)])
+async def test_other_verbs(gateway, verb, status):
+    answer = await gateway.client.request(verb, "/")
+    assert answer.status_code == status
+
+
+async def test_any_web_page_may_call_by_default(gateway):
+    answer = await post(gateway, CHAIN_ID, origin="https://dapp.example")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    preflight = await gateway.client.options(
+        "/",
+        headers={
+            "origin": "https://dapp.example",
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type, x-token",
+        },
+    )
+    assert preflight.status_code == 204
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert preflight.headers["access-control-allow-headers"] == "content-type, x-token"
+
+
+async def test_origins_can_be_limited(tmp_path):
+    async with running_gateway(tmp_path, cors_origins=("https://good.example",)) as gateway:
+        good = await post(gateway, CHAIN_ID, origin="https://good.example")
+        bad = await post(gateway, CHAIN_ID, origin="https://bad.example")
+        assert good.headers["access-control-allow-origin"] == "https://good.example"
+        assert "access-control-allow-origin" not in bad.headers
+        assert bad.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("node.example", 200),
+        ("NODE.example:8545", 200),
+        ("127.0.0.1:8545", 200),
+        ("[::1]:8545", 200),
+        ("evil.example", 403),
+        ("evil.example:8545", 403),
+        ("", 403),
+    ],
+)
+async def test_virtual_hosts_can_be_limited(tmp_path, host, status):
+    async with running_gateway(tmp_path, virtual_hosts=("node.example",)) as gateway:
+        answer = await post(gateway, CHAIN_ID, host=host)
+        assert answer.status_code == status
+        assert (await gateway.client.get("/health", headers={"host": host})).status_code == status
+
+
+# -- health and status -------------------------------------------------------------------------
+
+
+async def test_health_is_an_empty_body_and_other_verbs_do_not_exist(gateway):
+    answer = await gateway.client.get("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+    for verb in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
+        assert (await gateway.client.request(verb, "/health")).status_code == 404
+
+
+async def test_verbose_health_says_that_the_tee_is_a_mock(gateway):
+    details = (await gateway.client.get("/health?verbose")).json()
+    assert details == (await gateway.client.get("/status")).json()
+    assert (details["ready"], details["tee"], details["waiting_for"]) == (True, "MOCK", None)
+    assert details["compute"][0]["name"] == "compute-0"
+
+
+async def test_gateway_is_unready_until_an_encrypted_call_went_through_every_node(tmp_path):
+    class SlowKeys:
+        is_open = False
+
+        async def check(self, api):
+            if api.name == "compute-1" and not self.is_open:
+                raise PeerUnavailable("ephemeral secret not found")
+            return 2
+
+    probe = SlowKeys()
+    async with running_gateway(tmp_path, nodes=2, probe=probe, ready=False) as gateway:
+        await until(lambda: gateway.node.readiness.describe()[0]["ok"])
+        answer = await gateway.client.get("/health")
+        assert (answer.status_code, answer.content) == (503, b"")
+        status = (await gateway.client.get("/status")).json()
+        assert status["waiting_for"] == (
+            "an encrypted call through compute-1: ephemeral secret not found"
+        )
+        probe.is_open = True
+        await until(lambda: gateway.node.readiness.is_ready)
+        assert (await gateway.client.get("/health")).status_code == 200
+
+
+async def test_metrics_count_methods(gateway):
+    await gateway.rpc("eth_chainId")
+    text = (await gateway.client.get("/metrics")).text
+    assert 'qanat_gateway_rpc_requests_total{method="eth_chainId"}' in text
+    assert "qanat_gateway_newest_round 1.0" in text
+    assert "qanat_gateway_ready 1.0" in text
+
+
+async def test_paths_that_do_not_exist(gateway):
+    assert (await gateway.client.get("/nothing")).status_code == 404
+    assert (await gateway.client.post("/rpc", content=CHAIN_ID)).status_code == 404
+
+
+async def test_real_sockets_serve_pipelined_requests(gateway):
+    async with listening(gateway.app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        request = (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(CHAIN_ID)}\r\n\r\n{CHAIN_ID}"
+        )
+        writer.write(request.encode() * 3)
+        for _ in range(3):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert json.loads(await reader.readexactly(length))["result"] == "0x5afd"
+        writer.close()
+        await writer.wait_closed()
