@@ -1,0 +1,106 @@
+"""`KeyManagerApi` on the node object and through frames: the same answers, the same errors."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.keymanager.api import KeyManagerEdge, check_health
+from services.keymanager.enclave.ephemeral import EpochOutOfReach
+from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.errors import PeerUnavailable
+from shared.kit.channel import Link, Service, serve_frames
+from shared.rules.key_policy import verify_public_key
+from shared.tee.session_peers import SessionUnknown
+from tests.support.keymanager import KEY_MANAGER, KEY_MANAGER_ID, PARATIME_ID
+from tests.support.keymanager_enclaves import node_id
+from tests.support.keymanager_nodes import Nodes
+
+pytestmark = pytest.mark.enable_socket
+
+PAIR = b"p" * 32
+
+
+@asynccontextmanager
+async def on_the_object(node):
+    yield KeyManagerEdge(node)
+
+
+@asynccontextmanager
+async def through_frames(node):
+    server = await serve_frames(Service((KeyManagerApi, KeyManagerEdge(node))), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link("key manager", f"127.0.0.1:{port}")
+    try:
+        yield key_manager_client(link)
+    finally:
+        link.close()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.fixture
+async def network():
+    network = Nodes()
+    yield network
+    await network.close()
+
+
+@pytest.fixture
+async def node(network):
+    node = await network.start("km-0")
+    await network.until(lambda: node.status().is_ready)
+    return node
+
+
+@pytest.fixture(params=[on_the_object, through_frames], ids=["object", "frames"])
+async def api(request, node):
+    async with request.param(node) as api:
+        yield api
+
+
+async def test_status_tells_that_the_node_is_ready_and_its_tee_a_mock(api):
+    status = await api.fetch_status()
+    assert status.is_ready
+    assert status.is_mock_tee
+    assert (status.name, status.node_id) == ("km-0", node_id("km-0"))
+    assert (status.runtime_id, status.mr_enclave) == (KEY_MANAGER_ID, KEY_MANAGER.mr_enclave)
+    assert (status.epoch, status.generation) == (2, 0)
+
+
+async def test_anybody_gets_public_keys_signed_by_the_rsk(api, network):
+    rsk = network.registries["km-0"].registrations[-1].response.rsk
+    for signed, epoch in (
+        (await api.fetch_public_key(PARATIME_ID, PAIR), None),
+        (await api.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 2), 2),
+    ):
+        verify_public_key(
+            signed, rsk=rsk, runtime_id=PARATIME_ID, key_pair_id=PAIR, epoch=epoch, now_epoch=2
+        )
+
+
+async def test_epoch_out_of_reach_is_refused(api):
+    with pytest.raises(EpochOutOfReach):
+        await api.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 40)
+
+
+async def test_message_of_an_unknown_session_is_refused(api):
+    with pytest.raises(SessionUnknown):
+        await api.call_session(b"s" * 32, b"\x05" + bytes(40))
+
+
+async def test_node_that_has_seen_nothing_of_the_chain_answers_no_session(network):
+    node = await network.start("km-1")
+    assert not node.status().is_ready
+    with pytest.raises(PeerUnavailable):
+        await KeyManagerEdge(node).call_session(b"s" * 32, b"\x01" + bytes(32))
+
+
+async def test_health_shows_what_the_node_waits_for_and_that_the_tee_is_a_mock(network, node):
+    is_ready, shown = await check_health(node)
+    assert is_ready
+    assert shown["tee"] == "MOCK"
+    assert shown["waits_for"] == ""
+    starting = await network.start("km-1")
+    is_ready, shown = await check_health(starting)
+    assert not is_ready
+    assert shown["waits_for"] == "consensus"

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+
+from services.keymanager.rules.chain import KeyManagerChain, is_open_proposal, next_generation
+from services.keymanager.rules.duties import (
+    NEXT_EPOCH_PAUSE_MS,
+    RANK_PAUSE_MS,
+    PublishEphemeral,
+    PublishMaster,
+    due_publications,
+    publisher_rank,
+    replication_peers,
+)
+from shared.types.keymanager import (
+    EncryptedSecret,
+    KeyManagerStatus,
+    PublishedSecret,
+    SignedPublishedSecret,
+)
+from shared.types.registry import RuntimeDescriptor, RuntimeKind
+from tests.support.keymanager import KEY_MANAGER_ID, make_policy, sign_policy
+
+NODES = (b"a" * 32, b"b" * 32, b"c" * 32)
+EPOCH = 6
+
+
+def published(epoch: int, generation: int | None = None) -> SignedPublishedSecret:
+    secret = EncryptedSecret(bytes(32), bytes(32), {})
+    return SignedPublishedSecret(
+        PublishedSecret(KEY_MANAGER_ID, epoch, secret, generation), bytes(64)
+    )
+
+
+def chain(*, master=None, ephemeral=None, rotation_interval=0, **status) -> KeyManagerChain:
+    policy = sign_policy(make_policy(master_secret_rotation_interval=rotation_interval))
+    known = {"is_initialized": True, "nodes": NODES, "policy": policy, "rotation_epoch": 2}
+    return KeyManagerChain(
+        epoch=EPOCH,
+        runtime=RuntimeDescriptor(KEY_MANAGER_ID, bytes(32), RuntimeKind.KEY_MANAGER, ()),
+        status=KeyManagerStatus(KEY_MANAGER_ID, **(known | status)),
+        master=master,
+        ephemeral=ephemeral,
+        members=(),
+    )
+
+
+def publisher(state: KeyManagerChain) -> bytes:
+    (first,) = (node for node in NODES if publisher_rank(state, node) == 0)
+    return first
+
+
+def test_nothing_is_due_when_the_next_epoch_has_its_secret():
+    state = chain(ephemeral=published(EPOCH + 1))
+    assert due_publications(state, publisher(state)) == ()
+
+
+def test_who_is_no_member_publishes_nothing():
+    assert due_publications(chain(), b"x" * 32) == ()
+
+
+def test_secret_of_this_epoch_is_due_at_once_when_it_is_missing():
+    for ephemeral in (None, published(EPOCH - 1)):
+        state = chain(ephemeral=ephemeral)
+        assert due_publications(state, publisher(state)) == (PublishEphemeral(EPOCH, 0),)
+
+
+def test_secret_of_the_next_epoch_is_due_a_little_later():
+    state = chain(ephemeral=published(EPOCH))
+    assert due_publications(state, publisher(state)) == (
+        PublishEphemeral(EPOCH + 1, NEXT_EPOCH_PAUSE_MS),
+    )
+
+
+def test_members_take_turns_by_rank_and_epoch():
+    state = chain()
+    pauses = sorted(due_publications(state, node)[0].pause_ms for node in NODES)
+    assert pauses == [0, RANK_PAUSE_MS, 2 * RANK_PAUSE_MS]
+    later = replace(state, epoch=EPOCH + 1)
+    assert publisher(later) != publisher(state)
+
+
+@pytest.mark.parametrize(
+    ("master", "is_due"),
+    [
+        (None, True),
+        (published(EPOCH + 1, 0), False),
+        (published(EPOCH, 0), False),
+        (published(EPOCH - 1, 0), True),
+    ],
+    ids=["none", "proposed", "proposed in the last epoch", "dead"],
+)
+def test_first_master_secret_is_due_unless_it_is_proposed(master, is_due):
+    state = chain(
+        is_initialized=False, master=master, ephemeral=published(EPOCH + 1), rotation_epoch=None
+    )
+    due = due_publications(state, publisher(state))
+    assert due == ((PublishMaster(0),) if is_due else ())
+
+
+@pytest.mark.parametrize(
+    ("interval", "rotated", "is_due"),
+    [(0, 0, False), (4, 2, True), (4, 3, False), (1, 5, True), (1, 6, False)],
+)
+def test_rotation_is_due_by_the_interval_of_the_policy(interval, rotated, is_due):
+    state = chain(
+        rotation_interval=interval,
+        rotation_epoch=rotated,
+        master=published(3, 0),
+        ephemeral=published(EPOCH + 1),
+    )
+    due = due_publications(state, publisher(state))
+    assert due == ((PublishMaster(0),) if is_due else ())
+
+
+def test_without_a_policy_no_master_secret_is_made():
+    state = chain(is_initialized=False, policy=None, ephemeral=published(EPOCH + 1))
+    assert due_publications(state, publisher(state)) == ()
+
+
+def test_accepted_secret_is_no_open_proposal():
+    state = chain(master=published(EPOCH, 0))
+    assert next_generation(state.status) == 1
+    assert not is_open_proposal(state)
+
+
+def test_a_node_does_not_replicate_from_itself():
+    assert replication_peers(chain(), NODES[1]) == (NODES[0], NODES[2])
