@@ -430,7 +430,10 @@ fn static_and_delegate_calls_cannot_pay() {
     }
 }
 
-struct Modules(Arc<Mutex<Vec<(String, Vec<u8>, OasisAddress, bool)>>>);
+/// Method, body, caller and whether it is read-only, of each call seen.
+type Seen = Vec<(String, Vec<u8>, OasisAddress, bool)>;
+
+struct Modules(Arc<Mutex<Seen>>);
 
 impl Subcalls for Modules {
     fn call(&self, request: &Request<'_>) -> Result<Option<Reply>, HostError> {

@@ -32,7 +32,7 @@ fn prepaid(raw: &[u8]) -> u64 {
 fn transfer_pays_for_its_size_its_signature_and_the_evm() {
     let mut chain = Chain::new();
     let raw = account(1).send(0, TxKind::Call(FRESH), ETHER, 100_000, &[]);
-    let record = chain.run(&[raw.clone()]).remove(0);
+    let record = chain.run(std::slice::from_ref(&raw)).remove(0);
     assert_eq!((record.status, record.error.clone()), (1, None));
     assert_eq!(record.gas_used, 21_000 + prepaid(&raw));
     assert_eq!(chain.balance(FRESH), U256::from(ETHER));
@@ -49,7 +49,7 @@ fn records_are_canonical_and_complete() {
     let cell = chain.deploy(CELL);
     let list = AccessList(vec![AccessListItem { address: cell, storage_keys: vec![B256::ZERO] }]);
     let raw = account(2).with_access_list(0, cell, list);
-    let block = chain.propose(&[raw.clone()], true).unwrap();
+    let block = chain.propose(std::slice::from_ref(&raw), true).unwrap();
     let record = Record::read(&block.results[0]);
     assert_eq!(evm_core::cbor::encode(&evm_core::cbor::decode(&block.results[0]).unwrap()), block.results[0]);
     let mut names: Vec<_> = record.map.keys().map(String::as_str).collect();
@@ -135,7 +135,9 @@ fn too_little_gas_for_the_evm_is_mined_and_too_little_for_size_is_not() {
     assert_eq!(record.error, Some(("evm".into(), 2, "execution failed: out of gas".into())));
     assert_eq!(record.gas_used, 21_500);
     let refused = account(1).send(1, TxKind::Call(FRESH), 0, 1_000, &[]);
-    let Err(EngineError::InvalidBatch { index: 0, error }) = chain.propose(&[refused.clone()], true) else { panic!() };
+    let Err(EngineError::InvalidBatch { index: 0, error }) = chain.propose(std::slice::from_ref(&refused), true) else {
+        panic!()
+    };
     assert_eq!(error.code, 12);
     assert_eq!(error.message, format!("out of gas (limit: 1000 wanted: {})", prepaid(&refused)));
 }
@@ -189,7 +191,9 @@ fn dynamic_fee_pays_minimum_and_tip_up_to_its_maximum() {
         (account(77).dynamic(0, FRESH, 100 * GWEI, 0), 5),
         (account(1).send(3, TxKind::Call(FRESH), 0, 15_000_001, &[]), 11),
     ] {
-        let Err(EngineError::InvalidBatch { error, .. }) = chain.propose(&[raw.clone()], true) else { panic!() };
+        let Err(EngineError::InvalidBatch { error, .. }) = chain.propose(std::slice::from_ref(&raw), true) else {
+            panic!()
+        };
         assert_eq!((error.module, error.code), ("core", code));
         let block = chain.propose(&[raw], false).unwrap();
         assert_eq!((block.included.len(), block.rejected[0].1.error.code), (0, code), "a scheduler leaves it out");
