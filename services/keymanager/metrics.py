@@ -18,6 +18,9 @@ refused_publications = Counter(
     ["kind"],
 )
 replications = Counter("qanat_keymanager_replications", "Replications from another member.")
+lost_epochs = Counter(
+    "qanat_keymanager_lost_epochs", "Epochs given up because every key manager had restarted."
+)
 session_messages = Counter(
     "qanat_keymanager_session_messages", "Messages of attested sessions handed to the enclave."
 )

@@ -20,11 +20,14 @@ from services.keymanager.peers import KeyManagerPeers
 from services.keymanager.registry import Registry
 from services.keymanager.rules.chain import KeyManagerChain, proven_keys, read_chain
 from services.keymanager.rules.duties import (
+    LOSS_PATIENCE_MS,
     Publication,
     PublishEphemeral,
     PublishMaster,
     Registration,
     due_publications,
+    epochs_to_skip,
+    publisher_rank,
     replication_peers,
 )
 from shared.api.consensus import BlockEvents, ConsensusApi
@@ -77,6 +80,7 @@ class KeyManagerNode:
         self._state: EnclaveState | None = None
         self._registered: Registration | None = None
         self._due_since: dict[Publication, float] = {}
+        self._lost_since: float | None = None
         self.is_open = False
         """
         Whether sessions are answered: after the first turn.
@@ -177,6 +181,7 @@ class KeyManagerNode:
                 sleep_s = RETRY_MASTER_S if state.lacks_master else RETRY_EPHEMERAL_S
         if state.init_response is not None:
             await self._register(state, state.init_response)
+        sleep_s = min(sleep_s, await self._give_up_lost_secrets(chain, state))
         sleep_s = min(sleep_s, await self._publish(chain))
         self.is_open = True
         if not was_ready and not self.waits_for():
@@ -237,6 +242,29 @@ class KeyManagerNode:
             if not state.lacks_master and not state.lacks_ephemeral:
                 break
         return state
+
+    async def _give_up_lost_secrets(self, chain: KeyManagerChain, state: EnclaveState) -> float:
+        """
+        Move the network on to an epoch with a secret, where nobody has this one's any more.
+
+        It happens when all key managers restart at once. Without dev controls consensus refuses,
+        and the epochs pass in their own time. Gives when to look again [s].
+        """
+        rank = publisher_rank(chain, self._node_id)
+        skipped = epochs_to_skip(chain, state.ephemeral_epochs)
+        if rank is None or not skipped:
+            self._lost_since = None
+            return LONGEST_SLEEP_S
+        now_s = asyncio.get_running_loop().time()
+        self._lost_since = self._lost_since or now_s
+        wait_s = self._lost_since + (1 + rank) * LOSS_PATIENCE_MS / 1000 - now_s
+        if wait_s > 0:
+            return wait_s
+        self._lost_since = None
+        log.warning("ephemeral_secrets_lost", epoch=chain.epoch, skipped=skipped)
+        metrics.lost_epochs.inc(skipped)
+        await self._consensus.advance_epoch(skipped)
+        return 0.0
 
     async def _publish(self, chain: KeyManagerChain) -> float:
         """Publish what is due by now; give the time until the next falls due [s]."""

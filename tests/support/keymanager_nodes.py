@@ -48,6 +48,11 @@ class SmallConsensus:
         self.chain.epoch += 1
         self.make_block(is_epoch_change=True)
 
+    async def advance_epoch(self, count):
+        for _ in range(count):
+            self.begin_epoch()
+        return self.chain.epoch
+
     async def fetch_status(self) -> ConsensusStatus:
         return ConsensusStatus(
             "qanat-test", "", self.height, 0, self.chain.epoch, b"", "small", (), True

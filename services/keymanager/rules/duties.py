@@ -14,6 +14,8 @@ from shared.types.keymanager import InitResponse
 
 RANK_PAUSE_MS = 150
 """Each member waits this much longer than the one before it, so that one publishes, not all."""
+LOSS_PATIENCE_MS = 1_000
+"""How long every member must be without this epoch's secret before it is given up, times rank."""
 NEXT_EPOCH_PAUSE_MS = 1_000
 """
 Time in an epoch before the next one's secret is published.
@@ -89,6 +91,20 @@ def _is_master_due(chain: KeyManagerChain) -> bool:
         return True
     interval = rotation_interval(status)
     return interval > 0 and chain.epoch >= (status.rotation_epoch or 0) + interval
+
+
+def epochs_to_skip(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> int:
+    """
+    Epochs to move on until a secret can be made again; 0 where none is lost.
+
+    A published secret is never replaced, because some compute nodes may have keys of the first one
+    and would disagree with those that ask later. So a lost one is left behind with its epoch, and
+    with the next if that one's is published too.
+    """
+    published = chain.ephemeral
+    if published is None or published.secret.epoch < chain.epoch or chain.epoch in held:
+        return 0
+    return published.secret.epoch + 1 - chain.epoch
 
 
 def replication_peers(chain: KeyManagerChain, node_id: NodeId) -> tuple[NodeId, ...]:

@@ -9,6 +9,7 @@ from services.keymanager.rules.duties import (
     PublishEphemeral,
     PublishMaster,
     due_publications,
+    epochs_to_skip,
     publisher_rank,
     replication_peers,
 )
@@ -126,3 +127,22 @@ def test_accepted_secret_is_no_open_proposal():
 
 def test_a_node_does_not_replicate_from_itself():
     assert replication_peers(chain(), NODES[1]) == (NODES[0], NODES[2])
+
+
+@pytest.mark.parametrize(
+    ("published_epoch", "held", "skipped"),
+    [
+        (EPOCH, (EPOCH,), 0),
+        (EPOCH, (), 1),
+        (EPOCH + 1, (EPOCH + 1,), 2),
+        (EPOCH + 1, (), 2),
+        (EPOCH - 1, (), 0),
+    ],
+    ids=["held", "lost", "only the next is held", "both lost", "not published yet"],
+)
+def test_lost_secret_is_left_behind_with_its_epoch(published_epoch, held, skipped):
+    assert epochs_to_skip(chain(ephemeral=published(published_epoch)), held) == skipped
+
+
+def test_nothing_is_lost_where_nothing_was_published():
+    assert epochs_to_skip(chain(), ()) == 0
