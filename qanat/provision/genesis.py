@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from shared.tee.config import EnclaveConfig
 
 from qanat.accounts import WEI_PER_TOKEN
+from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import Network
 from qanat.provision.identities import Identity
 from shared.crypto.address import staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
-from shared.types.attestation import EnclaveIdentity, TeeConstraints
+from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints
 from shared.types.genesis import (
     BeaconParameters,
     ConsensusParameters,
@@ -147,7 +148,9 @@ def build_genesis(
 
 
 def _deployments(enclave: EnclaveIdentity) -> tuple[Deployment, ...]:
-    return (Deployment(VERSION, Epoch(0), TeeConstraints((enclave,))),)
+    # The mock issues its TCB data once, and chain time may be moved far on (ADR 0004).
+    policy = QuotePolicy(tcb_validity_days=TCB_VALIDITY_DAYS)
+    return (Deployment(VERSION, Epoch(0), TeeConstraints((enclave,), policy)),)
 
 
 def _key_manager(network: Network, owner: bytes, enclave: EnclaveIdentity) -> RuntimeDescriptor:
