@@ -15,11 +15,9 @@ from shared.crypto.signing import Signer
 from shared.errors import Rejected, Unavailable
 from shared.tee.attestation import bind_rak, make_attestation
 from shared.tee.platform import QuoteWithCollateral
-from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
-from shared.tee.session import PeerPolicy, SessionIdentity
-from shared.types.attestation import CapabilityTee, EnclaveIdentity, QuotePolicy
+from shared.types.attestation import CapabilityTee
 from shared.types.identity import Height, NodeId
 from shared.types.proof import ProvenState
 
@@ -152,18 +150,3 @@ class EnclaveProgram:
         if self._quoted is None:
             self._quoted = self.platform.quote(bind_rak(self.rak.public_key) + bytes(32))
         return self._quoted
-
-    @property
-    def identity(self) -> EnclaveIdentity:
-        """Which enclave this is, as the platform measured it."""
-        return parse_quote(self.quoted().quote).identity
-
-    def session_identity(self) -> SessionIdentity:
-        """Give what this enclave shows in an attested session."""
-        return SessionIdentity(self.rak, self.quoted())
-
-    def peer_policy(
-        self, quote_policy: QuotePolicy, enclaves: tuple[EnclaveIdentity, ...] | None = None
-    ) -> PeerPolicy:
-        """Judge the other end of a session by the pinned root, at verified consensus time."""
-        return PeerPolicy(self.config.root_ca_hash, quote_policy, self.now_s, enclaves)
