@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from shared.encoding import frames
 from shared.encoding.contract import find_method
 from shared.encoding.record import Bytes32
-from shared.errors import PeerFailed, Rejected
+from shared.errors import PeerFailed, Rejected, Unavailable
 from shared.types.identity import Epoch, Hash, Height, PublicKey, RuntimeId
 from shared.types.keymanager import SignedPublicKey
 
@@ -30,6 +30,34 @@ MAX_KEY_PAIRS = 1024
 
 class TooManyKeyPairs(Rejected, module="keys", code=30):
     """The request names more key pairs than one answer may carry."""
+
+
+class PolicyMissing(Rejected, module="keys", code=4):
+    """Consensus has no policy for this key manager."""
+
+
+class QueryForbidden(Rejected, module="keys", code=5):
+    """The policy does not give this enclave the keys of this ParaTime."""
+
+
+class ReplicationForbidden(Rejected, module="keys", code=6):
+    """The policy does not give this enclave the secrets themselves."""
+
+
+class MasterSecretMissing(Unavailable, module="keys", code=10):
+    """The master secret of the generation is not on this node."""
+
+
+class EphemeralSecretMissing(Unavailable, module="keys", code=20):
+    """The secret of the epoch is not on this node, or not yet."""
+
+
+class EpochOutOfReach(Rejected, module="keys", code=22):
+    """The epoch is older than the policy allows, or further ahead than the next one."""
+
+
+class StaleAsker(Rejected, module="keys", code=31):
+    """The asker's newest verified block is too old: it must catch up with the chain first."""
 
 
 @dataclass(frozen=True, slots=True)

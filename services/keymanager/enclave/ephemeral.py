@@ -10,22 +10,15 @@ from dataclasses import dataclass
 
 from services.keymanager.enclave.derivation import checksum_ephemeral_secret
 from shared.crypto.secret import SecretBytes
-from shared.errors import Rejected, Unavailable
+from shared.errors import Rejected
+from shared.types.key_requests import EphemeralSecretMissing, EpochOutOfReach
 
 KEPT_EPOCHS = 20
 """Source: oasis-core keymanager/src/crypto/kdf.rs @ f9f1fdc, EPHEMERAL_SECRET_CACHE_SIZE."""
 
 
-class EphemeralSecretMissing(Unavailable, module="keys", code=20):
-    """The secret of the epoch is not on this node, or not yet."""
-
-
 class EphemeralSecretDisagrees(Rejected, module="keys", code=21):
     """The secret is not the one whose checksum was published."""
-
-
-class EpochOutOfReach(Rejected, module="keys", code=22):
-    """The epoch is older than the policy allows, or further ahead than the next one."""
 
 
 @dataclass(frozen=True, slots=True)

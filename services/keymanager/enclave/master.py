@@ -17,16 +17,13 @@ from services.keymanager.enclave.derivation import (
 from services.keymanager.enclave.files import Files
 from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import Signer
-from shared.errors import Rejected, Unavailable
+from shared.errors import Rejected
 from shared.tee.sealing import CannotUnseal, Sealer
+from shared.types.key_requests import MasterSecretMissing
 
 MASTER_SEAL = b"oasis-core/keymanager: master secret seal"
 PROPOSAL_SEAL = b"oasis-core/keymanager: master secret proposal seal"
 PROPOSAL_FILE = "master-proposal.sealed"
-
-
-class MasterSecretMissing(Unavailable, module="keys", code=10):
-    """The master secret of the generation is not on this node."""
 
 
 class MasterSecretDisagrees(Rejected, module="keys", code=11):

@@ -12,6 +12,7 @@ from shared.encoding.record import decode_record
 from shared.errors import Rejected
 from shared.rules.key_policy import policy_checksum
 from shared.types.attestation import EnclaveIdentity
+from shared.types.key_requests import PolicyMissing, QueryForbidden, ReplicationForbidden
 from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
 
 
@@ -25,18 +26,6 @@ class PolicyForOther(Rejected, module="keys", code=2):
 
 class PolicyRolledBack(Rejected, module="keys", code=3):
     """The serial is below that of a policy this enclave has followed, or its content changed."""
-
-
-class PolicyMissing(Rejected, module="keys", code=4):
-    """Consensus has no policy for this key manager."""
-
-
-class QueryForbidden(Rejected, module="keys", code=5):
-    """The policy does not give this enclave the keys of this ParaTime."""
-
-
-class ReplicationForbidden(Rejected, module="keys", code=6):
-    """The policy does not give this enclave the secrets themselves."""
 
 
 @dataclass(frozen=True, slots=True)

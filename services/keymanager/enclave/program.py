@@ -12,11 +12,7 @@ from services.keymanager.enclave.committee import attested_reks, quote_policy
 from services.keymanager.enclave.derivation import SECRET_BYTES, checksum_ephemeral_secret
 from services.keymanager.enclave.ephemeral import EphemeralSecretDisagrees, EphemeralSecrets
 from services.keymanager.enclave.files import DirectoryFiles, Files
-from services.keymanager.enclave.master import (
-    MasterSecretDisagrees,
-    MasterSecretMissing,
-    MasterSecrets,
-)
+from services.keymanager.enclave.master import MasterSecretDisagrees, MasterSecrets
 from services.keymanager.enclave.policy import Permissions
 from services.keymanager.enclave.policy_record import PolicyRecord
 from services.keymanager.enclave.protocol import (
@@ -52,6 +48,7 @@ from shared.tee.session_peers import SessionClient, SessionServer
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import EnclaveIdentity
 from shared.types.identity import Epoch, NodeId, RuntimeId
+from shared.types.key_requests import MasterSecretMissing
 from shared.types.keymanager import (
     ENCRYPTED_SECRET,
     INIT_RESPONSE,

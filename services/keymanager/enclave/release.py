@@ -10,7 +10,7 @@ whose host shows it an old chain learns nothing.
 from services.keymanager.enclave.vault import Vault
 from shared.encoding import frames
 from shared.encoding.contract import serve_call_now
-from shared.errors import BadRequest, QanatError, Rejected
+from shared.errors import BadRequest, QanatError
 from shared.types.attestation import EnclaveIdentity
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.key_requests import (
@@ -20,15 +20,12 @@ from shared.types.key_requests import (
     KeyPair,
     KeyRequests,
     ReplicatedSecret,
+    StaleAsker,
     TooManyKeyPairs,
 )
 from shared.types.keymanager import SignedPublicKey
 
 NANOSECONDS = 1_000_000_000
-
-
-class StaleAsker(Rejected, module="keys", code=31):
-    """The asker's newest verified block is too old: it must catch up with the chain first."""
 
 
 class KeyRelease:

@@ -10,12 +10,12 @@ enclave's word is taken, which is that of the same code as ours.
 from collections.abc import Callable
 from typing import Any
 
-from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
 from services.keymanager.enclave.vault import Vault
 from services.keymanager.rules.chain import KeyManagerChain
 from shared.crypto.secret import SecretBytes
 from shared.types.key_requests import (
     ChainView,
+    EphemeralSecretMissing,
     ReplicatedSecret,
     decode_key_answer,
     encode_key_request,

@@ -13,9 +13,9 @@ from services.keymanager.enclave.derivation import (
 )
 from services.keymanager.enclave.ephemeral import EphemeralSecrets, verify_epoch_in_reach
 from services.keymanager.enclave.master import MasterSecrets
-from services.keymanager.enclave.policy import Permissions, PolicyMissing
+from services.keymanager.enclave.policy import Permissions
 from shared.types.identity import Epoch, Height
-from shared.types.key_requests import KeyPair
+from shared.types.key_requests import KeyPair, PolicyMissing
 from shared.types.keymanager import SignedPublicKey
 
 PUBLIC_GENERATION = 0

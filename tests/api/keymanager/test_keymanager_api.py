@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.keymanager.api import KeyManagerEdge, check_health
-from services.keymanager.enclave.ephemeral import EpochOutOfReach
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link, Service, serve_frames
 from shared.rules.key_policy import verify_public_key
 from shared.tee.session_peers import SessionUnknown
+from shared.types.key_requests import EpochOutOfReach
 from tests.support.keymanager import KEY_MANAGER, KEY_MANAGER_ID, PARATIME_ID
 from tests.support.keymanager_enclaves import node_id
 from tests.support.keymanager_nodes import Nodes

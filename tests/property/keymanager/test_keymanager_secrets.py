@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.keymanager.enclave.derivation import checksum_ephemeral_secret, checksum_master_secret
 from services.keymanager.enclave.ephemeral import KEPT_EPOCHS, EphemeralSecrets
-from services.keymanager.enclave.master import MasterSecretMissing, MasterSecrets
+from services.keymanager.enclave.master import MasterSecrets
 from services.keymanager.enclave.publication import (
     CannotOpenSecret,
     associated_data,
@@ -20,6 +20,7 @@ from services.keymanager.enclave.vault import Vault
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.secret import SecretBytes
 from shared.encoding import frames
+from shared.types.key_requests import MasterSecretMissing
 from shared.types.keymanager import EncryptedSecret, PublishedSecret
 from tests.support.keymanager import COMPUTE, KEY_MANAGER_ID, MemoryFiles, make_sealer
 

@@ -4,12 +4,11 @@ from services.keymanager.enclave.derivation import checksum_ephemeral_secret
 from services.keymanager.enclave.ephemeral import (
     KEPT_EPOCHS,
     EphemeralSecretDisagrees,
-    EphemeralSecretMissing,
     EphemeralSecrets,
-    EpochOutOfReach,
     verify_epoch_in_reach,
 )
 from shared.crypto.secret import SecretBytes
+from shared.types.key_requests import EphemeralSecretMissing, EpochOutOfReach
 from tests.support.keymanager import KEY_MANAGER_ID
 
 

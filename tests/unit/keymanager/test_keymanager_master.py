@@ -3,11 +3,11 @@ import pytest
 from services.keymanager.enclave.master import (
     PROPOSAL_FILE,
     MasterSecretDisagrees,
-    MasterSecretMissing,
     MasterSecrets,
     WrongGeneration,
 )
 from shared.crypto.secret import SecretBytes
+from shared.types.key_requests import MasterSecretMissing
 from tests.support.keymanager import KEY_MANAGER_ID, MemoryFiles, identity, make_sealer
 
 SECRETS = tuple(SecretBytes(bytes([number]) * 32) for number in range(10, 14))

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from services.keymanager import node
-from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
 from services.keymanager.rules import duties
+from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.keymanager import PARATIME_ID
 from tests.support.keymanager_nodes import Nodes
 

@@ -3,14 +3,12 @@ import pytest
 from services.keymanager.enclave.policy import (
     Permissions,
     PolicyForOther,
-    PolicyMissing,
     PolicyRolledBack,
-    QueryForbidden,
-    ReplicationForbidden,
     TooFewPolicySigners,
     accept_policy,
 )
 from shared.crypto.signing import BadSignature, Signature, Signer
+from shared.types.key_requests import PolicyMissing, QueryForbidden, ReplicationForbidden
 from shared.types.keymanager import EnclavePolicy, SignedPolicy
 from tests.support.keymanager import (
     COMPUTE,

@@ -5,18 +5,22 @@ from dataclasses import replace
 import pytest
 
 from services.keymanager.enclave.committee import NotInCommittee
-from services.keymanager.enclave.ephemeral import EphemeralSecretMissing
-from services.keymanager.enclave.master import MasterSecretMissing, WrongGeneration
-from services.keymanager.enclave.policy import PolicyRolledBack, QueryForbidden, TooFewPolicySigners
+from services.keymanager.enclave.master import WrongGeneration
+from services.keymanager.enclave.policy import PolicyRolledBack, TooFewPolicySigners
 from services.keymanager.enclave.program import EpochNotNow
-from services.keymanager.enclave.release import StaleAsker
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.key_policy import policy_checksum, verify_public_key
 from shared.rules.light_client import OldHeight, WrongStateValues
 from shared.tee.attestation import UnknownEnclave
-from shared.types.key_requests import ChainView
+from shared.types.key_requests import (
+    ChainView,
+    EphemeralSecretMissing,
+    MasterSecretMissing,
+    QueryForbidden,
+    StaleAsker,
+)
 from shared.types.keymanager import INIT_RESPONSE, EnclavePolicy
 from tests.support import mock_tee
 from tests.support.keymanager import (

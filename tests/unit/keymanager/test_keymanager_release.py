@@ -1,19 +1,10 @@
 import pytest
 
 from services.keymanager.enclave.derivation import checksum_ephemeral_secret
-from services.keymanager.enclave.ephemeral import (
-    EphemeralSecretMissing,
-    EphemeralSecrets,
-    EpochOutOfReach,
-)
-from services.keymanager.enclave.master import MasterSecretMissing, MasterSecrets
-from services.keymanager.enclave.policy import (
-    Permissions,
-    PolicyMissing,
-    QueryForbidden,
-    ReplicationForbidden,
-)
-from services.keymanager.enclave.release import KeyRelease, StaleAsker, answer_request
+from services.keymanager.enclave.ephemeral import EphemeralSecrets
+from services.keymanager.enclave.master import MasterSecrets
+from services.keymanager.enclave.policy import Permissions
+from services.keymanager.enclave.release import KeyRelease, answer_request
 from services.keymanager.enclave.vault import ChainPosition, Vault
 from shared.crypto.secret import SecretBytes
 from shared.encoding import frames
@@ -22,6 +13,13 @@ from shared.rules.key_policy import verify_public_key
 from shared.types.key_requests import (
     MAX_KEY_PAIRS,
     ChainView,
+    EphemeralSecretMissing,
+    EpochOutOfReach,
+    MasterSecretMissing,
+    PolicyMissing,
+    QueryForbidden,
+    ReplicationForbidden,
+    StaleAsker,
     TooManyKeyPairs,
     decode_key_answer,
     encode_key_request,
