@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from shared.tee.config import EnclaveConfig
-
 from qanat.accounts import WEI_PER_TOKEN
 from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import Network
@@ -12,6 +10,7 @@ from shared.crypto.address import staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
+from shared.tee.config import EnclaveConfig
 from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints
 from shared.types.genesis import (
     BeaconParameters,
