@@ -32,6 +32,12 @@ ENCLAVE_DIR = "QANAT_ENCLAVE_DIR"
 WORKERS = 4
 """Threads for concurrent requests: what they do in native code runs in parallel."""
 
+LAST_WORDS_S = 0.5
+"""How long the end of the process waits for a thread [s]."""
+
+Requests = SimpleQueue[frames.Request | None]
+"""Work of a thread; None ends it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnclaveContext:
@@ -116,17 +122,19 @@ class HostConnection:
         self, contract: type, implementation: Any, *, concurrent: frozenset[str], workers: int
     ) -> None:
         """Read until the host closes the socket; answer its requests on threads."""
-        in_order: SimpleQueue[frames.Request] = SimpleQueue()
-        side_by_side: SimpleQueue[frames.Request] = SimpleQueue()
+        in_order: Requests = SimpleQueue()
+        side_by_side: Requests = SimpleQueue()
 
-        def work(requests: SimpleQueue[frames.Request]) -> None:
-            while True:
-                self._answer(contract, implementation, requests.get())
+        def work(requests: Requests) -> None:
+            while (request := requests.get()) is not None and not self._closed:
+                self._answer(contract, implementation, request)
 
-        # Daemons: when the host is gone nobody waits for what they are at, and every store of an
-        # enclave survives being killed.
-        for requests in (in_order, *[side_by_side] * workers):
-            threading.Thread(target=work, args=(requests,), daemon=True).start()
+        queues = (in_order, *[side_by_side] * workers)
+        threads = [
+            threading.Thread(target=work, args=(requests,), daemon=True) for requests in queues
+        ]
+        for thread in threads:
+            thread.start()
         try:
             while (frame := read_frame(self._sock)) is not None:
                 match frame:
@@ -143,6 +151,12 @@ class HostConnection:
             pass
         finally:
             self._close()
+        for requests in queues:
+            requests.put(None)
+        for thread in threads:
+            # Who is at something long does not hold up the end: every store of an enclave survives
+            # being killed.
+            thread.join(LAST_WORDS_S)
 
     def _answer(self, contract: type, implementation: Any, request: frames.Request) -> None:
         answer: frames.Frame
