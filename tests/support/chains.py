@@ -48,9 +48,11 @@ class SoloChain:
 
     def restart(self) -> None:
         self.store = self._make_store(self.path)
-        self.application = self._make_application(self.store)
-        self.engine = SoloEngine(
-            self.application,
+        self.engine = self.new_engine()
+
+    def new_engine(self) -> SoloEngine:
+        return SoloEngine(
+            self._make_application(self.store),
             self.store,
             genesis(self._initial_height),
             LIMITS,

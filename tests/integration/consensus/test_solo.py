@@ -1,8 +1,10 @@
 """The engine `solo`: blocks, time, the pool, and what a crash leaves behind."""
 
+import dataclasses
+
 import pytest
 
-from services.consensus.abci import Misbehavior, MisbehaviorKind
+from services.consensus.abci import Misbehavior, MisbehaviorKind, TxResult
 from services.consensus.engine.pool import AlreadyPending, TransactionTooLarge
 from services.consensus.engine.solo import (
     MIN_BLOCK_SPACING_NS,
@@ -53,7 +55,6 @@ def test_time_is_the_clock_where_it_moves_and_rises_where_it_stands(chain):
 def test_the_first_block_has_the_height_of_the_genesis():
     chain = SoloChain(initial_height=7).started()
     assert chain.engine.make_block().block.height == 7
-    chain.restart()
 
 
 def test_a_block_is_due_at_the_beat_or_when_the_application_has_work(chain):
@@ -99,16 +100,10 @@ def test_what_does_not_fit_into_a_block_waits_for_the_next(chain):
 def test_what_is_no_longer_good_after_a_block_leaves_the_pool():
     class TakesOne(CounterApplication):
         def prepare_proposal(self, block, max_bytes):
-            import dataclasses
-
             return super().prepare_proposal(dataclasses.replace(block, txs=block.txs[1:2]), 1000)
 
         def check_tx(self, tx, recheck):
-            if recheck:
-                return super().check_tx(tx, recheck)
-            from services.consensus.abci import TxResult
-
-            return TxResult(0)
+            return super().check_tx(tx, recheck) if recheck else TxResult(0)
 
     chain = SoloChain(application=TakesOne).started()
     stale, good = transaction(0, "a", "1"), transaction(0, "b", "2")
@@ -232,8 +227,6 @@ def test_a_crash_at_any_step_of_a_block_heals_at_the_next_start(tmp_path, step, 
 def test_a_state_that_belongs_to_other_blocks_is_refused(tmp_path):
     class Forgetful(CounterApplication):
         def info(self):
-            import dataclasses
-
             return dataclasses.replace(super().info(), app_hash=b"\x01" * 32)
 
     chain = SoloChain(tmp_path / "chain.db").started()

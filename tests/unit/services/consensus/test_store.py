@@ -1,0 +1,134 @@
+"""The consensus database: every version of the state, and the way back."""
+
+import sqlite3
+
+import pytest
+
+from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store, UnknownHeight
+from shared.rules.light_client import LightClient
+from shared.rules.state_keys import last_block_key
+from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
+from tests.support.counter import RUNTIME, transaction
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Five blocks: `key` is its height, `gone` is there at heights 2 to 3, rounds at 2 and 4."""
+    chain = SoloChain(tmp_path / "chain.db").started()
+    nonce = 0
+    for height in range(1, 6):
+        calls = [("key", str(height))]
+        if height in (2, 4):
+            calls.append(("round", ""))
+        if height == 2:
+            calls.append(("due", str(chain.clock.now_ns() + 10**9)))
+        if height == 4:
+            chain.clock.advance(2 * 10**9)  # `due` is done, and leaves the state
+        for key, value in calls:
+            chain.engine.submit(transaction(nonce, key, value))
+            nonce += 1
+        chain.engine.make_block()
+    return chain
+
+
+def reopened(chain: SoloChain) -> Store:
+    return Store(chain.path)
+
+
+def test_every_version_of_the_state_is_there_after_a_restart(chain):
+    store = reopened(chain)
+    for height in range(1, 6):
+        tree = store.load_tree(height)
+        assert tree.get(b"key") == str(height).encode()
+        assert (tree.get(b"due") is not None) == (height in (2, 3))
+        assert tree.root == chain.store.load_tree(height).root
+
+
+def test_the_newest_state_is_the_default(chain):
+    assert reopened(chain).load_tree().root == chain.store.load_tree(5).root
+
+
+def test_a_database_without_blocks_has_an_empty_state(tmp_path):
+    store = Store(tmp_path / "new.db")
+    assert (store.height, len(store.load_tree()), store.load_decision()) == (0, 0, None)
+
+
+@pytest.mark.parametrize("height", [-1, 6, 100])
+def test_a_height_that_never_was_is_an_error(chain, height):
+    for ask in (
+        chain.store.load_tree,
+        chain.store.load_events,
+        chain.store.load_result,
+        chain.store.rollback,
+        lambda height: chain.store.load_proven_state([b"key"], height),
+    ):
+        with pytest.raises(UnknownHeight):
+            ask(height)
+
+
+def test_blocks_results_and_events_survive_a_restart(chain):
+    store = reopened(chain)
+    for height in range(1, 6):
+        assert store.load_decision(height) == chain.store.load_decision(height)
+        assert store.load_result(height) == chain.store.load_result(height)
+        assert store.load_events(height) == chain.store.load_events(height)
+
+
+def test_events_of_finalized_rounds_come_with_a_proof_an_enclave_believes(chain):
+    client = LightClient(CHAIN_ID, VALIDATORS)
+    store = reopened(chain)
+    for height, round_ in ((2, 1), (4, 2)):
+        events = store.load_events(height)
+        assert events.proven is not None
+        values = client.verify(events.proven).values
+        assert values == {last_block_key(RUNTIME): store.load_tree(height).get(*values)}
+        assert events.finalized[0].header.round == round_
+    assert store.load_events(3).proven is None
+
+
+def test_any_keys_are_proven_at_any_height(chain):
+    client = LightClient(CHAIN_ID, VALIDATORS)
+    store = reopened(chain)
+    for height in range(1, 6):
+        verified = client.verify(store.load_proven_state([b"key", b"absent"], height))
+        assert verified.values == {b"key": str(height).encode(), b"absent": None}
+
+
+def test_round_headers_are_found_by_runtime_and_round(chain):
+    store = reopened(chain)
+    assert store.load_round_header(RUNTIME, 2).round == 2
+    assert store.load_round_header(RUNTIME, 3) is None
+    assert store.load_round_header(bytes(32), 1) is None
+
+
+def test_a_rollback_forgets_everything_above_and_the_chain_goes_on_from_there(chain):
+    root = chain.store.load_tree(3).root
+    chain.store.rollback(3)
+    assert chain.store.height == 3
+    assert chain.store.load_tree().root == root
+    assert chain.store.load_round_header(RUNTIME, 2) is None
+    assert chain.store.load_decision().height == 3
+    with pytest.raises(UnknownHeight):
+        chain.store.load_tree(4)
+    chain.store.close()
+    chain.restart()
+    chain.engine.start()
+    chain.engine.submit(transaction(5, "key", "another 4"))
+    chain.engine.make_block()
+    assert reopened(chain).load_tree(4).get(b"key") == b"another 4"
+
+
+def test_memory_is_bounded_however_long_the_chain(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    chain.make_blocks(RECENT_BLOCKS + 20)
+    assert len(chain.store._trees) == len(chain.store._events) == RECENT_BLOCKS
+    assert chain.store.load_events(1).height == 1
+
+
+def test_a_database_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ForeignDatabase):
+        Store(path)
