@@ -46,3 +46,11 @@ class DebondingDelegation:
     """One delegator's part of the debonding stake of one account, paid out at an epoch."""
 
     shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Value at `state_keys.SUPPLY`: what all accounts hold together."""
+
+    total: int
+    """[base units]"""

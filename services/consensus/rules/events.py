@@ -1,0 +1,39 @@
+"""What a block can do that others want to hear of."""
+
+from dataclasses import dataclass
+
+from shared.api.consensus import (
+    CommitmentAccepted,
+    DiscrepancyDetected,
+    FinalizedRound,
+    Slashed,
+)
+from shared.types.identity import NodeId
+from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRegistered:
+    """A node registered, for the first time or anew."""
+
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBegan:
+    """A new epoch."""
+
+    epoch: int
+
+
+Event = (
+    FinalizedRound
+    | DiscrepancyDetected
+    | CommitmentAccepted
+    | Slashed
+    | KeyManagerStatus
+    | SignedPublishedSecret
+    | NodeRegistered
+    | EpochBegan
+)
+"""`KeyManagerStatus` stands for its change, `SignedPublishedSecret` for its publication."""
