@@ -1,0 +1,280 @@
+"""The ten rules of `services.consensus.abci`, checked on every application that we have."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy
+
+from services.consensus.abci import Block, Misbehavior, MisbehaviorKind
+from services.consensus.store import Store
+from shared.rules.meta import decode_meta, encode_meta
+from tests.support.applications import SUBJECTS, Subject
+from tests.support.chains import GENESIS_NS, POWER, SoloChain
+from tests.support.networks import ROOT
+
+SECOND_NS = 1_000_000_000
+
+pytestmark = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+
+
+def chain_of(subject: Subject, path=None) -> SoloChain:
+    chain = SoloChain(*([] if path is None else [path]), application=subject.make)
+    return chain.started()
+
+
+def run_workload(subject: Subject, chain: SoloChain) -> None:
+    for transactions in subject.blocks:
+        for raw in transactions:
+            chain.engine.submit(raw)
+        chain.clock.advance(SECOND_NS // 4)
+        chain.engine.make_block()
+
+
+def next_block(chain: SoloChain, txs=()) -> Block:
+    """The block that an honest proposer would make of these candidates."""
+    state = chain.engine.chain
+    block = Block(state.height + 1, state.time_ns + SECOND_NS // 8, tuple(txs), bytes(20))
+    prepared = chain.engine.application.prepare_proposal(block, 65_536)
+    return dataclasses.replace(block, txs=tuple(prepared), hash=b"\x01" * 32)
+
+
+# -- rule 1: functions of state and arguments ------------------------------------------------------
+
+
+def test_two_runs_give_equal_blocks(subject):
+    chains = [chain_of(subject), chain_of(subject)]
+    for chain in chains:
+        run_workload(subject, chain)
+    one, other = chains
+    for height in range(1, one.store.height + 1):
+        assert one.store.load_decision(height) == other.store.load_decision(height)
+        assert one.store.load_result(height) == other.store.load_result(height)
+
+
+@pytest.mark.slow
+def test_the_order_of_sets_and_dictionaries_does_not_matter(subject):
+    program = (
+        "from tests.support.applications import SUBJECTS\n"
+        "from tests.integration.consensus.test_abci_rules import chain_of, run_workload\n"
+        f"subject = next(s for s in SUBJECTS if s.name == {subject.name!r})\n"
+        "chain = chain_of(subject)\n"
+        "run_workload(subject, chain)\n"
+        "print(chain.engine.chain.last.commit.block_id.hash.hex())"
+    )
+    hashes = set()
+    for seed in ("0", "1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        hashes.add(done.stdout)
+    assert len(hashes) == 1
+
+
+# -- rule 2: time ----------------------------------------------------------------------------------
+
+
+def test_events_carry_the_time_of_their_block(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    times = []
+    for height in range(1, chain.store.height + 1):
+        times.append(chain.store.load_events(height).time_ns)
+        assert times[-1] == chain.store.load_decision(height).light_block.header.time_ns
+    assert times == sorted(set(times))
+
+
+# -- rule 3: bad transactions ----------------------------------------------------------------------
+
+
+def test_every_transaction_of_the_workload_succeeds(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    for height, transactions in enumerate(subject.blocks, 1):
+        codes = [result.code for result in chain.store.load_result(height).tx_results]
+        assert codes == [0] * (len(transactions) + 1)
+
+
+def test_a_bad_transaction_gives_a_code_and_a_module_at_the_door(subject):
+    chain = chain_of(subject)
+    chain.engine.make_block()
+    for raw in subject.bad:
+        result = chain.engine.application.check_tx(raw, False)
+        assert result.code != 0
+        assert result.codespace
+
+
+def test_a_bad_transaction_in_a_block_gives_a_code_and_changes_nothing(subject):
+    chain = chain_of(subject)
+    chain.engine.make_block()
+    good = next_block(chain)
+    block = dataclasses.replace(good, txs=(*subject.bad, good.txs[-1]))
+    result = chain.engine.application.finalize_block(block)
+    assert [r.code != 0 for r in result.tx_results] == [True] * len(subject.bad) + [False]
+    assert result.app_hash == decode_meta(good.txs[-1])
+
+
+# -- rule 4: check_tx filters, finalize_block decides ----------------------------------------------
+
+
+def test_the_door_counts_what_waits_and_forgets_it_at_the_commit(subject):
+    chain = chain_of(subject)
+    first = subject.blocks[0]
+    application = chain.engine.application
+    chain.engine.make_block()
+    assert [application.check_tx(raw, False).code for raw in first] == [0] * len(first)
+    assert application.check_tx(first[0], False).code != 0
+    chain.engine.make_block()
+    assert [application.check_tx(raw, False).code for raw in first] == [0] * len(first)
+
+
+def test_a_block_repeats_the_checks_of_the_door(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    block = next_block(chain)
+    replayed = dataclasses.replace(block, txs=(*subject.blocks[0], block.txs[-1]))
+    result = chain.engine.application.finalize_block(replayed)
+    assert all(r.code != 0 for r in result.tx_results[:-1])
+
+
+# -- rule 5: a block without due work --------------------------------------------------------------
+
+
+def test_a_block_without_due_work_leaves_the_app_hash_as_it_was(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    before = chain.engine.chain.app_hash
+    for _ in range(3):
+        chain.clock.advance(1_000_000)
+        assert chain.engine.make_block().result.app_hash == before
+
+
+# -- rule 6: the state root in the same block ------------------------------------------------------
+
+
+def test_the_last_transaction_carries_the_root_that_finalize_reaches(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    for height in range(1, chain.store.height + 1):
+        root = decode_meta(chain.store.load_decision(height).transactions[-1])
+        assert root == chain.store.load_result(height).app_hash
+        assert root == chain.store.load_tree(height).root
+
+
+@pytest.mark.parametrize("fault", ["root", "missing", "not last", "empty"])
+def test_a_proposal_with_a_wrong_root_is_refused(subject, fault):
+    chain = chain_of(subject)
+    chain.engine.make_block()
+    block = next_block(chain, subject.blocks[0])
+    *txs, meta = block.txs
+    wrong = {
+        "root": (*txs, encode_meta(bytes(32))),
+        "missing": tuple(txs),
+        "not last": (meta, *txs),
+        "empty": (),
+    }[fault]
+    assert not chain.engine.application.process_proposal(dataclasses.replace(block, txs=wrong))
+    assert chain.engine.application.process_proposal(block)
+
+
+def test_a_proposal_keeps_to_its_size(subject):
+    chain = chain_of(subject)
+    chain.engine.make_block()
+    first = subject.blocks[0]
+    state = chain.engine.chain
+    block = Block(state.height + 1, state.time_ns + 1, first, bytes(20))
+    limit = len(first[0]) + len(encode_meta(bytes(32)))
+    prepared = chain.engine.application.prepare_proposal(block, limit)
+    assert sum(map(len, prepared)) <= limit
+    assert prepared[0] == first[0]
+
+
+# -- rule 7: honest proposals, judged and executed again -------------------------------------------
+
+
+def test_judging_proposals_changes_nothing(subject):
+    chain, calm = chain_of(subject), chain_of(subject)
+    for each in (chain, calm):
+        each.engine.make_block()
+    block = next_block(chain, subject.blocks[0])
+    other = next_block(chain)
+    application = chain.engine.application
+    for proposed in (block, other, block):
+        assert application.process_proposal(proposed)
+    results = [a.finalize_block(block) for a in (application, calm.engine.application)]
+    assert results[0] == results[1]
+
+
+def test_a_block_is_executed_again_after_a_crash_with_the_same_result(subject, tmp_path):
+    chain = chain_of(subject, tmp_path / "chain.db")
+    chain.engine.make_block()
+    block = next_block(chain, subject.blocks[0])
+    first = chain.engine.application.finalize_block(block)
+    chain.restart()
+    chain.engine.start()
+    assert chain.engine.application.finalize_block(block) == first
+
+
+# -- rule 8: validator updates ---------------------------------------------------------------------
+
+
+def test_a_key_appears_once_among_the_updates_of_a_block(subject):
+    chain = chain_of(subject)
+    run_workload(subject, chain)
+    for height in range(1, chain.store.height + 1):
+        updates = chain.store.load_result(height).validator_updates
+        assert len({update.public_key for update in updates}) == len(updates)
+    assert chain.engine.chain.validators
+
+
+# -- rule 9: misbehavior ---------------------------------------------------------------------------
+
+
+def test_misbehavior_of_a_stranger_does_not_stop_the_chain(subject):
+    chain = chain_of(subject)
+    chain.engine.make_block()
+    chain.engine.report_misbehavior(
+        Misbehavior(MisbehaviorKind.DOUBLE_VOTE, b"\x55" * 20, 1, GENESIS_NS, POWER)
+    )
+    made = chain.engine.make_block()
+    assert len(made.block.misbehavior) == 1
+    assert chain.engine.make_block().block.misbehavior == ()
+
+
+# -- rule 10: one transaction ----------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`."""
+
+
+@pytest.mark.parametrize("statement", range(4))
+def test_a_commit_that_is_killed_at_any_statement_leaves_all_or_nothing(
+    subject, tmp_path, statement
+):
+    chain = chain_of(subject, tmp_path / "chain.db")
+    chain.engine.make_block()
+    before = chain.engine.chain
+    result = chain.engine.application.finalize_block(next_block(chain, subject.blocks[0]))
+    executed = []
+
+    def kill_at_statement(*_: object) -> None:
+        if len(executed) == statement:
+            raise Killed
+        executed.append(None)
+
+    sqlalchemy.event.listen(chain.store._database, "before_cursor_execute", kill_at_statement)
+    try:
+        chain.engine.application.commit()
+        expected = (before.height + 1, result.app_hash)
+    except Killed:
+        expected = (before.height, before.app_hash)
+    info = subject.make(Store(tmp_path / "chain.db")).info()
+    assert (info.height, info.app_hash) == expected
+    assert statement > 0 or info.height == before.height

@@ -1,0 +1,53 @@
+"""`kill -9` of a process that makes blocks, at moments nobody chose."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shared.rules.light_client import LightClient
+from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
+from tests.support.networks import ROOT
+
+PROGRAM = """
+import sys
+from shared.kit.clock import SystemClock
+from tests.support.chains import SoloChain
+from tests.support.counter import NONCE, transaction
+
+chain = SoloChain(sys.argv[1])
+chain.clock = SystemClock()
+chain.engine = chain.new_engine()
+chain.engine.start()
+while True:
+    nonce = int(chain.store.load_tree().get(NONCE) or b"0")
+    chain.engine.submit(transaction(nonce, "round"))
+    print(chain.engine.make_block().block.height, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_chain_keeps_every_block_that_it_told_of_and_goes_on(tmp_path):
+    path = tmp_path / "chain.db"
+    for pause_s in (0.05, 0.11, 0.03):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        first = process.stdout.readline()
+        time.sleep(pause_s)
+        process.send_signal(signal.SIGKILL)
+        told = [first, *process.communicate()[0].splitlines()]
+        assert process.returncode == -signal.SIGKILL
+
+        chain = SoloChain(path).started()
+        assert chain.store.height >= int(told[-1])
+        client = LightClient(CHAIN_ID, VALIDATORS)
+        for height in range(1, chain.store.height + 1):
+            events = chain.store.load_events(height)
+            client.verify(events.proven or chain.store.load_proven_state([], height))
+        chain.store.close()
