@@ -14,8 +14,6 @@ from shared.types.commitment import CommitmentFailure, ComputeResultsHeader, Pro
 from shared.types.identity import Round
 from shared.types.registry import Committee
 
-NS_PER_MS = 1_000_000
-
 
 class IllegalMove(AssertionError):
     """The node tried to go where the table does not lead: a bug."""
@@ -102,7 +100,7 @@ RoundPhase = Following | WaitingForBatch | WaitingForEvent | Processing | Commit
 
 ALLOWED: dict[type, tuple[type, ...]] = {
     Following: (WaitingForBatch,),
-    WaitingForBatch: (WaitingForEvent, Processing, Committed),
+    WaitingForBatch: (WaitingForEvent, Processing, Committed, Failed),
     WaitingForEvent: (WaitingForEvent, Processing),
     Processing: (Processing, Committed, Failed),
     Committed: (Processing,),
@@ -111,8 +109,8 @@ ALLOWED: dict[type, tuple[type, ...]] = {
 """
 Moves within one round.
 
-`WaitingForBatch` leads to `Committed` when the vote was cast before a restart. A better proposal
-leads back to `Processing`.
+`WaitingForBatch` leads to `Committed` or `Failed` when the vote was cast before a restart. A better
+proposal leads back to `Processing`.
 """
 
 BEGINNINGS = (Following, WaitingForBatch)
@@ -154,16 +152,6 @@ def duty_of(committee: Committee | None, round_: Round, node_id: bytes) -> Duty:
     return Duty(
         rank=committee.scheduler_rank(round_, node_id), is_backup=node_id in committee.backups()
     )
-
-
-def proposal_due_ns(rank: int, begun_ns: int, propose_timeout_ms: int) -> int:
-    """
-    When a scheduler of a rank may propose [Unix ns].
-
-    `begun_ns` is when there was something to propose: the first waiting transaction, or the time
-    of the empty batch.
-    """
-    return begun_ns + rank * propose_timeout_ms * NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)

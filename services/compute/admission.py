@@ -1,0 +1,252 @@
+"""
+The door of the pool: transactions are checked by the enclave, many at once, and then put in order.
+
+While one check runs, whatever arrives waits for the next: under load one message to the enclave
+carries many transactions. What peers send was checked by them; it is checked here only when this
+node is about to schedule, since others will mostly have executed it before.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.compute import metrics
+from services.compute.enclave.protocol import CheckedTransaction, ComputeEnclaveApi
+from services.compute.rules.txpool import (
+    BatchLimits,
+    PooledTransaction,
+    PoolState,
+    apply_nonce,
+    apply_round,
+    apply_transaction,
+    has_runnable,
+    iterate_in_order,
+    remove_transactions,
+    select_batch,
+)
+from shared.api.compute import Submission
+from shared.encoding import cbor
+from shared.errors import QanatError, Unavailable
+from shared.types.block import RoundBlock
+
+MAX_WAITING = 20_000
+"""Transactions that may wait for their check; more are refused until the enclave is through."""
+MAX_GOSSIPED = 20_000
+"""Transactions of peers kept unchecked; the oldest make room, their node has them still."""
+MAX_CHECKED_AT_ONCE = 1_000
+"""Transactions of one message to the enclave, so that other messages get their turn."""
+
+
+class NodeBusy(Unavailable, module="compute", code=21):
+    """More waits at this node than it takes; try again, or ask another node."""
+
+
+@dataclass(slots=True)
+class _Submitted:
+    """Transactions of one client, and who waits to hear of them."""
+
+    raws: tuple[bytes, ...]
+    answer: asyncio.Future[tuple[Submission, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the enclave found out; for the node to put into the pool in its turn."""
+
+    submitted: tuple[_Submitted, ...]
+    gossiped: tuple[bytes, ...]
+    rechecked: tuple[bytes, ...]
+    outcomes: dict[bytes, CheckedTransaction] = field(repr=False)
+
+
+class Admission:
+    """Owns the pool. The node's loop calls what changes it."""
+
+    def __init__(
+        self,
+        enclave: ComputeEnclaveApi,
+        limits: BatchLimits,
+        post: Callable[[Checked], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`post` hands a finished check to the node's loop; `spawn` runs a task of the node."""
+        self._enclave, self._post, self._spawn = enclave, post, spawn
+        self._pool = PoolState(limits)
+        self._submitted: list[_Submitted] = []
+        self._waiting = 0
+        self._gossiped: dict[bytes, None] = {}
+        self._wanted: dict[bytes, None] = {}
+        self._rechecks: dict[bytes, None] = {}
+        self._is_checking = False
+
+    # -- in ------------------------------------------------------------------------------------
+
+    async def submit(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
+        """Check a client's transactions, put the good ones into the pool, and say which."""
+        if self._waiting + len(raws) > MAX_WAITING:
+            raise NodeBusy("too many transactions wait for their check")
+        answer: asyncio.Future[tuple[Submission, ...]] = asyncio.get_running_loop().create_future()
+        self._submitted.append(_Submitted(raws, answer))
+        self._waiting += len(raws)
+        self._start()
+        return await answer
+
+    def add_gossiped(self, raws: Iterable[bytes]) -> None:
+        """Keep transactions of a peer until they are wanted, or have been executed."""
+        for raw in raws:
+            self._gossiped[raw] = None
+        while len(self._gossiped) > MAX_GOSSIPED:
+            del self._gossiped[next(iter(self._gossiped))]
+
+    def check_gossiped(self) -> None:
+        """Check what peers sent: this node is about to schedule."""
+        if self._gossiped:
+            self._wanted |= self._gossiped
+            self._gossiped = {}
+            self._start()
+
+    def recheck(self, raws: Iterable[bytes]) -> None:
+        """Check pooled transactions once more; those that are no longer good leave the pool."""
+        self._rechecks |= dict.fromkeys(raws)
+        self._start()
+
+    def recheck_all(self) -> None:
+        """Check the whole pool once more, after the state went another way than expected."""
+        self.recheck([tx.raw for tx in self._pool.by_hash.values()])
+
+    # -- checks --------------------------------------------------------------------------------
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether a check is under way, whose outcome may be worth a moment's wait."""
+        return self._is_checking
+
+    def _start(self) -> None:
+        if not self._is_checking and (self._submitted or self._wanted or self._rechecks):
+            self._is_checking = True
+            self._spawn(self._check())
+
+    async def _check(self) -> None:
+        submitted, self._submitted = tuple(self._submitted), []
+        gossiped, self._wanted = tuple(self._wanted), {}
+        rechecked, self._rechecks = tuple(self._rechecks), {}
+        raws = list(
+            dict.fromkeys([r for s in submitted for r in s.raws] + list(gossiped + rechecked))
+        )
+        outcomes: dict[bytes, CheckedTransaction] = {}
+        try:
+            for start in range(0, len(raws), MAX_CHECKED_AT_ONCE):
+                chunk = tuple(raws[start : start + MAX_CHECKED_AT_ONCE])
+                outcomes.update(zip(chunk, await self._enclave.check(chunk), strict=True))
+        except QanatError as error:
+            for entry in submitted:
+                self._waiting -= len(entry.raws)
+                if not entry.answer.done():
+                    entry.answer.set_exception(error)
+            submitted = ()
+        self._post(Checked(submitted, gossiped, rechecked, outcomes))
+
+    def apply_checked(self, checked: Checked) -> tuple[bytes, ...]:
+        """
+        Put checked transactions into the pool, and answer who waits.
+
+        Returns
+        -------
+        accepted : `tuple`
+            Raw transactions of clients that entered the pool: peers should hear of them.
+        """
+        accepted: list[bytes] = []
+        for entry in checked.submitted:
+            self._waiting -= len(entry.raws)
+            answers = []
+            for raw in entry.raws:
+                submission = self._admit(raw, checked.outcomes[raw])
+                metrics.submissions.labels("refused" if submission.module else "accepted").inc()
+                answers.append(submission)
+                if not submission.module:
+                    accepted.append(raw)
+            if not entry.answer.done():
+                entry.answer.set_result(tuple(answers))
+        for raw in checked.gossiped:
+            if raw in checked.outcomes:
+                self._admit(raw, checked.outcomes[raw])
+        for raw in checked.rechecked:
+            outcome = checked.outcomes.get(raw)
+            if outcome is None or outcome.hash is None:
+                continue
+            if outcome.module:
+                remove_transactions(self._pool, (outcome.hash,))
+            else:
+                apply_nonce(self._pool, outcome.sender, outcome.account_nonce)
+        self._is_checking = False
+        self._start()
+        self._measure()
+        return tuple(accepted)
+
+    def _admit(self, raw: bytes, outcome: CheckedTransaction) -> Submission:
+        if outcome.module or outcome.hash is None:
+            return Submission(outcome.hash, outcome.module, outcome.code, outcome.message)
+        tx = PooledTransaction(
+            raw=raw,
+            hash=outcome.hash,
+            sender=outcome.sender,
+            nonce=outcome.nonce,
+            gas=outcome.gas,
+            gas_price_wei=outcome.gas_price_wei,
+        )
+        try:
+            apply_transaction(self._pool, tx, account_nonce=outcome.account_nonce)
+        except QanatError as refusal:
+            return Submission(outcome.hash, refusal.module, refusal.code, refusal.message)
+        self._gossiped.pop(raw, None)
+        return Submission(outcome.hash)
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def apply_block(self, block: RoundBlock) -> None:
+        """Let go of what a finalized round executed."""
+        if not block.transactions:
+            return
+        for raw in block.transactions:
+            self._gossiped.pop(raw, None)
+        apply_round(self._pool, map(_sender_and_nonce, block.results))
+        self._measure()
+
+    def has_work(self) -> bool:
+        """Say whether a batch may hold anything, transactions of peers included."""
+        return bool(self._gossiped or self._wanted) or has_runnable(self._pool)
+
+    def has_gossiped(self) -> bool:
+        """Say whether transactions of peers wait for a check."""
+        return bool(self._gossiped)
+
+    def select_batch(self) -> tuple[bytes, ...]:
+        """Give the transactions that run next; they stay in the pool until a round holds them."""
+        return tuple(tx.raw for tx in select_batch(self._pool))
+
+    def pending(self) -> tuple[bytes, ...]:
+        """Give all that could run, in order; unchecked transactions of peers last."""
+        return (*(tx.raw for tx in iterate_in_order(self._pool)), *self._gossiped)
+
+    def drop(self, raw: bytes) -> None:
+        """Remove a transaction that the enclave refuses although its check is good."""
+        bad = [tx.hash for tx in self._pool.by_hash.values() if tx.raw == raw]
+        remove_transactions(self._pool, bad)
+
+    def clear(self) -> None:
+        """Forget everything: the network was rewound."""
+        self._pool = PoolState(self._pool.limits)
+        self._gossiped.clear()
+        self._wanted.clear()
+        self._rechecks.clear()
+
+    def _measure(self) -> None:
+        metrics.pool_transactions.set(len(self._pool))
+        metrics.pool_bytes.set(self._pool.size_bytes)
+
+
+def _sender_and_nonce(result: bytes) -> tuple[bytes, int]:
+    """Read who sent a transaction from its result record, which the enclave made."""
+    record = cbor.decode_loosely(result)
+    return record["sender"], record["nonce"]  # type: ignore[index,call-overload,return-value]

@@ -1,0 +1,191 @@
+"""The edges: `ComputeApi` and `ComputePeerApi` in frames, and what `/health` shows."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from services.compute import metrics
+from services.compute.catch_up import ROUNDS_AT_ONCE
+from services.compute.enclave.errors import RoundUnknown
+from services.compute.enclave.protocol import EnclaveDescription, EnclaveQuery
+from services.compute.node import (
+    ComputeNode,
+    NodeNotLevel,
+    ProposalReceived,
+    TransactionsReceived,
+)
+from services.compute.rules.round import duty_of
+from shared.api.compute import (
+    Account,
+    CallDataKey,
+    ComputeStatus,
+    Query,
+    RoundDiff,
+    Submission,
+)
+from shared.types.block import HeaderType, RoundBlock
+from shared.types.commitment import Proposal
+from shared.types.identity import NodeId, Round
+
+FETCH_WAIT_S = 1.0
+"""How long a peer that asks for the round to come waits for it [s]."""
+MAX_DIFF_BYTES = 16 * 1024 * 1024
+"""Diffs and outputs of one answer, far below the size of a frame [bytes]."""
+
+
+class ComputeEdge:
+    """Answers `ComputeApi`."""
+
+    def __init__(self, name: str, node_id: NodeId, node: ComputeNode) -> None:
+        self._name, self._node_id, self._node = name, node_id, node
+        self._enclave = node.enclave
+        self._description: EnclaveDescription | None = None
+
+    async def fetch_status(self) -> ComputeStatus:
+        """Where the node stands."""
+        node = self._node
+        if self._description is None:
+            self._description = await self._enclave.describe()
+        newest = node.feed.find(Round(node.feed.next_round - 1))
+        if newest is None:
+            raise NodeNotLevel("the node holds no round yet")
+        duty = duty_of(node.committee, Round(node.head.round + 1), self._node_id)
+        return ComputeStatus(
+            name=self._name,
+            node_id=self._node_id,
+            runtime_id=self._description.runtime_id,
+            round=newest.header.round,
+            state_root=newest.header.state_root,
+            epoch=node.state.epoch,
+            is_ready=node.is_ready,
+            is_worker=duty.is_worker,
+            is_backup=duty.is_backup,
+            mr_enclave=self._description.identity.mr_enclave,
+            is_mock_tee=True,
+        )
+
+    async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
+        """Check raw transactions and put the good ones into the pool."""
+        return await self._node.admission.submit(raws)
+
+    async def call(self, query: Query) -> bytes:
+        """Run a query."""
+        metrics.queries.labels("call").inc()
+        return await self._enclave.call(await self._resolved(query))
+
+    async def estimate_gas(self, query: Query) -> int:
+        """Estimate gas."""
+        metrics.queries.labels("estimate").inc()
+        return await self._enclave.estimate_gas(await self._resolved(query))
+
+    async def fetch_account(self, address: bytes, round: Round | None = None) -> Account:  # noqa: A002
+        """Nonce and balance."""
+        metrics.queries.labels("account").inc()
+        account = await self._enclave.fetch_account(address, await self._round(round))
+        return Account(account.nonce, account.balance)
+
+    async def fetch_code(self, address: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+        """Code of a contract."""
+        metrics.queries.labels("code").inc()
+        return await self._enclave.fetch_code(address, await self._round(round))
+
+    async def fetch_storage(
+        self,
+        address: bytes,
+        slot: bytes,
+        round: Round | None = None,  # noqa: A002
+    ) -> bytes:
+        """Storage slot, as strict Sapphire shows it."""
+        metrics.queries.labels("storage").inc()
+        return await self._enclave.fetch_storage(address, slot, await self._round(round))
+
+    async def fetch_min_gas_price(self) -> int:
+        """Smallest gas price that the pool takes now."""
+        return await self._enclave.fetch_min_gas_price()
+
+    async def fetch_call_data_key(self) -> CallDataKey:
+        """Key of the current epoch."""
+        key = await self._enclave.fetch_call_data_key()
+        return CallDataKey(key.public_key, key.epoch)
+
+    async def fetch_round(self, round: Round) -> RoundBlock | None:  # noqa: A002
+        """One round."""
+        return self._node.feed.find(round)
+
+    async def fetch_pending(self) -> tuple[bytes, ...]:
+        """Raw transactions that wait."""
+        return self._node.admission.pending()
+
+    def watch_rounds(self, from_round: Round) -> AsyncIterator[RoundBlock]:
+        """Every round from one on, then each new one."""
+        return self._node.feed.watch(from_round)
+
+    async def _resolved(self, query: Query) -> EnclaveQuery:
+        return EnclaveQuery(
+            round=await self._round(query.round),
+            caller=query.caller,
+            to=query.to,
+            gas=query.gas,
+            gas_price=query.gas_price,
+            value=query.value,
+            data=query.data,
+        )
+
+    async def _round(self, round_: Round | None) -> Round:
+        """Give the round whose state a question is about, once the enclave has it."""
+        newest = await self._node.newest_taken_up()
+        if round_ is None or round_ == newest:
+            return newest
+        if round_ > newest:
+            raise RoundUnknown(f"round {round_} is not here; the newest is {newest}")
+        return round_
+
+
+class PeerEdge:
+    """Answers `ComputePeerApi`."""
+
+    def __init__(self, node: ComputeNode) -> None:
+        self._node = node
+
+    async def gossip_transactions(self, raws: tuple[bytes, ...]) -> None:
+        """Take transactions that entered a peer's pool."""
+        self._node.offer(TransactionsReceived(raws))
+
+    async def propose(self, proposal: Proposal) -> None:
+        """Take a scheduler's batch."""
+        self._node.offer(ProposalReceived(proposal))
+
+    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundDiff, ...]:
+        """Give rounds with their changes; waits a moment for a round that is just coming."""
+        feed = self._node.feed
+        if from_round == feed.next_round:
+            await feed.until_published(from_round, FETCH_WAIT_S)
+        last = min(from_round + min(limit, ROUNDS_AT_ONCE), feed.next_round)
+        if from_round < last:
+            await self._node.newest_taken_up()
+        diffs: list[RoundDiff] = []
+        size_bytes = 0
+        for round_ in range(from_round, last):
+            block = feed.find(Round(round_))
+            if block is None or size_bytes > MAX_DIFF_BYTES:
+                break
+            diff = b""
+            if block.header.header_type is HeaderType.NORMAL:
+                diff = await self._node.enclave.fetch_diff(Round(round_))
+            diffs.append(RoundDiff(block, diff))
+            size_bytes += len(diff) + sum(map(len, block.transactions + block.results))
+        return tuple(diffs)
+
+
+async def check_health(
+    name: str, description: EnclaveDescription, node: ComputeNode
+) -> tuple[bool, dict[str, Any]]:
+    """Say whether the node is ready, and what a person should see."""
+    return node.is_ready, {
+        "service": "compute",
+        "node": name,
+        "runtime_id": description.runtime_id.hex(),
+        "tee": "MOCK",
+        "mr_enclave": description.identity.mr_enclave.hex(),
+        "round": node.feed.next_round - 1,
+        "waits_for": node.waits_for(),
+    }

@@ -1,0 +1,146 @@
+"""
+Catching up: rounds that were executed elsewhere, taken from peers, believed by nobody's word.
+
+The last header of a chunk must be the one that consensus holds, and the others must lead to it; the
+enclave checks outputs and states against the headers once more. A peer whose answer does not hold
+is passed over.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.compute import metrics
+from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState, RoundChange
+from services.compute.peers import Peers
+from shared.api.compute import ComputePeerApi, RoundDiff
+from shared.api.consensus import ConsensusApi
+from shared.errors import QanatError, Rejected, Unavailable
+from shared.types.block import BlockHeader, RoundBlock
+from shared.types.identity import NodeId, Round, RuntimeId
+
+log = structlog.get_logger()
+
+ROUNDS_AT_ONCE = 64
+"""Rounds of one question to a peer."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Pause after every peer has failed [s]; it doubles."""
+
+
+class BadDiffs(Rejected, module="compute", code=22):
+    """A peer gave rounds that are not those of this ParaTime."""
+
+
+class NobodyHasRound(Unavailable, module="compute", code=23):
+    """No peer gave the rounds that are missing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundsFetched:
+    """Rounds that the enclave has taken up."""
+
+    blocks: tuple[RoundBlock, ...]
+    state: EnclaveState
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is missing."""
+
+    next_round: Round
+    """First round that the host or the enclave lacks."""
+    head: BlockHeader
+    """Newest round that is final."""
+    preferred: tuple[NodeId, ...]
+    """Peers that most likely have it."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is missing."""
+        return self.next_round > self.head.round
+
+
+class CatchUp:
+    """Closes the gap between a node and consensus."""
+
+    def __init__(
+        self,
+        runtime_id: RuntimeId,
+        enclave: ComputeEnclaveApi,
+        consensus: ConsensusApi,
+        peers: Peers,
+    ) -> None:
+        self._runtime_id, self._enclave = runtime_id, enclave
+        self._consensus, self._peers = consensus, peers
+
+    async def run(self, gap: Callable[[], Gap], post: Callable[[RoundsFetched], None]) -> None:
+        """
+        Fetch until the gap is closed.
+
+        `gap` tells what is missing by now; `post` hands rounds to the node's loop, which closes the
+        gap before the next question.
+        """
+        pause_s = FIRST_PAUSE_S
+        while not (missing := gap()).is_closed:
+            try:
+                fetched = await self._fetch(missing)
+            except QanatError as error:
+                log.debug("catch_up_paused", round=missing.next_round, reason=error.message)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            metrics.rounds_fetched.inc(len(fetched.blocks))
+            post(fetched)
+            # The loop handles what was posted before this task goes on.
+            await asyncio.sleep(0)
+
+    async def _fetch(self, missing: Gap) -> RoundsFetched:
+        if missing.next_round == 0:
+            # The genesis block changes nothing, and only consensus has it.
+            header = await self._header(Round(0), missing.head)
+            return await self._take_up((RoundChange(RoundBlock(header), b""),))
+        for peer in self._peers.ordered(missing.preferred):
+            try:
+                return await self._take_up(await self._ask(peer, missing))
+            except Rejected as error:
+                metrics.bad_peers.inc()
+                log.warning("peer_answer_refused", round=missing.next_round, reason=error.message)
+            except Unavailable as error:
+                log.debug("peer_not_reached", reason=error.message)
+        raise NobodyHasRound(f"no peer gave round {missing.next_round}")
+
+    async def _ask(self, peer: ComputePeerApi, missing: Gap) -> tuple[RoundChange, ...]:
+        limit = min(ROUNDS_AT_ONCE, missing.head.round - missing.next_round + 1)
+        diffs = await peer.fetch_diffs(missing.next_round, limit)
+        diffs = diffs[:limit]
+        if not diffs:
+            raise NobodyHasRound(f"the peer does not have round {missing.next_round} yet")
+        last = await self._header(diffs[-1].block.header.round, missing.head)
+        verify_diffs(diffs, first=missing.next_round, last=last)
+        return tuple(RoundChange(diff.block, diff.diff) for diff in diffs)
+
+    async def _header(self, round_: Round, head: BlockHeader) -> BlockHeader:
+        if round_ == head.round:
+            return head
+        header = await self._consensus.fetch_round_header(self._runtime_id, round_)
+        if header is None:
+            raise BadDiffs(f"consensus has no round {round_}")
+        return header
+
+    async def _take_up(self, changes: tuple[RoundChange, ...]) -> RoundsFetched:
+        state = await self._enclave.apply(changes)
+        return RoundsFetched(tuple(change.block for change in changes), state)
+
+
+def verify_diffs(diffs: Sequence[RoundDiff], *, first: Round, last: BlockHeader) -> None:
+    """Verify that rounds begin where they should and lead to a header, or raise `BadDiffs`."""
+    headers = [diff.block.header for diff in diffs]
+    if headers[0].round != first or headers[-1] != last:
+        raise BadDiffs(f"the rounds do not lead from {first} to round {last.round}")
+    for header, child in itertools.pairwise(headers):
+        if child.round != header.round + 1 or child.previous_hash != header.hash():
+            raise BadDiffs(f"round {child.round} does not follow round {header.round}")

@@ -1,0 +1,135 @@
+"""What the host reads of consensus: where its ParaTime stands, who its peers are, new blocks."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from services.compute.peers import KeyManagers, Peers
+from shared.api.consensus import NEWEST, BlockEvents, ConsensusApi
+from shared.encoding.record import decode_record
+from shared.errors import QanatError, Unavailable
+from shared.kit.channel import until_available
+from shared.rules import state_keys
+from shared.types.beacon import EpochState
+from shared.types.block import BlockHeader
+from shared.types.identity import Epoch, Height, Round, RuntimeId
+from shared.types.proof import ProvenState
+from shared.types.registry import Committee
+
+log = structlog.get_logger()
+
+RECONNECT_PAUSE_S = 0.05
+MAX_HEADERS = 16
+"""Rounds that a node looks for on its own disk after a restart; more come from peers."""
+CHAIN_IS_ELSEWHERE = (("consensus", 2), ("consensus", 4))
+"""How consensus says that a height is void: it was pruned, or the chain was rewound."""
+
+
+class ParaTimeUnknown(Unavailable, module="compute", code=25):
+    """Consensus has no block of this ParaTime yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """Where the ParaTime stands at one height."""
+
+    height: Height
+    epoch: Epoch
+    head: BlockHeader
+    committee: Committee | None
+    proven: ProvenState
+    """Of all that an enclave needs to begin, or to enter an epoch."""
+
+
+class ChainReader:
+    """Reads consensus for one ParaTime."""
+
+    def __init__(
+        self,
+        consensus: ConsensusApi,
+        runtime_id: RuntimeId,
+        key_manager: RuntimeId | None,
+        peers: Peers,
+        key_managers: KeyManagers,
+    ) -> None:
+        self.consensus = consensus
+        self.runtime_id, self.key_manager = runtime_id, key_manager
+        self.peers, self._key_managers = peers, key_managers
+
+    async def look(self, height: Height = NEWEST) -> ChainView:
+        """See where the ParaTime stands, waiting while consensus cannot be reached."""
+        return await until_available(lambda: self._look(height))
+
+    async def _look(self, height: Height) -> ChainView:
+        if height == NEWEST:
+            # All reads below must speak of one block.
+            height = (await self.consensus.fetch_status()).height
+        keys = [
+            state_keys.CHAIN_CONTEXT,
+            state_keys.EPOCH,
+            state_keys.runtime_key(self.runtime_id),
+            state_keys.last_block_key(self.runtime_id),
+        ]
+        if self.key_manager is not None:
+            keys.append(state_keys.runtime_key(self.key_manager))
+        proven = await self.consensus.fetch_proven_state(tuple(keys), height)
+        values = dict(proven.items)
+        raw_head = values[state_keys.last_block_key(self.runtime_id)]
+        raw_epoch = values[state_keys.EPOCH]
+        if raw_head is None or raw_epoch is None:
+            raise ParaTimeUnknown(f"height {height} has no block of {self.runtime_id.hex()}")
+        await self.learn_peers()
+        return ChainView(
+            height=height,
+            epoch=decode_record(EpochState, raw_epoch).epoch,
+            head=decode_record(BlockHeader, raw_head),
+            committee=await self.consensus.fetch_committee(self.runtime_id, height),
+            proven=proven,
+        )
+
+    async def fetch_committee(self, height: Height) -> Committee | None:
+        """Committee after a block, waiting while consensus cannot be reached."""
+        return await until_available(
+            lambda: self.consensus.fetch_committee(self.runtime_id, height)
+        )
+
+    async def fetch_headers(self, first: Round, head: BlockHeader) -> tuple[BlockHeader, ...]:
+        """Headers from a round up to one that is known, that one included; the oldest of many."""
+        headers: list[BlockHeader] = []
+        for round_ in map(Round, range(first, min(head.round, first + MAX_HEADERS))):
+            fetch = functools.partial(self.consensus.fetch_round_header, self.runtime_id, round_)
+            header = await until_available(fetch)
+            if header is None:
+                return tuple(headers)
+            headers.append(header)
+        if first <= head.round < first + MAX_HEADERS:
+            headers.append(head)
+        return tuple(headers)
+
+    async def learn_peers(self) -> None:
+        """Read from the registry where fellow nodes and key managers are."""
+        try:
+            nodes = await self.consensus.fetch_nodes()
+        except Unavailable as error:
+            log.warning("registry_not_read", reason=error.message)
+            return
+        self.peers.learn(nodes)
+        self._key_managers.learn(nodes, self.key_manager)
+
+    async def watch(self, from_height: int) -> AsyncIterator[BlockEvents]:
+        """Give every block from a height on; ends where the chain no longer has that height."""
+        height = from_height
+        while True:
+            try:
+                async for events in self.consensus.watch_blocks(Height(height)):
+                    yield events
+                    height = events.height + 1
+            except QanatError as error:
+                if (error.module, error.code) in CHAIN_IS_ELSEWHERE:
+                    log.warning("chain_elsewhere", height=height, reason=error.message)
+                    return
+                log.warning("consensus_lost", height=height, reason=error.message)
+            await asyncio.sleep(RECONNECT_PAUSE_S)

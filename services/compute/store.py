@@ -1,0 +1,233 @@
+"""
+The node's database. SQLite in WAL mode; SQLAlchemy does not leave this module.
+
+What must survive `kill -9`: a proposal before it is sent and a vote before it is sent, so that a
+node that restarts never says two things about one round; the transactions and results of what it
+voted for; and every finalized round. A finalized round may be published before it is written here,
+since what it holds was written with the vote. `synchronous=NORMAL` syncs at checkpoints only: a
+process may die at any moment, a power cut may take the newest rounds, which peers then give again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    delete,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from shared.encoding import cbor
+from shared.encoding.record import decode_record, encode_record
+from shared.types.block import BlockHeader, RoundBlock
+from shared.types.commitment import ExecutorCommitment, Proposal
+from shared.types.identity import Round
+
+IN_MEMORY = Path(":memory:")
+_metadata = MetaData()
+
+_rounds = Table(
+    "rounds",
+    _metadata,
+    Column("round", Integer, primary_key=True),
+    Column("header", LargeBinary, nullable=False),
+    Column("outputs", LargeBinary),
+)
+"""Finalized rounds; `outputs` is CBOR `[transactions, results]`, null where there are none."""
+
+_votes = Table(
+    "votes",
+    _metadata,
+    Column("round", Integer, primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("state_root", LargeBinary),
+    Column("io_root", LargeBinary),
+    Column("outputs", LargeBinary, nullable=False),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("commitment", LargeBinary, nullable=False),
+)
+"""What the node voted for in rounds that are not final yet; the roots of a failure are null."""
+
+_proposals = Table(
+    "proposals",
+    _metadata,
+    Column("round", Integer, primary_key=True),
+    Column("proposal", LargeBinary, nullable=False),
+)
+"""What the node itself proposed in rounds that are not final yet."""
+
+_settle = insert(_rounds).from_select(
+    ["round", "header", "outputs"],
+    select(
+        literal(bindparam("at"), Integer), bindparam("header", type_=LargeBinary), _votes.c.outputs
+    )
+    .where(
+        _votes.c.round == bindparam("at"),
+        _votes.c.state_root == bindparam("state_root"),
+        _votes.c.io_root == bindparam("io_root"),
+    )
+    .limit(1),
+)
+_forget_votes = delete(_votes).where(_votes.c.round <= bindparam("at"))
+_forget_proposals = delete(_proposals).where(_proposals.c.round <= bindparam("at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A vote with what it is about."""
+
+    rank: int
+    """Of the proposal's scheduler."""
+    proposal: Proposal
+    commitment: ExecutorCommitment
+    transactions: tuple[bytes, ...] = ()
+    results: tuple[bytes, ...] = ()
+
+
+class Store:
+    """Rounds, votes and proposals of one node in one ParaTime."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; `IN_MEMORY` keeps nothing."""
+        if path == IN_MEMORY:
+            self._engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.StaticPool)
+        else:
+            self._engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+        event.listen(self._engine, "connect", _configure)
+        _metadata.create_all(self._engine)
+
+    # -- the open round ------------------------------------------------------------------------
+
+    def save_proposal(self, proposal: Proposal) -> None:
+        """Keep the node's own proposal, before it is sent."""
+        values = {"round": proposal.header.round, "proposal": encode_record(proposal)}
+        with self._engine.begin() as connection:
+            connection.execute(insert(_proposals), values)
+
+    def load_proposal(self, round_: Round) -> Proposal | None:
+        """Give the node's own proposal for a round that is not final."""
+        query = select(_proposals.c.proposal).where(_proposals.c.round == round_)
+        with self._engine.connect() as connection:
+            raw = connection.execute(query).scalar()
+        return None if raw is None else decode_record(Proposal, raw)
+
+    def save_vote(self, vote: Vote) -> None:
+        """Keep a vote, before it is sent."""
+        results = vote.commitment.header.results
+        values = {
+            "round": vote.commitment.round,
+            "rank": vote.rank,
+            "state_root": None if results is None else results.state_root,
+            "io_root": None if results is None else results.io_root,
+            "outputs": _encode_outputs(vote.transactions, vote.results),
+            "proposal": encode_record(vote.proposal),
+            "commitment": encode_record(vote.commitment),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(_votes), values)
+
+    def load_votes(self, round_: Round) -> tuple[Vote, ...]:
+        """Give the votes for a round that is not final, best rank first."""
+        query = select(_votes).where(_votes.c.round == round_).order_by(_votes.c.rank)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            Vote(
+                row.rank,
+                decode_record(Proposal, row.proposal),
+                decode_record(ExecutorCommitment, row.commitment),
+                *_decode_outputs(row.outputs),
+            )
+            for row in rows
+        )
+
+    # -- finalized rounds ----------------------------------------------------------------------
+
+    def load_newest_round(self) -> Round | None:
+        """Give the newest finalized round; None in a new database."""
+        with self._engine.connect() as connection:
+            newest: int | None = connection.execute(select(func.max(_rounds.c.round))).scalar()
+        return None if newest is None else Round(newest)
+
+    def load_block(self, round_: Round) -> RoundBlock | None:
+        """Give a finalized round."""
+        query = select(_rounds.c.header, _rounds.c.outputs).where(_rounds.c.round == round_)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        header = decode_record(BlockHeader, row.header)
+        if row.outputs is None:
+            return RoundBlock(header)
+        return RoundBlock(header, *_decode_outputs(row.outputs))
+
+    def save_voted_round(self, header: BlockHeader) -> None:
+        """Keep a finalized round whose transactions and results were kept with the vote for it."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                _settle,
+                {
+                    "at": header.round,
+                    "header": encode_record(header),
+                    "state_root": header.state_root,
+                    "io_root": header.io_root,
+                },
+            )
+            connection.execute(_forget_votes, {"at": header.round})
+            connection.execute(_forget_proposals, {"at": header.round})
+
+    def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
+        """Keep finalized rounds that were executed elsewhere, or that are empty."""
+        rows = [
+            {
+                "round": block.header.round,
+                "header": encode_record(block.header),
+                "outputs": _encode_outputs(block.transactions, block.results)
+                if block.transactions
+                else None,
+            }
+            for block in blocks
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(upsert(_rounds).on_conflict_do_nothing(), rows)
+            newest = {"at": blocks[-1].header.round}
+            connection.execute(_forget_votes, newest)
+            connection.execute(_forget_proposals, newest)
+
+    def rollback(self, round_: Round) -> None:
+        """Forget every round after one, and all votes: the network was rewound."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(_rounds).where(_rounds.c.round > round_))
+            connection.execute(delete(_votes))
+            connection.execute(delete(_proposals))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+
+def _configure(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _encode_outputs(transactions: tuple[bytes, ...], results: tuple[bytes, ...]) -> bytes:
+    return cbor.encode_loosely([transactions, results])
+
+
+def _decode_outputs(raw: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    transactions, results = cbor.decode_loosely(raw)  # type: ignore[misc]
+    return tuple(transactions), tuple(results)  # type: ignore[arg-type]

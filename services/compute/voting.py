@@ -1,0 +1,104 @@
+"""The node's word in a round: its proposals and votes, kept on disk before they are sent."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import structlog
+
+from services.compute import metrics
+from services.compute.enclave.protocol import ExecutedBatch
+from services.compute.rules.proposal import ProposalDomain, build_proposal
+from services.compute.rules.vote import sign_failure, sign_results
+from services.compute.store import Store, Vote
+from shared.crypto.signing import Signer
+from shared.errors import QanatError
+from shared.types.block import BlockHeader
+from shared.types.commitment import CommitmentFailure, ExecutorCommitment, Proposal
+from shared.types.identity import Round
+from shared.types.methods import ExecutorCommit, Method
+
+log = structlog.get_logger()
+
+
+class Sender(Protocol):
+    """Sends consensus transactions; see `shared.api.submission.TransactionSender`."""
+
+    async def submit(self, method: str, body: object) -> bytes:
+        """Put a transaction into the pool of consensus; its hash."""
+        ...
+
+
+class Voice:
+    """Signs for the node."""
+
+    def __init__(
+        self,
+        signer: Signer,
+        domain: ProposalDomain,
+        store: Store,
+        sender: Sender,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._signer, self._domain, self._store = signer, domain, store
+        self._sender, self._spawn = sender, spawn
+
+    def propose(self, parent: BlockHeader, batch: tuple[bytes, ...]) -> Proposal:
+        """
+        Make the node's proposal for the round after a block.
+
+        One that was made before a restart is given again: two different ones would be an offence.
+        """
+        round_ = Round(parent.round + 1)
+        kept = self._store.load_proposal(round_)
+        if kept is not None and kept.header.previous_hash == parent.hash():
+            return kept
+        proposal = build_proposal(
+            self._signer, self._domain, round_=round_, previous_hash=parent.hash(), batch=batch
+        )
+        self._store.save_proposal(proposal)
+        return proposal
+
+    def vote(self, proposal: Proposal, rank: int, executed: ExecutedBatch) -> Vote:
+        """Vote for what the enclave made of a proposal."""
+        commitment = sign_results(
+            self._signer,
+            runtime_id=self._domain.runtime_id,
+            chain_context=self._domain.chain_context,
+            scheduler_id=proposal.node_id,
+            results=executed.header,
+            rak_signature=executed.rak_signature,
+        )
+        transactions = tuple(proposal.batch[position] for position in executed.included)
+        vote = Vote(rank, proposal, commitment, transactions, executed.results)
+        self._store.save_vote(vote)
+        self.send(commitment)
+        return vote
+
+    def vote_failure(self, proposal: Proposal, rank: int, failure: CommitmentFailure) -> None:
+        """Say that a proposal cannot be executed here; of its own, a scheduler says nothing."""
+        if proposal.node_id == self._signer.public_key:
+            return
+        commitment = sign_failure(
+            self._signer,
+            runtime_id=self._domain.runtime_id,
+            chain_context=self._domain.chain_context,
+            scheduler_id=proposal.node_id,
+            round_=proposal.header.round,
+            failure=failure,
+        )
+        self._store.save_vote(Vote(rank, proposal, commitment))
+        self.send(commitment)
+
+    def send(self, commitment: ExecutorCommitment) -> None:
+        """Send a vote to consensus, without waiting."""
+        self._spawn(self._submit(commitment))
+
+    async def _submit(self, commitment: ExecutorCommitment) -> None:
+        kind = "failure" if commitment.header.results is None else "results"
+        body = ExecutorCommit(self._domain.runtime_id, (commitment,))
+        try:
+            await self._sender.submit(Method.EXECUTOR_COMMIT, body)
+            metrics.votes.labels(kind).inc()
+        except QanatError as error:
+            # The round may be over by now. If it is not, its timeout does without this vote.
+            log.warning("vote_not_sent", round=commitment.round, reason=error.message)
