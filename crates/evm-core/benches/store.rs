@@ -64,7 +64,7 @@ fn main() {
             version += 1;
             store.skip(version).expect("a version");
         }
-        println!("  skip {:?}", started.elapsed() / 100);
+        println!("  skip, and prune a version of the last size: {:?}", started.elapsed() / 100);
         drop(store);
         let started = Instant::now();
         drop(Store::open(&path, options).expect("a store"));

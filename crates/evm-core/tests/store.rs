@@ -267,16 +267,23 @@ fn keys_and_values_have_bounded_lengths() {
     let store = Store::memory().unwrap();
     let refused = |key: Vec<u8>, value: Vec<u8>| store.stage(0, &Changes::from([(key, Some(value))])).unwrap_err();
     assert_eq!(refused(vec![], vec![1]), StateError::BadLength);
-    assert_eq!(refused(vec![1; 129], vec![1]), StateError::BadLength);
+    assert_eq!(refused(vec![1; 97], vec![1]), StateError::BadLength);
     assert_eq!(refused(vec![1], vec![1; (1 << 24) + 1]), StateError::BadLength);
-    assert!(store.stage(0, &Changes::from([(vec![1; 128], Some(vec![]))])).is_ok());
+    assert!(store.stage(0, &Changes::from([(vec![1; 96], Some(vec![]))])).is_ok());
 }
 
-/// Keys made so that every bit of the longest key is a branching: the deepest tree there is.
+/// Keys made so that every bit of the longest key is a branching: the deepest tree there is. Frames of a build without
+/// optimization are several times larger.
 #[test]
 fn the_deepest_tree_fits_the_stack_of_a_thread() {
-    let longest = vec![0u8; 128];
-    let mut map: Map = (0..128 * 8)
+    let stack_bytes = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
+    let thread = std::thread::Builder::new().stack_size(stack_bytes);
+    thread.spawn(use_deepest_tree).unwrap().join().unwrap();
+}
+
+fn use_deepest_tree() {
+    let longest = vec![0u8; 96];
+    let mut map: Map = (0..96 * 8)
         .map(|bit| {
             let mut key = longest.clone();
             key[bit / 8] = 0x80 >> (bit % 8);
@@ -359,4 +366,69 @@ fn a_file_that_is_no_store_is_refused() {
     let path = directory.path().join("state");
     std::fs::write(&path, b"no database at all").unwrap();
     assert!(matches!(Store::open(&path, Options::default()), Err(StateError::Database(_))));
+}
+
+const CRASH_PATH: &str = "EVM_CORE_CRASH_PATH";
+
+/// Not a test by itself: what the crash test runs in a process of its own, until it is killed.
+#[test]
+fn write_until_killed() {
+    let Some(path) = std::env::var_os(CRASH_PATH) else { return };
+    let store = Store::open(Path::new(&path), crash_options()).unwrap();
+    loop {
+        let (version, _) = store.latest();
+        store.persist(&store.stage(version, &crash_changes(version + 1)).unwrap(), version + 1).unwrap();
+        // Acknowledged: from here on the version must not be lost.
+        println!("acknowledged {}", version + 1);
+    }
+}
+
+fn crash_options() -> Options {
+    Options { keep_versions: 40, ..Options::default() }
+}
+
+fn crash_changes(version: u64) -> Changes {
+    (0..20).map(|n| (format!("key {}", (version * 7 + n * 13) % 300).into(), Some(vec![version as u8; 40]))).collect()
+}
+
+#[test]
+fn a_killed_writer_loses_no_acknowledged_version() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let reference = Store::memory().unwrap();
+    for life in 1..=6 {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["write_until_killed", "--exact", "--nocapture", "--test-threads=1"])
+            .env(CRASH_PATH, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // The harness writes the test's name in front of its first line.
+        let mut version_of =
+            |line: String| line.rsplit_once("acknowledged ").map(|(_, version)| version.parse::<u64>());
+        let mut acknowledged = lines.by_ref().filter_map(&mut version_of).nth(30 * life).unwrap().unwrap();
+        writer.kill().unwrap();
+        for version in lines.filter_map(version_of) {
+            // The last line may be cut short.
+            acknowledged = version.map_or(acknowledged, |version| version.max(acknowledged));
+        }
+        writer.wait().unwrap();
+
+        let store = Store::open(&path, crash_options()).unwrap();
+        let (latest, root) = store.latest();
+        assert!(latest >= acknowledged, "{latest} is there, {acknowledged} was acknowledged");
+        for version in reference.latest().0 + 1..=latest {
+            let staged = reference.stage(version - 1, &crash_changes(version)).unwrap();
+            reference.persist(&staged, version).unwrap();
+        }
+        assert_eq!(root, reference.latest().1);
+        for version in store.oldest()..=latest {
+            let all = |store: &Store| store.snapshot(version).unwrap().scan(&[], None, usize::MAX).unwrap();
+            assert_eq!(all(&store), all(&reference));
+        }
+    }
 }

@@ -60,8 +60,14 @@ pub struct Store {
 struct Tip {
     version: u64,
     root: Option<Link>,
+    /// Oldest version that may be read.
     oldest: u64,
+    /// Oldest version that is still on disk, at most [`PRUNE_VERSIONS`] older.
+    oldest_on_disk: u64,
 }
+
+/// Versions are pruned that many at a time: their nodes lie scattered over the same pages.
+const PRUNE_VERSIONS: u64 = 32;
 
 /// Changes computed on a version, not visible to anybody.
 #[derive(Debug)]
@@ -106,9 +112,11 @@ impl Store {
                 versions.insert(0, empty.encode().as_slice()).map_err(failed)?;
             }
             let missing = || StateError::Corrupt("no version".into());
-            let oldest = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
+            let oldest_on_disk = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
             let (version, stored) = versions.last().map_err(failed)?.ok_or_else(missing)?;
-            let tip = Tip { version: version.value(), root: Record::decode(stored.value())?.root, oldest };
+            let (version, root) = (version.value(), Record::decode(stored.value())?.root);
+            let oldest = oldest_on_disk.max(version.saturating_sub(options.keep_versions));
+            let tip = Tip { version, root, oldest, oldest_on_disk };
             let last_node = nodes.last().map_err(failed)?.map(|(id, _)| id.value());
             (tip, last_node.map_or(0, |id| (id >> MAX_NODES_PER_UPDATE_BITS) + 1))
         };
@@ -233,7 +241,11 @@ impl Store {
     pub fn rollback(&self, version: u64) -> Result<()> {
         let _writing = self.writing.lock().expect(POISONED);
         let tip = self.tip();
+        if version < tip.oldest {
+            return Err(self.unknown(version));
+        }
         let transaction = self.database.begin_write().map_err(failed)?;
+        prune(&transaction, tip.oldest_on_disk, tip.oldest)?;
         let root = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             let mut nodes = transaction.open_table(NODES).map_err(failed)?;
@@ -252,7 +264,7 @@ impl Store {
             root
         };
         transaction.commit().map_err(failed)?;
-        *self.tip.write().expect(POISONED) = Tip { version, root, oldest: tip.oldest };
+        *self.tip.write().expect(POISONED) = Tip { version, root, oldest: tip.oldest, oldest_on_disk: tip.oldest };
         Ok(())
     }
 
@@ -278,13 +290,15 @@ impl Store {
         read: impl Fn(&Record<'_>) -> T,
     ) -> Result<T> {
         let versions = transaction.open_table(VERSIONS).map_err(failed)?;
-        let stored = versions.get(version).map_err(failed)?.ok_or_else(|| self.unknown(version))?;
-        Ok(read(&Record::decode(stored.value())?))
+        let stored = versions.get(version).map_err(failed)?.filter(|_| version >= self.tip().oldest);
+        Ok(read(&Record::decode(stored.ok_or_else(|| self.unknown(version))?.value())?))
     }
 
     /// Write a version and prune what falls out of the window, in one transaction. The caller holds `writing`.
     fn append(&self, version: u64, record: &Record<'_>, delta: &Delta) -> Result<()> {
-        let oldest = self.tip().oldest.max(version.saturating_sub(self.keep_versions));
+        let tip = self.tip();
+        let oldest = tip.oldest.max(version.saturating_sub(self.keep_versions));
+        let prune_to = if oldest - tip.oldest_on_disk >= PRUNE_VERSIONS { oldest } else { tip.oldest_on_disk };
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut nodes = transaction.open_table(NODES).map_err(failed)?;
@@ -294,9 +308,9 @@ impl Store {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             versions.insert(version, record.encode().as_slice()).map_err(failed)?;
         }
-        prune(&transaction, self.tip().oldest, oldest)?;
+        prune(&transaction, tip.oldest_on_disk, prune_to)?;
         transaction.commit().map_err(failed)?;
-        *self.tip.write().expect(POISONED) = Tip { version, root: record.root, oldest };
+        *self.tip.write().expect(POISONED) = Tip { version, root: record.root, oldest, oldest_on_disk: prune_to };
         Ok(())
     }
 }
@@ -308,15 +322,17 @@ fn prune(transaction: &WriteTransaction, from: u64, to: u64) -> Result<()> {
     }
     let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
     let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+    let mut unused = Vec::new();
     for version in from..to {
         versions.remove(version).map_err(failed)?;
-        let stale = match versions.get(version + 1).map_err(failed)? {
-            Some(stored) => Record::decode(stored.value())?.stale,
+        match versions.get(version + 1).map_err(failed)? {
+            Some(stored) => unused.extend(Record::decode(stored.value())?.stale),
             None => return Err(StateError::Corrupt(format!("version {} is missing", version + 1))),
-        };
-        for id in stale {
-            nodes.remove(id).map_err(failed)?;
         }
+    }
+    unused.sort_unstable();
+    for id in unused {
+        nodes.remove(id).map_err(failed)?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub type Root = [u8; 32];
 
 /// Longest key [bytes]. Bounds the depth of the tree (8 levels a byte) and so the stack of its recursions;
 /// the longest key the engine writes, an encrypted storage slot, has 84 bytes.
-pub const MAX_KEY_BYTES: usize = 128;
+pub const MAX_KEY_BYTES: usize = 96;
 
 /// Longest value [bytes]. Far above the largest thing stored (code, 64 KiB).
 pub const MAX_VALUE_BYTES: usize = 1 << 24;
