@@ -1,0 +1,146 @@
+"""A real consensus with two real key managers: processes, sockets, files."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+from qanat import cpu
+from qanat.cpu.platform_server import PlatformServer
+from qanat.launcher.environment import RunOptions
+from qanat.launcher.node import NodeSupervisor
+from qanat.layout import DataLayout
+from qanat.network import Network, load_network, plan_nodes
+from qanat.provision.data_directory import provision
+from shared.api.consensus import ConsensusApi, consensus_client
+from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.crypto.entropy import SystemEntropy
+from shared.crypto.hashes import sha256
+from shared.crypto.signing import Signer
+from shared.encoding.record import decode_record
+from shared.errors import QanatError
+from shared.kit.channel import Link
+from shared.tee.attestation import bind_rak
+from shared.tee.session import PeerPolicy, SessionIdentity
+from shared.tee.session_peers import SessionClient
+from shared.types.genesis import Genesis
+from shared.types.key_requests import decode_key_answer, encode_key_request
+
+NETWORK_FILE = Path(__file__).parents[2] / "networks" / "default.toml"
+NAMES = ("keymanager-0", "keymanager-1")
+
+
+class KeyManagerNetwork:
+    """Nodes of the default network without compute nodes and gateway."""
+
+    def __init__(self, root: Path, port_base: int) -> None:
+        self.network: Network = load_network(NETWORK_FILE)
+        self.layout = DataLayout(root)
+        provision(self.layout, self.network, {})
+        self.layout.logs.mkdir(exist_ok=True)
+        self.plans = plan_nodes(self.network, port_base)
+        self.genesis = decode_record(Genesis, self.layout.genesis.read_bytes())
+        self.paratime_id = bytes.fromhex(self.network.paratime.id)
+        self.key_manager_id = bytes.fromhex(self.network.key_manager.id)
+        self.supervisors: dict[str, NodeSupervisor] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        addresses = {plan.name: plan.frame_address for plan in self.plans}
+        self._links = {name: Link(name, addresses[name]) for name in ("consensus-0", *NAMES)}
+        self.consensus: ConsensusApi = consensus_client(self._links["consensus-0"])
+        self.nodes: dict[str, KeyManagerApi] = {
+            name: key_manager_client(self._links[name]) for name in NAMES
+        }
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            (plan,) = (plan for plan in self.plans if plan.name == name)
+            supervisor = NodeSupervisor(
+                self.network, self.plans, plan, self.layout, RunOptions(), lambda: None
+            )
+            self.supervisors[name] = supervisor
+            self._tasks[name] = asyncio.create_task(supervisor.run())
+
+    async def stop(self, *names: str) -> None:
+        tasks = [self._tasks.pop(name) for name in names]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self.stop(*self._tasks)
+        for link in self._links.values():
+            link.close()
+
+    def kill(self, *names: str) -> None:
+        """`kill -9` of hosts and enclaves; the supervisor starts them again."""
+        for name in names:
+            for record in self.supervisors[name].records():
+                if record.pid is not None:
+                    os.kill(record.pid, signal.SIGKILL)
+
+    async def until_ready(self, *names: str, epoch: int = 0, seconds: float = 20.0) -> None:
+        seen: dict[str, object] = {}
+        try:
+            async with asyncio.timeout(seconds):
+                for name in names or NAMES:
+                    while not await self._is_ready(name, epoch, seen):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not ready: {seen}\n{self.logs()}") from None
+
+    async def _is_ready(self, name: str, epoch: int, seen: dict[str, object]) -> bool:
+        try:
+            seen[name] = status = await self.nodes[name].fetch_status()
+        except QanatError as error:
+            seen[name] = error.message
+            return False
+        return status.is_ready and status.epoch >= epoch
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"-- {path.name}\n{path.read_text()[-3000:]}"
+            for path in sorted(self.layout.logs.glob("*.log"))
+        )
+
+    def events(self, name: str) -> list[str]:
+        lines = self.layout.log_of(name, "host").read_text().splitlines()
+        return [json.loads(line)["event"] for line in lines if line.startswith("{")]
+
+    def ask_as_compute(self, name: str) -> "ComputeAsker":
+        return ComputeAsker(self, name)
+
+
+class ComputeAsker:
+    """A session from the measured compute enclave of `compute-0`, held by the test."""
+
+    def __init__(self, network: KeyManagerNetwork, name: str) -> None:
+        config = network.layout.enclave_config("compute-0").read_bytes()
+        platform = cpu.PlatformFile.from_bytes(network.layout.platform("compute-0").read_bytes())
+        server = PlatformServer(platform, cpu.measure_enclave("compute", config), config)
+        rak = Signer.generate(SystemEntropy(), "rak")
+        identity = SessionIdentity(rak, server.quote(bind_rak(rak.public_key) + bytes(32)))
+        key_manager = next(r for r in network.genesis.runtimes if r.id == network.key_manager_id)
+        tee = key_manager.deployments[0].tee
+        self._loop = asyncio.get_running_loop()
+        self._node = network.nodes[name]
+        self._client = SessionClient(
+            self._relay,
+            lambda: identity,
+            lambda: PeerPolicy(
+                sha256(network.genesis.registry.tee_root_ca),
+                tee.policy,
+                network.genesis.time_ns // 1_000_000_000,
+                tee.enclaves,
+            ),
+            SystemEntropy(),
+        )
+
+    def _relay(self, session_id: bytes, message: bytes) -> bytes:
+        answer = self._node.call_session(session_id, message)
+        return asyncio.run_coroutine_threadsafe(answer, self._loop).result(5)
+
+    async def ask(self, method: str, **arguments):
+        question = encode_key_request(method, **arguments)
+        answer = await asyncio.to_thread(self._client.ask, question)
+        return decode_key_answer(method, answer)
