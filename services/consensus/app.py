@@ -93,6 +93,7 @@ async def serve_consensus(settings: Settings) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(node.run())
+            tasks.create_task(node.maintain())
             tasks.create_task(http.serve())
     finally:
         frames.close()

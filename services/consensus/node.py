@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 BEAT_NS = 1_000_000_000
 """Time between blocks when nothing happens [ns]: it keeps consensus time moving."""
+MAINTENANCE_S = 1.0
+BLOCKS_BETWEEN_CHECKPOINTS = 32
+"""About a megabyte of log: worth a flush of the disk."""
 HEALTHY_BEATS = 3
 """The chain counts as standing still when its newest block is older than this [beats]."""
 
@@ -65,6 +68,15 @@ class ConsensusNode:
         """Say whether the chain moves."""
         age_ns = self._clock.now_ns() - self.engine.chain.time_ns
         return self.store.height > 0 and age_ns < HEALTHY_BEATS * BEAT_NS
+
+    async def maintain(self) -> None:
+        """Keep the write-ahead log short, beside the blocks, until cancelled."""
+        height = self.height
+        while True:
+            await asyncio.sleep(MAINTENANCE_S)
+            if self.height - height >= BLOCKS_BETWEEN_CHECKPOINTS:
+                height = self.height
+                await asyncio.to_thread(self.store.checkpoint)
 
     # -- transactions --------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ across `kill -9`; a power cut may take the newest blocks as a whole.
 The newest versions of the state stay in memory as trees that share their structure.
 """
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ from shared.types.proof import LightBlock, ProvenState
 RECENT_BLOCKS = 256
 """Heights whose tree and events are answered from memory; a few seconds of a busy network."""
 IN_MEMORY = ":memory:"
+MAX_WAL_PAGES = 8_192
+"""A write that finds the log this long moves it into the database itself, and is slow [4 KiB]."""
 
 _STATE_AT = text("""
 WITH RECURSIVE distinct_keys(key) AS (
@@ -87,6 +91,7 @@ class Store:
     """Everything that consensus remembers. One writer, one thread."""
 
     def __init__(self, path: Path | str = IN_MEMORY) -> None:
+        self._path = str(path)
         self._database = sqlalchemy.create_engine(
             f"sqlite:///{path}", poolclass=sqlalchemy.pool.StaticPool
         )
@@ -117,6 +122,17 @@ class Store:
                 raise ForeignDatabase(f"schema {version}, this program has {SCHEMA_VERSION}")
             tables.create_all(self._connection)
             self._connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+
+    def checkpoint(self) -> None:
+        """
+        Move the write-ahead log into the database file. The one method for another thread.
+
+        It flushes the disk, which takes milliseconds; writers and readers go on meanwhile.
+        """
+        if self._path == IN_MEMORY:
+            return
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     # -- what was decided ----------------------------------------------------------------------
 
@@ -299,6 +315,11 @@ class Store:
 
 def _set_pragmas(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "temp_store=MEMORY",
+        f"wal_autocheckpoint={MAX_WAL_PAGES}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -1,5 +1,6 @@
 """The consensus database: every version of the state, and the way back."""
 
+import shutil
 import sqlite3
 
 import pytest
@@ -123,6 +124,18 @@ def test_memory_is_bounded_however_long_the_chain(tmp_path):
     chain.make_blocks(RECENT_BLOCKS + 20)
     assert len(chain.store._trees) == len(chain.store._events) == RECENT_BLOCKS
     assert chain.store.load_events(1).height == 1
+
+
+def test_after_a_checkpoint_the_database_file_alone_holds_the_chain(chain, tmp_path):
+    def copied() -> Store:
+        shutil.copy(chain.path, tmp_path / "copy.db")
+        return Store(tmp_path / "copy.db")
+
+    before = copied()
+    assert before.height == 0
+    before.close()
+    chain.store.checkpoint()
+    assert copied().load_tree(5).root == chain.store.load_tree().root
 
 
 def test_a_database_of_another_version_is_refused(tmp_path):
