@@ -13,9 +13,9 @@ use revm::{
 };
 
 use crate::{
+    code_cache::CodeCache,
     contract_keys::KeyRing,
     crypto::sha512_256,
-    engine::code_cache::CodeCache,
     errors::StateError,
     failure::EngineError,
     layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},

@@ -6,6 +6,7 @@
 
 pub mod calldata;
 pub mod cbor;
+pub mod code_cache;
 pub mod config;
 pub mod contract_keys;
 pub mod crypto;

@@ -134,13 +134,14 @@ impl Engine {
                 continue;
             }
             machine.set_rng(root_rng.fork(&transaction.hash.0));
-            let settled = self.run_transaction(&mut machine, environment, &transaction, price, fee, &mut block)?;
+            let settled =
+                self.run_transaction(&mut machine, environment, &transaction, price, fee, block.included.len())?;
             block.settle(index, &transaction, settled);
         }
         self.finish(environment, raw, machine.into_database(), min_gas_price, block)
     }
 
-    /// Charges, runs and refunds one admitted transaction.
+    /// Charges, runs and refunds one admitted transaction, the `index`-th of the round; also gives the fee it paid.
     fn run_transaction(
         &self,
         machine: &mut Machine<'_>,
@@ -148,14 +149,13 @@ impl Engine {
         transaction: &Transaction,
         price: u128,
         fee: u128,
-        block: &mut Tally,
+        index: usize,
     ) -> Result<(Settled, u128), EngineError> {
         let (nonce, balance) = machine.database().nonce_and_balance(transaction.sender)?;
         // A creation takes its address from the nonce before it is bumped, and revm bumps it itself.
         let first_nonce = if transaction.to.is_some() { nonce + 1 } else { nonce };
         machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
 
-        let index = block.included.len();
         let settled = self.run_evm(machine, environment, transaction, price, index)?;
 
         let unused = if settled.keeps_fee { 0 } else { u128::from(transaction.gas_limit - settled.gas_used) };

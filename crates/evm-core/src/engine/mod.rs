@@ -4,8 +4,6 @@
 //! [`Engine::call`] and [`Engine::estimate_gas`] answer questions and leave no trace. All take `&self`
 //! and may run at once.
 
-pub(crate) mod code_cache;
-
 mod check;
 mod estimate;
 mod execute;
@@ -16,13 +14,14 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
 
+use self::transaction_cache::TransactionCache;
 pub use self::{
     check::{Checked, Rejection},
     execute::PendingBlock,
     query::Call,
 };
-use self::{code_cache::CodeCache, transaction_cache::TransactionCache};
 use crate::{
+    code_cache::CodeCache,
     config::ChainConfig,
     contract_keys::{KeyRing, StateKeys},
     database::{StateDatabase, read_slot},
