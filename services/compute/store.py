@@ -23,7 +23,6 @@ from sqlalchemy import (
     event,
     func,
     insert,
-    literal,
     select,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -69,11 +68,9 @@ _proposals = Table(
 
 _settle = insert(_rounds).from_select(
     ["round", "header", "outputs"],
-    select(
-        literal(bindparam("at"), Integer), bindparam("header", type_=LargeBinary), _votes.c.outputs
-    )
+    select(bindparam("at", type_=Integer), bindparam("header", type_=LargeBinary), _votes.c.outputs)
     .where(
-        _votes.c.round == bindparam("at"),
+        _votes.c.round == bindparam("at", type_=Integer),
         _votes.c.state_root == bindparam("state_root"),
         _votes.c.io_root == bindparam("io_root"),
     )
