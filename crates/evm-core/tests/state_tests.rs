@@ -293,8 +293,7 @@ fn run(pre: &Pre, env: &Value, tx: TxEnv, spec: SpecId, keys: Option<&KeyRing>) 
         }
         let code_hash = if info.code_hash.is_zero() { KECCAK256_EMPTY } else { info.code_hash };
         let storage_root = root::storage_root_unhashed(storage);
-        let account =
-            TrieAccount { nonce: info.nonce, balance: info.balance, storage_root, code_hash, ..Default::default() };
+        let account = TrieAccount { nonce: info.nonce, balance: info.balance, storage_root, code_hash };
         accounts.insert(address, account);
     }
     let mut encoded = Vec::new();
