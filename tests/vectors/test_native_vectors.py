@@ -1,4 +1,4 @@
-"""The native core against vectors of others. Rust reads the same files (`crates/evm-core/tests`)."""
+"""The native core against vectors of others; Rust reads the same files in `crates/evm-core`."""
 
 import json
 from pathlib import Path
