@@ -29,6 +29,7 @@ from tests.support.toy_enclave.program import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
+NOBODY = 65534
 PLATFORM = mock_tee.platform()
 OTHER_PLATFORM = mock_tee.platform("node-1")
 
@@ -219,6 +220,32 @@ async def test_environment_and_open_files_hold_only_what_an_enclave_needs(toy, m
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def _may_run_python(uid):
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=uid, cwd="/", check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user id needs root")
+async def test_enclave_runs_under_a_user_of_its_own(toy, tmp_path):
+    if not _may_run_python(NOBODY):
+        pytest.skip("other users may not run this interpreter")
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
+            parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    async with toy(user=cpu.EnclaveUser(NOBODY, NOBODY)) as (enclave, process):
+        sealed = await enclave.seal(b"secret")
+        assert await enclave.unseal(sealed) == b"secret"
+        status = _of_process(process, "status").decode()
+        assert re.search(rf"^Uid:(\s+{NOBODY}){{4}}$", status, re.MULTILINE)
+        assert re.search(rf"^Gid:(\s+{NOBODY}){{4}}$", status, re.MULTILINE)
+        assert re.search(r"^Groups:\s*$", status, re.MULTILINE)
+        assert (tmp_path / "enclave").stat().st_uid == NOBODY
 
 
 async def test_enclave_ends_when_its_host_is_gone(toy):
