@@ -1,5 +1,7 @@
 //! Calldata, out of its envelope if it came in one.
 
+use zeroize::Zeroizing;
+
 use crate::{
     config::ChainConfig,
     envelope::{self, Envelope},
@@ -12,7 +14,7 @@ pub struct Opened {
     /// What the contract sees.
     pub data: Vec<u8>,
     /// Key of the answer when the calldata came encrypted.
-    pub key: Option<[u8; 32]>,
+    pub key: Option<Zeroizing<[u8; 32]>>,
 }
 
 /// Opens the calldata of a transaction or query. Errors are `core` 18.
@@ -25,7 +27,7 @@ pub fn open(config: &ChainConfig, environment: &Environment, data: &[u8]) -> Res
         Envelope::Encrypted(sealed) => {
             let secret_of = |epoch| environment.call_keys.get(&epoch).map(|secret| **secret);
             let opened = envelope::open(&sealed, environment.epoch, &secret_of)?;
-            Ok(Opened { data: opened.data, key: Some(opened.key) })
+            Ok(Opened { data: opened.data, key: Some(Zeroizing::new(opened.key)) })
         }
     }
 }
