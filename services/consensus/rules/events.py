@@ -20,6 +20,13 @@ class NodeRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeFrozen:
+    """A node may not be elected until its entity unfreezes it."""
+
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class EpochBegan:
     """A new epoch."""
 
@@ -34,6 +41,7 @@ Event = (
     | KeyManagerStatus
     | SignedPublishedSecret
     | NodeRegistered
+    | NodeFrozen
     | EpochBegan
 )
 """`KeyManagerStatus` stands for its change, `SignedPublishedSecret` for its publication."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from services.consensus.rules.beacon import load_epoch
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.escrow import claim_stake
+from services.consensus.rules.events import NodeFrozen
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.signatures import verify_known_signature
 from services.consensus.rules.state import State
@@ -142,6 +143,7 @@ def freeze_node(state: State, node_id: bytes, freeze_end: int) -> None:
     status = load_status(state, node_id)
     end = Epoch(max(freeze_end, status.freeze_end or 0))
     state.save(state_keys.node_status_key(node_id), replace(status, freeze_end=end))
+    state.emit(NodeFrozen(node_id))
 
 
 def apply_unfreeze_node(state: State, caller: Caller, node_id: bytes) -> None:

@@ -1,0 +1,297 @@
+"""
+The application under an engine: ABCI methods on one side, the rules on the other.
+
+A block is executed once. `prepare_proposal` keeps what it made, and `process_proposal` and
+`finalize_block` of the same block take it; `commit` alone writes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.consensus.abci import (
+    AppInfo,
+    Block,
+    BlockResult,
+    Genesis,
+    InitResult,
+    Misbehavior,
+    MisbehaviorKind,
+    QueryResult,
+    TxResult,
+    UnknownQuery,
+)
+from services.consensus.block_events import collect_events
+from services.consensus.opened import OpenedTransactions
+from services.consensus.rules.beacon import epoch_end_ns, load_epoch
+from services.consensus.rules.block import (
+    Executed,
+    Offence,
+    begin_block,
+    end_block,
+    execute_transaction,
+)
+from services.consensus.rules.context import AttestationVerifier, BlockContext
+from services.consensus.rules.events import Event
+from services.consensus.rules.genesis import InvalidGenesis, apply_genesis
+from services.consensus.rules.ledger import load_account
+from services.consensus.rules.parameters import Parameters, load_parameters
+from services.consensus.rules.roothash import next_deadline_ns
+from services.consensus.rules.state import CommittedState, State
+from services.consensus.rules.transactions import OpenedTransaction, verify_admission
+from services.consensus.store import Store
+from shared.api.consensus import BlockEvents, FinalizedRound
+from shared.crypto.state_tree import StateTree
+from shared.encoding.record import decode_record
+from shared.errors import Rejected
+from shared.rules import state_keys
+from shared.rules.meta import decode_meta, encode_meta
+from shared.tee.attestation import verify_attestation
+from shared.types import genesis as documents
+
+APP_VERSION = 1
+"""Version of the rules, in every header."""
+TX_OVERHEAD_BYTES = 8
+"""Most that a block's encoding adds to a transaction: field tag and length."""
+KEPT_EXECUTIONS = 4
+"""Candidates for one height that are kept until one is committed."""
+
+
+class RootMismatch(RuntimeError):
+    """A decided block leads to another state here: rules or state differ between validators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a block makes of the committed state."""
+
+    key: tuple[object, ...]
+    transactions: tuple[bytes, ...]
+    """Those of the block without the one that carries the root."""
+    tree: StateTree
+    records: dict[bytes, object | None]
+    changes: dict[bytes, bytes | None]
+    results: tuple[TxResult, ...]
+    events: BlockEvents
+    finalized: tuple[FinalizedRound, ...]
+
+
+class ConsensusApplication:
+    """Fulfils `services.consensus.abci.Application`. One thread, one call at a time."""
+
+    def __init__(
+        self, store: Store, verify_attestation: AttestationVerifier = verify_attestation
+    ) -> None:
+        """Begin with the newest state that the store holds."""
+        self._store, self._verify_attestation = store, verify_attestation
+        self._tree = store.load_tree()
+        self._committed = CommittedState(self._tree)
+        self._chain_context = ""
+        # Entries and events of `init_chain`, until the first block carries them into the store.
+        self._first_changes: dict[bytes, bytes | None] = {}
+        self._first_events: tuple[Event, ...] = ()
+        self._opened = OpenedTransactions()
+        self._next_nonces: dict[bytes, int] = {}
+        self._executions: list[Execution] = []
+        self._finalized: tuple[Block, Execution] | None = None
+        if store.height:
+            self._chain_context = self._read_chain_context()
+
+    # -- the life of a chain -------------------------------------------------------------------
+
+    def info(self) -> AppInfo:
+        """Say where the last persisted commit stands."""
+        height = self._store.height
+        return AppInfo(height, self._tree.root if height else b"", APP_VERSION)
+
+    def init_chain(self, genesis: Genesis) -> InitResult:
+        """Make the first state; nothing is written before the first commit."""
+        document = decode_record(documents.Genesis, genesis.document)
+        if (document.chain_id, document.time_ns) != (genesis.chain_id, genesis.time_ns):
+            raise InvalidGenesis("the engine was started with another document")
+        self._chain_context = document.chain_context()
+        state = State(CommittedState(StateTree.empty()))
+        context = self._context(genesis.initial_height, genesis.time_ns, bytes(20))
+        apply_genesis(state, context, document)
+        self._first_changes, self._first_events = state.changes(), state.events
+        self._tree = StateTree.empty().with_changes(self._first_changes)
+        self._committed = CommittedState(self._tree)
+        return InitResult(self._tree.root)
+
+    def query(self, path: str, data: bytes, height: int) -> QueryResult:
+        """Read committed state: path `state`, with the key as data."""
+        if path != "state":
+            raise UnknownQuery(f"no query {path!r}; there is `state`")
+        tree = self._store.load_tree(height) if height else self._tree
+        return QueryResult(height or self._store.height, tree.get(data))
+
+    def next_deadline_ns(self) -> int | None:
+        """Consensus time of the next work without a transaction: epoch or round [ns]."""
+        state = State(self._committed)
+        round_deadline = next_deadline_ns(state)
+        epoch_end = epoch_end_ns(state)
+        return epoch_end if round_deadline is None else min(epoch_end, round_deadline)
+
+    # -- the pool ------------------------------------------------------------------------------
+
+    def check_tx(self, tx: bytes, recheck: bool) -> TxResult:  # noqa: ARG002
+        """
+        Filter: signature, and nonce and fee on top of what waits already.
+
+        A recheck is the same check: the commit before it has forgotten what waits.
+        """
+        state = State(self._committed)
+        try:
+            opened = self._open(tx, load_parameters(state))
+            address = opened.caller.address
+            nonce = self._next_nonces.get(address)
+            if nonce is None:
+                nonce = load_account(state, address).nonce
+            verify_admission(state, opened, nonce)
+        except Rejected as error:
+            return _refusal(error)
+        self._next_nonces[address] = nonce + 1
+        return TxResult(0, gas_wanted=opened.fee.gas)
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    def prepare_proposal(self, block: Block, max_bytes: int) -> list[bytes]:
+        """Choose those candidates that have a place in the block, and add its state root."""
+        left = max_bytes - len(encode_meta(bytes(32))) - TX_OVERHEAD_BYTES
+
+        def fits(tx: bytes) -> bool:
+            nonlocal left
+            if len(tx) + TX_OVERHEAD_BYTES > left:
+                return False
+            left -= len(tx) + TX_OVERHEAD_BYTES
+            return True
+
+        execution = self._execute(block, filter(fits, block.txs), must_fit=False)
+        return [*execution.transactions, encode_meta(execution.tree.root)]
+
+    def process_proposal(self, block: Block) -> bool:
+        """Accept a block whose transactions all have a place, and whose root is ours."""
+        try:
+            self._executed(block)
+        except (Rejected, RootMismatch):
+            return False
+        return True
+
+    def finalize_block(self, block: Block) -> BlockResult:
+        """Execute a decided block, or take what was kept of it; persists nothing."""
+        execution = self._executed(block)
+        self._finalized = block, execution
+        return self._result_of(execution)
+
+    def commit(self) -> int:
+        """Persist the finalized block in one transaction, and become the state after it."""
+        if self._finalized is None:
+            raise RuntimeError("commit without finalize_block")
+        block, execution = self._finalized
+        self._store.save_block(
+            block.height,
+            result=self._result_of(execution),
+            tree=execution.tree,
+            changes=self._first_changes | execution.changes,
+            events=execution.events,
+            finalized_rounds=[one.header for one in execution.finalized],
+        )
+        self._tree = execution.tree
+        self._committed.advance(execution.tree, execution.records)
+        self._opened.forget(execution.transactions)
+        self._first_changes, self._first_events = {}, ()
+        self._next_nonces, self._executions, self._finalized = {}, [], None
+        return 0
+
+    # -- execution -----------------------------------------------------------------------------
+
+    def _executed(self, block: Block) -> Execution:
+        """Execution of a block that carries its root; raises `Rejected` or `RootMismatch`."""
+        *transactions, meta = block.txs or (b"",)
+        root = decode_meta(meta)
+        key = _key_of(block, tuple(transactions))
+        execution = next((kept for kept in self._executions if kept.key == key), None)
+        if execution is None:
+            execution = self._execute(block, transactions, must_fit=True)
+        if execution.tree.root != root:
+            raise RootMismatch(f"height {block.height}: {execution.tree.root.hex()} here")
+        return execution
+
+    def _execute(self, block: Block, candidates: Iterable[bytes], *, must_fit: bool) -> Execution:
+        """
+        Execute candidates on top of the committed state.
+
+        One that has no place in the block is left out, or raises where all `must_fit`.
+        """
+        state = State(self._committed)
+        context = self._context(block.height, block.time_ns, block.proposer)
+        begin_block(state, context, map(_offence_of, block.misbehavior))
+        parameters = load_parameters(state)
+        included: list[bytes] = []
+        results: list[TxResult] = []
+        for tx in candidates:
+            try:
+                opened = self._open(tx, parameters)
+                executed = execute_transaction(state, context, opened)
+            except Rejected:
+                if must_fit:
+                    raise
+                continue
+            included.append(tx)
+            results.append(_result_of(executed))
+        end_block(state, context)
+        changes = state.changes()
+        happened = self._first_events + state.events
+        events = collect_events(happened, block.height, block.time_ns, load_epoch(state).epoch)
+        execution = Execution(
+            key=_key_of(block, tuple(included)),
+            transactions=tuple(included),
+            tree=self._tree.with_changes(changes),
+            records=state.records(),
+            changes=changes,
+            results=tuple(results),
+            events=events,
+            finalized=events.finalized,
+        )
+        self._executions = [*self._executions[1 - KEPT_EXECUTIONS :], execution]
+        return execution
+
+    def _result_of(self, execution: Execution) -> BlockResult:
+        # The transaction with the root has a result as well.
+        return BlockResult(execution.tree.root, (*execution.results, TxResult(0)))
+
+    def _open(self, tx: bytes, parameters: Parameters) -> OpenedTransaction:
+        return self._opened.open(tx, self._chain_context, parameters.consensus)
+
+    def _context(self, height: int, time_ns: int, proposer: bytes) -> BlockContext:
+        return BlockContext(
+            height, time_ns, self._chain_context, proposer, self._verify_attestation
+        )
+
+    def _read_chain_context(self) -> str:
+        return State(self._committed).load_required(bytes, state_keys.CHAIN_CONTEXT).decode()
+
+
+def _key_of(block: Block, transactions: tuple[bytes, ...]) -> tuple[object, ...]:
+    """Everything that the outcome of a block depends on beside the committed state."""
+    return block.height, block.time_ns, block.proposer, block.misbehavior, transactions
+
+
+def _offence_of(misbehavior: Misbehavior) -> Offence:
+    is_attack = misbehavior.kind is MisbehaviorKind.LIGHT_CLIENT_ATTACK
+    return Offence(misbehavior.address, is_attack)
+
+
+def _result_of(executed: Executed) -> TxResult:
+    if executed.error is not None:
+        return _refusal(executed.error, executed.gas_wanted, executed.gas_used)
+    return TxResult(0, gas_wanted=executed.gas_wanted, gas_used=executed.gas_used)
+
+
+def _refusal(error: Rejected, gas_wanted: int = 0, gas_used: int = 0) -> TxResult:
+    return TxResult(
+        error.code,
+        gas_wanted=gas_wanted,
+        gas_used=gas_used,
+        log=error.message,
+        codespace=error.module,
+    )

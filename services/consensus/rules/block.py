@@ -1,0 +1,108 @@
+"""
+A block of consensus: misbehavior and time first, then its transactions, then what they decide.
+
+    begin:         punish proven misbehavior of validators; begin the next epoch if its time came
+    transactions:  authenticate, run the method; a failed one keeps only its fee and nonce
+    end:           decide rounds, elect where it is due, pay out fees
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.consensus.rules.context import BlockContext
+from services.consensus.rules.epochs import advance_epoch, elect_between_epochs, is_epoch_over
+from services.consensus.rules.escrow import slash
+from services.consensus.rules.ledger import COMMON_POOL, disburse_fees, give
+from services.consensus.rules.methods import apply_method
+from services.consensus.rules.parameters import load_parameters
+from services.consensus.rules.penalties import CONSENSUS_EQUIVOCATION, LIGHT_CLIENT_ATTACK
+from services.consensus.rules.registry import FREEZE_FOREVER, freeze_node, load_status
+from services.consensus.rules.roothash import decide_rounds
+from services.consensus.rules.state import State
+from services.consensus.rules.transactions import (
+    OpenedTransaction,
+    apply_authentication,
+    gas_needed,
+    verify_gas,
+)
+from shared.crypto.address import staking_address
+from shared.errors import Rejected
+from shared.rules import state_keys
+from shared.types.registry import NodeDescriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """What the engine has proven of a validator."""
+
+    address: bytes
+    """CometBFT address, 20 bytes."""
+    is_light_client_attack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A transaction that has a place in the block, whatever became of its method."""
+
+    gas_wanted: int
+    gas_used: int
+    error: Rejected | None = None
+    """Why the method was refused; None on success."""
+
+
+def begin_block(state: State, context: BlockContext, offences: Iterable[Offence]) -> None:
+    """Do what is due before the first transaction."""
+    for offence in offences:
+        punish_validator(state, offence)
+    if is_epoch_over(state, context):
+        advance_epoch(state, context)
+
+
+def punish_validator(state: State, offence: Offence) -> None:
+    """
+    Slash the entity of a validator, and freeze its node for ever; a frozen one has paid.
+
+    A validator that is no registered node, as those of genesis may be, has no stake to lose here.
+    Source: oasis-core go/consensus/cometbft/apps/staking/slashing.go @ f9f1fdc.
+    """
+    node_id = state.load(bytes, state_keys.validator_owner_key(offence.address))
+    node = None if node_id is None else state.load(NodeDescriptor, state_keys.node_key(node_id))
+    if node is None or load_status(state, node.id).freeze_end == FREEZE_FOREVER:
+        return
+    reason = LIGHT_CLIENT_ATTACK if offence.is_light_client_attack else CONSENSUS_EQUIVOCATION
+    penalty = load_parameters(state).staking.slashing.get(reason, 0)
+    give(state, COMMON_POOL, slash(state, staking_address(node.entity_id), penalty, reason))
+    freeze_node(state, node.id, FREEZE_FOREVER)
+
+
+def execute_transaction(state: State, context: BlockContext, opened: OpenedTransaction) -> Executed:
+    """
+    Execute one transaction.
+
+    Raises
+    ------
+    InvalidNonce, InsufficientBalance, GasPriceTooLow, InvalidFee
+        It has no place in the block; nothing was changed.
+    """
+    apply_authentication(state, opened)
+    needed = gas_needed(opened, load_parameters(state))
+    try:
+        verify_gas(opened, needed)
+        with state.attempt():
+            apply_method(state, context, opened.caller, opened.method, opened.transaction.body)
+    except Rejected as error:
+        return Executed(opened.fee.gas, min(needed, opened.fee.gas), error)
+    return Executed(opened.fee.gas, needed)
+
+
+def end_block(state: State, context: BlockContext) -> None:
+    """Do what follows from the transactions of the block and from its time."""
+    decide_rounds(state, context)
+    elect_between_epochs(state, context)
+    disburse_fees(state, _proposer_entity(state, context))
+
+
+def _proposer_entity(state: State, context: BlockContext) -> bytes | None:
+    node_id = state.load(bytes, state_keys.validator_owner_key(context.proposer))
+    node = None if node_id is None else state.load(NodeDescriptor, state_keys.node_key(node_id))
+    return None if node is None else staking_address(node.entity_id)

@@ -1,0 +1,89 @@
+"""
+The first state, from the genesis document.
+
+A document that contradicts itself is refused with the class of the rule that it breaks.
+"""
+
+from services.consensus.rules.beacon import begin_first_epoch
+from services.consensus.rules.context import BlockContext
+from services.consensus.rules.escrow import apply_add_escrow
+from services.consensus.rules.keymanager import load_key_manager, set_policy
+from services.consensus.rules.ledger import (
+    MAX_QUANTITY,
+    RESERVED_ADDRESSES,
+    give,
+    load_account,
+)
+from services.consensus.rules.parameters import Parameters
+from services.consensus.rules.registry import add_entity
+from services.consensus.rules.rounds import open_runtime
+from services.consensus.rules.runtimes import add_runtime
+from services.consensus.rules.state import State
+from shared.encoding.record import decode_record
+from shared.errors import Rejected
+from shared.rules import state_keys
+from shared.types.genesis import Genesis
+from shared.types.keymanager import KeyManagerStatus, Policy
+from shared.types.registry import RuntimeKind
+from shared.types.staking import Account, Supply
+
+
+class InvalidGenesis(Rejected, module="genesis", code=1):
+    """The document contradicts itself."""
+
+
+def apply_genesis(state: State, context: BlockContext, genesis: Genesis) -> None:
+    """
+    Write the first state.
+
+    Raises
+    ------
+    InvalidGenesis, InsufficientStake, MalformedRuntime, UnknownRuntime, MalformedEntity
+        See each class.
+    """
+    if genesis.beacon.epoch_interval_ms <= 0 or genesis.beacon.base_epoch < 0:
+        raise InvalidGenesis("an epoch has a length, and epochs count from 0")
+    state.save(state_keys.CHAIN_CONTEXT, context.chain_context.encode())
+    state.save(
+        state_keys.PARAMETERS,
+        Parameters(
+            genesis.consensus,
+            genesis.beacon,
+            genesis.staking,
+            genesis.registry,
+            genesis.roothash,
+            genesis.dev_control_key,
+        ),
+    )
+    begin_first_epoch(state, context, genesis.beacon.base_epoch)
+    _add_accounts(state, genesis)
+    for entity in genesis.entities:
+        add_entity(state, entity)
+    # Key managers first: ParaTimes name theirs.
+    for runtime in sorted(genesis.runtimes, key=lambda one: (-one.kind, one.id)):
+        add_runtime(state, runtime)
+        if runtime.kind is RuntimeKind.COMPUTE:
+            open_runtime(state, context, runtime)
+        else:
+            key = state_keys.key_manager_status_key(runtime.id)
+            state.save(key, KeyManagerStatus(runtime.id))
+    for signed in genesis.policies:
+        policy = decode_record(Policy, signed.untrusted_raw_value)
+        set_policy(state, load_key_manager(state, policy.id), signed)
+
+
+def _add_accounts(state: State, genesis: Genesis) -> None:
+    total = 0
+    for account in genesis.accounts:
+        is_known = load_account(state, account.address) != Account()
+        if is_known or account.address in RESERVED_ADDRESSES:
+            raise InvalidGenesis(f"account {account.address.hex()} is named twice, or reserved")
+        if account.balance < 0 or account.escrow < 0:
+            raise InvalidGenesis(f"account {account.address.hex()} owes tokens")
+        total += account.balance + account.escrow
+        give(state, account.address, account.balance + account.escrow)
+        if account.escrow:
+            apply_add_escrow(state, account.address, account.address, account.escrow)
+    if total > MAX_QUANTITY:
+        raise InvalidGenesis(f"the supply is at most {MAX_QUANTITY}")
+    state.save(state_keys.SUPPLY, Supply(total))
