@@ -11,6 +11,7 @@ import asyncio
 from services.keymanager.enclave.protocol import KeyManagerEnclaveApi
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
+from services.keymanager.rules.chain import is_open_proposal, reaches_committee, read_chain
 from shared.api.consensus import BlockEvents, ConsensusStatus
 from shared.encoding.contract import client_of, serve_call_now
 from shared.errors import Rejected
@@ -71,6 +72,10 @@ class SmallConsensus:
         while True:
             yield await queue.get()
 
+    @property
+    def _known(self):
+        return read_chain(dict(self._proven.items), KEY_MANAGER_ID)
+
     def register(self, descriptor: NodeDescriptor, init: SignedInitResponse) -> None:
         self.chain.register(descriptor)
         self._init[descriptor.id] = init
@@ -101,6 +106,8 @@ class SmallConsensus:
                 raise Refused("there is one for that epoch")
             self.published.append(("ephemeral", secret.epoch))
         else:
+            if is_open_proposal(self._known) and reaches_committee(self.chain.master, self._known):
+                raise Refused("there is an open proposal")
             self.published.append(("master", secret.generation))
         self.chain.publish(signed)
         self.make_block(secrets=(signed,))

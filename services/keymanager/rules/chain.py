@@ -19,6 +19,9 @@ from shared.types.registry import NodeDescriptor, RuntimeDescriptor
 
 R = TypeVar("R")
 
+REPLICATED_PERCENT = 66
+"""Members that must hold a secret [%]. Source: oasis-core go/keymanager/secrets @ f9f1fdc."""
+
 
 class IncompleteProof(Rejected, module="keys", code=50):
     """The proven state lacks a key that the enclave needs."""
@@ -93,13 +96,28 @@ def rotation_interval(status: KeyManagerStatus) -> int:
 
 
 def is_open_proposal(chain: KeyManagerChain) -> bool:
-    """Say whether the newest published master secret may still be accepted."""
-    published = chain.master
-    return (
-        published is not None
-        and published.secret.generation == next_generation(chain.status)
-        and published.secret.epoch >= chain.epoch
-    )
+    """
+    Say whether the newest published master secret may still be accepted.
+
+    The first one at any time in its epoch or before, later ones when their epoch begins.
+    """
+    published, generation = chain.master, next_generation(chain.status)
+    if published is None or published.secret.generation != generation:
+        return False
+    last_epoch = published.secret.epoch - (1 if generation else 0)
+    return chain.epoch <= last_epoch
+
+
+def reaches_committee(signed: SignedPublishedSecret, chain: KeyManagerChain) -> bool:
+    """Say whether enough members can open a secret for consensus to count it as replicated."""
+    reks = {
+        runtime.tee.rek
+        for member in chain.members
+        for runtime in member.runtimes
+        if runtime.id == chain.status.id and runtime.tee is not None
+    }
+    receivers = len(reks & signed.secret.secret.ciphertexts.keys())
+    return receivers * 100 >= len(reks) * REPLICATED_PERCENT
 
 
 def _required(kind: type[R], values: Mapping[bytes, bytes | None], key: bytes) -> R:

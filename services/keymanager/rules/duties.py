@@ -8,7 +8,12 @@ more.
 
 from dataclasses import dataclass
 
-from services.keymanager.rules.chain import KeyManagerChain, is_open_proposal, rotation_interval
+from services.keymanager.rules.chain import (
+    KeyManagerChain,
+    is_open_proposal,
+    reaches_committee,
+    rotation_interval,
+)
 from shared.types.identity import Epoch, NodeId
 from shared.types.keymanager import InitResponse
 
@@ -84,13 +89,16 @@ def publisher_rank(chain: KeyManagerChain, node_id: NodeId) -> int | None:
 
 
 def _is_master_due(chain: KeyManagerChain) -> bool:
-    status = chain.status
-    if status.policy is None or is_open_proposal(chain):
+    status, proposal = chain.status, chain.master
+    if status.policy is None:
+        return False
+    if proposal is not None and is_open_proposal(chain) and reaches_committee(proposal, chain):
         return False
     if not status.is_initialized:
         return True
+    # A secret that is proposed now counts from the next epoch on.
     interval = rotation_interval(status)
-    return interval > 0 and chain.epoch >= (status.rotation_epoch or 0) + interval
+    return interval > 0 and chain.epoch + 1 >= (status.rotation_epoch or 0) + interval
 
 
 def epochs_to_skip(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> int:

@@ -19,7 +19,15 @@ from shared.types.keymanager import (
     PublishedSecret,
     SignedPublishedSecret,
 )
-from shared.types.registry import RuntimeDescriptor, RuntimeKind
+from shared.types.registry import (
+    NodeDescriptor,
+    NodeRuntime,
+    Role,
+    RuntimeDescriptor,
+    RuntimeKind,
+    Version,
+)
+from tests.support import mock_tee
 from tests.support.keymanager import KEY_MANAGER_ID, make_policy, sign_policy
 
 NODES = (b"a" * 32, b"b" * 32, b"c" * 32)
@@ -101,7 +109,7 @@ def test_first_master_secret_is_due_unless_it_is_proposed(master, is_due):
 
 @pytest.mark.parametrize(
     ("interval", "rotated", "is_due"),
-    [(0, 0, False), (4, 2, True), (4, 3, False), (1, 5, True), (1, 6, False)],
+    [(0, 0, False), (4, 3, True), (4, 4, False), (1, 6, True), (1, 7, False)],
 )
 def test_rotation_is_due_by_the_interval_of_the_policy(interval, rotated, is_due):
     state = chain(
@@ -146,3 +154,37 @@ def test_lost_secret_is_left_behind_with_its_epoch(published_epoch, held, skippe
 
 def test_nothing_is_lost_where_nothing_was_published():
     assert epochs_to_skip(chain(), ()) == 0
+
+
+def member(node_id: bytes, rek: bytes) -> NodeDescriptor:
+    tee = replace(mock_tee.attested(node_id=node_id), rek=rek)
+    return NodeDescriptor(
+        id=node_id,
+        entity_id=bytes(32),
+        expiration=EPOCH,
+        consensus_key=bytes(32),
+        tls_key=bytes(32),
+        roles=int(Role.KEY_MANAGER),
+        runtimes=(NodeRuntime(KEY_MANAGER_ID, Version(0, 1, 0), tee),),
+    )
+
+
+@pytest.mark.parametrize(("receivers", "is_due"), [(0, True), (1, True), (2, False), (3, False)])
+def test_proposal_that_too_few_members_can_open_is_made_anew(receivers, is_due):
+    reks = [bytes([number]) * 32 for number in (1, 2, 3)]
+    encrypted = EncryptedSecret(bytes(32), bytes(32), dict.fromkeys(reks[:receivers], b""))
+    proposal = SignedPublishedSecret(
+        PublishedSecret(KEY_MANAGER_ID, EPOCH + 1, encrypted, 0), bytes(64)
+    )
+    state = replace(
+        chain(is_initialized=False, master=proposal, ephemeral=published(EPOCH + 1)),
+        members=tuple(map(member, NODES, reks)),
+    )
+    due = due_publications(state, publisher(state))
+    assert due == ((PublishMaster(0),) if is_due else ())
+
+
+@pytest.mark.parametrize(("generation", "is_open"), [(0, True), (1, False)])
+def test_later_proposal_is_over_when_its_epoch_has_begun(generation, is_open):
+    state = chain(is_initialized=generation > 0, master=published(EPOCH, generation))
+    assert is_open_proposal(state) == is_open

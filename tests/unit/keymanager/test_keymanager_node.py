@@ -33,6 +33,11 @@ async def all_ready(network: Nodes) -> None:
     await network.until(lambda: all(node.status().is_ready for node in network.nodes.values()))
 
 
+def all_hold(network: Nodes, epoch: int) -> bool:
+    states = [node._state for node in network.nodes.values()]
+    return all(state is not None and epoch in state.ephemeral_epochs for state in states)
+
+
 async def epoch_key(network: Nodes, name: str, epoch: int):
     enclave = network.nodes[name].enclave
     return await enclave.fetch_ephemeral_public_key(PARATIME_ID, PAIR, epoch)
@@ -63,7 +68,7 @@ async def test_one_master_secret_and_one_secret_an_epoch_are_published(network):
 
 async def test_secret_of_the_next_epoch_is_there_when_it_begins(network):
     await start_both(network)
-    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    await network.until(lambda: all_hold(network, 3))
     network.consensus.begin_epoch()
     await network.until(lambda: network.nodes["km-1"].status().epoch == 3)
     assert all(node.status().is_ready for node in network.nodes.values())
@@ -110,7 +115,7 @@ async def test_either_alone_serves_when_the_other_is_killed(network):
 
 async def test_killed_node_comes_back_with_sealed_and_replicated_secrets(network):
     await start_both(network)
-    await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
+    await network.until(lambda: all_hold(network, 3))
     expected = [await epoch_key(network, "km-0", epoch) for epoch in (2, 3)]
     await network.kill("km-0")
     await network.start("km-0")
