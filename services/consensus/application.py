@@ -118,9 +118,19 @@ class ConsensusApplication:
         return InitResult(self._tree.root)
 
     def query(self, path: str, data: bytes, height: int) -> QueryResult:
-        """Read committed state: path `state`, with the key as data."""
+        """
+        Read state.
+
+        Path `state` gives the committed value of the key in `data`; path `nonce` the big-endian
+        nonce that the account in `data` must use next, counting what waits in the pool.
+        """
+        if path == "nonce":
+            nonce = self._next_nonces.get(data)
+            if nonce is None:
+                nonce = load_account(State(self._committed), data).nonce
+            return QueryResult(self._store.height, nonce.to_bytes(8, "big"))
         if path != "state":
-            raise UnknownQuery(f"no query {path!r}; there is `state`")
+            raise UnknownQuery(f"no query {path!r}; there are `state` and `nonce`")
         tree = self._store.load_tree(height) if height else self._tree
         return QueryResult(height or self._store.height, tree.get(data))
 
