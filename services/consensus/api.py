@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from services.consensus.engine import solo
 from services.consensus.node import ConsensusNode
-from shared.api.consensus import NEWEST, BlockEvents, ConsensusStatus
+from shared.api.consensus import NEWEST, BlockEvents, ConsensusStatus, DevControlsOff, TooManyAtOnce
 from shared.api.submission import TransactionSender
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
-from shared.errors import Rejected, error_from
+from shared.errors import error_from
 from shared.rules import state_keys
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
@@ -28,14 +28,6 @@ R = TypeVar("R")
 
 MAX_BLOCKS_AT_ONCE = 1_000
 """Most blocks that one call of a dev control makes: about a second's work."""
-
-
-class DevControlsOff(Rejected, module="consensus", code=5):
-    """The network, or this process, was started without dev controls."""
-
-
-class TooManyAtOnce(Rejected, module="consensus", code=6):
-    """The call asks for more than one call may do."""
 
 
 @dataclass(frozen=True, slots=True)

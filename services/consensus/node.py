@@ -14,11 +14,10 @@ import structlog
 
 from services.consensus import metrics
 from services.consensus.abci import TxResult
-from services.consensus.engine.pool import AlreadyPending, transaction_hash
+from services.consensus.engine.pool import transaction_hash
 from services.consensus.engine.solo import MadeBlock, SoloEngine
-from services.consensus.store import Store, UnknownHeight
-from shared.api.consensus import BlockEvents
-from shared.errors import Unavailable
+from services.consensus.store import Store
+from shared.api.consensus import AlreadyPending, BlockEvents, ChainRewound, UnknownHeight
 from shared.kit.clock import Clock
 from shared.types.transaction import TransactionResult
 
@@ -31,10 +30,6 @@ BLOCKS_BETWEEN_CHECKPOINTS = 32
 """About a megabyte of log: worth a flush of the disk."""
 HEALTHY_BEATS = 3
 """The chain counts as standing still when its newest block is older than this [beats]."""
-
-
-class ChainRewound(Unavailable, module="consensus", code=4):
-    """The chain went back to an earlier height: what was under way is void; look anew."""
 
 
 class ConsensusNode:

@@ -29,7 +29,7 @@ from services.consensus.schema import (
     round_headers,
     tables,
 )
-from shared.api.consensus import BlockEvents
+from shared.api.consensus import BlockEvents, UnknownHeight
 from shared.crypto.state_tree import StateTree
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record, from_wire, to_wire
@@ -59,14 +59,6 @@ SELECT key, (
 FROM distinct_keys WHERE key IS NOT NULL
 """)
 """Jumps from key to key in the primary index, so it costs keys, not versions."""
-
-
-class UnknownHeight(Rejected, module="consensus", code=2):
-    """The chain has no such block, or no longer."""
-
-    def __init__(self, height: int) -> None:
-        super().__init__(f"there is no block of height {height} in the store")
-        self.height = height
 
 
 class ForeignDatabase(Rejected, module="consensus", code=3):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of
+from shared.errors import Rejected, Unavailable
 from shared.types.block import BlockHeader
 from shared.types.identity import Address, Epoch, Height, NodeId, Round, RuntimeId
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
@@ -19,6 +20,38 @@ from shared.types.transaction import TransactionResult
 
 NEWEST = Height(0)
 """Stands for the newest committed block in reads."""
+
+
+class UnknownHeight(Rejected, module="consensus", code=2):
+    """The chain has no such block, or no longer."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__(f"there is no block of height {height} in the store")
+        self.height = height
+
+
+class ChainRewound(Unavailable, module="consensus", code=4):
+    """The chain went back to an earlier height: what was under way is void; look anew."""
+
+
+class DevControlsOff(Rejected, module="consensus", code=5):
+    """The network, or this process, was started without dev controls."""
+
+
+class TooManyAtOnce(Rejected, module="consensus", code=6):
+    """The call asks for more than one call may do."""
+
+
+class AlreadyPending(Rejected, module="pool", code=1):
+    """The very same transaction waits already."""
+
+
+class TransactionTooLarge(Rejected, module="pool", code=2):
+    """The transaction is over the limit of the genesis document."""
+
+
+class PoolFull(Unavailable, module="pool", code=3):
+    """Too many transactions wait; try again after the next block."""
 
 
 @dataclass(frozen=True, slots=True)

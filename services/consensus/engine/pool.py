@@ -3,25 +3,13 @@
 from collections.abc import Callable, Iterable
 
 from services.consensus.abci import TxResult
+from shared.api.consensus import AlreadyPending, PoolFull, TransactionTooLarge
 from shared.crypto.hashes import sha256
-from shared.errors import Rejected, Unavailable
 
 MAX_POOL_TRANSACTIONS = 5_000
 """Source: cometbft config/config.go, mempool size."""
 MAX_POOL_BYTES = 64 * 1024 * 1024
 """Source: cometbft config/config.go, mempool max_txs_bytes."""
-
-
-class AlreadyPending(Rejected, module="pool", code=1):
-    """The very same transaction waits already."""
-
-
-class TransactionTooLarge(Rejected, module="pool", code=2):
-    """The transaction is over the limit of the genesis document."""
-
-
-class PoolFull(Unavailable, module="pool", code=3):
-    """Too many transactions wait; try again after the next block."""
 
 
 Check = Callable[[bytes, bool], TxResult]

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.consensus.node import BEAT_NS, ChainRewound, ConsensusNode
-from services.consensus.store import UnknownHeight
+from services.consensus.node import BEAT_NS, ConsensusNode
+from shared.api.consensus import ChainRewound, UnknownHeight
 from shared.errors import RuntimeRejected
 from shared.kit.clock import SystemClock
 from tests.support.chains import SoloChain

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 
 from services.consensus.abci import Misbehavior, MisbehaviorKind, TxResult
-from services.consensus.engine.pool import AlreadyPending, TransactionTooLarge
 from services.consensus.engine.solo import (
     MIN_BLOCK_SPACING_NS,
     NotTheValidator,
     StoresDiverged,
 )
 from services.consensus.store import Store
+from shared.api.consensus import AlreadyPending, TransactionTooLarge
 from shared.crypto.signing import Signer
 from shared.errors import RuntimeRejected
 from shared.rules.light_client import LightClient

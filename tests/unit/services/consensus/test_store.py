@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 
-from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store, UnknownHeight
+from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store
+from shared.api.consensus import UnknownHeight
 from shared.rules.light_client import LightClient
 from shared.rules.state_keys import last_block_key
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
