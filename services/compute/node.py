@@ -265,14 +265,17 @@ class ComputeNode:
             if finalized.runtime_id == self._chain.runtime_id
         )
         proven = events.proven
-        if events.is_epoch_change:
+        # A committee may also begin within an epoch, when enough nodes have registered.
+        is_new_committee = any(
+            header.header_type in (HeaderType.EPOCH_TRANSITION, HeaderType.SUSPENDED)
+            for header in headers
+        )
+        if events.is_epoch_change or is_new_committee:
             view = await self._chain.look(events.height)
             self._committee, proven = view.committee, view.proven
             self._standing.enter(view.epoch)
             if not headers:
                 headers = (view.head,)
-        elif headers and headers[-1].header_type is not HeaderType.NORMAL:
-            self._committee = await self._chain.fetch_committee(events.height)
         if headers and proven is not None:
             self._on_finality(headers, proven)
         for discrepancy in events.discrepancies:
