@@ -22,6 +22,9 @@ Question = Callable[[ComputeApi], Awaitable[T]]
 ANSWER_TIMEOUT_S = 10.0
 """How long a node may take to answer before another one is asked [s]: a call of 15 M gas takes
 far less; only a node that was paused at this moment takes longer."""
+FAVOURITE_LAG_ROUNDS = 5
+"""How far the favourite may be behind: rounds come a moment later from one node than from another,
+and a change of pools for that would shuffle nonces [rounds]."""
 
 
 class ComputeNode:
@@ -43,6 +46,11 @@ class ComputeNode:
     def is_up(self) -> bool:
         """Whether it delivers rounds."""
         return self.round >= 0
+
+    @property
+    def is_streamed_up(self) -> bool:
+        """Whether it has delivered all that it had when its stream began."""
+        return self.status is not None and self.is_up and self.round >= self.status.round
 
     def mark_down(self, reason: str) -> None:
         """Pass the node over until it delivers a round again."""
@@ -76,16 +84,16 @@ class ComputeNodes:
 
     async def ask_favourite(self, question: Question[T]) -> T:
         """
-        Put a question to the same node every time, as long as it is level.
+        Put a question to the same node every time, as long as it keeps up.
 
         For transactions: one pool sees the nonces of a sender in the order in which they came.
         """
-        favourite = self._favourite
         order = self._in_order(0)
-        if favourite not in order[: self._count_level()]:
-            favourite = self._favourite = next(
-                (node for node in order if node.status and node.status.is_worker), order[0]
-            )
+        favourite = self._favourite
+        if favourite is None or favourite.round < order[0].round - FAVOURITE_LAG_ROUNDS:
+            level = [node for node in order if node.round == order[0].round]
+            workers = [node for node in level if node.status and node.status.is_worker]
+            favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
         return await _first_answer([favourite, *order], question)
 
@@ -99,10 +107,6 @@ class ComputeNodes:
             rest = [node for node in self.members if node.round != newest]
             order += sorted(rest, key=lambda node: -node.round)
         return order
-
-    def _count_level(self) -> int:
-        newest = max(node.round for node in self.members)
-        return sum(node.round == newest for node in self.members)
 
 
 async def _first_answer(order: list[ComputeNode], question: Question[T]) -> T:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from services.gateway.schema import HEAD
@@ -29,11 +29,18 @@ def open_database(url: str) -> Engine:
     """
     try:
         engine = _create_engine(url)
+    except ArgumentError as error:
+        raise DatabaseUnusable(f"not a database URL: {error}") from error
+    try:
         with engine.begin() as connection:
             if _current_revision(connection) != HEAD:
                 _migrate(connection)
-    except (OperationalError, DatabaseError) as error:
+    except DatabaseError as error:
+        engine.dispose()
         raise DatabaseUnusable(f"{_shown(url)}: {error.orig}") from error
+    except DatabaseUnusable:
+        engine.dispose()
+        raise
     return engine
 
 

@@ -38,6 +38,10 @@ class WrongChain(Unavailable, module="gateway", code=3):
     """A compute node delivers rounds that are not those of consensus."""
 
 
+class StartOver(Unavailable, module="gateway", code=5):
+    """The chain was replaced by another one; nothing of the index is left."""
+
+
 class Follower:
     """Feeds the index from all nodes."""
 
@@ -51,8 +55,6 @@ class Follower:
         self._runtime_id = runtime_id
         self._index, self._nodes, self._consensus = index, nodes, consensus
         self._settling = asyncio.Lock()
-        self.is_caught_up = asyncio.Event()
-        """Set once a node has delivered the newest round that it knows."""
 
     async def follow(self, node: ComputeNode) -> None:
         """Stream one node's rounds for ever; a node that fails is tried again."""
@@ -60,7 +62,14 @@ class Follower:
         while True:
             try:
                 node.status = await node.api.fetch_status()
-                async for block in node.api.watch_rounds(Round(self._next_from())):
+                if node.status.runtime_id != self._runtime_id:
+                    raise WrongChain(f"{node.name} serves another ParaTime")
+                start = self._start_of_stream(node.status.round)
+                may_begin = start == 0
+                async for block in node.api.watch_rounds(start):
+                    if self._index.newest is None and not may_begin:
+                        raise StartOver("the index is empty again: it begins at the first round")
+                    may_begin = False
                     await self._receive(node, block)
                     delay = RETRY_S
                 node.mark_down("the stream of rounds ended")
@@ -69,10 +78,14 @@ class Follower:
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_RETRY_S)
 
-    def _next_from(self) -> int:
-        """The newest round again, so that a node shows at once that it has it."""
+    def _start_of_stream(self, newest_of_node: int) -> Round:
+        """
+        Ask for a round that both have: the node shows at once whether its chain is ours.
+
+        A node whose newest round is below ours is behind, or its chain is another one.
+        """
         newest = self._index.newest
-        return 0 if newest is None else newest.number
+        return Round(0 if newest is None else min(newest.number, newest_of_node))
 
     async def _receive(self, node: ComputeNode, block: RoundBlock) -> None:
         if self._settling.locked():
@@ -89,11 +102,11 @@ class Follower:
             return
         elif not await self._is_known(block.header):
             await self._settle(node, block)
+            if self._index.newest is None:
+                raise StartOver(f"{node.name} and consensus have another chain than the index")
             await self._receive(node, block)
             return
         node.round = number
-        if node.status is not None and number >= node.status.round:
-            self.is_caught_up.set()
 
     def _is_next(self, header: BlockHeader) -> bool:
         newest = self._index.require_newest()

@@ -67,8 +67,11 @@ class Readiness:
     @property
     def waiting_for(self) -> str | None:
         """What is missing, or None when ready."""
-        if self._index.newest is None:
+        newest = self._index.newest
+        if newest is None:
             return "the first block from a compute node"
+        if not any(node.is_streamed_up for node in self._nodes.members):
+            return f"blocks from compute nodes; round {newest.number} is the newest so far"
         any_ok = any(health.is_ok for health in self._health.values())
         for node in self._nodes.members:
             health = self._health[node.address]

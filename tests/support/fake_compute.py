@@ -52,6 +52,7 @@ class FakeChain:
         )
         self.blocks: list[RoundBlock] = []
         self.pool: list[bytes] = []
+        self.rewinds: list[int] = []
         self._genesis = [(bytes.fromhex(a.removeprefix("0x")), n * WEI) for a, n in balances]
         self._changed = asyncio.Event()
         self._add(HeaderType.EPOCH_TRANSITION, (), (), self.store.root, EMPTY_HASH)
@@ -85,6 +86,7 @@ class FakeChain:
 
     def rewind(self, number: int) -> None:
         del self.blocks[number + 1 :]
+        self.rewinds.append(number)
         self.store.rollback(number)
         self._announce()
 
@@ -234,19 +236,19 @@ class FakeComputeNode:
         except CallFailed as error:
             raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
 
-    async def fetch_account(self, address, round=None) -> Account:
+    async def fetch_account(self, address, round=None) -> Account:  # noqa: A002
         await self._enter("fetch_account")
         return Account(*self.chain.engine.account(address, self._version(round)))
 
-    async def fetch_code(self, address, round=None) -> bytes:
+    async def fetch_code(self, address, round=None) -> bytes:  # noqa: A002
         await self._enter("fetch_code")
         return self.chain.engine.code(address, self._version(round))
 
-    async def fetch_storage(self, address, slot, round=None) -> bytes:
+    async def fetch_storage(self, address, slot, round=None) -> bytes:  # noqa: A002
         await self._enter("fetch_storage")
         return self.chain.engine.storage(address, slot, self._version(round))
 
-    def _version(self, round) -> int:
+    def _version(self, round) -> int:  # noqa: A002
         return self.round if round is None else round
 
     async def fetch_min_gas_price(self) -> int:
@@ -257,7 +259,7 @@ class FakeComputeNode:
         await self._enter("fetch_call_data_key")
         return self.chain.call_data_key()
 
-    async def fetch_round(self, round) -> RoundBlock | None:
+    async def fetch_round(self, round) -> RoundBlock | None:  # noqa: A002
         await self._enter("fetch_round")
         return self.chain.blocks[round] if round <= self.round else None
 
@@ -265,15 +267,16 @@ class FakeComputeNode:
         await self._enter("fetch_pending")
         return tuple(self.chain.pool)
 
-    async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:
+    async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:  # noqa: A002
         await self._enter("watch_rounds")
-        following = from_round
+        following, seen_rewinds = from_round, len(self.chain.rewinds)
         while True:
             changed = self.chain.wait_for_change()
             if self.is_cut_off:
                 changed.close()
                 raise PeerUnavailable(f"{self.name} closed the connection")
-            following = min(following, max(self.round, 0) + 1)
+            following = min([following, *(n + 1 for n in self.chain.rewinds[seen_rewinds:])])
+            seen_rewinds = len(self.chain.rewinds)
             if following <= self.round and not self.is_paused:
                 changed.close()
                 yield self.chain.blocks[following]
@@ -288,7 +291,7 @@ class FakeConsensus:
     def __init__(self, chain: FakeChain) -> None:
         self.chain = chain
 
-    async def fetch_round_header(self, runtime_id, round):
+    async def fetch_round_header(self, runtime_id, round):  # noqa: A002
         assert runtime_id == RUNTIME_ID
         blocks = self.chain.blocks
         return blocks[round].header if round < len(blocks) else None

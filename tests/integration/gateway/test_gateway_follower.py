@@ -1,0 +1,186 @@
+"""How the gateway follows the chain when nodes fail, lie, fall behind, or the chain is rewound."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.types.block import RoundBlock
+from tests.support.fake_compute import FakeChain, FakeComputeNode
+from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway, until
+from tests.support.signing import RECEIVER, sign
+
+
+def is_up(gateway, position):
+    return gateway.node.nodes.members[position].is_up
+
+
+async def test_a_node_that_dies_is_not_missed(tmp_path):
+    async with running_gateway(tmp_path, nodes=3) as gateway:
+        gateway.computes[0].is_cut_off = True
+        await gateway.mine()
+        await until(lambda: not is_up(gateway, 0))
+        for _ in range(6):
+            assert await gateway.rpc("eth_getBalance", FIRST_ADDRESS, "latest") != "0x0"
+        await gateway.send(sign(0))
+        assert gateway.node.readiness.is_ready
+        gateway.computes[0].is_cut_off = False
+        await until(lambda: is_up(gateway, 0))
+
+
+async def test_all_nodes_dead_is_an_error_that_says_so_and_heals(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        for compute in gateway.computes:
+            compute.is_cut_off = True
+        await until(lambda: not is_up(gateway, 0) or gateway.chain.mine())
+        error = await gateway.error("eth_getBalance", FIRST_ADDRESS, "latest")
+        assert error["code"] == -32000
+        assert "does not answer" in error["message"]
+        assert await gateway.rpc("eth_blockNumber") != "0x0"
+        for compute in gateway.computes:
+            compute.is_cut_off = False
+        await until(lambda: is_up(gateway, 0) and is_up(gateway, 1))
+        assert await gateway.rpc("eth_getBalance", FIRST_ADDRESS, "latest") != "0x0"
+
+
+async def test_state_is_never_older_than_the_block_that_was_shown(tmp_path):
+    async with running_gateway(tmp_path, nodes=3) as gateway:
+        for slow in gateway.computes[:2]:
+            slow.held_at = gateway.chain.newest.round
+        await gateway.send(sign(0, value=5))
+        for _ in range(9):
+            assert await gateway.rpc("eth_getBalance", RECEIVER, "latest") == "0x5"
+
+
+async def test_paused_node_does_not_hold_anybody(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        gateway.computes[0].is_paused = True
+        await gateway.mine()
+        for _ in range(5):
+            assert await gateway.rpc("eth_getBalance", FIRST_ADDRESS, "latest") != "0x0"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3])
+async def test_rewound_chain_takes_the_index_with_it(tmp_path, keep):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        hashes = [await gateway.send(sign(nonce)) for nonce in range(4)]
+        kept = 1 + keep
+        gateway.chain.rewind(kept)
+        # Time goes on differently, so the new round cannot be taken for the old one.
+        gateway.chain.advance_epoch()
+        await until(lambda: gateway.node.index.newest.header == gateway.chain.newest)
+        assert await gateway.rpc("eth_blockNumber") == hex(kept + 1)
+        for position, hash_ in enumerate(hashes):
+            receipt = await gateway.rpc("eth_getTransactionReceipt", hash_)
+            assert (receipt is not None) == (position < keep)
+        await until(lambda: is_up(gateway, 0) and is_up(gateway, 1))
+
+
+async def test_explicit_rollback(tmp_path):
+    async with running_gateway(tmp_path) as gateway:
+        hash_ = await gateway.send(sign(0))
+        gateway.chain.rewind(1)
+        await gateway.node.rollback(1)
+        assert await gateway.rpc("eth_blockNumber") == "0x1"
+        assert await gateway.rpc("eth_getTransactionReceipt", hash_) is None
+        await gateway.send(sign(0, value=3))
+        assert await gateway.rpc("eth_getBalance", RECEIVER, "latest") == "0x3"
+
+
+async def test_a_lying_node_is_found_by_asking_consensus(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        liar = FakeChain(balances=BALANCES, name="another chain")
+        gateway.computes[0].is_cut_off = True
+        await gateway.mine()
+        await until(lambda: not is_up(gateway, 0))
+        gateway.computes[0].chain = liar
+        gateway.computes[0].is_cut_off = False
+        gateway.computes[0].calls.clear()
+        await until(lambda: gateway.computes[0].calls.count("watch_rounds") > 2)
+        assert not is_up(gateway, 0)
+        for _ in range(3):
+            liar.mine()
+            await gateway.mine()
+            assert gateway.node.index.newest.header == gateway.chain.newest
+        assert gateway.node.readiness.is_ready
+
+
+async def test_node_that_sends_garbage_results_is_passed_over(tmp_path, monkeypatch):
+    original = FakeComputeNode.watch_rounds
+
+    async def garbled(self, from_round):
+        async for block in original(self, from_round):
+            is_bad = self.name == "compute-0" and block.transactions
+            yield replace(block, results=(b"\xff",)) if is_bad else block
+
+    monkeypatch.setattr(FakeComputeNode, "watch_rounds", garbled)
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        await gateway.send(sign(0))
+        assert (await gateway.rpc("eth_getBlockByNumber", "latest", True))["transactions"]
+        await until(lambda: not is_up(gateway, 0))
+        assert is_up(gateway, 1)
+
+
+async def test_round_that_a_stream_left_out_is_fetched(tmp_path, monkeypatch):
+    original = FakeComputeNode.watch_rounds
+
+    async def leaky(self, from_round):
+        async for block in original(self, from_round):
+            if block.header.round % 3 != 2:
+                yield block
+
+    monkeypatch.setattr(FakeComputeNode, "watch_rounds", leaky)
+    chain = FakeChain(balances=BALANCES)
+    for _ in range(8):
+        chain.mine()
+    async with running_gateway(tmp_path, chain=chain) as gateway:
+        for number in range(chain.newest.round + 1):
+            assert await gateway.rpc("eth_getBlockByNumber", hex(number), False) is not None
+
+
+async def test_restart_resumes_and_fetches_what_it_missed(tmp_path):
+    chain = FakeChain(balances=BALANCES)
+    async with running_gateway(tmp_path, chain=chain) as gateway:
+        first = await gateway.send(sign(0))
+    chain.mine()
+    chain.submit([bytes.fromhex(sign(1)[2:])])
+    chain._mine_pool()
+    async with running_gateway(tmp_path, chain=chain) as gateway:
+        assert gateway.node.index.newest.header == chain.newest
+        assert await gateway.rpc("eth_getTransactionReceipt", first) is not None
+        block = await gateway.rpc("eth_getBlockByNumber", "latest", False)
+        assert len(block["transactions"]) == 1
+        assert (await gateway.rpc("eth_feeHistory", "0x2", "latest"))["oldestBlock"] == "0x3"
+
+
+async def test_another_chain_in_the_same_directory_replaces_the_old_index(tmp_path):
+    async with running_gateway(tmp_path) as gateway:
+        old = await gateway.send(sign(0))
+    other = FakeChain(balances=BALANCES, name="another chain")
+    async with running_gateway(tmp_path, chain=other) as gateway:
+        await until(lambda: gateway.node.index.newest.header == other.newest)
+        assert await gateway.rpc("eth_getTransactionReceipt", old) is None
+        shown = await gateway.rpc("eth_getBlockByNumber", "0x0", False)
+        assert shown["hash"] == "0x" + other.blocks[0].header.hash().hex()
+
+
+async def test_epoch_change_probes_every_node_again(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        assert [one["epoch"] for one in gateway.node.readiness.describe()] == [2, 2]
+        gateway.chain.advance_epoch()
+        await until(lambda: [one["epoch"] for one in gateway.node.readiness.describe()] == [3, 3])
+        assert (await gateway.rpc("oasis_callDataPublicKey"))["epoch"] == 3
+
+
+async def test_catching_up_with_a_long_chain_keeps_memory_bounded(tmp_path):
+    chain = FakeChain(balances=BALANCES)
+    template = chain.mine()
+    for _ in range(700):
+        newest = chain.newest
+        header = replace(template.header, round=newest.round + 1, previous_hash=newest.hash())
+        chain.blocks.append(RoundBlock(header))
+        chain.store.skip(header.round)
+    async with running_gateway(tmp_path, chain=chain, recent_rounds=50) as gateway:
+        assert gateway.node.index.newest.header == chain.newest
+        await gateway.node.index.flush()
+        assert len(gateway.node.index._recent) <= 50
+        assert await gateway.rpc("eth_getBlockByNumber", "0x5", False) is not None

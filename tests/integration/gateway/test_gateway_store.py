@@ -1,0 +1,267 @@
+"""The SQL index, on SQLite and on PostgreSQL alike."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import inspect, text
+
+from services.gateway.database import DatabaseUnusable, open_database
+from services.gateway.index.chain import ChainIndex, NoRoundYet
+from services.gateway.index.log_filter import LogFilter
+from services.gateway.index.recent import RecentRounds
+from services.gateway.schema import HEAD, metadata
+from services.gateway.store import BlockStore
+from tests.support.fake_compute import RUNTIME_ID
+from tests.support.gateway import DATABASES, postgres_schema
+from tests.support.rounds import digest, make_chain, make_record, make_round
+
+ADDRESSES = [bytes([n]) * 20 for n in range(3)]
+TOPICS = [bytes([n]) * 32 for n in range(3)]
+
+
+@pytest.fixture(params=DATABASES)
+async def url(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'index.sqlite'}"
+    else:
+        async with postgres_schema() as url:
+            yield url
+
+
+@pytest.fixture
+def store(url):
+    store = BlockStore(url, RUNTIME_ID)
+    yield store
+    store.close()
+
+
+def logs_of(number):
+    if number % 2:
+        return ()
+    logs = [(ADDRESSES[number % 3], TOPICS[: number % 4], b"data%d" % number)] * 2
+    return (make_record(number, logs=logs), make_record(-number - 1, logs=logs[:1]))
+
+
+def test_rounds_come_back_as_they_went(store):
+    chain = make_chain(6, logs_of)
+    store.save_rounds(chain)
+    for one in chain:
+        assert store.load_round(one.number) == one
+        assert store.load_round_by_hash(one.hash) == one
+        for transaction in one.transactions:
+            assert store.load_transaction(transaction.record.hash) == transaction
+    assert store.load_newest(2) == chain[-2:]
+    assert store.load_bounds() == (0, 5)
+
+
+def test_empty_store(store):
+    assert store.load_bounds() is None
+    assert store.load_newest(3) == []
+    assert store.load_round(0) is None
+    assert store.load_round_by_hash(bytes(32)) is None
+    assert store.load_transaction(bytes(32)) is None
+    assert store.load_logs(LogFilter(), 0, 100) == []
+
+
+def test_a_batch_is_saved_whole_or_not_at_all(store):
+    chain = make_chain(3, logs_of)
+    store.save_rounds(chain[:2])
+    from sqlalchemy.exc import IntegrityError
+
+    with pytest.raises(IntegrityError):
+        store.save_rounds([chain[2], chain[1]])
+    assert store.load_bounds() == (0, 1)
+
+
+def test_rollback_forgets_rounds_transactions_and_logs(store):
+    chain = make_chain(10, logs_of)
+    store.save_rounds(chain)
+    store.rollback(4)
+    assert store.load_bounds() == (0, 4)
+    assert store.load_transaction(chain[6].transactions[0].record.hash) is None
+    assert {log.round for log in store.load_logs(LogFilter(), 0, 100)} == {0, 2, 4}
+    store.save_rounds(chain[5:])
+    assert store.load_newest(10) == chain
+
+
+def test_runtimes_do_not_see_each_other(url, store):
+    store.save_rounds(make_chain(3, logs_of))
+    other = BlockStore(url, bytes(32))
+    try:
+        assert other.load_bounds() is None
+        other.save_rounds(make_chain(2, logs_of))
+        other.rollback(-1)
+        assert store.load_bounds() == (0, 2)
+    finally:
+        other.close()
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_uses(url):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = open_database(url)
+    try:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, metadata) == []
+            assert context.get_current_revision() == HEAD
+    finally:
+        engine.dispose()
+
+
+def test_opening_again_changes_nothing(url):
+    open_database(url).dispose()
+    engine = open_database(url)
+    assert "rounds" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_database_of_a_newer_gateway_is_refused(url):
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(DatabaseUnusable, match="another version"):
+        open_database(url)
+
+
+def test_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(DatabaseUnusable, match="not a database"):
+        open_database(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("url", ["", "nothing", "mystery://host/db"])
+def test_url_that_names_no_database_is_refused(url):
+    with pytest.raises(DatabaseUnusable, match="not a database URL"):
+        open_database(url)
+
+
+def test_server_that_is_not_there_is_named_without_its_password():
+    with pytest.raises(DatabaseUnusable) as refused:
+        open_database("postgresql+psycopg://someone:s3cret@127.0.0.1:1/index")
+    assert "127.0.0.1:1/index" in refused.value.message
+    assert "s3cret" not in refused.value.message
+
+
+# -- memory and database together --------------------------------------------------------------
+
+
+def sets_of(items):
+    return st.frozensets(st.sampled_from(items), max_size=2)
+
+
+FILTERS = st.builds(
+    LogFilter, addresses=sets_of(ADDRESSES), topics=st.lists(sets_of(TOPICS), max_size=4).map(tuple)
+)
+
+
+@given(wanted=FILTERS, first=st.integers(0, 45), length=st.integers(0, 45))
+@settings(max_examples=60, deadline=None)
+def test_logs_are_the_same_from_memory_database_or_both(shared_index, wanted, first, length):
+    index, chain = shared_index
+    expected = [
+        log
+        for one in chain[first : first + length + 1]
+        for log in one.logs()
+        if wanted.is_match(log)
+    ]
+    found = asyncio.run(index.find_logs(wanted, first, first + length))
+    assert found == expected
+
+
+@pytest.fixture(scope="module")
+def shared_index(tmp_path_factory):
+    path = tmp_path_factory.mktemp("index") / "index.sqlite"
+    store = BlockStore(f"sqlite:///{path}", RUNTIME_ID)
+    chain = make_chain(40, logs_of)
+
+    async def fill():
+        index = ChainIndex(store, RecentRounds(10, 10**9))
+        for one in chain:
+            index.append(one)
+        await index.flush()
+        return index
+
+    index = asyncio.run(fill())
+    yield index, chain
+    store.close()
+
+
+async def test_old_rounds_come_from_the_database(store):
+    index = ChainIndex(store, RecentRounds(4, 10**9))
+    chain = make_chain(20, logs_of)
+    for one in chain:
+        index.append(one)
+    await index.flush()
+    for one in chain:
+        assert await index.find_round(one.number) == one
+        assert await index.find_round_by_hash(one.hash) == one
+        for transaction in one.transactions:
+            assert await index.find_transaction(transaction.record.hash) == transaction
+    assert await index.find_round(20) is None
+    assert await index.find_transaction(bytes(32)) is None
+
+
+async def test_restart_goes_on_where_the_database_ends(store):
+    chain = make_chain(10, logs_of)
+    first = ChainIndex(store, RecentRounds(4, 10**9))
+    for one in chain[:7]:
+        first.append(one)
+    await first.flush()
+    # What was not flushed is lost with the process, and comes again from the nodes.
+    for one in chain[7:]:
+        first.append(one)
+    second = ChainIndex(store, RecentRounds(4, 10**9))
+    await second.open(warm_rounds=3)
+    assert second.newest == chain[6]
+    assert (second.first_number, second.durable_number) == (0, 6)
+    for one in chain[7:]:
+        second.append(one)
+    await second.flush()
+    assert store.load_bounds() == (0, 9)
+
+
+async def test_rollback_below_the_memory(store):
+    chain = make_chain(20, logs_of)
+    index = ChainIndex(store, RecentRounds(3, 10**9))
+    rewinds = []
+    index.listen_to_rewinds(rewinds.append)
+    for one in chain:
+        index.append(one)
+    await index.flush()
+    await index.rollback(5)
+    assert index.newest == chain[5]
+    assert rewinds == [5]
+    fork = make_round(6, make_record("fork"), previous=chain[5].hash, fork=1)
+    index.append(fork)
+    await index.flush()
+    assert await index.find_round(6) == fork
+    assert await index.find_round(7) is None
+    assert await index.find_transaction(digest("tx", "fork")) is not None
+
+
+async def test_nothing_is_known_before_the_first_round(store):
+    index = ChainIndex(store, RecentRounds(3, 10**9))
+    await index.open(warm_rounds=5)
+    assert await index.find_round(0) is None
+    assert await index.find_logs(LogFilter(), 0, 10) == []
+    with pytest.raises(NoRoundYet):
+        index.require_newest()
+
+
+async def test_writer_that_is_cancelled_leaves_nothing_half_done(store):
+    index = ChainIndex(store, RecentRounds(100, 10**9))
+    for one in make_chain(50, logs_of):
+        index.append(one)
+    writer = asyncio.create_task(index.flush())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+    await index.flush()
+    assert store.load_bounds() == (0, 49)

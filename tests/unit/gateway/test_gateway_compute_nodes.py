@@ -1,0 +1,138 @@
+import asyncio
+
+import pytest
+
+from services.gateway import compute_nodes
+from services.gateway.compute_nodes import ComputeNodes
+from services.gateway.submitter import Submitter
+from shared.api.compute import ComputeStatus, Submission
+from shared.errors import PeerFailed, PeerUnavailable, RuntimeRejected
+
+
+class Node:
+    def __init__(self, name):
+        self.name = name
+        self.failure = None
+        self.batches = []
+
+    async def fetch_min_gas_price(self):
+        if self.failure:
+            raise self.failure
+        return self.name
+
+    async def submit_transactions(self, raws):
+        if self.failure:
+            raise self.failure
+        self.batches.append(raws)
+        return tuple(Submission(raw.rjust(32, b"\0")) for raw in raws)
+
+
+@pytest.fixture
+def fakes():
+    return [Node(name) for name in "abcd"]
+
+
+@pytest.fixture
+def nodes(fakes):
+    nodes = ComputeNodes({node.name: node for node in fakes})
+    for node in nodes.members:
+        node.round = 10
+    return nodes
+
+
+def status(name, *, is_worker):
+    return ComputeStatus(
+        name, bytes(32), bytes(32), 10, bytes(32), 2, True, is_worker, False, bytes(32), True
+    )
+
+
+async def ask(nodes, times=1):
+    return [await nodes.ask(lambda api: api.fetch_min_gas_price()) for _ in range(times)]
+
+
+async def test_questions_go_around(nodes):
+    assert sorted(await ask(nodes, 4)) == ["a", "b", "c", "d"]
+
+
+async def test_node_that_is_behind_is_passed_over(nodes):
+    nodes.members[0].round = 9
+    nodes.members[1].round = -1
+    assert set(await ask(nodes, 8)) == {"c", "d"}
+
+
+async def test_node_that_fails_is_marked_down_and_another_one_asked(nodes, fakes):
+    fakes[0].failure = PeerUnavailable("gone")
+    assert set(await ask(nodes, 8)) == {"b", "c", "d"}
+    assert not nodes.members[0].is_up
+
+
+async def test_what_the_runtime_refuses_is_not_asked_again(nodes, fakes):
+    for fake in fakes:
+        fake.failure = RuntimeRejected("evm", 8, "reverted: ")
+    with pytest.raises(RuntimeRejected):
+        await ask(nodes)
+    assert all(node.is_up for node in nodes.members)
+
+
+async def test_all_down_gives_the_last_reason(nodes, fakes):
+    for fake in fakes:
+        fake.failure = PeerUnavailable(f"{fake.name} is gone")
+    with pytest.raises(PeerUnavailable, match="is gone"):
+        await ask(nodes)
+
+
+async def test_node_that_hangs_is_given_up(nodes, fakes, monkeypatch):
+    monkeypatch.setattr(compute_nodes, "ANSWER_TIMEOUT_S", 0.01)
+
+    async def hang():
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fakes[0], "fetch_min_gas_price", hang)
+    assert set(await ask(nodes, 5)) == {"b", "c", "d"}
+
+
+async def test_transactions_stay_with_one_worker(nodes, fakes):
+    nodes.members[0].status = status("a", is_worker=False)
+    nodes.members[2].status = status("c", is_worker=True)
+    submitter = Submitter(nodes)
+    for raw in (b"1", b"2", b"3"):
+        await submitter.submit(raw)
+    assert fakes[2].batches == [(b"1",), (b"2",), (b"3",)]
+
+
+async def test_transactions_move_when_their_node_falls_behind(nodes, fakes):
+    nodes.members[2].status = status("c", is_worker=True)
+    submitter = Submitter(nodes)
+    await submitter.submit(b"1")
+    nodes.members[2].round = 9
+    await submitter.submit(b"2")
+    nodes.members[2].round = 4
+    await submitter.submit(b"3")
+    assert fakes[2].batches == [(b"1",), (b"2",)]
+
+
+async def test_transactions_of_one_turn_share_a_message(nodes, fakes):
+    submitter = Submitter(nodes)
+    answers = await asyncio.gather(*(submitter.submit(bytes([n])) for n in range(50)))
+    assert [answer.tx_hash[-1] for answer in answers] == list(range(50))
+    assert sum(len(fake.batches) for fake in fakes) == 1
+
+
+async def test_every_sender_hears_of_a_failure(nodes, fakes):
+    for fake in fakes:
+        fake.failure = PeerUnavailable("gone")
+    submitter = Submitter(nodes)
+    outcomes = await asyncio.gather(
+        *(submitter.submit(b"x") for _ in range(3)), return_exceptions=True
+    )
+    assert [type(one) for one in outcomes] == [PeerUnavailable] * 3
+
+
+async def test_too_few_answers_are_a_failure_of_the_node(nodes, fakes, monkeypatch):
+    async def forget(raws):
+        return ()
+
+    for fake in fakes:
+        monkeypatch.setattr(fake, "submit_transactions", forget)
+    with pytest.raises(PeerFailed, match="1 transactions got 0 answers"):
+        await Submitter(nodes).submit(b"x")
