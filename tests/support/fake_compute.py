@@ -267,7 +267,7 @@ class FakeComputeNode:
         await self._enter("fetch_pending")
         return tuple(self.chain.pool)
 
-    async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:  # noqa: A002
+    async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:
         await self._enter("watch_rounds")
         following, seen_rewinds = from_round, len(self.chain.rewinds)
         while True:
