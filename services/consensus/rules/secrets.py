@@ -85,9 +85,10 @@ def apply_publish_master_secret(
     _verify_rotation(status, published.epoch)
     key = state_keys.master_secret_key(published.runtime_id)
     newest = state.load(SignedPublishedSecret, key)
-    if newest is not None and (newest.secret.generation, newest.secret.epoch) == (
-        generation,
-        published.epoch,
+    if (
+        newest is not None
+        and (newest.secret.generation, newest.secret.epoch) == (generation, published.epoch)
+        and _reaches_committee(state, status, newest)
     ):
         raise AlreadyPublished(f"generation {generation} for epoch {published.epoch}")
     _verify_publication(state, context, caller, status, signed)
@@ -120,6 +121,19 @@ def apply_publish_ephemeral_secret(
     _verify_publication(state, context, caller, status, signed)
     state.save(key, signed)
     state.emit(signed)
+
+
+def _reaches_committee(
+    state: State, status: KeyManagerStatus, signed: SignedPublishedSecret
+) -> bool:
+    """
+    Say whether enough of today's members can open a proposal.
+
+    Members that registered after it was made, or restarted since, cannot. It would never be
+    accepted, so it must not stand in the way of another one.
+    """
+    keys = {served.tee.rek for _, served in members_of(state, status) if served.tee is not None}
+    return is_replicated(len(signed.secret.secret.ciphertexts.keys() & keys), len(keys))
 
 
 def _verify_rotation(status: KeyManagerStatus, epoch: int) -> None:
