@@ -19,14 +19,9 @@ VALIDATORS = (Validator(SIGNER.public_key, POWER),)
 LIMITS = Limits(max_tx_bytes=4_096, max_block_bytes=65_536)
 
 
-def genesis(initial_height: int = 1) -> Genesis:
-    return Genesis(
-        CHAIN_ID,
-        GENESIS_NS,
-        initial_height,
-        (ValidatorPower(SIGNER.public_key, POWER),),
-        b"document",
-    )
+def genesis(initial_height: int = 1, document: bytes = b"document") -> Genesis:
+    validators = (ValidatorPower(SIGNER.public_key, POWER),)
+    return Genesis(CHAIN_ID, GENESIS_NS, initial_height, validators, document)
 
 
 class SoloChain:
@@ -40,8 +35,10 @@ class SoloChain:
         make_store: Callable[[Path | str], Store] = Store,
         signer: Signer = SIGNER,
         initial_height: int = 1,
+        document: bytes = b"document",
     ) -> None:
-        self.path, self._signer, self._initial_height = path, signer, initial_height
+        self.path, self._signer = path, signer
+        self._genesis = genesis(initial_height, document)
         self._make_application, self._make_store = application, make_store
         self.clock = ManualClock(GENESIS_NS + 1)
         self.restart()
@@ -54,7 +51,7 @@ class SoloChain:
         return SoloEngine(
             self._make_application(self.store),
             self.store,
-            genesis(self._initial_height),
+            self._genesis,
             LIMITS,
             self._signer,
             self.clock,
