@@ -1,4 +1,4 @@
-"""A small network for tests of consensus rules: genesis, keys, and an application without engine."""
+"""A small network for tests of consensus: genesis, keys, and an application without engine."""
 
 from dataclasses import dataclass, replace
 
@@ -223,6 +223,7 @@ class World:
         self.time_ns = self.genesis.time_ns
         self._used: dict[bytes, int] = {}
         self.init_result = self.app.init_chain(self.engine_genesis())
+        self.block()
 
     def engine_genesis(self) -> EngineGenesis:
         g = self.genesis
@@ -334,7 +335,7 @@ class World:
         descriptor = NodeDescriptor(
             keys.id,
             keys.entity.public_key,
-            self.epoch + 1 if self.height >= self.genesis.initial_height else BASE_EPOCH + 1,
+            self.epoch + 1,
             keys.consensus.public_key,
             keys.tls.public_key,
             int(Role.KEY_MANAGER if is_manager else Role.COMPUTE),

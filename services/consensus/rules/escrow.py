@@ -90,13 +90,12 @@ def apply_add_escrow(state: State, delegator: bytes, address: bytes, amount: int
     verify_amount(amount)
     if address in RESERVED_ADDRESSES:
         raise ReservedAddress("nobody delegates to the ledger's own accounts")
-    shares = shares_for(load_account(state, address).active, amount)
+    pool, shares = _deposited(load_account(state, address).active, amount)
     if shares == 0:
         raise InvalidAmount(f"{amount} base units buy no share")
     take(state, delegator, amount)
-    account = load_account(state, address)
-    pool, shares = _deposited(account.active, amount)
-    save_account(state, address, replace(account, active=pool))
+    # Loaded only now: the delegator may be the account itself.
+    save_account(state, address, replace(load_account(state, address), active=pool))
     key = state_keys.delegation_key(address, delegator)
     owned = state.load(Delegation, key) or Delegation(0)
     state.save(key, Delegation(owned.shares + shares))

@@ -110,10 +110,11 @@ def apply_register_node(
     _verify_roles(state, node)
     for served in node.runtimes:
         verify_node_runtime(state, context, node, served)
-    _index_keys(state, node, keys)
+    _verify_keys(state, node.id, keys)
     parameters = load_parameters(state)
     owner = staking_address(node.entity_id)
     claim_stake(state, owner, _claim_name(node.id), _kinds(node), parameters.staking.thresholds)
+    _index_keys(state, node, keys)
     state.save(state_keys.node_key(node.id), node)
     state.emit(NodeRegistered(node.id))
     return node
@@ -183,11 +184,14 @@ def verify_node_runtime(
     )
 
 
-def _index_keys(state: State, node: NodeDescriptor, keys: tuple[bytes, ...]) -> None:
+def _verify_keys(state: State, node_id: bytes, keys: tuple[bytes, ...]) -> None:
     for key in keys:
         owner = state.load(bytes, state_keys.key_owner_key(key))
-        if owner is not None and owner != node.id:
+        if owner is not None and owner != node_id:
             raise KeyInUse(f"key {key.hex()} belongs to node {owner.hex()}")
+
+
+def _index_keys(state: State, node: NodeDescriptor, keys: tuple[bytes, ...]) -> None:
     known = state.load(NodeDescriptor, state_keys.node_key(node.id))
     if known is not None and known.tls_key != node.tls_key:
         state.remove(state_keys.key_owner_key(known.tls_key))

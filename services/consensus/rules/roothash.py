@@ -71,8 +71,9 @@ def apply_executor_commit(
         verify_part(pool, committee, commitment)  # before the signatures: it costs nothing
         verify_commitment(state, context, runtime_id, commitment, last)
         pool = add_commitment(pool, committee, commitment, deadline_ns=context.time_ns + timeout_ns)
-        state.emit(CommitmentAccepted(runtime_id, commitment.round, commitment.node_id))
     state.save(key, pool)
+    for commitment in body.commitments:
+        state.emit(CommitmentAccepted(runtime_id, commitment.round, commitment.node_id))
 
 
 def decide_rounds(state: State, context: BlockContext) -> None:
