@@ -156,6 +156,9 @@ class RoundWorker:
             phase = Committed(self._phase.round, duty, best.proposal, best.rank, results)
         self._phase = move(self._phase, phase)
         self._with.voice.send(best.commitment)
+        if best.proposal.node_id == self._with.node_id:
+            # Others may have stopped before they had it.
+            self._broadcast(best.proposal)
 
     def restart(self) -> None:
         """Forget the open round: the network was rewound."""
@@ -221,15 +224,17 @@ class RoundWorker:
         self._propose(phase.duty.rank, batch)
 
     def _propose(self, rank: int, batch: tuple[bytes, ...]) -> None:
-        parent, committee = self._parent, self._committee
-        if parent is None or committee is None:
+        if self._parent is None:
             return
-        proposal = self._with.voice.propose(parent, batch)
-        members = [m.node_id for m in committee.members if m.node_id != self._with.node_id]
+        proposal = self._with.voice.propose(self._parent, batch)
         # Peers execute at the same time as our own enclave.
-        self._with.peers.broadcast_proposal(proposal, members)
+        self._broadcast(proposal)
         metrics.proposals.labels("made").inc()
         self._process(proposal, rank)
+
+    def _broadcast(self, proposal: Proposal) -> None:
+        members = () if self._committee is None else self._committee.members
+        self._with.peers.broadcast_proposal(proposal, [m.node_id for m in members])
 
     def _wake_at(self, due_ns: int) -> None:
         if self._timer is not None:

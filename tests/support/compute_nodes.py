@@ -49,12 +49,14 @@ from tests.support.keymanager import (
     sign_policy,
 )
 from tests.support.keymanager_enclaves import Enclaves
+from tests.support.signing import ACCOUNT, sign
 from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
 
 VERSION = Version(0, 1, 0)
 START_NS = mock_tee.NOW_S * 1_000_000_000
 EVM_CHAIN_ID = 0x5AFD
 WEI = 10**18
+RICH = bytes.fromhex(ACCOUNT.address.removeprefix("0x"))
 
 
 def paratime(balances=(), *, confidential=True, **scheduler) -> RuntimeDescriptor:
@@ -173,19 +175,23 @@ class EnclaveTransport:
         self._in_order = asyncio.Lock()
         self.is_gone = False
         self.calls: list[str] = []
+        self.running = 0
 
     async def call(self, method, body):
         if self.is_gone:
             raise PeerUnavailable("the enclave is gone")
         self.calls.append(method)
         if method in CONCURRENT:
-            return await asyncio.to_thread(
-                serve_call_now, ComputeEnclaveApi, self.program, method, body
-            )
+            return await asyncio.to_thread(self._serve, method, body)
         async with self._in_order:
-            return await asyncio.to_thread(
-                serve_call_now, ComputeEnclaveApi, self.program, method, body
-            )
+            return await asyncio.to_thread(self._serve, method, body)
+
+    def _serve(self, method, body):
+        self.running += 1
+        try:
+            return serve_call_now(ComputeEnclaveApi, self.program, method, body)
+        finally:
+            self.running -= 1
 
     def stream(self, method, body):
         raise NotImplementedError
@@ -294,10 +300,9 @@ class ComputeNetwork:
         transport = self.enclaves.pop(name)
         transport.is_gone = True
         await transport._in_order.acquire()
-        opened = transport.program._opened
-        if opened is not None:
-            opened[1]._history.close()
-            opened[0].close()
+        while transport.running:  # noqa: ASYNC110 - threads are not killed, so they are waited for
+            await asyncio.sleep(0.001)
+        transport.program.close()
         self.nodes.pop(name)._store.close()
         del self.edges[name]
 
@@ -311,7 +316,7 @@ class ComputeNetwork:
     async def until(self, condition, *, seconds: float = 10.0) -> None:
         try:
             async with asyncio.timeout(seconds):
-                while not condition():  # noqa: ASYNC110 - conditions are of many objects
+                while not condition():
                     for task in self._tasks.values():
                         if task.done():
                             task.result()
@@ -329,6 +334,42 @@ class ComputeNetwork:
             lambda: all(self.nodes[name].feed.next_round > round_ for name in names or self.nodes),
             **options,
         )
+
+
+def raw(nonce: int, **changes) -> bytes:
+    """A transaction of the rich account."""
+    return bytes.fromhex(sign(nonce, **changes).removeprefix("0x"))
+
+
+def executed(node: ComputeNode) -> list[bytes]:
+    """Every transaction that a node has published, in order."""
+    blocks = (node.feed.find(r) for r in range(node.feed.next_round))
+    return [transaction for block in blocks for transaction in block.transactions]
+
+
+async def submit(network: ComputeNetwork, name: str, *raws: bytes) -> None:
+    for submission in await network.edges[name].submit_transactions(raws):
+        assert submission.module == "", submission
+
+
+async def until_executed(network: ComputeNetwork, *raws: bytes, names=None, **options) -> None:
+    await network.until(
+        lambda: all(
+            set(raws) <= set(executed(network.nodes[name])) for name in names or network.nodes
+        ),
+        **options,
+    )
+
+
+async def assert_all_agree(network: ComputeNetwork) -> None:
+    """Every node holds the same newest round, and state to answer from."""
+    await network.until_round(network.chain.head.round)
+    heads = {
+        node.feed.find(network.chain.head.round).header.hash() for node in network.nodes.values()
+    }
+    assert heads == {network.chain.head.hash()}
+    accounts = [await edge.fetch_account(RICH) for edge in network.edges.values()]
+    assert len(set(accounts)) == 1
 
 
 class _Severable(WireTransport):

@@ -288,6 +288,14 @@ class ComputeProgram(EnclaveProgram):
 
     # -- what is open --------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Close the files, so that another program may open them."""
+        if self._opened is not None:
+            evm, ledger = self._opened
+            self._opened = None
+            ledger.close()
+            evm.close()
+
     @property
     def _is_confidential(self) -> bool:
         return self._genesis is not None and self._genesis.confidential

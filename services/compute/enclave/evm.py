@@ -93,7 +93,9 @@ class Evm:
             self._store.rollback(round_)
 
     def close(self) -> None:
-        """Close the state's file."""
+        """Close the state's file; nothing may be asked afterwards."""
+        # The engine holds the file as well.
+        del self._engine
         self._store.close()
 
     # -- execution -----------------------------------------------------------------------------

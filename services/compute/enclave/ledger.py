@@ -111,6 +111,10 @@ class Ledger:
         if self._evm.version > self.newest.round:
             self._evm.rollback(self.newest.round)
 
+    def close(self) -> None:
+        """Close the file of headers."""
+        self._history.close()
+
     def _take_up(self, header: BlockHeader, diff: bytes | None) -> bool:
         """Add the next round if its state is here or can be made; say whether it was added."""
         try:
