@@ -54,7 +54,7 @@ def test_oversize_body_is_refused(network: RunningNetwork) -> None:
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("raw", ["0x", "0x00", "0xc0", "0x02c0", "0xdeadbeef" * 8, "0x05c1c0"])
+@pytest.mark.parametrize("raw", ["0x", "0x00", "0xc0", "0x02c0", "0x" + "deadbeef" * 8, "0x05c1c0"])
 def test_bytes_that_are_no_transaction(network: RunningNetwork, raw: str) -> None:
     with pytest.raises(RpcFailure, match="malformed transaction") as caught:
         network.rpc("eth_sendRawTransaction", raw)

@@ -8,9 +8,12 @@ from sapphirepy import sapphire
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
+from web3.types import TxParams, Wei
 
 from tests.support.networks import FIRST_KEY, RunningNetwork, load_artifact
 
+GAS_PRICE: TxParams = {"gasPrice": Wei(100 * 10**9)}
+"""Blocks name no base fee, as on Sapphire, so web3.py must be given a price."""
 SECRET = b"a secret that python sends"
 
 
@@ -26,14 +29,14 @@ def deploy(web3: Web3, name: str, *arguments: Any) -> Any:
     artifact = load_artifact(name)
     contract = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
     receipt = web3.eth.wait_for_transaction_receipt(
-        contract.constructor(*arguments).transact(), poll_latency=0.02
+        contract.constructor(*arguments).transact(GAS_PRICE), poll_latency=0.02
     )
     assert receipt["status"] == 1
     return web3.eth.contract(address=receipt["contractAddress"], abi=artifact.abi)
 
 
 def send(web3: Web3, call: Any) -> Any:
-    return web3.eth.wait_for_transaction_receipt(call.transact(), poll_latency=0.02)
+    return web3.eth.wait_for_transaction_receipt(call.transact(GAS_PRICE), poll_latency=0.02)
 
 
 @pytest.fixture
@@ -123,11 +126,13 @@ def test_calls_see_the_parent_header(web3: Web3, vault: Any) -> None:
     assert coinbase == "0x" + "00" * 20
 
 
-def test_past_state_is_readable(web3: Web3, vault: Any) -> None:
+def test_past_state_is_readable(network: RunningNetwork, web3: Web3, vault: Any) -> None:
     before = web3.eth.block_number
     send(web3, vault.functions.store(SECRET))
-    assert vault.functions.writes().call(block_identifier=before) == 0
-    assert vault.functions.writes().call() == 1
+    # Unsigned: the leash of a signed query names a block that the past does not know.
+    plain = connect(network, encrypted=False).eth.contract(address=vault.address, abi=vault.abi)
+    assert plain.functions.writes().call(block_identifier=before) == 0
+    assert plain.functions.writes().call() == 1
 
 
 def test_estimate_of_a_failing_call_is_no_error(web3: Web3, vault: Any) -> None:

@@ -6,7 +6,8 @@ import { wrapEthersSigner } from "@oasisprotocol/sapphire-ethers-v6";
 
 const [url, key, path] = process.argv.slice(2);
 const artifact = JSON.parse(readFileSync(path, "utf8"));
-const provider = new JsonRpcProvider(url, undefined, { pollingInterval: 50 });
+// ethers answers repeated questions from a cache of 250 ms, in which this chain makes several blocks.
+const provider = new JsonRpcProvider(url, undefined, { pollingInterval: 50, cacheTimeout: -1 });
 const signer = wrapEthersSigner(new Wallet(key, provider));
 const secret = toUtf8Bytes("ethers keeps a secret");
 
