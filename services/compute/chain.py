@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import structlog
 
 from services.compute.peers import KeyManagers, Peers
-from shared.api.consensus import NEWEST, BlockEvents, ConsensusApi
+from shared.api.consensus import (
+    NEWEST,
+    BlockEvents,
+    ChainRewound,
+    ConsensusApi,
+    UnknownHeight,
+)
 from shared.encoding.record import decode_record
 from shared.errors import QanatError, Unavailable
 from shared.kit.channel import until_available
@@ -24,8 +30,6 @@ log = structlog.get_logger()
 RECONNECT_PAUSE_S = 0.05
 MAX_HEADERS = 16
 """Rounds that a node looks for on its own disk after a restart; more come from peers."""
-CHAIN_IS_ELSEWHERE = (("consensus", 2), ("consensus", 4))
-"""How consensus says that a height is void: it was pruned, or the chain was rewound."""
 
 
 class ParaTimeUnknown(Unavailable, module="compute", code=25):
@@ -90,12 +94,6 @@ class ChainReader:
             proven=proven,
         )
 
-    async def fetch_committee(self, height: Height) -> Committee | None:
-        """Committee after a block, waiting while consensus cannot be reached."""
-        return await until_available(
-            lambda: self.consensus.fetch_committee(self.runtime_id, height)
-        )
-
     async def fetch_headers(self, first: Round, head: BlockHeader) -> tuple[BlockHeader, ...]:
         """Headers from a round up to one that is known, that one included; the oldest of many."""
         headers: list[BlockHeader] = []
@@ -127,9 +125,9 @@ class ChainReader:
                 async for events in self.consensus.watch_blocks(Height(height)):
                     yield events
                     height = events.height + 1
+            except (ChainRewound, UnknownHeight) as error:
+                log.warning("chain_elsewhere", height=height, reason=error.message)
+                return
             except QanatError as error:
-                if (error.module, error.code) in CHAIN_IS_ELSEWHERE:
-                    log.warning("chain_elsewhere", height=height, reason=error.message)
-                    return
                 log.warning("consensus_lost", height=height, reason=error.message)
             await asyncio.sleep(RECONNECT_PAUSE_S)

@@ -13,12 +13,17 @@ from dataclasses import replace
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
-from shared.api.consensus import BlockEvents, ConsensusStatus, DiscrepancyDetected, FinalizedRound
+from shared.api.consensus import (
+    BlockEvents,
+    ChainRewound,
+    ConsensusStatus,
+    DiscrepancyDetected,
+    FinalizedRound,
+)
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
-from shared.errors import RuntimeRejected
 from shared.rules import headers, state_keys
 from shared.rules.meta import encode_meta
 from shared.types.beacon import EpochState
@@ -262,8 +267,7 @@ class SmallChain:
                 yield self.events[height - 1]
                 height += 1
             if generation != self.is_rewound:
-                # As it arrives over a wire: the class belongs to the consensus service.
-                raise RuntimeRejected("consensus", 4, "the chain was rewound")
+                raise ChainRewound("the chain was rewound")
             await news.wait()
 
 
