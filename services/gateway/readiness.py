@@ -15,6 +15,7 @@ from services.gateway.compute_nodes import ComputeNode, ComputeNodes
 from services.gateway.index.chain import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from shared.api.compute import ComputeApi
+from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
 from shared.types.block import HeaderType
 
@@ -70,6 +71,8 @@ class Readiness:
         newest = self._index.newest
         if newest is None:
             return "the first block from a compute node"
+        if newest.header.state_root == EMPTY_HASH:
+            return "the first executed round, which funds the accounts of genesis"
         if not any(node.is_streamed_up for node in self._nodes.members):
             return f"blocks from compute nodes; round {newest.number} is the newest so far"
         any_ok = any(health.is_ok for health in self._health.values())
