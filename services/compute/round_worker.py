@@ -40,7 +40,7 @@ from services.compute.rules.timing import RoundTiming
 from services.compute.store import Store, Vote
 from services.compute.voting import Voice
 from shared.api.consensus import DiscrepancyDetected
-from shared.errors import QanatError, Rejected
+from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.clock import Clock
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import CommitmentFailure, Proposal
@@ -48,6 +48,9 @@ from shared.types.identity import NodeId, Round
 from shared.types.registry import Committee, SchedulerParameters
 
 log = structlog.get_logger()
+
+RETRY_PAUSE_S = 0.05
+"""Pause before a batch is executed again that lacked something, such as keys at the start [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,10 +344,24 @@ class RoundWorker:
         outcome: ExecutedBatch | QanatError
         with metrics.executions_seconds.time():
             try:
-                outcome = await self._with.enclave.execute(proposal.header.round, proposal.batch)
+                outcome = await self._executed(proposal)
             except QanatError as error:
                 outcome = error
         self._with.post(BatchExecuted(proposal, outcome))
+
+    async def _executed(self, proposal: Proposal) -> ExecutedBatch:
+        """Execute; again and again while what the enclave needs is not there, such as keys."""
+        while True:
+            try:
+                return await self._with.enclave.execute(proposal.header.round, proposal.batch)
+            except NotLevel:
+                raise
+            except Unavailable as error:
+                phase = self._phase
+                if not isinstance(phase, Processing) or phase.proposal is not proposal:
+                    raise
+                log.warning("execution_delayed", round=phase.round, reason=error.message)
+                await asyncio.sleep(RETRY_PAUSE_S)
 
     def on_executed(self, message: BatchExecuted) -> None:
         """Vote for what came out, unless the round has moved on."""
