@@ -49,6 +49,8 @@ from shared.types.registry import Committee, SchedulerParameters
 
 log = structlog.get_logger()
 
+RESEND_AFTER_S = 2.0
+"""Age of the open round's vote at which it is sent again: consensus may have died with it [s]."""
 RETRY_PAUSE_S = 0.05
 """Pause before a batch is executed again that lacked something, such as keys at the start [s]."""
 
@@ -104,6 +106,7 @@ class RoundWorker:
         self._has_checked = False
         self._suspects: set[bytes] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._resend_timer: asyncio.TimerHandle | None = None
 
     @property
     def phase(self) -> RoundPhase:
@@ -158,10 +161,28 @@ class RoundWorker:
         else:
             phase = Committed(self._phase.round, duty, best.proposal, best.rank, results)
         self._phase = move(self._phase, phase)
-        self._with.voice.send(best.commitment)
-        if best.proposal.node_id == self._with.node_id:
+        self._repeat_vote(best)
+
+    def _repeat_vote(self, vote: Vote) -> None:
+        self._with.voice.send(vote.commitment)
+        if vote.proposal.node_id == self._with.node_id:
             # Others may have stopped before they had it.
-            self._broadcast(best.proposal)
+            self._broadcast(vote.proposal)
+        self._expect_end(vote)
+
+    def _expect_end(self, vote: Vote) -> None:
+        """Send a vote again, and again, while its round stays open."""
+        if self._resend_timer is not None:
+            self._resend_timer.cancel()
+        self._resend_timer = asyncio.get_running_loop().call_later(
+            RESEND_AFTER_S, self._resend, vote
+        )
+
+    def _resend(self, vote: Vote) -> None:
+        phase = self._phase
+        if isinstance(phase, Committed | Failed) and phase.proposal is vote.proposal:
+            log.warning("vote_repeated", round=phase.round)
+            self._repeat_vote(vote)
 
     def restart(self) -> None:
         """Forget the open round: the network was rewound."""
@@ -376,6 +397,7 @@ class RoundWorker:
                     phase,
                     Committed(phase.round, phase.duty, phase.proposal, phase.rank, executed.header),
                 )
+                self._expect_end(vote)
                 metrics.batch_transactions.observe(len(executed.included))
                 self._suspect(phase.proposal, executed)
             case QanatError() as error:

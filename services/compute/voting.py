@@ -100,5 +100,5 @@ class Voice:
             await self._sender.submit(Method.EXECUTOR_COMMIT, body)
             metrics.votes.labels(kind).inc()
         except QanatError as error:
-            # The round may be over by now. If it is not, its timeout does without this vote.
+            # The round may be over by now. If it stays open, the vote is sent again.
             log.warning("vote_not_sent", round=commitment.round, reason=error.message)
