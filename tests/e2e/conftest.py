@@ -24,6 +24,7 @@ def process_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proces
     network.up()
     yield network
     network.down()
+    network.close()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,7 @@ def compose_network() -> Iterator[ComposeNetwork]:
     network.up()
     yield network
     network.down()
+    network.close()
 
 
 @pytest.fixture(params=["processes", "compose"], scope="session")

@@ -58,6 +58,10 @@ class RunningNetwork:
         self.http_port = http_port
         self._client = httpx.Client(base_url=self.url, timeout=30)
 
+    def close(self) -> None:
+        """Close this client's connections; the network is not touched."""
+        self._client.close()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
