@@ -28,7 +28,9 @@ app = typer.Typer(
 )
 epoch_app = typer.Typer(no_args_is_help=True, help="Epochs: needs dev controls.")
 app.add_typer(epoch_app, name="epoch")
-out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+# Into a pipe or file a table must not lose columns to a terminal's width.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False)
 
 NetworkOption = Annotated[
     Path, typer.Option("--network", help="Network file.", envvar="QANAT_NETWORK")
