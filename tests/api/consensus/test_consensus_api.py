@@ -1,0 +1,242 @@
+"""The contract of the consensus service, kept by the object itself and through frames."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.consensus.app import build_service
+from services.consensus.engine.pool import transaction_hash
+from services.consensus.node import ConsensusNode
+from services.consensus.rules.transactions import InvalidNonce
+from shared.api.consensus import (
+    AlreadyPending,
+    ChainRewound,
+    ConsensusApi,
+    DevControlsOff,
+    TooManyAtOnce,
+    UnknownHeight,
+    consensus_client,
+)
+from shared.crypto.hashes import sha512_256
+from shared.encoding.cbor import MalformedCbor
+from shared.kit.channel import Link, Service, serve_frames
+from shared.rules import state_keys
+from shared.rules.light_client import LightClient
+from shared.types.registry import RuntimeKind
+from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS
+from tests.support.chains import CHAIN_ID, VALIDATORS
+from tests.support.consensus_world import (
+    BALANCE,
+    BASE_EPOCH,
+    COMPUTE,
+    CONTROL,
+    KEY_MANAGER,
+    MANAGERS,
+    OWNER,
+    PARATIME,
+    STAKE,
+)
+
+pytestmark = pytest.mark.enable_socket
+
+
+@pytest.fixture
+def chain():
+    return CONSENSUS.new_chain()
+
+
+@pytest.fixture
+def node(chain):
+    return ConsensusNode(chain.store, chain.new_engine, chain.clock)
+
+
+@asynccontextmanager
+async def on_the_object(service):
+    yield service
+
+
+@asynccontextmanager
+async def through_frames(service):
+    server = await serve_frames(Service((ConsensusApi, service)), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link("consensus", f"127.0.0.1:{port}")
+    try:
+        yield consensus_client(link)
+    finally:
+        link.close()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.fixture(params=[on_the_object, through_frames])
+async def api(request, node):
+    """A running service; blocks come with transactions, since the clock stands still."""
+    async with request.param(build_service(node, CONSENSUS.document, CONTROL)) as reached:
+        running = asyncio.create_task(node.run())
+        await asyncio.sleep(0)
+        yield reached
+        running.cancel()
+
+
+async def run_workload(chain, api) -> None:
+    for transactions in CONSENSUS.workload(chain):
+        results = await asyncio.gather(*map(api.execute_transaction, transactions))
+        assert [result.message for result in results if result.code != 0] == []
+
+
+async def take(items, count):
+    taken = []
+    async for item in items:
+        taken.append(item)
+        if len(taken) == count:
+            break
+    await items.aclose()
+    return taken
+
+
+async def test_the_status_says_where_the_chain_stands(api, node):
+    status = await api.fetch_status()
+    assert (status.chain_id, status.chain_context) == (CHAIN_ID, GENESIS.chain_context())
+    assert (status.height, status.epoch) == (node.height, BASE_EPOCH)
+    assert status.state_root == node.store.load_tree().root
+    assert status.engine == "solo"
+    assert "rewind" in status.capabilities
+    assert status.is_mock_tee
+
+
+async def test_the_genesis_hashes_to_the_chain_context(api):
+    status = await api.fetch_status()
+    assert sha512_256(await api.fetch_genesis()).hex() == status.chain_context
+
+
+async def test_a_transaction_is_executed_and_its_result_names_the_block(api, node):
+    result = await api.execute_transaction(CONSENSUS_FIRST[0])
+    assert (result.code, result.height) == (0, node.height)
+    assert await api.fetch_balance(MANAGERS[0].address) == BALANCE + 5
+    assert await api.fetch_balance(MANAGERS[0].address, result.height - 1) == BALANCE
+    assert await api.fetch_escrow(MANAGERS[0].address) == STAKE
+
+
+async def test_an_account_that_never_was_is_empty(api):
+    assert await api.fetch_balance(bytes(21)) == await api.fetch_escrow(bytes(21)) == 0
+    assert await api.fetch_nonce(bytes(21)) == 0
+
+
+async def test_the_nonce_counts_what_waits(api, node):
+    first, second = CONSENSUS_FIRST
+    assert await api.submit_transaction(first) == transaction_hash(first)
+    await api.submit_transaction(second)
+    assert await api.fetch_nonce(OWNER.address) == 2
+    await take(api.watch_blocks(node.height + 1), 1)
+    assert await api.fetch_nonce(OWNER.address) == 2
+
+
+async def test_a_refusal_has_the_class_of_its_rule(api):
+    await api.execute_transaction(CONSENSUS_FIRST[0])
+    with pytest.raises(InvalidNonce):
+        await api.execute_transaction(CONSENSUS_FIRST[0])
+
+
+async def test_garbage_is_refused(api):
+    with pytest.raises(MalformedCbor):
+        await api.submit_transaction(b"\xff")
+
+
+async def test_the_same_transaction_is_not_submitted_twice(node):
+    service = build_service(node, CONSENSUS.document)
+    await service.submit_transaction(CONSENSUS_FIRST[0])
+    with pytest.raises(AlreadyPending):
+        await service.submit_transaction(CONSENSUS_FIRST[0])
+
+
+async def test_registered_nodes_committee_and_rounds_can_be_read(api, chain):
+    await run_workload(chain, api)
+    assert {node.id for node in await api.fetch_nodes()} == {keys.id for keys in COMPUTE}
+    committee = await api.fetch_committee(PARATIME)
+    assert set(committee.workers()) <= {keys.id for keys in COMPUTE}
+    runtime = await api.fetch_runtime(PARATIME)
+    assert (runtime.kind, runtime.key_manager) == (RuntimeKind.COMPUTE, KEY_MANAGER)
+    assert (await api.fetch_key_manager(KEY_MANAGER)).policy == GENESIS.policies[0]
+    last = await api.fetch_last_block(PARATIME)
+    assert last.round > 1
+    assert await api.fetch_round_header(PARATIME, last.round) == last
+    previous = await api.fetch_round_header(PARATIME, last.round - 1)
+    assert previous.hash() == last.previous_hash
+
+
+async def test_what_is_not_there_is_none(api):
+    nobody = b"\x80" + b"\x77" * 31
+    assert await api.fetch_runtime(nobody) is None
+    assert await api.fetch_committee(nobody) is None
+    assert await api.fetch_last_block(nobody) is None
+    assert await api.fetch_key_manager(nobody) is None
+    assert await api.fetch_round_header(nobody, 1) is None
+    assert await api.fetch_state((b"no such key",)) == (None,)
+
+
+async def test_values_and_their_proofs_agree(api):
+    await api.execute_transaction(CONSENSUS_FIRST[0])
+    keys = (state_keys.CHAIN_CONTEXT, state_keys.account_key(OWNER.address), b"absent")
+    values = await api.fetch_state(keys)
+    proven = await api.fetch_proven_state(keys)
+    verified = LightClient(CHAIN_ID, VALIDATORS).verify(proven)
+    assert verified.values == dict(zip(keys, values, strict=True))
+    assert verified.values[state_keys.CHAIN_CONTEXT] == GENESIS.chain_context().encode()
+
+
+async def test_a_watcher_misses_nothing_and_can_resume(api, chain, node):
+    await run_workload(chain, api)
+    events = await take(api.watch_blocks(1), node.height)
+    assert [event.height for event in events] == list(range(1, node.height + 1))
+    resumed = await take(api.watch_blocks(node.height - 1), 2)
+    assert resumed == events[-2:]
+    finalized = [event for event in events if event.finalized]
+    client = LightClient(CHAIN_ID, VALIDATORS)
+    for event in finalized:
+        values = client.verify(event.proven).values
+        assert values.keys() == {state_keys.last_block_key(PARATIME)}
+
+
+@pytest.mark.parametrize("height", [999, -1])
+async def test_a_height_that_never_was_is_an_error(api, height):
+    with pytest.raises(UnknownHeight):
+        await api.fetch_state((b"key",), height)
+    with pytest.raises(UnknownHeight):
+        await api.fetch_proven_state((b"key",), height)
+
+
+async def test_epochs_advance_one_after_the_other(api):
+    assert await api.advance_epoch(3) == BASE_EPOCH + 3
+    assert (await api.fetch_status()).epoch == BASE_EPOCH + 3
+
+
+async def test_blocks_are_mined_and_taken_back(api, node):
+    height = node.height
+    assert await api.mine_blocks(5) == height + 5
+    await api.execute_transaction(CONSENSUS_FIRST[0])
+    watching = asyncio.create_task(take(api.watch_blocks(node.height + 100), 1))
+    await asyncio.sleep(0.01)
+    await api.rewind(height)
+    with pytest.raises(ChainRewound):
+        await watching
+    assert await api.fetch_balance(MANAGERS[0].address) == BALANCE
+    assert (await api.execute_transaction(CONSENSUS_FIRST[0])).code == 0
+
+
+@pytest.mark.parametrize("count", [0, -1, 1_001])
+async def test_a_dev_control_does_a_bounded_amount_at_once(api, count):
+    with pytest.raises(TooManyAtOnce):
+        await api.mine_blocks(count)
+    with pytest.raises(TooManyAtOnce):
+        await api.advance_epoch(count)
+
+
+@pytest.mark.parametrize("key", [None, OWNER.entity], ids=["none", "another key"])
+async def test_without_the_control_key_of_the_genesis_there_are_no_dev_controls(node, key):
+    service = build_service(node, CONSENSUS.document, key)
+    height = node.mine(3)
+    for call in (service.advance_epoch(1), service.mine_blocks(1), service.rewind(1)):
+        with pytest.raises(DevControlsOff):
+            await call
+    assert node.height == height
