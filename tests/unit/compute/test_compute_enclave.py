@@ -16,7 +16,14 @@ def test_first_try():
     chain = SmallChain(paratime(), key_manager=key_manager_runtime(), start_ns=START_NS)
     program = make_program("a", EnclaveHost(DirectKeyManager(km)))
     from shared.rules import state_keys
-    keys = (state_keys.CHAIN_CONTEXT, state_keys.EPOCH, state_keys.runtime_key(chain.runtime.id), state_keys.last_block_key(chain.runtime.id), state_keys.runtime_key(key_manager_runtime().id))
+
+    keys = (
+        state_keys.CHAIN_CONTEXT,
+        state_keys.EPOCH,
+        state_keys.runtime_key(chain.runtime.id),
+        state_keys.last_block_key(chain.runtime.id),
+        state_keys.runtime_key(key_manager_runtime().id),
+    )
     state = program.initialize(chain.prove(keys))
     assert state.is_level
     out = program.execute(1, ())
