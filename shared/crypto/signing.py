@@ -4,7 +4,7 @@ Ed25519 signatures, always under a context.
 A signature is over SHA-512/256(context ‖ message), so that what was signed for one purpose, chain
 or runtime verifies for no other. All contexts are registered here or where they are used, once.
 Source: oasis-core docs/crypto.md @ f9f1fdc; verification is libsodium's, stricter than ZIP-215, so
-every process must use this module (ADR 0004).
+every process must use this module (ADR 0010).
 """
 
 from dataclasses import dataclass
