@@ -1,0 +1,33 @@
+"""Writes docs/metrics.md from the metrics that the services declare: `python -m tests.support.metrics_page`."""
+
+import importlib
+from pathlib import Path
+
+from prometheus_client.metrics import MetricWrapperBase
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+SERVICES = ("consensus", "keymanager", "compute", "gateway")
+
+
+def render() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        "Every host process serves these at `/metrics`, beside those of the Python runtime. Base units; counters end in",
+        "`_total`. This page is made by `python -m tests.support.metrics_page`, and a test compares it.",
+    ]
+    for service in SERVICES:
+        module = importlib.import_module(f"services.{service}.metrics")
+        metrics = [m for m in vars(module).values() if isinstance(m, MetricWrapperBase)]
+        lines += ["", f"## {service}", "", "| metric | kind | labels | what |", "|---|---|---|---|"]
+        for metric in sorted(metrics, key=lambda one: one._name):
+            labels = ", ".join(f"`{name}`" for name in metric._labelnames) or "-"
+            lines.append(
+                f"| `{metric._name}` | {metric._type} | {labels} | {metric._documentation} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())

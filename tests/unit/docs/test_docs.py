@@ -1,0 +1,56 @@
+"""Docs are true: what they name exists, and what is generated is up to date."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.metrics_page import PAGE, ROOT, SERVICES, render
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TOP_FOLDERS = ("services", "shared", "qanat", "crates", "networks", "docs", "tests", "scripts")
+
+
+def paths_named_in(page: Path) -> set[str]:
+    """Paths in back quotes that begin with one of the project's folders."""
+    found = set()
+    for quoted in re.findall(r"`([\w./{},*-]+)`", page.read_text()):
+        if quoted.split("/")[0] in TOP_FOLDERS and "/" in quoted and not set("{*") & set(quoted):
+            found.add(quoted)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_exist(page: Path) -> None:
+    missing = {path for path in paths_named_in(page) if not (ROOT / path).exists()}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [one for one in targets if not (page.parent / one).exists()] == []
+
+
+def test_decisions_that_code_cites_are_written_down() -> None:
+    written = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("*.md")}
+    cited: dict[str, str] = {}
+    for folder in ("services", "shared", "qanat"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for number in re.findall(r"ADR (\d{4})", path.read_text()):
+                cited[number] = str(path.relative_to(ROOT))
+    assert {n: where for n, where in cited.items() if n not in written} == {}
+
+
+def test_every_service_has_a_page() -> None:
+    assert all((ROOT / "docs" / "services" / f"{name}.md").exists() for name in SERVICES)
+
+
+def test_metrics_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == render(), "run `python -m tests.support.metrics_page`"
+
+
+def test_metrics_are_named_by_service_thing_and_unit() -> None:
+    names = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert names
+    assert all(name.startswith(tuple(f"qanat_{s}_" for s in SERVICES)) for name in names)
