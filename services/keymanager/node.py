@@ -32,7 +32,7 @@ from services.keymanager.rules.duties import (
 )
 from shared.api.consensus import BlockEvents, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
-from shared.errors import QanatError, Rejected
+from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.channel import until_available
 from shared.rules.light_client import OldHeight
 from shared.types.identity import Epoch, Height, NodeId
@@ -158,6 +158,9 @@ class KeyManagerNode:
             sleep_s = LONGEST_SLEEP_S
             try:
                 sleep_s = await self._take_turn()
+            except Unavailable as error:
+                log.info("turn_postponed", reason=error.message)
+                sleep_s = RETRY_S
             except QanatError as error:
                 log.warning(
                     "turn_failed", module=error.module, code=error.code, reason=error.message
@@ -232,13 +235,20 @@ class KeyManagerNode:
     async def _replicate(self, chain: KeyManagerChain, state: EnclaveState) -> EnclaveState:
         for peer in replication_peers(chain, self._node_id):
             try:
-                state = await self.enclave.replicate(peer)
+                replicated = await self.enclave.replicate(peer)
             except QanatError as error:
                 log.info("replication_failed", peer=peer.hex(), reason=error.message)
                 continue
-            metrics.replications.inc()
+            if replicated != state:
+                metrics.replications.inc()
+                log.info(
+                    "secrets_replicated",
+                    peer=peer.hex(),
+                    generations=replicated.generations,
+                    epochs=len(replicated.ephemeral_epochs),
+                )
+            state = replicated
             self._note(state)
-            log.info("secrets_replicated", peer=peer.hex(), generations=state.generations)
             if not state.lacks_master and not state.lacks_ephemeral:
                 break
         return state

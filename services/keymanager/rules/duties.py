@@ -19,7 +19,7 @@ from shared.types.keymanager import InitResponse
 
 RANK_PAUSE_MS = 150
 """Each member waits this much longer than the one before it, so that one publishes, not all."""
-LOSS_PATIENCE_MS = 1_000
+LOSS_PATIENCE_MS = 500
 """How long every member must be without this epoch's secret before it is given up, times rank."""
 NEXT_EPOCH_PAUSE_MS = 1_000
 """
