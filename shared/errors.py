@@ -87,9 +87,26 @@ class RuntimeRejected(Rejected):
         return self._data
 
 
-def error_from(module: str, code: int, message: str, data: bytes | None = None) -> QanatError:
-    """Rebuild an error that crossed a process boundary; an unregistered pair is a runtime's."""
+class RemoteUnavailable(Unavailable):
+    """Something that another process needs is not there now; its class is not known here."""
+
+    def __init__(self, module: str, code: int, message: str) -> None:
+        super().__init__(message)
+        self.module, self.code = module, code
+
+
+def error_from(
+    module: str, code: int, message: str, data: bytes | None = None, *, may_retry: bool = False
+) -> QanatError:
+    """
+    Rebuild an error that crossed a process boundary.
+
+    Of a class that is not known here the branch is kept: `may_retry` says that it was an
+    `Unavailable`; otherwise it is a runtime's rejection.
+    """
     known = QanatError.by_code.get((module, code))
-    if known is None:
-        return RuntimeRejected(module, code, message, data)
-    return known.rebuilt(message)
+    if known is not None:
+        return known.rebuilt(message)
+    if may_retry:
+        return RemoteUnavailable(module, code, message)
+    return RuntimeRejected(module, code, message, data)

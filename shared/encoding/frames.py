@@ -9,7 +9,7 @@ failure. Sans-I/O: sockets feed bytes in and take frames out.
 |---|---|
 | `[0, id, method, body]` | request |
 | `[1, id, body]` | response |
-| `[2, id, module, code, message, data]` | failure; `data` is bytes or null |
+| `[2, id, module, code, message, data, may_retry]` | failure; `data` is bytes or null |
 | `[3, id, body]` | event of the stream that request `id` opened |
 | `[4, id]` | the asker no longer wants the answer |
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.encoding import cbor
-from shared.errors import QanatError, Rejected, error_from
+from shared.errors import QanatError, Rejected, Unavailable, error_from
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Largest frame [bytes]: room for a full round of 1 MiB with results, far below memory limits."""
@@ -55,15 +55,18 @@ class Failure:
     code: int
     message: str
     data: bytes | None = None
+    may_retry: bool = False
+    """Whether the error is an `Unavailable`."""
 
     @classmethod
     def of(cls, id: int, error: QanatError) -> "Failure":  # noqa: A002
         """Wrap an error as the answer to a request."""
-        return cls(id, error.module, error.code, error.message, error.data)
+        may_retry = isinstance(error, Unavailable)
+        return cls(id, error.module, error.code, error.message, error.data, may_retry)
 
     def error(self) -> QanatError:
         """Rebuild the error that the other side raised."""
-        return error_from(self.module, self.code, self.message, self.data)
+        return error_from(self.module, self.code, self.message, self.data, may_retry=self.may_retry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def encode_frame(frame: Frame) -> bytes:
             payload = cbor.encode_loosely([0, id_, method, body])
         case Response(id_, body):
             payload = cbor.encode_loosely([1, id_, body])
-        case Failure(id_, module, code, message, data):
-            payload = cbor.encode_loosely([2, id_, module, code, message, data])
+        case Failure(id_, module, code, message, data, may_retry):
+            payload = cbor.encode_loosely([2, id_, module, code, message, data, may_retry])
         case Event(id_, body):
             payload = cbor.encode_loosely([3, id_, body])
         case Cancel(id_):
@@ -110,8 +113,16 @@ def decode_payload(untrusted: bytes) -> Frame:
                 return Request(id_, method, body)
             case [1, int(id_), body]:
                 return Response(id_, body)
-            case [2, int(id_), str(module), int(code), str(message), (bytes() | None) as data]:
-                return Failure(id_, module, code, message, data)
+            case [
+                2,
+                int(id_),
+                str(module),
+                int(code),
+                str(message),
+                (bytes() | None) as data,
+                bool(may_retry),
+            ]:
+                return Failure(id_, module, code, message, data, may_retry)
             case [3, int(id_), body]:
                 return Event(id_, body)
             case [4, int(id_)]:

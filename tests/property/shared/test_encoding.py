@@ -23,6 +23,7 @@ FRAMES = st.one_of(
         st.integers(0, 2**16),
         st.text(),
         st.none() | st.binary(),
+        st.booleans(),
     ),
     st.builds(frames.Event, st.integers(0, 2**32), VALUES),
     st.builds(frames.Cancel, st.integers(0, 2**32)),

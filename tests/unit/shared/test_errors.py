@@ -40,6 +40,12 @@ def test_unknown_pair_is_a_runtime_failure_with_its_data() -> None:
     assert (error.module, error.code, error.data) == ("evm", 8, b"\x08\xc3\x79\xa0")
 
 
+def test_unknown_pair_keeps_its_branch() -> None:
+    error = error_from("keys", 9999, "not yet", may_retry=True)
+    assert isinstance(error, Unavailable)
+    assert (error.module, error.code, error.message) == ("keys", 9999, "not yet")
+
+
 def test_every_error_is_the_callers_fault_or_may_go_away() -> None:
     for kind in QanatError.by_code.values():
         assert issubclass(kind, Rejected) != issubclass(kind, Unavailable)
