@@ -300,7 +300,7 @@ class ComputeNetwork:
         transport = self.enclaves.pop(name)
         transport.is_gone = True
         await transport._in_order.acquire()
-        while transport.running:  # noqa: ASYNC110 - threads are not killed, so they are waited for
+        while transport.running:
             await asyncio.sleep(0.001)
         transport.program.close()
         self.nodes.pop(name)._store.close()

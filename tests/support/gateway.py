@@ -95,7 +95,7 @@ class RunningGateway:
 async def until(condition) -> None:
     """Let the event loop run until something holds."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 - conditions are of the code under test
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -197,7 +197,7 @@ class Nodes:
         """Wait until a condition holds; fails with what the nodes wait for."""
         try:
             async with asyncio.timeout(seconds):
-                while not condition():  # noqa: ASYNC110 - conditions are of many objects
+                while not condition():
                     await asyncio.sleep(0.005)
         except TimeoutError:
             waits = {name: node.waits_for() for name, node in self.nodes.items()}

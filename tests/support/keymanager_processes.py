@@ -84,7 +84,7 @@ class KeyManagerNetwork:
         try:
             async with asyncio.timeout(seconds):
                 for name in names or NAMES:
-                    while not await self._is_ready(name, epoch, seen):  # noqa: ASYNC110
+                    while not await self._is_ready(name, epoch, seen):
                         await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"not ready: {seen}\n{self.logs()}") from None
