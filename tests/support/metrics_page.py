@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from the metrics that the services declare: `python -m tests.support.metrics_page`."""
+"""Writes docs/metrics.md from what the services declare; run it as a module."""
 
 import importlib
 from pathlib import Path
@@ -14,8 +14,9 @@ def render() -> str:
     lines = [
         "# Metrics",
         "",
-        "Every host process serves these at `/metrics`, beside those of the Python runtime. Base units; counters end in",
-        "`_total`. This page is made by `python -m tests.support.metrics_page`, and a test compares it.",
+        "Every host process serves these at `/metrics`, beside those of the Python runtime. Base",
+        "units; counters end in `_total`. This page is made by",
+        "`python -m tests.support.metrics_page`, and a test compares it.",
     ]
     for service in SERVICES:
         module = importlib.import_module(f"services.{service}.metrics")
