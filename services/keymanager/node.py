@@ -30,11 +30,11 @@ from services.keymanager.rules.duties import (
     publisher_rank,
     replication_peers,
 )
-from shared.api.consensus import BlockEvents, ConsensusApi
+from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.channel import until_available
-from shared.rules.light_client import OldHeight
+from shared.rules.light_client import ConflictingHeader, OldHeight, TimeNotRising
 from shared.types.identity import Epoch, Height, NodeId
 from shared.types.keymanager import SignedInitResponse
 
@@ -48,15 +48,6 @@ RETRY_MASTER_S = 0.25
 """Pause before another member is asked again for the master secret [s]."""
 RETRY_EPHEMERAL_S = 2.0
 """The same for ephemeral secrets, which nobody may have any more [s]."""
-
-
-class ChainRewound(Exception):
-    """
-    Consensus went back to an earlier height.
-
-    The enclave's light client only goes forward, so the node must start anew: the process ends, and
-    the launcher starts host and enclave again.
-    """
 
 
 class KeyManagerNode:
@@ -127,20 +118,31 @@ class KeyManagerNode:
             tasks.create_task(self._take_turns())
 
     async def _follow_blocks(self) -> None:
-        height = 0
+        height = Height(0)
 
         async def follow() -> None:
             nonlocal height
             status = await self._consensus.fetch_status()
-            height = max(height, status.height)
+            if status.height < height:
+                self._forget_registration()
+            height = status.height
             self._wake.set()
-            async for events in self._consensus.watch_blocks(Height(height + 1)):
-                height = events.height
-                if self._concerns_us(events):
-                    self._wake.set()
+            try:
+                async for events in self._consensus.watch_blocks(Height(height + 1)):
+                    height = events.height
+                    if self._concerns_us(events):
+                        self._wake.set()
+            except ChainRewound:
+                self._forget_registration()
+                raise
 
         while True:
             await until_available(follow)
+
+    def _forget_registration(self) -> None:
+        """Register again: the chain was rewound, and may not know this start of the enclave."""
+        log.warning("chain_rewound")
+        self._registered = None
 
     def _concerns_us(self, events: BlockEvents) -> bool:
         return bool(
@@ -208,8 +210,9 @@ class KeyManagerNode:
         proven = await self._consensus.fetch_proven_state(keys)
         try:
             state = await self.enclave.synchronize(proven)
-        except OldHeight as error:
-            raise ChainRewound(error.message) from error
+        except (OldHeight, ConflictingHeader, TimeNotRising):
+            state = await self.enclave.rewind(proven)
+            self._forget_registration()
         chain = read_chain(dict(proven.items), runtime_id)
         self._peers.learn(chain.members)
         self._chain = chain

@@ -1,6 +1,8 @@
 """Consensus for tests of the key manager: signed blocks over state that the test writes."""
 
+import copy
 from dataclasses import replace
+from typing import Any
 
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain import Chain, sign_block
@@ -8,6 +10,7 @@ from services.consensus.proofs import build_proven_state, prove_items
 from services.keymanager.rules.chain import proven_keys
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
+from shared.encoding import cbor
 from shared.encoding.record import encode_record
 from shared.rules import headers, state_keys
 from shared.rules.meta import encode_meta
@@ -24,7 +27,9 @@ SECOND = 1_000_000_000
 class ScriptedChain:
     """One validator signs whatever state the test has written."""
 
-    def __init__(self, runtime, *, start_ns: int, epoch: int = 2) -> None:
+    def __init__(
+        self, runtime, *, start_ns: int, epoch: int = 2, has_dev_controls: bool = True
+    ) -> None:
         self.signer = Signer(b"\x07" * 32)
         self.runtime_id = runtime.id
         validators = (Validator(self.signer.public_key, 10),)
@@ -41,7 +46,18 @@ class ScriptedChain:
         self._changes: dict[bytes, bytes | None] = {
             state_keys.CHAIN_CONTEXT: CHAIN_CONTEXT.encode(),
             state_keys.runtime_key(runtime.id): encode_record(runtime),
+            state_keys.PARAMETERS: cbor.encode(
+                {"dev_control_key": b"d" * 32} if has_dev_controls else {}
+            ),
         }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Remember where the chain stands."""
+        return copy.copy(self.__dict__) | {"nodes": dict(self.nodes)}
+
+    def rewind(self, snapshot: dict[str, Any]) -> None:
+        """Go back to where the chain stood; the next block is another one than before."""
+        self.__dict__.update(snapshot)
 
     def write(self, key: bytes, record: object | None) -> None:
         self._changes[key] = None if record is None else encode_record(record)

@@ -40,14 +40,18 @@ VERSION = Version(0, 1, 0)
 class Enclaves:
     """Starts enclaves on platforms of one network and relays between them."""
 
-    def __init__(self, *, policy=None) -> None:
+    def __init__(self, *, policy=None, has_dev_controls: bool = True) -> None:
         runtime = RuntimeDescriptor(
             KEY_MANAGER_ID,
             b"o" * 32,
             RuntimeKind.KEY_MANAGER,
             (Deployment(VERSION, 0, mock_tee.constraints(KEY_MANAGER)),),
         )
-        self.chain = ScriptedChain(runtime, start_ns=mock_tee.NOW_S * 1_000_000_000)
+        self.chain = ScriptedChain(
+            runtime,
+            start_ns=mock_tee.NOW_S * 1_000_000_000,
+            has_dev_controls=has_dev_controls,
+        )
         self.chain.status = replace(self.chain.status, policy=policy or sign_policy(make_policy()))
         self.running: dict[bytes, KeyManagerProgram] = {}
         self._starts = 0

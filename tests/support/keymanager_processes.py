@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from qanat import cpu
@@ -14,7 +15,7 @@ from qanat.layout import DataLayout
 from qanat.network import Network, load_network, plan_nodes
 from qanat.provision.data_directory import provision
 from shared.api.consensus import ConsensusApi, consensus_client
-from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.api.keymanager import KeyManagerApi, KeyManagerNodeStatus, key_manager_client
 from shared.crypto.entropy import SystemEntropy
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
@@ -79,23 +80,37 @@ class KeyManagerNetwork:
                 if record.pid is not None:
                     os.kill(record.pid, signal.SIGKILL)
 
-    async def until_ready(self, *names: str, epoch: int = 0, seconds: float = 20.0) -> None:
+    async def until_ready(self, *names: str, epoch: int = 0) -> None:
+        await self.until(lambda status: status.is_ready and status.epoch >= epoch, *names)
+
+    async def until(
+        self,
+        condition: Callable[[KeyManagerNodeStatus], bool],
+        *names: str,
+        seconds: float = 20.0,
+    ) -> None:
+        """Wait until a condition holds of every node, or of those that are named."""
         seen: dict[str, object] = {}
         try:
             async with asyncio.timeout(seconds):
                 for name in names or NAMES:
-                    while not await self._is_ready(name, epoch, seen):
+                    while not await self._holds(name, condition, seen):
                         await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"not ready: {seen}\n{self.logs()}") from None
+            raise AssertionError(f"not reached: {seen}\n{self.logs()}") from None
 
-    async def _is_ready(self, name: str, epoch: int, seen: dict[str, object]) -> bool:
+    async def _holds(
+        self,
+        name: str,
+        condition: Callable[[KeyManagerNodeStatus], bool],
+        seen: dict[str, object],
+    ) -> bool:
         try:
             seen[name] = status = await self.nodes[name].fetch_status()
         except QanatError as error:
             seen[name] = error.message
             return False
-        return status.is_ready and status.epoch >= epoch
+        return condition(status)
 
     def logs(self) -> str:
         return "\n".join(

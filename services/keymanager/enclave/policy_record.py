@@ -39,6 +39,11 @@ class PolicyRecord:
             self.followed = accepted
         return accepted
 
+    def forget(self) -> None:
+        """Begin anew: the chain went back to before the policy that was followed."""
+        self.followed = None
+        self._files.delete(POLICY_FILE)
+
     def _accept(
         self, signed: SignedPolicy | None, followed: VerifiedPolicy | None
     ) -> VerifiedPolicy:

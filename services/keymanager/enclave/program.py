@@ -66,13 +66,16 @@ class EpochNotNow(Rejected, module="keys", code=53):
     """Ephemeral secrets are made for the current epoch and the next only."""
 
 
+class RewindForbidden(Rejected, module="keys", code=54):
+    """The enclave does not go back to an older block."""
+
+
 class KeyManagerProgram(EnclaveProgram):
     """Answers `KeyManagerEnclaveApi`."""
 
     def __init__(self, context: EnclaveContext, files: Files | None = None) -> None:
-        config = context.config
-        validators = [Validator(v.public_key, v.power) for v in config.validators]
-        super().__init__(context, LightClient(config.chain_id, validators), CHAIN_CONTEXT)
+        config = self.config = context.config
+        super().__init__(context, self._new_light_client(), CHAIN_CONTEXT)
         files = files or DirectoryFiles(context.directory)
         self._identity = parse_quote(self.quoted().quote).identity
         self._policy = PolicyRecord(config, self.sealer, files)
@@ -88,6 +91,10 @@ class KeyManagerProgram(EnclaveProgram):
             lambda: self._whom(self._vault.permissions.customers()),
             self.entropy,
         )
+
+    def _new_light_client(self) -> LightClient:
+        validators = [Validator(v.public_key, v.power) for v in self.config.validators]
+        return LightClient(self.config.chain_id, validators)
 
     def describe(self) -> EnclaveDescription:
         """Which enclave this is."""
@@ -121,6 +128,28 @@ class KeyManagerProgram(EnclaveProgram):
         self._follow_proposal(chain)
         self._follow_ephemeral(chain)
         return self._state()
+
+    def rewind(self, proven: ProvenState) -> EnclaveState:
+        """
+        Follow a chain that went back to an earlier height, and keep the secrets.
+
+        A restart would do the same and lose the ephemeral ones. Only where genesis has dev
+        controls: anywhere else an older chain is an attack.
+
+        Raises
+        ------
+        RewindForbidden
+            Genesis has no dev controls.
+        Rejected
+            As `synchronize`.
+        """
+        light_client = self._new_light_client()
+        chain = read_chain(light_client.verify(proven).values, self.config.runtime_id)
+        if not chain.has_dev_controls:
+            raise RewindForbidden("the network has no dev controls, so its chain only goes forward")
+        self._light_client = light_client
+        self._policy.forget()
+        return self.synchronize(proven)
 
     def _follow_master(self, chain: KeyManagerChain) -> None:
         master, status = self._vault.master, chain.status

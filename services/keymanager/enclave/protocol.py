@@ -56,6 +56,10 @@ class KeyManagerEnclaveApi(Protocol):
         """Verify a block and follow it: policy, master secret, proposal, ephemeral secret."""
         ...
 
+    async def rewind(self, proven: ProvenState) -> EnclaveState:
+        """Follow a chain that went back to an earlier height; needs dev controls in genesis."""
+        ...
+
     async def attest(self, node_id: NodeId) -> CapabilityTee:
         """Attest the enclave's keys for a node, at the height it has verified."""
         ...

@@ -125,6 +125,24 @@ async def test_epochs_follow_each_other_without_a_gap(network):
         assert keys[0] == keys[1]
 
 
+async def test_rewound_chain_is_followed_without_losing_a_key(network):
+    await network.until_ready()
+    before = await network.consensus.fetch_status()
+    key = await epoch_key(network, NAMES[0], before.epoch)
+    await network.consensus.advance_epoch(2)
+    await network.until_ready(epoch=before.epoch + 2)
+    await network.consensus.rewind(before.height)
+    await network.until(lambda status: status.epoch == before.epoch and status.is_ready)
+    for name in NAMES:
+        assert await epoch_key(network, name, before.epoch) == key
+        assert "node_registered" in network.events(name)[-3:]
+    # And on from there: an epoch that is lived again has one key everywhere.
+    epoch = await network.consensus.advance_epoch(1)
+    await network.until(lambda status: status.epoch == epoch and status.is_ready)
+    keys = [await epoch_key(network, name, epoch) for name in NAMES]
+    assert keys[0] == keys[1]
+
+
 async def test_latecomer_replicates_the_master_secret(network):
     await network.until_ready()
     await network.stop(NAMES[1])

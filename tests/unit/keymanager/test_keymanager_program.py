@@ -7,12 +7,12 @@ import pytest
 from services.keymanager.enclave.committee import NotInCommittee
 from services.keymanager.enclave.master import WrongGeneration
 from services.keymanager.enclave.policy import PolicyRolledBack, TooFewPolicySigners
-from services.keymanager.enclave.program import EpochNotNow
+from services.keymanager.enclave.program import EpochNotNow, RewindForbidden
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.key_policy import policy_checksum, verify_public_key
-from shared.rules.light_client import OldHeight, WrongStateValues
+from shared.rules.light_client import ConflictingHeader, OldHeight, WrongStateValues
 from shared.tee.attestation import UnknownEnclave
 from shared.types.key_requests import (
     ChainView,
@@ -44,8 +44,8 @@ PAIR = b"p" * 32
 class Network:
     """Two members with a master secret and this epoch's ephemeral secret."""
 
-    def __init__(self) -> None:
-        self.enclaves = Enclaves()
+    def __init__(self, **options) -> None:
+        self.enclaves = Enclaves(**options)
         self.chain = self.enclaves.chain
         self.files = {"km-0": MemoryFiles(), "km-1": MemoryFiles()}
         self.first = self.enclaves.start("km-0", self.files["km-0"])
@@ -462,3 +462,56 @@ class TestTrust:
         network.enclaves.show_block()
         with pytest.raises(OldHeight):
             network.first.synchronize(old)
+
+
+class TestRewind:
+    def rewind(self, network, snapshot):
+        network.chain.rewind(snapshot)
+        proven = network.chain.block(seconds=2)
+        return [program.rewind(proven) for program in network.enclaves.running.values()]
+
+    def test_secrets_survive_when_the_chain_goes_back(self, network):
+        before = public_keys(network.second)
+        snapshot = network.chain.snapshot()
+        network.rotate()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        for state in self.rewind(network, snapshot):
+            assert state.epoch == 2
+            assert not state.lacks_master
+            assert not state.lacks_ephemeral
+        assert public_keys(network.second) == before
+        network.rotate(by=network.second)
+        assert network.chain.status.generation == 1
+        assert public_keys(network.first) == public_keys(network.second)
+
+    def test_epoch_that_is_lived_again_gets_the_secret_that_is_published_then(self, network):
+        snapshot = network.chain.snapshot()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        abandoned = public_keys(network.first, 3)
+        self.rewind(network, snapshot)
+        network.begin_epoch()
+        network.publish_ephemeral(by=network.second)
+        assert public_keys(network.first, 3) == public_keys(network.second, 3) != abandoned
+
+    def test_policy_from_before_is_followed_again(self, network):
+        snapshot = network.chain.snapshot()
+        newer = sign_policy(make_policy(serial=2))
+        network.chain.status = replace(network.chain.status, policy=newer)
+        network.enclaves.show_block()
+        self.rewind(network, snapshot)
+        _, state = network.restart("km-0")
+        checksum = policy_checksum(snapshot["status"].policy)
+        assert state.init_response.response.policy_checksum == checksum
+
+    def test_without_dev_controls_nobody_goes_back(self):
+        network = Network(has_dev_controls=False)
+        network.rotate()
+        network.publish_ephemeral()
+        snapshot = network.chain.snapshot()
+        network.begin_epoch()
+        with pytest.raises(RewindForbidden):
+            self.rewind(network, snapshot)
+        with pytest.raises(ConflictingHeader):
+            network.first.synchronize(network.chain.prove())
