@@ -68,6 +68,8 @@ class DueReached:
     """A time that the open round waits for has come."""
 
     round: Round
+    unanswered: Vote | None = None
+    """A vote of this round that has waited for an end for long."""
 
 
 WorkerMessage = BatchExecuted | DueReached
@@ -171,14 +173,15 @@ class RoundWorker:
         self._expect_end(vote)
 
     def _expect_end(self, vote: Vote) -> None:
-        """Send a vote again, and again, while its round stays open."""
+        """Have a vote sent again, and again, while its round stays open."""
         if self._resend_timer is not None:
             self._resend_timer.cancel()
+        message = DueReached(vote.commitment.round, unanswered=vote)
         self._resend_timer = asyncio.get_running_loop().call_later(
-            RESEND_AFTER_S, self._resend, vote
+            RESEND_AFTER_S, self._with.post, message
         )
 
-    def _resend(self, vote: Vote) -> None:
+    def _stand_by_vote(self, vote: Vote) -> None:
         phase = self._phase
         if isinstance(phase, Committed | Failed) and phase.proposal is vote.proposal:
             log.warning("vote_repeated", round=phase.round)
@@ -270,6 +273,8 @@ class RoundWorker:
     def on_due(self, message: DueReached) -> None:
         """Do what waited for its time."""
         if message.round == self._phase.round:
+            if message.unanswered is not None:
+                self._stand_by_vote(message.unanswered)
             self._judge_held()
             self._consider_proposing()
 
