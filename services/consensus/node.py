@@ -133,19 +133,28 @@ class ConsensusNode:
             self._resolve(raw, result, height)
         for raw, result in made.dropped:
             self._resolve(raw, result, height)
+        events = self.store.load_events(height)
         own = results[:-1]  # the last one only carries the state root
         failed = sum(result.code != 0 for result in own)
         metrics.blocks.inc()
         metrics.height.set(height)
-        metrics.epoch.set(self.store.load_events(height).epoch)
+        metrics.epoch.set(events.epoch)
         metrics.transactions.labels("succeeded").inc(len(own) - failed)
         metrics.transactions.labels("failed").inc(failed)
         metrics.transactions.labels("dropped").inc(len(made.dropped))
         metrics.pool_transactions.set(len(self.engine.pool))
-        if own:
-            log.info("block_made", height=height, transactions=len(own), failed=failed)
-        else:
-            log.debug("block_made", height=height, transactions=0, failed=0)
+        # A quiet network makes three blocks a second: only what changes its course is told.
+        log.debug("block_made", height=height, transactions=len(own), failed=failed)
+        if events.is_epoch_change:
+            log.info("epoch_begun", height=height, epoch=events.epoch)
+        for found in events.discrepancies:
+            log.warning(
+                "discrepancy_detected",
+                height=height,
+                runtime=found.runtime_id.hex(),
+                round=found.round,
+                is_timeout=found.is_timeout,
+            )
 
     def _resolve(self, raw: bytes, result: TxResult, height: int) -> None:
         for future in self._waiting.pop(transaction_hash(raw), ()):
