@@ -152,7 +152,7 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
 async def test_garbage_on_the_socket_hurts_nobody(tmp_path, garbage):
     async with running_gateway(tmp_path) as gateway, listening(gateway.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
