@@ -34,7 +34,7 @@ from shared.types.commitment import (
 )
 from shared.types.registry import Committee, CommitteeMember, CommitteeRole
 
-NODES = [bytes([index]) * 32 for index in range(6)]
+NODES = [bytes([index]) * 32 for index in range(5)]
 ROUND = 7
 ROOTS = {"good": b"g" * 32, "bad": b"b" * 32, "worse": b"w" * 32}
 FAILURE = "failure"
@@ -104,10 +104,12 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.decided is None)
     @rule(
         node=st.sampled_from(NODES),
-        proposer=st.sampled_from(NODES),
-        said=st.sampled_from([*ROOTS, FAILURE]),
+        rank=st.sampled_from([0, 0, 0, 1, 2, None]),
+        said=st.sampled_from(["good", *ROOTS, FAILURE]),
     )
-    def vote(self, node, proposer, said) -> None:
+    def vote(self, node, rank, said) -> None:
+        outsider = next(other for other in NODES if other not in self.workers)
+        proposer = outsider if rank is None else self.scheduler(rank)
         if node == proposer and said == FAILURE:
             return  # refused before the pool sees it
         expected = self.expected_refusal(node, proposer)
@@ -125,7 +127,6 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert expected is None
         standing = self.standing()
-        rank = self.rank(proposer)
         self.said.append((node, rank, said))
         if node == proposer and (standing is None or rank < standing):
             self.armed = self.clock + 10
