@@ -10,7 +10,6 @@ from shared.types.proof import ProvenState
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
 from tests.support.counter import transaction
 
-
 CHAIN = SoloChain().started()
 CHAIN.engine.submit(transaction(0, "key", "value"))
 CHAIN.make_blocks(3)
