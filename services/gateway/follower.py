@@ -13,9 +13,7 @@ import structlog
 from services.gateway.compute_nodes import ComputeNode, ComputeNodes
 from services.gateway.index.chain import ChainIndex
 from services.gateway.index.rounds import index_block
-from shared.encoding.cbor import MalformedCbor
-from shared.encoding.record import MalformedRecord
-from shared.errors import Unavailable
+from shared.errors import QanatError, Unavailable
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.identity import Round, RuntimeId
 
@@ -64,6 +62,7 @@ class Follower:
                 node.status = await node.api.fetch_status()
                 if node.status.runtime_id != self._runtime_id:
                     raise WrongChain(f"{node.name} serves another ParaTime")
+                await self._go_back_if_rewound(node.status.round)
                 start = self._start_of_stream(node.status.round)
                 may_begin = start == 0
                 async for block in node.api.watch_rounds(start):
@@ -73,7 +72,7 @@ class Follower:
                     await self._receive(node, block)
                     delay = RETRY_S
                 node.mark_down("the stream of rounds ended")
-            except (Unavailable, MalformedCbor, MalformedRecord) as error:
+            except QanatError as error:
                 node.mark_down(error.message)
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_RETRY_S)
@@ -86,6 +85,14 @@ class Follower:
         """
         newest = self._index.newest
         return Round(0 if newest is None else min(newest.number, newest_of_node))
+
+    async def _go_back_if_rewound(self, newest_of_node: int) -> None:
+        """Where a node is behind us, ask consensus whether the network was rewound."""
+        newest = self._index.newest
+        if newest is None or newest_of_node >= newest.number:
+            return
+        async with self._settling:
+            await self._go_back_to_consensus()
 
     async def _receive(self, node: ComputeNode, block: RoundBlock) -> None:
         if self._settling.locked():
@@ -131,14 +138,20 @@ class Follower:
         async with self._settling:
             if self._is_next(block.header) or await self._is_known(block.header):
                 return  # another node's round settled it while this one waited
-            newest = self._index.require_newest()
-            agreed = await self._find_agreed(self._index.first_number, newest.number)
-            if agreed == newest.number:
+            if not await self._go_back_to_consensus():
                 raise WrongChain(
                     f"{node.name} delivers a round {block.header.round} that consensus has not"
                 )
-            log.warning("chain_rewound", from_round=newest.number, to_round=agreed)
-            await self._index.rollback(agreed)
+
+    async def _go_back_to_consensus(self) -> bool:
+        """Drop the rounds that consensus has not; say whether there were any."""
+        newest = self._index.require_newest()
+        if await self._is_agreed(newest.number):
+            return False
+        agreed = await self._find_agreed(self._index.first_number, newest.number - 1)
+        log.warning("chain_rewound", from_round=newest.number, to_round=agreed)
+        await self._index.rollback(agreed)
+        return True
 
     async def rollback(self, number: int) -> None:
         """Go back to a round; nothing is received meanwhile."""

@@ -20,7 +20,7 @@ from shared.api.compute import (
 )
 from shared.crypto.hashes import EMPTY_HASH
 from shared.encoding import cbor
-from shared.errors import PeerUnavailable, RuntimeRejected
+from shared.errors import PeerUnavailable, RemoteUnavailable, RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.keymanager import SignedPublicKey
 
@@ -275,8 +275,9 @@ class FakeComputeNode:
             if self.is_cut_off:
                 changed.close()
                 raise PeerUnavailable(f"{self.name} closed the connection")
-            following = min([following, *(n + 1 for n in self.chain.rewinds[seen_rewinds:])])
-            seen_rewinds = len(self.chain.rewinds)
+            if seen_rewinds != len(self.chain.rewinds):
+                changed.close()
+                raise RemoteUnavailable("compute", 20, "the network was rewound")
             if following <= self.round and not self.is_paused:
                 changed.close()
                 yield self.chain.blocks[following]

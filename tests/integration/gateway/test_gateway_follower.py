@@ -75,6 +75,15 @@ async def test_rewound_chain_takes_the_index_with_it(tmp_path, keep):
         await until(lambda: is_up(gateway, 0) and is_up(gateway, 1))
 
 
+async def test_rewind_shows_before_a_new_round_comes(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        hash_ = await gateway.send(sign(0))
+        gateway.chain.rewind(1)
+        await until(lambda: gateway.node.index.newest.number == 1)
+        assert await gateway.rpc("eth_getTransactionReceipt", hash_) is None
+        assert await gateway.rpc("eth_blockNumber") == "0x1"
+
+
 async def test_explicit_rollback(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         hash_ = await gateway.send(sign(0))

@@ -56,7 +56,7 @@ class Network:
 
     async def until_ready(self) -> None:
         async with asyncio.timeout(WAIT_S):
-            while not await self._is_ready():  # noqa: ASYNC110 - another process
+            while not await self._is_ready():
                 await asyncio.sleep(0.02)
 
     async def _is_ready(self) -> bool:
