@@ -10,7 +10,7 @@ is written down.
 import functools
 import inspect
 import typing
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast, get_args, get_origin
 
@@ -29,6 +29,14 @@ class Transport(Protocol):
 
     def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
         """Open a stream; give the bodies of its events."""
+        ...
+
+
+class NoticeTransport(Transport, Protocol):
+    """Also carries messages whose answer nobody waits for."""
+
+    def notify(self, method: str, body: Any) -> None:
+        """Send a message; whether it arrives is not known."""
         ...
 
 
@@ -111,6 +119,15 @@ def find_method(contract: type, name: str) -> Method:
 def client_of(contract: type[P], transport: Transport) -> P:
     """Make an object that fulfils the contract by asking the other side."""
     return cast("P", _Client(contract, transport))
+
+
+def notify_all(
+    contract: type, transports: Iterable[NoticeTransport], method: str, *args: Any
+) -> None:
+    """Send one message of a contract to many receivers, without waiting for anything."""
+    body = find_method(contract, method).encode_arguments(args, {})
+    for transport in transports:
+        transport.notify(method, body)
 
 
 class _Client:

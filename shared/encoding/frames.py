@@ -7,7 +7,7 @@ failure. Sans-I/O: sockets feed bytes in and take frames out.
 
 | array | meaning |
 |---|---|
-| `[0, id, method, body]` | request |
+| `[0, id, method, body]` | request; with id 0 a notice, which is never answered |
 | `[1, id, body]` | response |
 | `[2, id, module, code, message, data, may_retry]` | failure; `data` is bytes or null |
 | `[3, id, body]` | event of the stream that request `id` opened |
@@ -23,6 +23,8 @@ from shared.errors import QanatError, Rejected, Unavailable, error_from
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Largest frame [bytes]: room for a full round of 1 MiB with results, far below memory limits."""
 LENGTH_BYTES = 4
+NOTICE = 0
+"""Id of a request whose answer nobody waits for: none is sent."""
 
 
 class MalformedFrame(Rejected, module="encoding", code=3):
@@ -31,7 +33,7 @@ class MalformedFrame(Rejected, module="encoding", code=3):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call of a method."""
+    """A call of a method; a notice where `id` is `NOTICE`."""
 
     id: int
     method: str

@@ -56,6 +56,7 @@ class Channel(asyncio.Protocol):
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._streams: dict[int, asyncio.Queue[frames.Frame | None]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
+        self._noticed: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self.closed = asyncio.Event()
@@ -105,6 +106,10 @@ class Channel(asyncio.Protocol):
 
     def _dispatch(self, frame: frames.Frame) -> None:
         match frame:
+            case frames.Request(id=frames.NOTICE):
+                task = asyncio.get_running_loop().create_task(self._serve(frame))
+                self._noticed.add(task)
+                task.add_done_callback(self._noticed.discard)
             case frames.Request(id=id_):
                 task = asyncio.get_running_loop().create_task(self._serve(frame))
                 self._serving[id_] = task
@@ -155,6 +160,10 @@ class Channel(asyncio.Protocol):
         finally:
             self._calls.pop(id_, None)
 
+    def notify(self, method: str, body: Any) -> None:
+        """Send a message that is not answered; one that is refused there is not heard of here."""
+        self._send(frames.Request(frames.NOTICE, method, body))
+
     async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
         """Open a stream and give the bodies of its events until it ends."""
         id_ = next(self._ids)
@@ -196,7 +205,7 @@ class Channel(asyncio.Protocol):
             log.exception("request_failed", peer=self.peer, method=request.method)
             bug = PeerFailed(f"{request.method} failed by a bug; see the log of the peer")
             answer = frames.Failure.of(request.id, bug)
-        if not self.closed.is_set():
+        if request.id != frames.NOTICE and not self.closed.is_set():
             self._send(answer)
 
     async def _serve_stream(
@@ -233,6 +242,7 @@ class Link:
         self._service = service
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
+        self._notifying: set[asyncio.Task[None]] = set()
 
     async def _connected(self) -> Channel:
         channel = self._channel
@@ -267,6 +277,22 @@ class Link:
     async def call(self, method: str, body: Any) -> Any:
         """Send a request, connecting first where that is needed."""
         return await (await self._connected()).call(method, body)
+
+    def notify(self, method: str, body: Any) -> None:
+        """Send a message that is not answered; lost where the server cannot be reached."""
+        channel = self._channel
+        if channel is not None and not channel.closed.is_set():
+            channel.notify(method, body)
+            return
+        task = asyncio.get_running_loop().create_task(self._notify_later(method, body))
+        self._notifying.add(task)
+        task.add_done_callback(self._notifying.discard)
+
+    async def _notify_later(self, method: str, body: Any) -> None:
+        try:
+            (await self._connected()).notify(method, body)
+        except PeerUnavailable as error:
+            log.debug("notice_lost", peer=self.peer, method=method, reason=error.message)
 
     async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
         """Open a stream, connecting first where that is needed."""
