@@ -2,11 +2,13 @@
 The door of the pool: transactions are checked by the enclave, many at once, and then put in order.
 
 While one check runs, whatever arrives waits for the next: under load one message to the enclave
-carries many transactions. What peers send was checked by them; it is checked here only when this
-node is about to schedule, since others will mostly have executed it before.
+carries many transactions. What a peer sends was checked by that peer. While there is little of it,
+it goes into the next batch as it is, since execution leaves out what is not valid; where there is
+more than that, it is checked first, so that price and nonce decide.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +36,8 @@ MAX_WAITING = 20_000
 """Transactions that may wait for their check; more are refused until the enclave is through."""
 MAX_GOSSIPED = 20_000
 """Transactions of peers kept unchecked; the oldest make room, their node has them still."""
+MAX_UNCHECKED = 64
+"""Transactions of peers that may stand in a batch without a check of this node."""
 MAX_CHECKED_AT_ONCE = 1_000
 """Transactions of one message to the enclave, so that other messages get their turn."""
 
@@ -95,25 +99,27 @@ class Admission:
     def add_gossiped(self, raws: Iterable[bytes]) -> None:
         """Keep transactions of a peer until they are wanted, or have been executed."""
         for raw in raws:
-            self._gossiped[raw] = None
+            if raw not in self._pool.by_raw:
+                self._gossiped[raw] = None
         while len(self._gossiped) > MAX_GOSSIPED:
             del self._gossiped[next(iter(self._gossiped))]
 
     def check_gossiped(self) -> None:
         """Check what peers sent: this node is about to schedule."""
-        if self._gossiped:
-            self._wanted |= self._gossiped
-            self._gossiped = {}
-            self._start()
+        self._wanted |= self._gossiped
+        self._gossiped = {}
+        self._start()
 
     def recheck(self, raws: Iterable[bytes]) -> None:
-        """Check pooled transactions once more; those that are no longer good leave the pool."""
-        self._rechecks |= dict.fromkeys(raws)
+        """Check what a round refused: what is good waits in the pool, what is bad is forgotten."""
+        for raw in raws:
+            self._gossiped.pop(raw, None)
+            self._rechecks[raw] = None
         self._start()
 
     def recheck_all(self) -> None:
         """Check the whole pool once more, after the state went another way than expected."""
-        self.recheck([tx.raw for tx in self._pool.by_hash.values()])
+        self.recheck(list(self._pool.by_raw))
 
     # -- checks --------------------------------------------------------------------------------
 
@@ -177,8 +183,10 @@ class Admission:
                 continue
             if outcome.module:
                 remove_transactions(self._pool, (outcome.hash,))
-            else:
+            elif outcome.hash in self._pool:
                 apply_nonce(self._pool, outcome.sender, outcome.account_nonce)
+            else:
+                self._admit(raw, outcome)
         self._is_checking = False
         self._start()
         self._measure()
@@ -217,13 +225,22 @@ class Admission:
         """Say whether a batch may hold anything, transactions of peers included."""
         return bool(self._gossiped or self._wanted) or has_runnable(self._pool)
 
-    def has_gossiped(self) -> bool:
-        """Say whether transactions of peers wait for a check."""
-        return bool(self._gossiped)
+    def needs_check(self) -> bool:
+        """Say whether so many transactions of peers wait that they have to be put in order."""
+        return len(self._gossiped) > MAX_UNCHECKED
 
     def select_batch(self) -> tuple[bytes, ...]:
-        """Give the transactions that run next; they stay in the pool until a round holds them."""
-        return tuple(tx.raw for tx in select_batch(self._pool))
+        """Give the transactions that run next; they stay here until a round holds them."""
+        batch = [tx.raw for tx in select_batch(self._pool)]
+        limits = self._pool.limits
+        room, room_bytes = limits.max_transactions - len(batch), limits.max_bytes
+        room_bytes -= sum(map(len, batch))
+        for raw in itertools.islice(self._gossiped, min(room, MAX_UNCHECKED)):
+            room_bytes -= len(raw)
+            if room_bytes < 0:
+                break
+            batch.append(raw)
+        return tuple(batch)
 
     def pending(self) -> tuple[bytes, ...]:
         """Give all that could run, in order; unchecked transactions of peers last."""
@@ -231,8 +248,9 @@ class Admission:
 
     def drop(self, raw: bytes) -> None:
         """Remove a transaction that the enclave refuses although its check is good."""
-        bad = [tx.hash for tx in self._pool.by_hash.values() if tx.raw == raw]
-        remove_transactions(self._pool, bad)
+        tx = self._pool.by_raw.get(raw)
+        if tx is not None:
+            remove_transactions(self._pool, (tx.hash,))
 
     def clear(self) -> None:
         """Forget everything: the network was rewound."""

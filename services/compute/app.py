@@ -18,6 +18,7 @@ from services.compute.enclave.protocol import (
     EnclaveDescription,
 )
 from services.compute.feed import RoundFeed
+from services.compute.forwarding import Forwarder
 from services.compute.node import ComputeNode, Mailbox
 from services.compute.peers import Connect, KeyManagers, Peers, connect_link
 from services.compute.registration import Standing
@@ -139,6 +140,7 @@ def build_node(
         store=store,
         feed=RoundFeed(store),
         admission=admission,
+        forwarder=Forwarder(identity.node.public_key, peers),
         worker=worker,
         catch_up=CatchUp(runtime.id, enclave, consensus, peers),
         standing=Standing(identity.node.public_key, enclave, registrar),

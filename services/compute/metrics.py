@@ -1,6 +1,6 @@
 """Every metric of a compute node's host."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 is_ready = Gauge("qanat_compute_ready", "1 when the node is registered, level and has its keys.")
 round_number = Gauge("qanat_compute_round", "Newest round that the node holds.")
@@ -10,15 +10,13 @@ submissions = Counter(
     "qanat_compute_submissions", "Transactions at the door of the pool, by outcome.", ["outcome"]
 )
 proposals = Counter("qanat_compute_proposals", "Proposals, by what became of them.", ["outcome"])
-executions_seconds = Histogram(
+execution_seconds = Counter(
     "qanat_compute_execution_seconds",
-    "Time from handing a batch to the enclave to its signed result.",
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+    "Time from handing batches to the enclave to their signed results.",
 )
-batch_transactions = Histogram(
-    "qanat_compute_batch_transactions",
-    "Transactions in an executed batch.",
-    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+executed_batches = Counter("qanat_compute_executed_batches", "Batches that the enclave executed.")
+executed_transactions = Counter(
+    "qanat_compute_executed_transactions", "Transactions in these batches."
 )
 votes = Counter("qanat_compute_votes", "Votes sent, by kind.", ["kind"])
 rounds = Counter("qanat_compute_rounds", "Finalized rounds, by the type of their header.", ["type"])

@@ -18,6 +18,7 @@ from services.compute.catch_up import CatchUp, Gap, RoundsFetched
 from services.compute.chain import ChainReader
 from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
 from services.compute.feed import RoundFeed
+from services.compute.forwarding import Forwarder
 from services.compute.registration import Standing
 from services.compute.round_worker import BatchExecuted, DueReached, RoundWorker
 from services.compute.store import Store
@@ -100,6 +101,7 @@ class ComputeNode:
         store: Store,
         feed: RoundFeed,
         admission: Admission,
+        forwarder: Forwarder,
         worker: RoundWorker,
         catch_up: CatchUp,
         standing: Standing,
@@ -108,7 +110,8 @@ class ComputeNode:
     ) -> None:
         self._chain, self.enclave, self._store = chain, enclave, store
         self.feed, self.admission, self._worker = feed, admission, worker
-        self._catch_up, self._standing, self._mailbox = catch_up, standing, mailbox
+        self._forwarder, self._catch_up = forwarder, catch_up
+        self._standing, self._mailbox = standing, mailbox
         self._genesis_root = genesis_root
         self._state: EnclaveState | None = None
         self._head: BlockHeader | None = None
@@ -198,7 +201,7 @@ class ComputeNode:
             case Checked():
                 accepted = self.admission.apply_checked(message)
                 if accepted:
-                    self._chain.peers.broadcast_transactions(accepted)
+                    self._forwarder.add(accepted, self._worker.next_scheduler)
                 self._worker.note_work()
             case TransactionsReceived(raws=raws):
                 self.admission.add_gossiped(raws)
@@ -225,6 +228,7 @@ class ComputeNode:
             self._store.rollback(view.head.round)
             self.feed.rewind(view.head.round)
             self.admission.clear()
+            self._forwarder.clear()
             self._worker.restart()
         self._state = await self._initialize(view.proven, view.head)
         self._committee = view.committee
@@ -312,7 +316,7 @@ class ComputeNode:
     async def _save(self, block: RoundBlock) -> None:
         """Keep a published round; runs when its watchers have been served."""
         if block.transactions:
-            self._store.save_voted_round(block.header)
+            self._store.note_final(block.header)
         else:
             self._store.save_blocks((block,))
 
@@ -320,6 +324,7 @@ class ComputeNode:
         header = block.header
         self.feed.publish(block)
         self.admission.apply_block(block)
+        self._forwarder.settle(block.transactions)
         metrics.rounds.labels(header.header_type.name.lower()).inc()
         metrics.round_number.set(header.round)
         log.info(
@@ -339,6 +344,8 @@ class ComputeNode:
             is_level=self._is_level,
             is_first=head.state_root == self._genesis_root,
         )
+        if self._is_level:
+            self._forwarder.offer(self._worker.next_scheduler)
 
     async def _advance(self, proven: ProvenState, between: tuple[BlockHeader, ...]) -> None:
         try:
@@ -364,6 +371,8 @@ class ComputeNode:
         metrics.is_ready.set(self.is_ready)
         if self._is_level:
             self._worker.take_part()
+            # Only now is it known which transactions are in no round yet.
+            self._forwarder.offer(self._worker.next_scheduler)
         elif not self._is_catching_up:
             self._is_catching_up = True
             self._mailbox.spawn(self._catch_up_all())

@@ -1,29 +1,24 @@
 """Fellow nodes and key managers, as the consensus registry names them."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-import structlog
+from collections.abc import Callable, Iterable, Sequence
 
 from shared.api.compute import ComputePeerApi, compute_peer
 from shared.api.keymanager import KeyManagerApi, key_manager_client
-from shared.encoding.contract import Transport
-from shared.errors import PeerUnavailable, QanatError
+from shared.encoding.contract import NoticeTransport, notify_all
+from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
 from shared.types.commitment import Proposal
 from shared.types.identity import NodeId, RuntimeId
 from shared.types.registry import NodeDescriptor
 
-log = structlog.get_logger()
-
-Connect = Callable[[str, str], Transport]
+Connect = Callable[[str, str], NoticeTransport]
 """Makes the transport to a peer from its name, for errors, and its address."""
 MAX_SESSIONS = 16
 """Sessions of the enclave that the relay remembers; it has one at a time."""
 
 
-def connect_link(peer: str, address: str) -> Transport:
+def connect_link(peer: str, address: str) -> NoticeTransport:
     """Connect over TCP, when first used and again when the connection broke."""
     return Link(peer, address)
 
@@ -34,8 +29,8 @@ class Peers:
     def __init__(self, own_id: NodeId, runtime_id: RuntimeId, connect: Connect) -> None:
         self._own_id, self._runtime_id, self._connect = own_id, runtime_id, connect
         self._addresses: dict[bytes, str] = {}
+        self._transports: dict[bytes, NoticeTransport] = {}
         self._clients: dict[bytes, ComputePeerApi] = {}
-        self._sending: set[asyncio.Task[None]] = set()
 
     def learn(self, nodes: Iterable[NodeDescriptor]) -> None:
         """Take the nodes of this ParaTime from the registry; those that left are forgotten."""
@@ -49,9 +44,10 @@ class Peers:
         for node_id, address in addresses.items():
             if self._addresses.get(node_id) != address:
                 name = f"compute node {node_id.hex()[:8]}"
-                self._clients[node_id] = compute_peer(self._connect(name, address))
+                transport = self._transports[node_id] = self._connect(name, address)
+                self._clients[node_id] = compute_peer(transport)
         for gone in self._addresses.keys() - addresses.keys():
-            del self._clients[gone]
+            del self._clients[gone], self._transports[gone]
         self._addresses = addresses
 
     def ordered(self, preferred: Sequence[NodeId]) -> list[ComputePeerApi]:
@@ -62,28 +58,20 @@ class Peers:
 
     def broadcast_proposal(self, proposal: Proposal, members: Iterable[NodeId]) -> None:
         """Send a proposal to the members of the committee, without waiting."""
-        for node_id in dict.fromkeys(members):
-            client = self._clients.get(node_id)
-            if client is not None:
-                self._send(client.propose(proposal))
+        self._notify(dict.fromkeys(members), "propose", proposal)
 
     def broadcast_transactions(self, raws: tuple[bytes, ...]) -> None:
         """Send transactions to every peer, without waiting."""
-        for client in self._clients.values():
-            self._send(client.gossip_transactions(raws))
+        self._notify(self._transports, "gossip_transactions", raws)
 
-    def _send(self, call: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(_forgiving(call))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+    def send_transactions(self, raws: tuple[bytes, ...], node_id: NodeId) -> bool:
+        """Send transactions to one peer, without waiting; say whether the peer is known."""
+        self._notify((node_id,), "gossip_transactions", raws)
+        return node_id in self._transports
 
-
-async def _forgiving(call: Awaitable[None]) -> None:
-    """Let a broadcast fail for one peer: the protocol does without it."""
-    try:
-        await call
-    except QanatError as error:
-        log.debug("peer_not_reached", reason=error.message)
+    def _notify(self, node_ids: Iterable[NodeId], method: str, message: object) -> None:
+        receivers = [self._transports[id_] for id_ in node_ids if id_ in self._transports]
+        notify_all(ComputePeerApi, receivers, method, message)
 
 
 class KeyManagers:

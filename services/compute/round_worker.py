@@ -6,6 +6,7 @@ node's loop only; what takes time runs as a task and comes back as a message.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
@@ -115,6 +116,18 @@ class RoundWorker:
         """Where the node stands in the open round."""
         return self._phase
 
+    @property
+    def next_scheduler(self) -> NodeId | None:
+        """Who schedules the next batch that can still take a transaction."""
+        if self._committee is None:
+            return None
+        is_proposed = not isinstance(self._phase, Following | WaitingForBatch)
+        round_ = self._phase.round + is_proposed
+        for node_id in self._committee.workers():
+            if self._committee.scheduler_rank(round_, node_id) == 0:
+                return node_id
+        return None
+
     # -- rounds begin and end ------------------------------------------------------------------
 
     def begin(
@@ -189,6 +202,7 @@ class RoundWorker:
 
     def restart(self) -> None:
         """Forget the open round: the network was rewound."""
+        self._with.voice.forget()
         self._phase, self._parent, self._committee = Following(Round(0)), None, None
         self._is_resuming, self._votes, self._held = True, [], HeldProposals()
 
@@ -237,7 +251,7 @@ class RoundWorker:
         if now_ns < due_ns:
             self._wake_at(due_ns)
             return
-        if not self._has_checked and self._with.admission.has_gossiped():
+        if not self._has_checked and self._with.admission.needs_check():
             # Its outcome comes back here through `note_work`.
             self._has_checked = True
             self._with.admission.check_gossiped()
@@ -368,11 +382,12 @@ class RoundWorker:
 
     async def _execute(self, proposal: Proposal) -> None:
         outcome: ExecutedBatch | QanatError
-        with metrics.executions_seconds.time():
-            try:
-                outcome = await self._executed(proposal)
-            except QanatError as error:
-                outcome = error
+        begun_s = time.perf_counter()
+        try:
+            outcome = await self._executed(proposal)
+        except QanatError as error:
+            outcome = error
+        metrics.execution_seconds.inc(time.perf_counter() - begun_s)
         self._with.post(BatchExecuted(proposal, outcome))
 
     async def _executed(self, proposal: Proposal) -> ExecutedBatch:
@@ -403,7 +418,8 @@ class RoundWorker:
                     Committed(phase.round, phase.duty, phase.proposal, phase.rank, executed.header),
                 )
                 self._expect_end(vote)
-                metrics.batch_transactions.observe(len(executed.included))
+                metrics.executed_batches.inc()
+                metrics.executed_transactions.inc(len(executed.included))
                 self._suspect(phase.proposal, executed)
             case QanatError() as error:
                 log.error("execution_failed", round=phase.round, reason=error.message)

@@ -8,12 +8,15 @@ since what it holds was written with the vote. `synchronous=NORMAL` syncs at che
 process may die at any moment, a power cut may take the newest rounds, which peers then give again.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy import (
     Column,
+    Connection,
     Integer,
     LargeBinary,
     MetaData,
@@ -103,20 +106,23 @@ class Store:
             self._engine = sqlalchemy.create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _configure)
         _metadata.create_all(self._engine)
+        # One connection for all: taking one from the pool costs more than most statements.
+        self._connection = self._engine.connect()
+        self._final: list[BlockHeader] = []
 
     # -- the open round ------------------------------------------------------------------------
 
     def save_proposal(self, proposal: Proposal) -> None:
         """Keep the node's own proposal, before it is sent."""
         values = {"round": proposal.header.round, "proposal": encode_record(proposal)}
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(insert(_proposals), values)
 
     def load_proposal(self, round_: Round) -> Proposal | None:
         """Give the node's own proposal for a round that is not final."""
         query = select(_proposals.c.proposal).where(_proposals.c.round == round_)
-        with self._engine.connect() as connection:
-            raw = connection.execute(query).scalar()
+        with self._connection.begin():
+            raw = self._connection.execute(query).scalar()
         return None if raw is None else decode_record(Proposal, raw)
 
     def save_vote(self, vote: Vote) -> None:
@@ -131,14 +137,14 @@ class Store:
             "proposal": encode_record(vote.proposal),
             "commitment": encode_record(vote.commitment),
         }
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(insert(_votes), values)
 
     def load_votes(self, round_: Round) -> tuple[Vote, ...]:
         """Give the votes for a round that is not final, best rank first."""
         query = select(_votes).where(_votes.c.round == round_).order_by(_votes.c.rank)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
+        with self._connection.begin():
+            rows = self._connection.execute(query).all()
         return tuple(
             Vote(
                 row.rank,
@@ -153,15 +159,16 @@ class Store:
 
     def load_newest_round(self) -> Round | None:
         """Give the newest finalized round; None in a new database."""
-        with self._engine.connect() as connection:
-            newest: int | None = connection.execute(select(func.max(_rounds.c.round))).scalar()
+        with self._connection.begin():
+            newest: int | None = self._connection.scalar(select(func.max(_rounds.c.round)))
         return None if newest is None else Round(newest)
 
     def load_block(self, round_: Round) -> RoundBlock | None:
         """Give a finalized round."""
+        self._flush()
         query = select(_rounds.c.header, _rounds.c.outputs).where(_rounds.c.round == round_)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
+        with self._connection.begin():
+            row = self._connection.execute(query).one_or_none()
         if row is None:
             return None
         header = decode_record(BlockHeader, row.header)
@@ -169,20 +176,36 @@ class Store:
             return RoundBlock(header)
         return RoundBlock(header, *_decode_outputs(row.outputs))
 
-    def save_voted_round(self, header: BlockHeader) -> None:
-        """Keep a finalized round whose transactions and results were kept with the vote for it."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                _settle,
-                {
-                    "at": header.round,
+    def note_final(self, header: BlockHeader) -> None:
+        """
+        Keep a finalized round whose transactions and results were kept with the vote for it.
+
+        It is written together with whatever is written next, since that alone is not lost by a
+        crash: the vote stands in the database, and consensus knows that it became final.
+        """
+        self._final.append(header)
+
+    def _flush(self) -> None:
+        if self._final:
+            with self._writing():
+                pass
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Write in one transaction, and in the same what has become final before."""
+        final, self._final = self._final, []
+        with self._connection.begin():
+            for header in final:
+                at = {"at": header.round}
+                row = at | {
                     "header": encode_record(header),
                     "state_root": header.state_root,
                     "io_root": header.io_root,
-                },
-            )
-            connection.execute(_forget_votes, {"at": header.round})
-            connection.execute(_forget_proposals, {"at": header.round})
+                }
+                self._connection.execute(_settle, row)
+                self._connection.execute(_forget_votes, at)
+                self._connection.execute(_forget_proposals, at)
+            yield self._connection
 
     def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
         """Keep finalized rounds that were executed elsewhere, or that are empty."""
@@ -196,7 +219,7 @@ class Store:
             }
             for block in blocks
         ]
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(upsert(_rounds).on_conflict_do_nothing(), rows)
             newest = {"at": blocks[-1].header.round}
             connection.execute(_forget_votes, newest)
@@ -204,13 +227,16 @@ class Store:
 
     def rollback(self, round_: Round) -> None:
         """Forget every round after one, and all votes: the network was rewound."""
-        with self._engine.begin() as connection:
+        self._final = [header for header in self._final if header.round <= round_]
+        with self._writing() as connection:
             connection.execute(delete(_rounds).where(_rounds.c.round > round_))
             connection.execute(delete(_votes))
             connection.execute(delete(_proposals))
 
     def close(self) -> None:
         """Close the file."""
+        self._flush()
+        self._connection.close()
         self._engine.dispose()
 
 

@@ -41,6 +41,8 @@ class Voice:
     ) -> None:
         self._signer, self._domain, self._store = signer, domain, store
         self._sender, self._spawn = sender, spawn
+        self._proposal: Proposal | None = None
+        self._has_looked = False
 
     def propose(self, parent: BlockHeader, batch: tuple[bytes, ...]) -> Proposal:
         """
@@ -48,15 +50,22 @@ class Voice:
 
         One that was made before a restart is given again: two different ones would be an offence.
         """
-        round_ = Round(parent.round + 1)
-        kept = self._store.load_proposal(round_)
-        if kept is not None and kept.header.previous_hash == parent.hash():
+        round_, parent_hash = Round(parent.round + 1), parent.hash()
+        if not self._has_looked:
+            self._has_looked, self._proposal = True, self._store.load_proposal(round_)
+        kept = self._proposal
+        if kept is not None and kept.header.previous_hash == parent_hash:
             return kept
         proposal = build_proposal(
-            self._signer, self._domain, round_=round_, previous_hash=parent.hash(), batch=batch
+            self._signer, self._domain, round_=round_, previous_hash=parent_hash, batch=batch
         )
         self._store.save_proposal(proposal)
+        self._proposal = proposal
         return proposal
+
+    def forget(self) -> None:
+        """Forget the node's proposal: the network was rewound."""
+        self._proposal = None
 
     def vote(self, proposal: Proposal, rank: int, executed: ExecutedBatch) -> Vote:
         """Vote for what the enclave made of a proposal."""

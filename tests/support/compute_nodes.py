@@ -4,6 +4,7 @@ real EVM, and a key manager's real enclave.
 """
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from services.compute.api import ComputeEdge
@@ -19,7 +20,7 @@ from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
 from shared.encoding.record import encode_record
-from shared.errors import PeerUnavailable
+from shared.errors import PeerUnavailable, QanatError
 from shared.kit.clock import SystemClock
 from shared.kit.identity import NodeIdentity
 from shared.tee.config import EnclaveConfig
@@ -56,6 +57,7 @@ VERSION = Version(0, 1, 0)
 START_NS = mock_tee.NOW_S * 1_000_000_000
 EVM_CHAIN_ID = 0x5AFD
 WEI = 10**18
+NOTICES: set[asyncio.Task[None]] = set()
 RICH = bytes.fromhex(ACCOUNT.address.removeprefix("0x"))
 
 
@@ -217,6 +219,15 @@ class WireTransport:
         answer = await serve_call(contract, implementation, method, body)
         return cbor.decode_loosely(cbor.encode_loosely(answer))
 
+    def notify(self, method, body):
+        task = asyncio.ensure_future(self._forgiving(method, body))
+        NOTICES.add(task)
+        task.add_done_callback(NOTICES.discard)
+
+    async def _forgiving(self, method, body):
+        with contextlib.suppress(QanatError):
+            await self.call(method, body)
+
     async def stream(self, method, body):
         contract, implementation = self._service().find(method)
         found = find_method(contract, method)
@@ -303,7 +314,10 @@ class ComputeNetwork:
         while transport.running:
             await asyncio.sleep(0.001)
         transport.program.close()
-        self.nodes.pop(name)._store.close()
+        store = self.nodes.pop(name)._store
+        # What is not written yet dies with the process.
+        store._final.clear()
+        store.close()
         del self.edges[name]
 
     async def close(self) -> None:

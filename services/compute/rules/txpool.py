@@ -80,6 +80,7 @@ class PoolState:
     size_bytes: int = 0
     senders: dict[bytes, _Sender] = field(default_factory=dict)
     by_hash: dict[bytes, PooledTransaction] = field(default_factory=dict)
+    by_raw: dict[bytes, PooledTransaction] = field(default_factory=dict)
     arrivals: dict[bytes, int] = field(default_factory=dict)
     """Order of arrival by transaction hash."""
     arrived: int = 0
@@ -141,7 +142,7 @@ def apply_transaction(state: PoolState, tx: PooledTransaction, *, account_nonce:
         sender = state.senders[tx.sender] = _Sender(next_nonce)
     sender.next_nonce = max(sender.next_nonce, next_nonce)
     sender.waiting[tx.nonce] = tx
-    state.by_hash[tx.hash] = tx
+    state.by_hash[tx.hash] = state.by_raw[tx.raw] = tx
     state.arrived += 1
     state.arrivals[tx.hash] = state.arrived
     state.size_bytes += len(tx.raw)
@@ -292,7 +293,7 @@ def _remove(state: PoolState, tx: PooledTransaction) -> None:
     del sender.waiting[tx.nonce]
     if not sender.waiting:
         del state.senders[tx.sender]
-    del state.by_hash[tx.hash]
+    del state.by_hash[tx.hash], state.by_raw[tx.raw]
     del state.arrivals[tx.hash]
     state.size_bytes -= len(tx.raw)
     if len(state.cheapest) > 2 * len(state.by_hash) + 64:
