@@ -54,6 +54,14 @@ class PoolFull(Unavailable, module="pool", code=3):
     """Too many transactions wait; try again after the next block."""
 
 
+class InvalidNonce(Rejected, module="transaction", code=3):
+    """The nonce is not the one that is next for this sender."""
+
+    def __init__(self, got: int, expected: int) -> None:
+        super().__init__(f"nonce {got}, expected {expected}")
+        self.got, self.expected = got, expected
+
+
 @dataclass(frozen=True, slots=True)
 class ConsensusStatus:
     """Where the chain stands."""

@@ -1,18 +1,21 @@
 """Sending consensus transactions: nonces in order, also when many are under way."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from shared.api.consensus import ConsensusApi
+from shared.api.consensus import ConsensusApi, InvalidNonce
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
-from shared.errors import Rejected
 from shared.types.transaction import (
     CONSENSUS_TRANSACTION,
     SignedTransaction,
     Transaction,
     TransactionResult,
 )
+
+R = TypeVar("R")
 
 
 class TransactionSender:
@@ -46,22 +49,37 @@ class TransactionSender:
         Rejected
             The pool refused it; what a block makes of it stands in the result instead.
         """
-        raw = await self._build(method, body)
-        try:
-            return await self._consensus.execute_transaction(raw)
-        except BaseException:
+        result = await self._send_once(method, body)
+        if (result.module, result.code) == (InvalidNonce.module, InvalidNonce.code):
+            # It waited, and an earlier one of this key fell out of the pool: none was executed.
             self._next_nonce = None
-            raise
+            result = await self._send_once(method, body)
+        return result
+
+    async def _send_once(self, method: str, body: object) -> TransactionResult:
+        return await self._with_fresh_nonce(self._consensus.execute_transaction, method, body)
 
     async def submit(self, method: str, body: object) -> bytes:
         """Put a transaction into the pool without waiting for a block; its hash."""
-        raw = await self._build(method, body)
+        return await self._with_fresh_nonce(self._consensus.submit_transaction, method, body)
+
+    async def _with_fresh_nonce(
+        self, deliver: Callable[[bytes], Awaitable[R]], method: str, body: object
+    ) -> R:
+        """Deliver a transaction; once more where another process of this key used its nonce."""
         try:
-            return await self._consensus.submit_transaction(raw)
-        except Rejected:
-            # Most often a nonce that another process of this key used: once more with a new one.
+            return await deliver(await self._build(method, body))
+        except InvalidNonce:
             self._next_nonce = None
-            return await self._consensus.submit_transaction(await self._build(method, body))
+        except BaseException:
+            # Nobody knows whether it arrived: the next one asks where the account stands.
+            self._next_nonce = None
+            raise
+        try:
+            return await deliver(await self._build(method, body))
+        except BaseException:
+            self._next_nonce = None
+            raise
 
     async def _build(self, method: str, body: object) -> bytes:
         async with self._order:

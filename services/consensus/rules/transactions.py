@@ -17,6 +17,7 @@ from services.consensus.rules.ledger import (
 )
 from services.consensus.rules.parameters import Parameters, load_parameters
 from services.consensus.rules.state import State
+from shared.api.consensus import InvalidNonce
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
@@ -33,14 +34,6 @@ class TransactionTooLarge(Rejected, module="transaction", code=1):
 
 class UnknownMethod(Rejected, module="transaction", code=2):
     """The application has no such method."""
-
-
-class InvalidNonce(Rejected, module="transaction", code=3):
-    """The nonce is not the one that is next for this sender."""
-
-    def __init__(self, got: int, expected: int) -> None:
-        super().__init__(f"nonce {got}, expected {expected}")
-        self.got, self.expected = got, expected
 
 
 class GasPriceTooLow(Rejected, module="transaction", code=4):

@@ -7,6 +7,7 @@ import pytest
 from services.consensus.abci import Block
 from services.consensus.rules import transactions
 from services.consensus.rules.ledger import COMMON_POOL, FEE_ACCUMULATOR, InsufficientBalance
+from shared.api.consensus import InvalidNonce
 from shared.crypto.address import encode_address, staking_address
 from shared.encoding.record import decode_record, encode_record
 from shared.rules.headers import validator_address
@@ -44,7 +45,7 @@ def test_wrong_nonce_is_refused_by_the_pool_and_left_out_of_the_block(nonce):
     world = World()
     tx = world.tx(ALICE.entity, Method.TRANSFER, transfer(), nonce=nonce)
     result = world.app.check_tx(tx, False)
-    assert (result.codespace, result.code) == ("transaction", transactions.InvalidNonce.code)
+    assert (result.codespace, result.code) == ("transaction", InvalidNonce.code)
     assert world.block(tx) == ()
     assert world.account(ALICE).nonce == 0
 
@@ -153,12 +154,12 @@ def test_flipped_bit_of_the_signature_is_refused():
 def test_pool_counts_nonces_of_what_waits_and_forgets_them_at_commit():
     world = World()
     first, second = (world.tx(ALICE.entity, Method.TRANSFER, transfer()) for _ in range(2))
-    assert world.app.check_tx(second, False).code == transactions.InvalidNonce.code
+    assert world.app.check_tx(second, False).code == InvalidNonce.code
     assert world.app.check_tx(first, False).code == 0
     assert world.app.check_tx(second, False).code == 0
     world.block(first)
     assert world.app.check_tx(second, True).code == 0
-    assert world.app.check_tx(first, True).code == transactions.InvalidNonce.code
+    assert world.app.check_tx(first, True).code == InvalidNonce.code
 
 
 def test_fees_go_to_the_entity_of_a_registered_proposer():
