@@ -3,7 +3,7 @@ What an epoch brings: the order in which the modules hear of it, and elections i
 
 Source: oasis-core go/consensus/cometbft/apps/*, handlers of epoch changes @ f9f1fdc. Differs: one
 list in place of a message bus; liveness is judged before the election that it bears on; a runtime
-without a committee gets one as soon as enough nodes are there (ADR 0006).
+without a committee gets one as soon as enough nodes are there, and newcomers join it (ADR 0006).
 """
 
 from services.consensus.rules.beacon import begin_next_epoch, epoch_end_ns
@@ -45,19 +45,21 @@ def advance_epoch(state: State, context: BlockContext) -> None:
 
 def elect_between_epochs(state: State, context: BlockContext) -> None:
     """
-    At the end of a block: elect where there is no committee, or where slashing touched one.
+    At the end of a block: elect where there is no committee, or where it may be another now.
 
-    The same lots are drawn as at the start of the epoch, so nodes that are still eligible keep
-    their order, and a slash that leaves everybody eligible changes nothing.
+    That is so after a slash or a freeze, and when a newcomer registers: the nodes of a network that
+    starts arrive one by one, and none should have to wait for the next epoch. The same lots are
+    drawn as at the start of the epoch, so who stays eligible keeps its order.
     """
-    events = state.events
-    has_newcomer = any(isinstance(event, NodeRegistered) for event in events)
-    has_culprit = any(isinstance(event, Slashed | NodeFrozen) for event in events)
-    if not has_newcomer and not has_culprit:
+    registered = [event for event in state.events if isinstance(event, NodeRegistered)]
+    may_change = any(event.is_newcomer for event in registered) or any(
+        isinstance(event, Slashed | NodeFrozen) for event in state.events
+    )
+    if not registered and not may_change:
         return
     for runtime in list_runtimes(state, RuntimeKind.COMPUTE):
         before = state.load(Committee, state_keys.committee_key(runtime.id))
-        if has_newcomer if before is None else has_culprit:
+        if before is None or may_change:
             after = elect_committee(state, context, runtime)
             if after != before:
                 begin_committee(state, context, runtime, after)

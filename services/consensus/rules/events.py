@@ -17,6 +17,8 @@ class NodeRegistered:
     """A node registered, for the first time or anew."""
 
     node_id: NodeId
+    is_newcomer: bool
+    """Whether no election of this epoch could count on it: it is new, or had expired."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,12 +111,14 @@ def apply_register_node(
     for served in node.runtimes:
         verify_node_runtime(state, context, node, served)
     _verify_keys(state, node.id, keys)
+    known = state.load(NodeDescriptor, state_keys.node_key(node.id))
+    is_newcomer = known is None or known.expiration < load_epoch(state).epoch
     parameters = load_parameters(state)
     owner = staking_address(node.entity_id)
     claim_stake(state, owner, _claim_name(node.id), _kinds(node), parameters.staking.thresholds)
     _index_keys(state, node, keys)
     state.save(state_keys.node_key(node.id), node)
-    state.emit(NodeRegistered(node.id))
+    state.emit(NodeRegistered(node.id, is_newcomer))
     return node
 
 

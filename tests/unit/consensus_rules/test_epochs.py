@@ -84,6 +84,25 @@ def test_the_first_committee_does_not_wait_for_an_epoch():
     world.agree()
 
 
+def test_a_newcomer_leads_to_another_draw_and_a_renewal_does_not():
+    world = World()
+    world.register(*COMPUTE[:3])
+    first, last = world.committee, world.last
+    world.register(COMPUTE[0])
+    assert (world.committee, world.last) == (first, last)
+    world.register(COMPUTE[3])
+    later = world.committee
+    # The lots decide whether it is in; who stays, stays in order.
+    assert later == draw_committee(
+        world.load(RuntimeDescriptor, state_keys.runtime_key(PARATIME)),
+        [keys.id for keys in COMPUTE],
+        epoch_state(world),
+        world.chain_context,
+    )
+    assert (world.last == last) == (later == first)
+    world.agree()
+
+
 def test_the_same_genesis_and_blocks_give_the_same_state():
     roots = []
     for _ in range(2):
