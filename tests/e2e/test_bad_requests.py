@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from tests.support.networks import SECOND_KEY, RpcFailure, RunningNetwork
+from tests.support.networks import SECOND_KEY, RpcFailure, RunningNetwork, wait_for
 
 ACCOUNT = Account.from_key(SECOND_KEY)
 
@@ -16,14 +16,17 @@ def _lives_on(network: RunningNetwork) -> Any:
     assert network.rpc("eth_chainId") == "0x5afd"
 
 
+def next_nonce(network: RunningNetwork) -> int:
+    return int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "latest"), 16)
+
+
 def sign(network: RunningNetwork, **changes: Any) -> str:
-    nonce = int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "latest"), 16)
     fields = {
         "to": "0x" + "11" * 20,
         "value": 1,
         "gas": 40_000,
         "gasPrice": 100 * 10**9,
-        "nonce": nonce,
+        "nonce": next_nonce(network),
         "chainId": 0x5AFD,
         "data": b"",
     }
@@ -68,23 +71,15 @@ def test_other_chain(network: RunningNetwork) -> None:
 
 def test_low_nonce(network: RunningNetwork) -> None:
     raw = sign(network)
+    used = next_nonce(network)
     network.rpc("eth_sendRawTransaction", raw)
-    from tests.support.networks import wait_for
-
-    nonce = int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "latest"), 16)
-    wait_for(
-        lambda: int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "latest"), 16) >= nonce,
-        10,
-        "the transaction is mined",
-    )
+    wait_for(lambda: next_nonce(network) > used, 10, "the transaction is mined")
     with pytest.raises(RpcFailure, match="module: core code: 4 message: invalid nonce"):
-        network.rpc("eth_sendRawTransaction", sign(network, nonce=0))
+        network.rpc("eth_sendRawTransaction", sign(network, nonce=used, value=2))
 
 
 def test_gap_in_nonces_waits_and_then_runs(network: RunningNetwork) -> None:
-    from tests.support.networks import wait_for
-
-    nonce = int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "latest"), 16)
+    nonce = next_nonce(network)
     later = network.rpc("eth_sendRawTransaction", sign(network, nonce=nonce + 1))
     assert network.rpc("eth_getTransactionReceipt", later) is None
     assert network.rpc("eth_getTransactionByHash", later) is None
