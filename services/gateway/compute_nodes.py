@@ -1,9 +1,10 @@
 """
 The compute nodes behind the gateway: who is up and level, and who is asked next.
 
-A node is level when it has delivered the newest round that the gateway shows. Only level nodes
-answer, so a client that saw a receipt never reads older state afterwards, and a node that is
-paused, cut off or catching up is passed over as soon as another one delivers a round.
+A node is level when it has delivered the newest round that the gateway shows, and the last
+encrypted call through it worked. Only level nodes answer, so a client that saw a receipt never
+reads older state afterwards, and a node that is paused, cut off, catching up or without keys is
+passed over as soon as that shows.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ class ComputeNode:
         """Newest round that it delivered; -1 while it delivers nothing."""
         self.status: ComputeStatus | None = None
         """What it last said of itself."""
+        self.fails_probe = False
+        """Whether the last encrypted call through it failed; see `readiness`."""
 
     @property
     def name(self) -> str:
@@ -90,22 +93,31 @@ class ComputeNodes:
         """
         order = self._in_order(0)
         favourite = self._favourite
-        if favourite is None or favourite.round < order[0].round - FAVOURITE_LAG_ROUNDS:
-            level = [node for node in order if node.round == order[0].round]
+        if favourite is None or not self._keeps_up(favourite):
+            level = self._level() or order
             workers = [node for node in level if node.status and node.status.is_worker]
             favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
         return await _first_answer([favourite, *order], question)
 
+    def _newest(self) -> int:
+        return max(node.round for node in self.members)
+
+    def _level(self) -> list[ComputeNode]:
+        newest = self._newest()
+        return [node for node in self.members if node.round == newest and not node.fails_probe]
+
+    def _keeps_up(self, node: ComputeNode) -> bool:
+        return node.round >= self._newest() - FAVOURITE_LAG_ROUNDS and not node.fails_probe
+
     def _in_order(self, turn: int) -> list[ComputeNode]:
         """Level nodes first, from the one whose turn it is; then the others, newest first."""
-        newest = max(node.round for node in self.members)
-        level = [node for node in self.members if node.round == newest]
-        start = turn % len(level)
+        level = self._level()
+        start = turn % len(level) if level else 0
         order = level[start:] + level[:start]
         if len(level) < len(self.members):
-            rest = [node for node in self.members if node.round != newest]
-            order += sorted(rest, key=lambda node: -node.round)
+            rest = [node for node in self.members if node not in level]
+            order += sorted(rest, key=lambda node: (node.fails_probe, -node.round))
         return order
 
 

@@ -2,7 +2,8 @@
 Whether the gateway is ready: an encrypted call has gone through every compute node.
 
 Runs at start until all pass, again in each new epoch (its keys are new), and every half minute. A
-node that passed once and is gone now does not make the gateway unready while another one answers.
+node that passed once and fails now is passed over, and does not make the gateway unready while
+another one passes.
 """
 
 import asyncio
@@ -78,7 +79,7 @@ class Readiness:
         any_ok = any(health.is_ok for health in self._health.values())
         for node in self._nodes.members:
             health = self._health[node.address]
-            is_excused = any_ok and health.epoch is not None and not node.is_up
+            is_excused = any_ok and health.epoch is not None
             if not health.is_ok and not is_excused:
                 return f"an encrypted call through {node.name}: {health.failure}"
         return None
@@ -136,3 +137,4 @@ class Readiness:
             health.failure = error.message
         except TimeoutError:
             health.failure = f"no answer within {PROBE_TIMEOUT_S:g} s"
+        node.fails_probe = not health.is_ok

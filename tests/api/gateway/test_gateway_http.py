@@ -219,16 +219,38 @@ async def test_verbose_health_says_that_the_tee_is_a_mock(gateway):
     assert details["compute"][0]["name"] == "compute-0"
 
 
+class KeylessProbe:
+    """Fails for nodes that are said to have no keys."""
+
+    def __init__(self):
+        self.keyless = set()
+
+    async def check(self, api):
+        if api.name in self.keyless:
+            raise PeerUnavailable("ephemeral secret not found")
+        return 2
+
+
+async def test_node_that_loses_its_keys_is_passed_over(tmp_path):
+    probe = KeylessProbe()
+    async with running_gateway(tmp_path, nodes=2, probe=probe) as gateway:
+        probe.keyless.add("compute-1")
+        gateway.chain.advance_epoch()
+        await until(lambda: not gateway.node.readiness.describe()[1]["ok"])
+        assert gateway.node.readiness.is_ready
+        gateway.computes[1].calls.clear()
+        for _ in range(5):
+            await gateway.rpc("eth_getBalance", "0x" + "00" * 20, "latest")
+        assert "fetch_account" not in gateway.computes[1].calls
+        probe.keyless.add("compute-0")
+        gateway.chain.advance_epoch()
+        await until(lambda: not gateway.node.readiness.is_ready)
+        assert (await gateway.client.get("/health")).status_code == 503
+
+
 async def test_gateway_is_unready_until_an_encrypted_call_went_through_every_node(tmp_path):
-    class SlowKeys:
-        is_open = False
-
-        async def check(self, api):
-            if api.name == "compute-1" and not self.is_open:
-                raise PeerUnavailable("ephemeral secret not found")
-            return 2
-
-    probe = SlowKeys()
+    probe = KeylessProbe()
+    probe.keyless.add("compute-1")
     async with running_gateway(tmp_path, nodes=2, probe=probe, ready=False) as gateway:
         await until(lambda: gateway.node.readiness.describe()[0]["ok"])
         answer = await gateway.client.get("/health")
@@ -237,7 +259,7 @@ async def test_gateway_is_unready_until_an_encrypted_call_went_through_every_nod
         assert status["waiting_for"] == (
             "an encrypted call through compute-1: ephemeral secret not found"
         )
-        probe.is_open = True
+        probe.keyless.clear()
         await until(lambda: gateway.node.readiness.is_ready)
         assert (await gateway.client.get("/health")).status_code == 200
 

@@ -60,6 +60,14 @@ async def test_node_that_is_behind_is_passed_over(nodes):
     assert set(await ask(nodes, 8)) == {"c", "d"}
 
 
+async def test_node_that_fails_the_probe_is_passed_over(nodes):
+    nodes.members[0].fails_probe = True
+    assert set(await ask(nodes, 8)) == {"b", "c", "d"}
+    for node in nodes.members:
+        node.fails_probe = True
+    assert len(await ask(nodes)) == 1
+
+
 async def test_node_that_fails_is_marked_down_and_another_one_asked(nodes, fakes):
     fakes[0].failure = PeerUnavailable("gone")
     assert set(await ask(nodes, 8)) == {"b", "c", "d"}
