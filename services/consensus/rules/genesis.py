@@ -27,6 +27,9 @@ from shared.types.keymanager import KeyManagerStatus, Policy
 from shared.types.registry import RuntimeKind
 from shared.types.staking import Account, Supply
 
+MAX_COUNT = 2**32
+"""More epochs, rounds or gas than any network sees; sums with it fit 64 bits."""
+
 
 class InvalidGenesis(Rejected, module="genesis", code=1):
     """The document contradicts itself."""
@@ -41,8 +44,7 @@ def apply_genesis(state: State, context: BlockContext, genesis: Genesis) -> None
     InvalidGenesis, InsufficientStake, MalformedRuntime, UnknownRuntime, MalformedEntity
         See each class.
     """
-    if genesis.beacon.epoch_interval_ms <= 0 or genesis.beacon.base_epoch < 0:
-        raise InvalidGenesis("an epoch has a length, and epochs count from 0")
+    _verify_parameters(genesis)
     state.save(state_keys.CHAIN_CONTEXT, context.chain_context.encode())
     state.save(
         state_keys.PARAMETERS,
@@ -70,6 +72,27 @@ def apply_genesis(state: State, context: BlockContext, genesis: Genesis) -> None
     for signed in genesis.policies:
         policy = decode_record(Policy, signed.untrusted_raw_value)
         set_policy(state, load_key_manager(state, policy.id), signed)
+
+
+def _verify_parameters(genesis: Genesis) -> None:
+    roothash, staking = genesis.roothash, genesis.staking
+    if genesis.beacon.epoch_interval_ms <= 0:
+        raise InvalidGenesis("an epoch has a length")
+    counts = {
+        "base_epoch": genesis.beacon.base_epoch,
+        "debonding_interval": staking.debonding_interval,
+        "max_node_expiration": genesis.registry.max_node_expiration,
+        "max_evidence_age_rounds": roothash.max_evidence_age_rounds,
+        "max_past_roots_stored": roothash.max_past_roots_stored,
+        "min_gas_price": genesis.consensus.min_gas_price,
+        "gas_tx_byte": genesis.consensus.gas_tx_byte,
+    }
+    amounts = (*staking.thresholds.values(), *staking.slashing.values())
+    for name, value in counts.items():
+        if not 0 <= value <= MAX_COUNT:
+            raise InvalidGenesis(f"{name} {value}: must be 0 to {MAX_COUNT}")
+    if any(not 0 <= amount <= MAX_QUANTITY for amount in amounts):
+        raise InvalidGenesis("thresholds and penalties are not negative")
 
 
 def _add_accounts(state: State, genesis: Genesis) -> None:

@@ -23,6 +23,8 @@ RUNTIME_STAKES = {
 }
 """Kind of stake threshold by kind of runtime."""
 PERCENT = 100
+MAX_PATIENCE_MS = 3_600_000
+"""An hour: far beyond any round, and far below where times stop fitting 64 bits."""
 
 
 class UnknownRuntime(Rejected, module="registry", code=40):
@@ -118,12 +120,14 @@ def _verify_form(runtime: RuntimeDescriptor, epoch: int) -> None:
         "most workers are no stragglers": not 0
         <= executor.allowed_stragglers
         < max(executor.group_size, 1),
-        "times are not negative": min(
-            executor.round_timeout_ms,
-            scheduler.batch_flush_timeout_ms,
-            scheduler.propose_batch_timeout_ms,
-        )
-        < 0,
+        f"times lie between 0 and {MAX_PATIENCE_MS} ms": not all(
+            0 <= period <= MAX_PATIENCE_MS
+            for period in (
+                executor.round_timeout_ms,
+                scheduler.batch_flush_timeout_ms,
+                scheduler.propose_batch_timeout_ms,
+            )
+        ),
         "percentages lie between 0 and 100": not all(0 <= p <= PERCENT for p in percents),
         "penalties are not negative": any(v < 0 for v in (runtime.slashing or {}).values()),
         "a batch has room for a transaction": min(

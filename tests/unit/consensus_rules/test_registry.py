@@ -8,12 +8,18 @@ from services.consensus.abci import Misbehavior, MisbehaviorKind
 from services.consensus.rules import escrow, nodes, registry, runtimes
 from services.consensus.rules.context import BlockContext
 from services.consensus.rules.epochs import advance_epoch
+from services.consensus.rules.genesis import InvalidGenesis
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.headers import validator_address
 from shared.types.attestation import EnclaveIdentity, TeeConstraints
 from shared.types.block import BlockHeader
-from shared.types.genesis import GenesisAccount
+from shared.types.genesis import (
+    BeaconParameters,
+    GenesisAccount,
+    RegistryParameters,
+    StakingParameters,
+)
 from shared.types.methods import Method, UnfreezeNode
 from shared.types.registry import (
     REGISTER_ENTITY,
@@ -389,6 +395,7 @@ def deployed(*begins: int) -> tuple[Deployment, ...]:
         {"executor": ExecutorParameters(group_size=2, allowed_stragglers=2)},
         {"executor": ExecutorParameters(allowed_stragglers=-1)},
         {"executor": ExecutorParameters(round_timeout_ms=-1)},
+        {"executor": ExecutorParameters(round_timeout_ms=2**63)},
         {"executor": ExecutorParameters(min_live_rounds_percent=101)},
         {"slashing": {"runtime-liveness": -1}},
         {"reward_bad_results_percent": 101},
@@ -465,8 +472,23 @@ def test_genesis_without_stake_for_its_entities_is_refused():
 def test_genesis_is_refused_where_an_account_is_named_twice():
     genesis = make_genesis()
     double = (*genesis.accounts, GenesisAccount(NODE.address, 1))
-    with pytest.raises(Exception, match="named twice"):
+    with pytest.raises(InvalidGenesis, match="named twice"):
         World(replace(genesis, accounts=double))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beacon": BeaconParameters(0, 2)},
+        {"beacon": BeaconParameters(1000, -1)},
+        {"staking": StakingParameters({"entity": -1}, {})},
+        {"staking": StakingParameters({}, {}, debonding_interval=2**63)},
+        {"registry": RegistryParameters(max_node_expiration=-1)},
+    ],
+)
+def test_genesis_with_impossible_parameters_is_refused(changes):
+    with pytest.raises(InvalidGenesis):
+        World(make_genesis(**changes))
 
 
 def test_chain_context_stands_in_the_state():
