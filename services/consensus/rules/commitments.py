@@ -20,7 +20,6 @@ from shared.types.commitment import (
     COMPUTE_RESULTS_HEADER,
     EXECUTOR_COMMITMENT,
     CommitmentFailure,
-    CommitmentHeader,
     ComputeResultsHeader,
     ExecutorCommitment,
 )
@@ -113,7 +112,7 @@ def verify_node_signature(
     verify_known_signature(
         commitment.node_id,
         _commitment_context(chain_context, runtime_id),
-        _encoded_header(commitment.header),
+        encode_record(commitment.header),
         commitment.signature,
     )
 
@@ -167,7 +166,3 @@ def _commitment_context(chain_context: str, runtime_id: bytes) -> bytes:
 def _encoded_results(results: ComputeResultsHeader) -> bytes:
     # The same for all nodes that agree.
     return encode_record(results)
-
-
-def _encoded_header(header: CommitmentHeader) -> bytes:
-    return encode_record(header)
