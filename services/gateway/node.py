@@ -48,13 +48,15 @@ class GatewayNode:
         self.submitter = Submitter(nodes)
         self.follower = Follower(settings.runtime_id, self.index, nodes, consensus)
         self.readiness = Readiness(nodes, self.index, probe)
-        self._has_new_round = asyncio.Event()
+        self._may_price_move = asyncio.Event()
+        self._may_price_move.set()
         self.index.listen(self._notice)
         self.index.listen_to_rewinds(self.fees.rollback)
 
     def _notice(self, round_: IndexedRound) -> None:
         self.fees.add(round_)
-        self._has_new_round.set()
+        if round_.transactions or self.fees.min_price_wei > self.settings.default_gas_price_wei:
+            self._may_price_move.set()
         metrics.rounds_indexed.inc()
         metrics.newest_round.set(round_.number)
         if round_.transactions:
@@ -101,14 +103,20 @@ class GatewayNode:
                 self.fees.add(round_)
 
     async def _follow_min_price(self) -> None:
-        """After new rounds ask a node for its minimum price, at most ten times a second."""
+        """
+        Ask a node for its minimum price after rounds that may have moved it.
+
+        It rises by transactions, and falls to the floor round by round; at most ten questions a
+        second.
+        """
         while True:
-            await self._has_new_round.wait()
-            self._has_new_round.clear()
+            await self._may_price_move.wait()
+            self._may_price_move.clear()
             try:
                 price = await self.nodes.ask(lambda api: api.fetch_min_gas_price())
             except QanatError as error:
                 log.debug("min_gas_price_unknown", reason=error.message)
+                self._may_price_move.set()
             else:
                 self.fees.min_price_wei = price
                 metrics.min_gas_price_wei.set(price)

@@ -180,6 +180,29 @@ async def test_epoch_change_probes_every_node_again(tmp_path):
         assert (await gateway.rpc("oasis_callDataPublicKey"))["epoch"] == 3
 
 
+async def test_price_is_followed_to_the_floor_and_left_alone_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.gateway.node.PRICE_INTERVAL_S", 0)
+    async with running_gateway(tmp_path, default_gas_price_wei=100) as gateway:
+        compute, fees = gateway.computes[0], gateway.node.fees
+        price = 300
+
+        async def fetch_min_gas_price():
+            compute.calls.append("fetch_min_gas_price")
+            return price
+
+        await until(lambda: not gateway.node._may_price_move.is_set())
+        monkeypatch.setattr(compute, "fetch_min_gas_price", fetch_min_gas_price)
+        await gateway.send(sign(0))
+        for price in (300, 200, 100):
+            await gateway.mine()
+            await until(lambda: fees.min_price_wei == price)  # noqa: B023 - awaited at once
+            assert await gateway.rpc("eth_gasPrice") == hex(price)
+        compute.calls.clear()
+        for _ in range(5):
+            await gateway.mine()
+        assert "fetch_min_gas_price" not in compute.calls
+
+
 async def test_catching_up_with_a_long_chain_keeps_memory_bounded(tmp_path):
     chain = FakeChain(balances=BALANCES)
     template = chain.mine()
