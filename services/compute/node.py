@@ -254,7 +254,9 @@ class ComputeNode:
         if not state.is_level:
             # The states may be here, and only the headers that make them final are not.
             headers = await self._chain.fetch_headers(state.next_round, head)
-            state = await self.enclave.advance(proven, headers[:-1])
+            # A node that is further behind gets the rounds between from its peers.
+            if headers and headers[-1] == head:
+                state = await self.enclave.advance(proven, headers[:-1])
         return state
 
     async def _watch(self, from_height: int) -> None:
