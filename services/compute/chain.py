@@ -122,7 +122,7 @@ class ChainReader:
         height = from_height
         while True:
             try:
-                async for events in self.consensus.watch_blocks(Height(height)):
+                async for events in self.consensus.watch_news(self.runtime_id, Height(height)):
                     yield events
                     height = events.height + 1
             except (ChainRewound, UnknownHeight) as error:

@@ -6,7 +6,14 @@ from typing import TypeVar
 
 from services.consensus.engine import solo
 from services.consensus.node import ConsensusNode
-from shared.api.consensus import NEWEST, BlockEvents, ConsensusStatus, DevControlsOff, TooManyAtOnce
+from shared.api.consensus import (
+    NEWEST,
+    BlockEvents,
+    ConsensusStatus,
+    DevControlsOff,
+    TooManyAtOnce,
+    is_news,
+)
 from shared.api.submission import TransactionSender
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
@@ -141,6 +148,12 @@ class ConsensusService:
     def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
         """Events of every block from a height on, then of each new one."""
         return self._node.watch(from_height)
+
+    async def watch_news(self, about: RuntimeId, from_height: Height) -> AsyncIterator[BlockEvents]:
+        """Events of the blocks from a height on that tell of a runtime."""
+        async for events in self._node.watch(from_height):
+            if is_news(events, about):
+                yield events
 
     # -- dev controls --------------------------------------------------------------------------
 

@@ -128,7 +128,9 @@ class KeyManagerNode:
             height = status.height
             self._wake.set()
             try:
-                async for events in self._consensus.watch_blocks(Height(height + 1)):
+                async for events in self._consensus.watch_news(
+                    self._description.runtime_id, Height(height + 1)
+                ):
                     height = events.height
                     if self._concerns_us(events):
                         self._wake.set()

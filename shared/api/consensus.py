@@ -138,6 +138,19 @@ class BlockEvents:
     """The last-block keys of the finalized rounds; None where there are none."""
 
 
+def is_news(events: BlockEvents, about: RuntimeId) -> bool:
+    """Say whether a block tells who follows a runtime more than that a vote came in."""
+    return bool(
+        events.is_epoch_change
+        or events.registered
+        or events.slashed
+        or any(round_.runtime_id == about for round_ in events.finalized)
+        or any(found.runtime_id == about for found in events.discrepancies)
+        or events.key_managers
+        or events.secrets
+    )
+
+
 class ConsensusApi(Protocol):
     """Messages of the consensus service."""
 
@@ -218,6 +231,15 @@ class ConsensusApi(Protocol):
         Events of every block from a height on, then of each new one; 0 begins at the newest.
 
         Ends with an `Unavailable` error where the chain was rewound.
+        """
+        ...
+
+    def watch_news(self, about: RuntimeId, from_height: Height) -> AsyncIterator[BlockEvents]:
+        """
+        Like `watch_blocks`, without blocks that say nothing about a runtime.
+
+        Many blocks of a busy network hold but a single vote, and to send them to everybody costs
+        more than to make them.
         """
         ...
 

@@ -19,6 +19,7 @@ from shared.api.consensus import (
     ConsensusStatus,
     DiscrepancyDetected,
     FinalizedRound,
+    is_news,
 )
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
@@ -259,12 +260,13 @@ class SmallChain:
                     self.commit(commitment)
         return TransactionResult(0)
 
-    async def watch_blocks(self, from_height):
+    async def watch_news(self, about, from_height):
         generation, height = self.is_rewound, from_height
         while True:
             news = self._news
             while height <= self.height and generation == self.is_rewound:
-                yield self.events[height - 1]
+                if is_news(self.events[height - 1], about):
+                    yield self.events[height - 1]
                 height += 1
             if generation != self.is_rewound:
                 raise ChainRewound("the chain was rewound")

@@ -17,6 +17,7 @@ from shared.api.consensus import (
     TooManyAtOnce,
     UnknownHeight,
     consensus_client,
+    is_news,
 )
 from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
@@ -196,6 +197,15 @@ async def test_a_watcher_misses_nothing_and_can_resume(api, chain, node):
     for event in finalized:
         values = client.verify(event.proven).values
         assert values.keys() == {state_keys.last_block_key(PARATIME)}
+
+
+async def test_news_about_a_runtime_leave_out_blocks_that_say_nothing_of_it(api, chain, node):
+    await run_workload(chain, api)
+    events = await take(api.watch_blocks(1), node.height)
+    told = [event for event in events if is_news(event, PARATIME)]
+    assert await take(api.watch_news(PARATIME, 1), len(told)) == told
+    assert 0 < len(told) < len(events)
+    assert all(event in told for event in events if event.finalized or event.is_epoch_change)
 
 
 @pytest.mark.parametrize("height", [999, -1])
