@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import pytest
+
+from services.compute.held import MAX_PER_ROUND, MAX_ROUNDS_AHEAD, HeldProposals
+from services.compute.rules.proposal import (
+    BatchTooLarge,
+    ForeignProposal,
+    NotScheduler,
+    ProposalDomain,
+    WrongBatchHash,
+    build_proposal,
+    verify_proposal,
+)
+from services.compute.rules.vote import sign_failure, sign_results
+from shared.crypto.hashes import EMPTY_HASH
+from shared.crypto.signing import BadSignature, Signer, verify_signature
+from shared.encoding.record import encode_record
+from shared.types.block import BlockHeader, HeaderType
+from shared.types.commitment import (
+    EXECUTOR_COMMITMENT,
+    CommitmentFailure,
+    ComputeResultsHeader,
+)
+from shared.types.registry import (
+    Committee,
+    CommitteeMember,
+    CommitteeRole,
+    SchedulerParameters,
+)
+
+RUNTIME, OTHER = bytes([0x80]) + bytes(31), bytes([0x81]) + bytes(31)
+CHAIN, OTHER_CHAIN = "ab" * 32, "cd" * 32
+SIGNERS = [Signer(bytes([n]) * 32) for n in range(1, 5)]
+COMMITTEE = Committee(
+    RUNTIME,
+    2,
+    (
+        *(CommitteeMember(s.public_key, CommitteeRole.WORKER) for s in SIGNERS[:3]),
+        CommitteeMember(SIGNERS[3].public_key, CommitteeRole.BACKUP_WORKER),
+    ),
+)
+PARENT = BlockHeader(1, RUNTIME, 6, 0, HeaderType.NORMAL, EMPTY_HASH, EMPTY_HASH, EMPTY_HASH)
+LIMITS = SchedulerParameters(max_batch_size=3, max_batch_size_bytes=100)
+
+
+def make(signer=SIGNERS[0], *, runtime=RUNTIME, chain=CHAIN, round_=7, parent=PARENT, batch=None):
+    return build_proposal(
+        signer,
+        ProposalDomain(runtime, chain),
+        round_=round_,
+        previous_hash=parent.hash(),
+        batch=batch or (b"a",),
+    )
+
+
+def verify(proposal):
+    return verify_proposal(
+        proposal, ProposalDomain(RUNTIME, CHAIN), parent=PARENT, committee=COMMITTEE, limits=LIMITS
+    )
+
+
+def test_every_worker_has_its_own_rank_in_a_round():
+    assert {verify(make(signer)) for signer in SIGNERS[:3]} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("proposal", "error"),
+    [
+        (make(runtime=OTHER), ForeignProposal),
+        (make(round_=8), ForeignProposal),
+        (make(round_=6), ForeignProposal),
+        (make(parent=replace(PARENT, timestamp=1)), ForeignProposal),
+        (make(SIGNERS[3]), NotScheduler),
+        (make(Signer(b"x" * 32)), NotScheduler),
+        (make(chain=OTHER_CHAIN), BadSignature),
+        (replace(make(), node_id=SIGNERS[1].public_key), BadSignature),
+        (replace(make(), batch=(b"b",)), WrongBatchHash),
+        (replace(make(), batch=(b"a", b"a")), WrongBatchHash),
+        (make(batch=(b"a",) * 4), BatchTooLarge),
+        (make(batch=(b"a" * 101,)), BatchTooLarge),
+    ],
+)
+def test_a_proposal_that_is_not_for_this_round_or_not_its_signers_is_refused(proposal, error):
+    with pytest.raises(error):
+        verify(proposal)
+
+
+def test_a_vote_verifies_for_its_chain_and_paratime_alone():
+    results = ComputeResultsHeader(7, PARENT.hash(), EMPTY_HASH, EMPTY_HASH)
+    vote = sign_results(
+        SIGNERS[0],
+        runtime_id=RUNTIME,
+        chain_context=CHAIN,
+        scheduler_id=SIGNERS[1].public_key,
+        results=results,
+        rak_signature=bytes(64),
+    )
+    message = encode_record(vote.header)
+    context = EXECUTOR_COMMITMENT.for_runtime(CHAIN, RUNTIME)
+    verify_signature(vote.node_id, context, message, vote.signature)
+    for chain, runtime in ((OTHER_CHAIN, RUNTIME), (CHAIN, OTHER)):
+        context = EXECUTOR_COMMITMENT.for_runtime(chain, runtime)
+        with pytest.raises(BadSignature):
+            verify_signature(vote.node_id, context, message, vote.signature)
+
+
+def test_a_failure_says_nothing_of_results():
+    vote = sign_failure(
+        SIGNERS[0],
+        runtime_id=RUNTIME,
+        chain_context=CHAIN,
+        scheduler_id=SIGNERS[1].public_key,
+        round_=7,
+        failure=CommitmentFailure.STATE_UNAVAILABLE,
+    )
+    assert vote.round == 7
+    assert (vote.header.results, vote.header.rak_signature) == (None, None)
+
+
+def test_early_proposals_are_kept_within_bounds_and_until_their_round_is_over():
+    held = HeldProposals()
+    held.begin(6)
+    for round_ in (5, 6, 7, 6 + MAX_ROUNDS_AHEAD, 7 + MAX_ROUNDS_AHEAD):
+        held.add(make(round_=round_))
+        held.add(make(round_=round_))
+    assert [len(held.take(r)) for r in range(5, 12)] == [0, 0, 1, 0, 1, 0, 0]
+    for number in range(20):
+        held.add(make(batch=(bytes([number]),)))
+    assert len(held.take(7)) == MAX_PER_ROUND
+    held.add(make())
+    held.begin(7)
+    assert held.take(7) == []
