@@ -1,33 +1,322 @@
-from shared.types.block import HeaderType
+"""The compute enclave's program with the real EVM and a key manager's real enclave."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.compute.enclave.errors import (
+    BrokenHeaderChain,
+    IncompleteProof,
+    NotInitialized,
+    NotLevel,
+    RoundUnknown,
+    StateRejected,
+    WrongOutputs,
+    WrongRound,
+)
+from services.compute.enclave.protocol import EnclaveQuery, RoundChange
+from shared.crypto.signing import verify_signature
+from shared.encoding.record import encode_record
+from shared.errors import PeerUnavailable, QanatError
+from shared.rules import state_keys
+from shared.types.block import HeaderType, RoundBlock
+from shared.types.commitment import COMPUTE_RESULTS_HEADER
+from shared.types.key_requests import StaleAsker
 from tests.support.compute_nodes import (
+    RICH,
     START_NS,
+    WEI,
     DirectKeyManager,
     EnclaveHost,
     KeyManagerNode,
     key_manager_runtime,
     make_program,
     paratime,
+    raw,
 )
+from tests.support.signing import log_emitter
 from tests.support.small_chain import SmallChain
 
 
-def test_first_try():
-    km = KeyManagerNode()
-    chain = SmallChain(paratime(), key_manager=key_manager_runtime(), start_ns=START_NS)
-    program = make_program("a", EnclaveHost(DirectKeyManager(km)))
-    from shared.rules import state_keys
+class Bench:
+    """A chain, a key manager, and as many enclaves as a test starts."""
 
-    keys = (
-        state_keys.CHAIN_CONTEXT,
-        state_keys.EPOCH,
-        state_keys.runtime_key(chain.runtime.id),
-        state_keys.last_block_key(chain.runtime.id),
-        state_keys.runtime_key(key_manager_runtime().id),
-    )
-    state = program.initialize(chain.prove(keys))
-    assert state.is_level
-    out = program.execute(1, ())
-    chain.finalize((out.header.state_root, out.header.io_root))
-    state = program.advance(chain.events[-1].proven)
-    assert state.is_level and state.head.round == 1
-    assert chain.head.header_type is HeaderType.NORMAL
+    def __init__(self) -> None:
+        self.key_manager = KeyManagerNode()
+        runtime = paratime(((RICH, 1000 * WEI),))
+        self.chain = SmallChain(
+            runtime, key_manager=key_manager_runtime(), start_ns=START_NS + 60_000_000_000
+        )
+        self.keys = (
+            state_keys.CHAIN_CONTEXT,
+            state_keys.EPOCH,
+            state_keys.runtime_key(runtime.id),
+            state_keys.runtime_key(runtime.key_manager),
+            state_keys.last_block_key(runtime.id),
+        )
+
+    def program(self, name: str, directory=None):
+        host = EnclaveHost(DirectKeyManager(self.key_manager))
+        return make_program(name, host, directory)
+
+    def start(self, name: str = "a", directory=None):
+        program = self.program(name, directory)
+        program.initialize(self.chain.prove(self.keys))
+        return program
+
+    def finalize(self, executed):
+        """Make a result final, and prove it."""
+        self.chain.finalize((executed.header.state_root, executed.header.io_root))
+        return self.chain.events[-1].proven
+
+    def run(self, program, *batch):
+        """Execute a batch and make it final; the round as peers would give it."""
+        round_ = self.chain.head.round + 1
+        executed = program.execute(round_, batch)
+        program.advance(self.finalize(executed))
+        block = RoundBlock(
+            self.chain.head, tuple(batch[i] for i in executed.included), executed.results
+        )
+        return RoundChange(block, program.fetch_diff(round_))
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def genesis_change(chain) -> RoundChange:
+    return RoundChange(RoundBlock(chain.round_headers[0]), b"")
+
+
+def query(round_: int) -> EnclaveQuery:
+    return EnclaveQuery(round_, RICH, bytes(20), 100_000, 0, 0, b"")
+
+
+def test_nothing_works_before_a_proof(bench):
+    program = bench.program("a")
+    for attempt in (
+        lambda: program.execute(1, ()),
+        lambda: program.check((raw(0),)),
+        lambda: program.call(query(0)),
+        lambda: program.fetch_account(RICH, 0),
+    ):
+        with pytest.raises(NotInitialized):
+            attempt()
+
+
+def test_equal_batches_give_equal_roots_and_signed_headers_on_two_enclaves(bench):
+    first, second = bench.start("a"), bench.start("b")
+    batch = (raw(0), raw(1, to=b"", data=log_emitter(b"\x07" * 32), gas=1_000_000))
+    results = [program.execute(1, batch) for program in (first, second)]
+    assert results[0].header == results[1].header
+    assert results[0].results == results[1].results
+    for program, executed in zip((first, second), results, strict=True):
+        verify_signature(
+            program.describe().rak,
+            COMPUTE_RESULTS_HEADER.anywhere(),
+            encode_record(executed.header),
+            executed.rak_signature,
+        )
+
+
+def test_what_is_not_valid_is_left_out_and_named(bench):
+    executed = bench.start().execute(1, (b"junk", raw(0), raw(5), raw(0)))
+    assert executed.included == (1,)
+    assert executed.refused == (0, 2, 3)
+    assert len(executed.results) == 1
+
+
+@pytest.mark.parametrize("round_", [0, 2, 7])
+def test_a_batch_for_another_round_is_refused(bench, round_):
+    with pytest.raises(WrongRound):
+        bench.start().execute(round_, ())
+
+
+def test_a_second_batch_for_the_open_round_takes_the_place_of_the_first(bench):
+    program = bench.start()
+    first = program.execute(1, (raw(0),))
+    second = program.execute(1, ())
+    assert first.header != second.header
+    assert program.advance(bench.finalize(second)).is_level
+    assert program.fetch_account(RICH, 1).nonce == 0
+
+
+def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
+    ours, theirs = bench.start("a"), bench.start("b")
+    ours.execute(1, ())
+    change = bench.run(theirs, raw(0))
+    state = ours.advance(bench.chain.events[-1].proven)
+    assert not state.is_level
+    assert state.next_round == 1
+    with pytest.raises(NotLevel):
+        ours.execute(2, ())
+    assert ours.apply((change,)).is_level
+    assert ours.fetch_account(RICH, 1) == theirs.fetch_account(RICH, 1)
+
+
+def test_a_failed_round_leaves_the_state_as_it_was(bench):
+    program = bench.start()
+    bench.run(program)
+    program.execute(2, (raw(0),))
+    bench.chain.fail_round()
+    assert program.advance(bench.chain.events[-1].proven).is_level
+    assert program.fetch_account(RICH, 2).nonce == 0
+    executed = program.execute(3, (raw(0),))
+    assert executed.included == (0,)
+
+
+def test_an_epoch_must_be_proven_where_it_may_have_changed(bench):
+    program = bench.start()
+    bench.chain.begin_epoch()
+    with pytest.raises(IncompleteProof):
+        program.advance(bench.chain.events[-1].proven)
+    state = program.advance(bench.chain.prove(bench.keys))
+    assert (state.epoch, state.is_level) == (3, True)
+
+
+def test_a_gap_hides_no_change_of_epoch(bench):
+    program, other = bench.start("a"), bench.start("b")
+    bench.chain.begin_epoch()
+    other.advance(bench.chain.prove(bench.keys))
+    executed = other.execute(2, ())
+    with pytest.raises(IncompleteProof):
+        program.advance(bench.finalize(executed))
+
+
+def test_headers_that_do_not_lead_to_the_proven_one_are_refused(bench):
+    program, other = bench.start("a"), bench.start("b")
+    bench.run(other)
+    bench.run(other, raw(0))
+    false = replace(bench.chain.round_headers[1], timestamp=1)
+    with pytest.raises(BrokenHeaderChain):
+        program.advance(bench.chain.events[-1].proven, (false,))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda c: replace(c, diff=c.diff[:-1]), StateRejected),
+        (lambda c: replace(c, diff=b""), StateRejected),
+        (lambda c: replace(c, block=replace(c.block, results=())), WrongOutputs),
+        (lambda c: replace(c, block=replace(c.block, transactions=(raw(1),))), WrongOutputs),
+        (
+            lambda c: replace(
+                c, block=replace(c.block, header=replace(c.block.header, state_root=b"x" * 32))
+            ),
+            StateRejected,
+        ),
+    ],
+)
+def test_a_round_from_a_peer_that_does_not_hold_changes_nothing(bench, change, error):
+    program, other = bench.start("a"), bench.start("b")
+    bench.run(other)
+    good = bench.run(other, raw(0))
+    first = RoundChange(RoundBlock(bench.chain.round_headers[1]), other.fetch_diff(1))
+    program.advance(bench.chain.prove(bench.keys))
+    program.apply((first,))
+    with pytest.raises(error):
+        program.apply((change(good),))
+    assert program.apply((good,)).is_level
+    assert program.fetch_account(RICH, 2).nonce == 1
+
+
+def test_rounds_of_another_history_are_forgotten_once_they_meet_the_proven_head(bench):
+    program, other = bench.start("a"), bench.start("b")
+    changes = [bench.run(other, raw(0)), bench.run(other, raw(1))]
+    program.advance(bench.chain.prove(bench.keys))
+    # The outputs and states hold; only the time of round 1 is not what consensus said.
+    false = [
+        replace(
+            change, block=replace(change.block, header=replace(change.block.header, timestamp=1))
+        )
+        for change in changes
+    ]
+    program.apply((false[0],))
+    with pytest.raises(BrokenHeaderChain):
+        program.apply((false[1],))
+    assert program.apply(tuple(changes)).is_level
+
+
+def test_rounds_that_are_not_final_yet_are_not_taken_up(bench):
+    program, other = bench.start("a"), bench.start("b")
+    change = bench.run(other)
+    with pytest.raises(RoundUnknown):
+        program.apply((change,))
+
+
+def test_a_new_enclave_is_level_only_after_the_whole_way(bench):
+    old = bench.start("old")
+    changes = [bench.run(old, raw(nonce)) for nonce in range(3)]
+    new = bench.program("new")
+    state = new.initialize(bench.chain.prove(bench.keys))
+    assert (state.is_level, state.next_round) == (False, 0)
+    assert not new.apply((genesis_change(bench.chain), *changes[:2])).is_level
+    with pytest.raises(NotLevel):
+        new.execute(4, ())
+    assert new.apply(tuple(changes[2:])).is_level
+    assert new.execute(4, (raw(3),)).header == old.execute(4, (raw(3),)).header
+
+
+def test_a_restart_keeps_final_rounds_and_a_tentative_one(bench, tmp_path):
+    program = bench.start("a", tmp_path)
+    bench.run(program, raw(0))
+    executed = program.execute(2, (raw(1),))
+    program.close()
+    proven = bench.finalize(executed)
+    again = bench.start("a", tmp_path)
+    assert again._state().is_level
+    assert again.fetch_account(RICH, 2).nonce == 2
+    assert again.fetch_account(RICH, 1).nonce == 1
+    assert proven.light_block.header.height == bench.chain.height
+
+
+def test_rounds_that_do_not_exist_here_cannot_be_asked_about(bench):
+    program = bench.start()
+    bench.run(program)
+    program.execute(2, (raw(0),))
+    for round_ in (2, 3):
+        with pytest.raises(RoundUnknown):
+            program.fetch_account(RICH, round_)
+        with pytest.raises(RoundUnknown):
+            program.fetch_diff(round_)
+
+
+def test_without_a_key_manager_nothing_runs_and_with_it_again_everything(bench):
+    program = bench.start()
+    bench.key_manager.is_down = True
+    with pytest.raises(PeerUnavailable):
+        program.execute(1, ())
+    bench.key_manager.is_down = False
+    assert program.execute(1, ()).header.round == 1
+
+
+def test_an_enclave_whose_view_is_old_gets_no_keys(bench):
+    program = bench.start()
+    bench.key_manager._enclaves.show_block(seconds=700)
+    with pytest.raises(StaleAsker):
+        program.prepare_epoch(2)
+
+
+def test_the_calldata_key_is_the_key_managers_for_the_epoch(bench):
+    first, second = bench.start("a"), bench.start("b")
+    key = first.fetch_call_data_key()
+    assert key == second.fetch_call_data_key()
+    assert key.epoch == 2
+    bench.chain.begin_epoch()
+    first.advance(bench.chain.prove(bench.keys))
+    assert first.fetch_call_data_key().public_key.key != key.public_key.key
+
+
+def test_a_rewind_forgets_rounds_and_heights(bench):
+    program = bench.start()
+    bench.run(program, raw(0))
+    height = bench.chain.height
+    bench.run(program, raw(1))
+    bench.chain.rewind(height)
+    with pytest.raises(QanatError):
+        program.initialize(bench.chain.prove(bench.keys))
+    program.rollback(bench.chain.head.round)
+    assert program.initialize(bench.chain.prove(bench.keys)).is_level
+    assert program.fetch_account(RICH, 1).nonce == 1
+    assert bench.chain.head.header_type is HeaderType.NORMAL
