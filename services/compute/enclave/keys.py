@@ -15,12 +15,14 @@ from shared.crypto.hashes import kmac256
 from shared.crypto.secret import SecretBytes
 from shared.encoding import cbor
 from shared.encoding.record import to_wire
-from shared.errors import PeerUnavailable, QanatError
+from shared.errors import PeerUnavailable
 from shared.rules.key_ids import epoch_random_key_id, state_key_id, transaction_key_id
 from shared.tee.session_peers import SessionClient
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.key_requests import (
     ChainView,
+    EphemeralSecretMissing,
+    EpochOutOfReach,
     KeyPair,
     decode_key_answer,
     encode_key_request,
@@ -32,8 +34,6 @@ OLDER_EPOCHS = 5
 FIRST_GENERATION = 0
 """Contract keys are of this generation for the whole life of a contract."""
 ROUND_RANDOMNESS = b"qanat/random: root of a round (insecure mock)"
-EPOCH_IS_GONE = (("keys", 20), ("keys", 22))
-"""The key manager's refusals for an epoch whose secret never existed, or no longer does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,7 @@ class KeyRing:
                 try:
                     (pair,) = self._ephemeral(epoch, call_id)
                     self._older[epoch] = SecretBytes(pair.secret_key)
-                except QanatError as error:
-                    if (error.module, error.code) not in EPOCH_IS_GONE:
-                        raise
+                except (EphemeralSecretMissing, EpochOutOfReach):
                     self._older[epoch] = None
                 for old in [e for e in self._older if e < now - OLDER_EPOCHS]:
                     del self._older[old]

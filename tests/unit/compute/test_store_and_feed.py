@@ -1,0 +1,200 @@
+import asyncio
+
+import pytest
+
+from services.compute.feed import NetworkRewound, RoundFeed
+from services.compute.rules.proposal import ProposalDomain, build_proposal
+from services.compute.rules.vote import sign_failure, sign_results
+from services.compute.store import IN_MEMORY, Store, Vote
+from shared.crypto.hashes import EMPTY_HASH
+from shared.crypto.signing import Signer
+from shared.types.block import BlockHeader, HeaderType, RoundBlock
+from shared.types.commitment import CommitmentFailure, ComputeResultsHeader
+
+RUNTIME, CHAIN = bytes([0x80]) + bytes(31), "ab" * 32
+SIGNER = Signer(b"s" * 32)
+ROOTS = (b"S" * 32, b"I" * 32)
+
+
+def header(round_: int, kind=HeaderType.NORMAL, roots=ROOTS) -> BlockHeader:
+    return BlockHeader(1, RUNTIME, round_, round_, kind, EMPTY_HASH, roots[1], roots[0])
+
+
+def proposal(round_: int):
+    domain = ProposalDomain(RUNTIME, CHAIN)
+    return build_proposal(SIGNER, domain, round_=round_, previous_hash=EMPTY_HASH, batch=(b"t",))
+
+
+def vote(round_: int, rank: int = 0, roots=ROOTS) -> Vote:
+    results = ComputeResultsHeader(round_, EMPTY_HASH, roots[1], roots[0])
+    commitment = sign_results(
+        SIGNER,
+        runtime_id=RUNTIME,
+        chain_context=CHAIN,
+        scheduler_id=SIGNER.public_key,
+        results=results,
+        rak_signature=bytes(64),
+    )
+    return Vote(rank, proposal(round_), commitment, (b"t%d" % rank,), (b"r%d" % rank,))
+
+
+@pytest.fixture(params=["memory", "file"])
+def reopen(request, tmp_path):
+    """Open the store; a second call opens the same file after the process died."""
+    opened: list[Store] = []
+
+    def open_() -> Store:
+        if opened and request.param == "memory":
+            return opened[-1]
+        if opened:
+            opened[-1]._final.clear()
+            opened[-1].close()
+        path = IN_MEMORY if request.param == "memory" else tmp_path / "compute.sqlite"
+        opened.append(Store(path))
+        return opened[-1]
+
+    yield open_
+    opened[-1].close()
+
+
+def test_a_proposal_and_votes_are_there_again_after_a_kill(reopen):
+    store = reopen()
+    store.save_proposal(proposal(3))
+    store.save_vote(vote(3, rank=1))
+    store.save_vote(vote(3, rank=0))
+    store = reopen()
+    assert store.load_proposal(3) == proposal(3)
+    assert store.load_votes(3) == (vote(3, rank=0), vote(3, rank=1))
+    assert (store.load_proposal(2), store.load_votes(2)) == (None, ())
+
+
+def test_a_vote_for_a_failure_is_kept_as_well(reopen):
+    commitment = sign_failure(
+        SIGNER,
+        runtime_id=RUNTIME,
+        chain_context=CHAIN,
+        scheduler_id=b"o" * 32,
+        round_=3,
+        failure=CommitmentFailure.UNKNOWN,
+    )
+    failure = Vote(0, proposal(3), commitment)
+    reopen().save_vote(failure)
+    assert reopen().load_votes(3) == (failure,)
+
+
+def test_the_final_round_is_the_one_of_its_roots_among_several_votes(reopen):
+    store = reopen()
+    store.save_vote(vote(3, rank=1, roots=(b"x" * 32, b"y" * 32)))
+    store.save_vote(vote(3, rank=0))
+    store.note_final(header(3))
+    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",))
+    assert store.load_votes(3) == ()
+
+
+def test_a_noted_round_is_written_with_the_next_vote(reopen):
+    store = reopen()
+    store.save_vote(vote(3))
+    store.note_final(header(3))
+    store.save_vote(vote(4))
+    store = reopen()
+    assert store.load_newest_round() == 3
+    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",))
+    assert store.load_votes(4) == (vote(4),)
+
+
+def test_a_kill_before_that_leaves_the_vote_from_which_the_round_is_found_again(tmp_path):
+    path = tmp_path / "compute.sqlite"
+    store = Store(path)
+    store.save_vote(vote(3))
+    store.note_final(header(3))
+    store._final.clear()
+    store.close()
+    store = Store(path)
+    assert store.load_newest_round() is None
+    assert store.load_votes(3) == (vote(3),)
+    store.close()
+
+
+def test_rounds_from_elsewhere_replace_nothing_and_clear_the_open_round(reopen):
+    store = reopen()
+    store.save_proposal(proposal(2))
+    store.save_vote(vote(2))
+    block = RoundBlock(header(2), (b"a",), (b"b",))
+    store.save_blocks((RoundBlock(header(1, HeaderType.EPOCH_TRANSITION)), block))
+    store.save_blocks((RoundBlock(header(2), (b"other",), (b"other",)),))
+    store = reopen()
+    assert store.load_block(2) == block
+    assert store.load_block(1).transactions == ()
+    assert (store.load_proposal(2), store.load_votes(2)) == (None, ())
+
+
+def test_a_rewind_forgets_later_rounds_and_every_vote(reopen):
+    store = reopen()
+    store.save_blocks(tuple(RoundBlock(header(r)) for r in range(4)))
+    store.save_vote(vote(4))
+    store.note_final(header(4))
+    store.rollback(1)
+    assert store.load_newest_round() == 1
+    assert store.load_block(2) is None
+    assert store.load_votes(4) == ()
+
+
+def feed_of(count: int) -> tuple[RoundFeed, Store]:
+    store = Store(IN_MEMORY)
+    feed = RoundFeed(store)
+    for round_ in range(count):
+        block = RoundBlock(header(round_))
+        feed.publish(block)
+        store.save_blocks((block,))
+    return feed, store
+
+
+async def take(stream, count: int) -> list[int]:
+    rounds = []
+    async for block in stream:
+        rounds.append(block.header.round)
+        if len(rounds) == count:
+            break
+    return rounds
+
+
+async def test_a_watcher_gets_old_rounds_from_the_store_and_new_ones_as_they_come():
+    feed, store = feed_of(300)
+    watching = asyncio.create_task(take(feed.watch(0), 301))
+    await asyncio.sleep(0)
+    feed.publish(RoundBlock(header(300)))
+    assert await watching == list(range(301))
+    store.close()
+
+
+async def test_rounds_are_published_in_order_only():
+    feed, store = feed_of(2)
+    for round_ in (1, 3):
+        with pytest.raises(ValueError, match="out of turn"):
+            feed.publish(RoundBlock(header(round_)))
+    store.close()
+
+
+async def test_a_rewind_ends_every_watch_and_begins_again_below():
+    feed, store = feed_of(5)
+    watching = asyncio.create_task(take(feed.watch(3), 9))
+    await asyncio.sleep(0)
+    store.rollback(1)
+    feed.rewind(1)
+    with pytest.raises(NetworkRewound):
+        await watching
+    assert (feed.next_round, feed.find(2)) == (2, None)
+    feed.publish(RoundBlock(header(2)))
+    assert feed.find(2) is not None
+    store.close()
+
+
+async def test_waiting_for_a_round_ends_when_it_comes_or_when_patience_does():
+    feed, store = feed_of(1)
+    assert await feed.until_published(0, 0)
+    assert not await feed.until_published(1, 0.01)
+    waiting = asyncio.create_task(feed.until_published(1, 5))
+    await asyncio.sleep(0)
+    feed.publish(RoundBlock(header(1)))
+    assert await waiting
+    store.close()
