@@ -1,0 +1,207 @@
+"""The contracts of a compute node, kept by the node itself and over a socket."""
+
+import asyncio
+
+import pytest
+
+from services.compute.admission import NodeBusy
+from services.compute.enclave.errors import RoundUnknown
+from services.compute.node import MAX_INBOX
+from services.compute.rules.proposal import ProposalDomain, build_proposal
+from shared.api.compute import (
+    ComputeApi,
+    ComputePeerApi,
+    Query,
+    compute_client,
+    compute_peer,
+)
+from shared.crypto.signing import Signer
+from shared.errors import BadRequest, MethodNotFound, RuntimeRejected
+from shared.kit.channel import Link, serve_frames
+from shared.types.block import HeaderType
+from tests.support.compute_nodes import (
+    RICH,
+    WEI,
+    ComputeNetwork,
+    executed,
+    raw,
+    submit,
+    until_executed,
+)
+from tests.support.signing import log_emitter
+from tests.support.small_chain import CHAIN_CONTEXT
+
+WORKERS = ("a", "b", "c")
+
+
+@pytest.fixture
+async def network():
+    network = ComputeNetwork(balances=((RICH, 1000 * WEI),), batch_flush_timeout_ms=60_000)
+    for name in WORKERS:
+        await network.start(name)
+    await network.until(lambda: len(network.chain.nodes) == 3)
+    network.chain.begin_epoch([network.node_id(name) for name in WORKERS])
+    await network.until_round(2)
+    yield network
+    await network.close()
+
+
+@pytest.fixture(params=["on_the_object", "over_a_socket"])
+async def apis(request, network):
+    """Give node `a` as a client sees it, and as a peer sees it."""
+    service = network.services["a:1"]
+    if request.param == "on_the_object":
+        yield service.find("fetch_status")[1], service.find("fetch_diffs")[1]
+        return
+    server = await serve_frames(service, "127.0.0.1", 0)
+    link = Link("a node", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    yield compute_client(link), compute_peer(link)
+    link.close()
+    server.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def api(apis) -> ComputeApi:
+    return apis[0]
+
+
+@pytest.fixture
+def peer(apis) -> ComputePeerApi:
+    return apis[1]
+
+
+def query(**fields) -> Query:
+    values = {"caller": RICH, "to": bytes(19) + b"\x04", "gas": 100_000, "gas_price": 0}
+    return Query(**(values | {"value": 0, "data": b"\x01\x02"} | fields))
+
+
+async def test_status_tells_where_the_node_stands(api, network):
+    await network.until(lambda: network.nodes["a"].is_ready)
+    status = await api.fetch_status()
+    assert (status.round, status.state_root) == (2, network.chain.head.state_root)
+    assert (status.is_ready, status.is_worker, status.is_mock_tee) == (True, True, True)
+    assert status.node_id == network.node_id("a")
+
+
+async def test_each_transaction_gets_its_own_answer_in_order(api, network):
+    answers = await api.submit_transactions((raw(0), b"junk", raw(1), raw(0, gasPrice=1)))
+    assert [answer.module for answer in answers] == ["", "core", "", "core"]
+    assert answers[1].tx_hash is None
+    assert answers[3].code == 20
+    await until_executed(network, raw(0), raw(1))
+    assert await api.submit_transactions(()) == ()
+
+
+async def test_a_query_runs_on_the_state_it_names(api, network):
+    assert await api.call(query()) == b"\x01\x02"
+    before = network.chain.head.round
+    code = log_emitter(b"\x01" * 32)
+    await submit(network, "a", raw(0, to=b"", data=code, gas=1_000_000))
+    await network.until_round(before + 1)
+    assert (await api.fetch_account(RICH, before)).nonce == 0
+    assert (await api.fetch_account(RICH)).nonce == 1
+    assert await api.fetch_code(b"\x99" * 20) == b""
+    assert await api.fetch_storage(b"\x99" * 20, bytes(32)) == bytes(32)
+    assert await api.estimate_gas(query(to=b"\x11" * 20, data=b"")) >= 21_000
+    assert await api.fetch_min_gas_price() == 100 * 10**9
+
+
+async def test_a_query_that_fails_tells_the_runtimes_code_and_data(api):
+    revert = bytes.fromhex("60016000526020600060006000fd")  # PUSH … REVERT of nothing
+    with pytest.raises(RuntimeRejected) as failure:
+        await api.call(query(to=None, data=revert))
+    assert (failure.value.module, failure.value.code) == ("evm", 8)
+    with pytest.raises(RoundUnknown):
+        await api.call(query(round=99))
+
+
+async def test_the_calldata_key_is_the_same_from_every_node(api, network):
+    keys = {await edge.fetch_call_data_key() for edge in network.edges.values()}
+    assert keys == {await api.fetch_call_data_key()}
+
+
+async def test_rounds_can_be_read_one_by_one_and_watched(api, network):
+    await submit(network, "b", raw(0))
+    await until_executed(network, raw(0))
+    watched = []
+    async for block in api.watch_rounds(0):
+        watched.append(block)
+        if block.header == network.chain.head:
+            break
+    assert [block.header for block in watched] == network.chain.round_headers
+    assert watched[-1].transactions == (raw(0),)
+    assert [await api.fetch_round(r) for r in range(len(watched))] == watched
+    assert await api.fetch_round(len(watched)) is None
+
+
+async def test_waiting_transactions_are_shown_in_the_order_in_which_they_would_run(api, network):
+    network.chain.is_deciding = False
+    await submit(network, "a", raw(0))
+    await network.until(lambda: len(network.chain.votes) == 3)
+    await submit(network, "a", raw(2), raw(1), raw(4))
+    assert await api.fetch_pending() == (raw(0), raw(1), raw(2))
+
+
+async def test_a_peer_gets_final_rounds_with_their_changes(peer, network):
+    await submit(network, "b", raw(0))
+    await until_executed(network, raw(0))
+    diffs = await peer.fetch_diffs(0, 100)
+    assert [item.block.header for item in diffs] == network.chain.round_headers
+    assert [bool(item.diff) for item in diffs] == [
+        header.header_type is HeaderType.NORMAL for header in network.chain.round_headers
+    ]
+    assert len(await peer.fetch_diffs(1, 1)) == 1
+    assert await peer.fetch_diffs(50, 1) == ()
+
+
+async def test_a_peer_that_asks_for_the_coming_round_gets_it_when_it_is_there(peer, network):
+    coming = network.chain.head.round + 1
+    asking = asyncio.create_task(peer.fetch_diffs(coming, 1))
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    await submit(network, "b", raw(0))
+    (item,) = await asking
+    assert item.block.transactions == (raw(0),)
+
+
+async def test_transactions_of_a_peer_are_executed_in_the_nodes_turn(peer, network):
+    await peer.gossip_transactions((raw(1), raw(0), b"junk"))
+    for service in ("b:1", "c:1"):
+        await network.services[service].find("propose")[1].gossip_transactions((raw(1), raw(0)))
+    await until_executed(network, raw(0), raw(1))
+    assert executed(network.nodes["c"]) == [raw(0), raw(1)]
+
+
+async def test_a_proposal_by_nobody_changes_nothing(peer, network):
+    stranger = Signer(b"x" * 32)
+    domain = ProposalDomain(network.chain.runtime.id, CHAIN_CONTEXT)
+    head = network.chain.head
+    await peer.propose(
+        build_proposal(
+            stranger, domain, round_=head.round + 1, previous_hash=head.hash(), batch=(raw(0),)
+        )
+    )
+    await submit(network, "a", raw(0, value=5))
+    await until_executed(network, raw(0, value=5))
+    assert raw(0) not in executed(network.nodes["a"])
+
+
+async def test_a_node_with_a_full_inbox_says_so(network):
+    node = network.nodes["a"]
+    node._mailbox._queue._queue.extend([None] * MAX_INBOX)
+    with pytest.raises(NodeBusy):
+        await network.services["a:1"].find("propose")[1].gossip_transactions((raw(0),))
+    node._mailbox._queue._queue.clear()
+
+
+async def test_a_wrong_message_is_told_what_is_wrong(network):
+    server = await serve_frames(network.services["a:1"], "127.0.0.1", 0)
+    link = Link("a node", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(MethodNotFound):
+        await link.call("fetch_secrets", {})
+    with pytest.raises(BadRequest, match="20 bytes"):
+        await link.call("fetch_account", {"address": b"short"})
+    link.close()
+    server.close()
+    await asyncio.sleep(0)
