@@ -9,7 +9,7 @@ more than that, it is checked first, so that price and nonce decide.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +71,18 @@ class Admission:
         self,
         enclave: ComputeEnclaveApi,
         limits: BatchLimits,
+        until_taken_up: Callable[[], Awaitable[object]],
         post: Callable[[Checked], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        """`post` hands a finished check to the node's loop; `spawn` runs a task of the node."""
-        self._enclave, self._post, self._spawn = enclave, post, spawn
+        """
+        Begin with an empty pool.
+
+        `until_taken_up` waits until the enclave holds every round that clients may know of, `post`
+        hands a finished check to the node's loop, `spawn` runs a task of the node.
+        """
+        self._enclave, self._until_taken_up = enclave, until_taken_up
+        self._post, self._spawn = post, spawn
         self._pool = PoolState(limits)
         self._submitted: list[_Submitted] = []
         self._waiting = 0
@@ -142,6 +149,8 @@ class Admission:
         )
         outcomes: dict[bytes, CheckedTransaction] = {}
         try:
+            # Who saw a round that paid them may spend it at once.
+            await self._until_taken_up()
             for start in range(0, len(raws), MAX_CHECKED_AT_ONCE):
                 chunk = tuple(raws[start : start + MAX_CHECKED_AT_ONCE])
                 outcomes.update(zip(chunk, await self._enclave.check(chunk), strict=True))
@@ -177,6 +186,9 @@ class Admission:
         for raw in checked.gossiped:
             if raw in checked.outcomes:
                 self._admit(raw, checked.outcomes[raw])
+            else:
+                # The check itself failed; the transaction waits for another.
+                self._gossiped[raw] = None
         for raw in checked.rechecked:
             outcome = checked.outcomes.get(raw)
             if outcome is None or outcome.hash is None:

@@ -108,6 +108,7 @@ def build_node(
             max_bytes=runtime.scheduler.max_batch_size_bytes,
             max_gas=genesis.batch_gas_limit,
         ),
+        lambda: node.newest_taken_up(),
         mailbox.post,
         mailbox.spawn,
     )
@@ -134,7 +135,7 @@ def build_node(
         addresses=(address,),
         software_version=SOFTWARE_VERSION,
     )
-    return ComputeNode(
+    node = ComputeNode(
         chain=ChainReader(consensus, runtime.id, description.key_manager, peers, key_managers),
         enclave=enclave,
         store=store,
@@ -147,6 +148,7 @@ def build_node(
         mailbox=mailbox,
         genesis_root=network.first_block.state_root,
     )
+    return node
 
 
 def serve(name: str, identity: NodeIdentity, node: ComputeNode) -> Service:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from eth_account import Account
 
 from shared.api.consensus import FinalizedRound
 from shared.encoding import cbor
@@ -228,6 +229,26 @@ async def test_a_query_right_after_a_published_round_sees_its_state(network):
         if block.transactions:
             break
     assert (await network.edges["a"].fetch_account(RICH)).nonce == 1
+
+
+async def test_what_a_published_round_paid_can_be_spent_at_once(network):
+    second = Account.from_key("0x" + "22" * 32)
+    ask = network.enclaves["a"].call
+
+    async def slow_to_advance(method, body):
+        if method == "advance":
+            await asyncio.sleep(0.05)
+        return await ask(method, body)
+
+    network.enclaves["a"].call = slow_to_advance
+    watching = network.edges["a"].watch_rounds(network.nodes["a"].feed.next_round)
+    await submit(network, "a", raw(0, to=second.address, value=WEI))
+    async for block in watching:
+        if block.transactions:
+            break
+    spending = raw(0, key=second.key.hex(), value=1)
+    await submit(network, "a", spending)
+    await until_executed(network, spending)
 
 
 async def test_old_rounds_answer_with_their_own_state(network):
