@@ -14,11 +14,10 @@ from shared.api.consensus import (
     TooManyAtOnce,
     is_news,
 )
-from shared.api.submission import TransactionSender
+from shared.api.submission import TransactionSender, verify_result
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
-from shared.errors import error_from
 from shared.rules import state_keys
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
@@ -161,9 +160,7 @@ class ConsensusService:
         """Move the epoch on, one after the other; needs dev controls. The new epoch."""
         sender = TransactionSender(self, self._dev_control(count), self._identity.chain_context)
         for _ in range(count):
-            result = await sender.send(Method.ADVANCE_EPOCH, AdvanceEpoch())
-            if result.code != 0:
-                raise error_from(result.module, result.code, result.message)
+            verify_result(await sender.send(Method.ADVANCE_EPOCH, AdvanceEpoch()))
         return (await self.fetch_status()).epoch
 
     async def mine_blocks(self, count: int) -> Height:

@@ -1,9 +1,8 @@
 """What a key manager node tells consensus: that it is there, and the secrets it publishes."""
 
 from shared.api.registration import Registrar
-from shared.api.submission import TransactionSender
+from shared.api.submission import TransactionSender, verify_result
 from shared.encoding.record import encode_record
-from shared.errors import error_from
 from shared.types.attestation import CapabilityTee
 from shared.types.identity import Epoch
 from shared.types.keymanager import SignedInitResponse, SignedPublishedSecret
@@ -33,6 +32,4 @@ class Registry:
         """
         is_ephemeral = secret.secret.generation is None
         method = Method.PUBLISH_EPHEMERAL_SECRET if is_ephemeral else Method.PUBLISH_MASTER_SECRET
-        result = await self._sender.send(method, secret)
-        if result.code:
-            raise error_from(result.module, result.code, result.message)
+        verify_result(await self._sender.send(method, secret))

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from shared.api.submission import TransactionSender
+from shared.api.submission import TransactionSender, verify_result
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
-from shared.errors import error_from
 from shared.types.attestation import CapabilityTee
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.methods import Method
@@ -86,5 +85,4 @@ class Registrar:
         result = await self._sender.send(
             Method.REGISTER_NODE, SignedDescriptor(descriptor, signatures)
         )
-        if result.code:
-            raise error_from(result.module, result.code, result.message)
+        verify_result(result)

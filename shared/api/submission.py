@@ -8,6 +8,7 @@ from shared.api.consensus import ConsensusApi, InvalidNonce
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
+from shared.errors import error_from
 from shared.types.transaction import (
     CONSENSUS_TRANSACTION,
     SignedTransaction,
@@ -16,6 +17,12 @@ from shared.types.transaction import (
 )
 
 R = TypeVar("R")
+
+
+def verify_result(result: TransactionResult) -> None:
+    """Raise the error by which a block refused a transaction, as its class; or return."""
+    if result.code:
+        raise error_from(result.module, result.code, result.message)
 
 
 class TransactionSender:
