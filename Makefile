@@ -2,8 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e e2e-compose \
-	contracts native bench lock docs image check-layers hooks
+.PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e \
+	contracts bench lock docs image hooks
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.kit.identity import IDENTITY_FILE
+
 
 @dataclass(frozen=True, slots=True)
 class DataLayout:
@@ -50,7 +52,7 @@ class DataLayout:
 
     def identity(self, name: str) -> Path:
         """Seeds of a node's keys."""
-        return self.node(name) / "identity.json"
+        return self.node(name) / IDENTITY_FILE
 
     @property
     def mock_authority(self) -> Path:

@@ -1,7 +1,6 @@
 """Writes the data directory of a network, once; a second start finds it and resumes."""
 
 import json
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -138,11 +137,6 @@ def code_fingerprint() -> str:
     """Hash over the code of both enclaves, without their configuration."""
     parts = [cpu.measure_enclave(service, b"").mr_enclave for service in sorted(ENCLAVE_SERVICES)]
     return sha256(b"".join(parts)).hex()
-
-
-def new_seed() -> bytes:
-    """Draw a seed that a person may write down to replay the network."""
-    return secrets.token_bytes(32)
 
 
 def node_seed(seed: bytes, name: str) -> bytes:

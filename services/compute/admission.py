@@ -130,11 +130,6 @@ class Admission:
 
     # -- checks --------------------------------------------------------------------------------
 
-    @property
-    def is_checking(self) -> bool:
-        """Whether a check is under way, whose outcome may be worth a moment's wait."""
-        return self._is_checking
-
     def _start(self) -> None:
         if not self._is_checking and (self._submitted or self._wanted or self._rechecks):
             self._is_checking = True

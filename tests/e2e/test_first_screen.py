@@ -1,6 +1,6 @@
 """What the README's first screen promises: one command, then `curl`."""
 
-from tests.support.networks import RunningNetwork
+from tests.support.networks import RunningNetwork, wait_for
 
 
 def test_chain_id_is_that_of_sapphire_localnet(network: RunningNetwork) -> None:
@@ -9,8 +9,6 @@ def test_chain_id_is_that_of_sapphire_localnet(network: RunningNetwork) -> None:
 
 
 def test_blocks_appear_while_nothing_happens(network: RunningNetwork) -> None:
-    from tests.support.networks import wait_for
-
     first = network.block_number()
     wait_for(lambda: network.block_number() >= first + 2, 10, "two more blocks")
 

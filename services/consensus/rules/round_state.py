@@ -20,11 +20,6 @@ class ProposalVotes:
     votes: dict[bytes, bytes] = field(default_factory=dict)
     """Hash of the results, or `FAILURE_VOTE`, by node id; the scheduler's own among them."""
 
-    @property
-    def is_committed(self) -> bool:
-        """Whether the scheduler itself has committed: only then do the votes count."""
-        return self.state_root is not None
-
 
 @dataclass(frozen=True, slots=True)
 class RoundState:

@@ -175,10 +175,6 @@ class ChainIndex:
             return found
         return await self._in_thread(partial(self._store.load_round_by_hash, hash_))
 
-    def find_recent_transaction(self, hash_: bytes) -> IndexedTransaction | None:
-        """One transaction by hash, from memory only."""
-        return self._recent.find_transaction(hash_)
-
     async def find_transaction(self, hash_: bytes) -> IndexedTransaction | None:
         """One transaction by hash; None while it is not in a block."""
         found = self._recent.find_transaction(hash_)

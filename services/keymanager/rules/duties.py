@@ -56,13 +56,6 @@ class PublishEphemeral:
 Publication = PublishMaster | PublishEphemeral
 
 
-def is_registration_due(
-    epoch: Epoch, init_response: InitResponse, registered: Registration | None
-) -> bool:
-    """Say whether a node must register: never yet, a new epoch, or other secrets than it told."""
-    return registered != Registration(epoch, init_response)
-
-
 def due_publications(chain: KeyManagerChain, node_id: NodeId) -> tuple[Publication, ...]:
     """Secrets that this member must publish, each after a pause by its rank."""
     rank = publisher_rank(chain, node_id)
