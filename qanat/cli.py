@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, load_network
 from shared.errors import QanatError
+
+if TYPE_CHECKING:
+    from qanat.observe import Running
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_NETWORK = ROOT / "networks" / "default.toml"
@@ -75,6 +78,13 @@ def data_layout(network_file: Path, data: Path | None) -> DataLayout:
     if data is None:
         data = Path(".qanat") / load_network(network_file).name
     return DataLayout(data.resolve())
+
+
+def find_network(network_file: Path, data: Path | None, port_base: int) -> "Running":
+    """Find the running network that a command is about, whichever launcher started it."""
+    from qanat.observe import find_running
+
+    return find_running(data_layout(network_file, data), network_file, port_base)
 
 
 @app.command()
@@ -221,9 +231,7 @@ def ps(
     as_json: JsonOption = False,
 ) -> None:
     """List the processes of the network."""
-    from qanat.observe import find_running
-
-    running = find_running(data_layout(network, data), network, port_base)
+    running = find_network(network, data, port_base)
     if as_json:
         print(json.dumps([asdict(record) for record in running.processes]))
         return
@@ -249,9 +257,9 @@ def roots(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest round and state root of each compute node."""
-    from qanat.observe import fetch_roots, find_running
+    from qanat.observe import fetch_roots
 
-    answers = fetch_roots(find_running(data_layout(network, data), network, port_base))
+    answers = fetch_roots(find_network(network, data, port_base))
     if as_json:
         print(json.dumps([asdict(answer) for answer in answers]))
         return
@@ -269,10 +277,9 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether the network is ready, and what is missing; exit 1 when it is not."""
-    from qanat.observe import find_running
     from qanat.readiness import fetch_gateway_status
 
-    running = find_running(data_layout(network, data), network, port_base)
+    running = find_network(network, data, port_base)
     (gateway,) = running.plans_of("gateway")
     answer = fetch_gateway_status(gateway.http_port)
     if as_json:
@@ -314,10 +321,9 @@ def epoch_advance(
     port_base: PortOption = DEFAULT_PORT_BASE,
 ) -> None:
     """Move the epoch on; returns when every service has seen it."""
-    from qanat.observe import advance_epoch, find_running
+    from qanat.observe import advance_epoch
 
-    running = find_running(data_layout(network, data), network, port_base)
-    out.print(f"epoch {advance_epoch(running, count)}")
+    out.print(f"epoch {advance_epoch(find_network(network, data, port_base), count)}")
 
 
 @epoch_app.callback()
