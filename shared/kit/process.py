@@ -5,11 +5,14 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 import structlog
 
 from shared.errors import QanatError
+from shared.kit.logs import configure_logs
+from shared.kit.settings import require_mock_tee_consent
 
 log = structlog.get_logger()
 
@@ -19,6 +22,47 @@ EXIT_BAD_START = 2
 
 PR_SET_PDEATHSIG = 1
 """Source: Linux include/uapi/linux/prctl.h."""
+
+
+class ServiceSettings(Protocol):
+    """What the settings of every service hold."""
+
+    @property
+    def node_name(self) -> str:
+        """Name in logs."""
+        ...
+
+    @property
+    def log_level(self) -> str:
+        """Of `shared.kit.logs.LEVELS`."""
+        ...
+
+    @property
+    def log_json(self) -> bool:
+        """Whether logs are for machines."""
+        ...
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def run_service(
+    service: str, read: Callable[[Mapping[str, str]], S], serve: Callable[[S], Awaitable[None]]
+) -> None:
+    """Run a service: ask for consent to the mock, read the settings, set up logs, serve."""
+
+    async def main() -> None:
+        require_mock_tee_consent(os.environ)
+        settings = read(os.environ)
+        configure_logs(
+            settings.log_level,
+            as_json=settings.log_json,
+            service=service,
+            node=settings.node_name,
+        )
+        await serve(settings)
+
+    run_process(main)
 
 
 def run_process(main: Callable[[], Awaitable[None]]) -> None:
