@@ -377,11 +377,10 @@ async def until_executed(network: ComputeNetwork, *raws: bytes, names=None, **op
 
 async def assert_all_agree(network: ComputeNetwork) -> None:
     """Every node holds the same newest round, and state to answer from."""
-    await network.until_round(network.chain.head.round)
-    heads = {
-        node.feed.find(network.chain.head.round).header.hash() for node in network.nodes.values()
-    }
-    assert heads == {network.chain.head.hash()}
+    head = network.chain.head  # the chain goes on meanwhile
+    await network.until_round(head.round)
+    heads = {node.feed.find(head.round).header.hash() for node in network.nodes.values()}
+    assert heads == {head.hash()}
     accounts = [await edge.fetch_account(RICH) for edge in network.edges.values()]
     assert len(set(accounts)) == 1
 
