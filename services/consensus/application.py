@@ -22,7 +22,7 @@ from services.consensus.abci import (
 )
 from services.consensus.block_events import collect_events
 from services.consensus.opened import OpenedTransactions
-from services.consensus.rules.beacon import epoch_end_ns, load_epoch
+from services.consensus.rules.beacon.epoch import epoch_end_ns, load_epoch
 from services.consensus.rules.block import (
     Executed,
     Offence,
@@ -33,9 +33,9 @@ from services.consensus.rules.block import (
 from services.consensus.rules.context import AttestationVerifier, BlockContext
 from services.consensus.rules.events import Event
 from services.consensus.rules.genesis import InvalidGenesis, apply_genesis
-from services.consensus.rules.ledger import load_account
 from services.consensus.rules.parameters import Parameters, load_parameters
-from services.consensus.rules.roothash import next_deadline_ns
+from services.consensus.rules.roothash.agreement import next_deadline_ns
+from services.consensus.rules.staking.ledger import load_account
 from services.consensus.rules.state import CommittedState, State
 from services.consensus.rules.transactions import OpenedTransaction, verify_admission
 from services.consensus.store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from services.consensus.abci import Block, ValidatorPower
 from services.consensus.abci import Genesis as EngineGenesis
 from services.consensus.application import ConsensusApplication
-from services.consensus.rules.ledger import measure_supply
+from services.consensus.rules.staking.ledger import measure_supply
 from services.consensus.rules.state import CommittedState, State
 from services.consensus.store import Store
 from shared.crypto.address import staking_address

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.consensus.rules.context import BlockContext
-from services.consensus.rules.epochs import advance_epoch, elect_between_epochs, is_epoch_over
-from services.consensus.rules.escrow import slash
-from services.consensus.rules.ledger import COMMON_POOL, disburse_fees, give
+from services.consensus.rules.epoch_change import advance_epoch, elect_between_epochs, is_epoch_over
 from services.consensus.rules.methods import apply_method
 from services.consensus.rules.parameters import load_parameters
-from services.consensus.rules.penalties import CONSENSUS_EQUIVOCATION, LIGHT_CLIENT_ATTACK
-from services.consensus.rules.registry import FREEZE_FOREVER, freeze_node, load_status
-from services.consensus.rules.roothash import decide_rounds
+from services.consensus.rules.registry.entities import FREEZE_FOREVER, freeze_node, load_status
+from services.consensus.rules.roothash.agreement import decide_rounds
+from services.consensus.rules.roothash.penalties import CONSENSUS_EQUIVOCATION, LIGHT_CLIENT_ATTACK
+from services.consensus.rules.staking.escrow import slash
+from services.consensus.rules.staking.ledger import COMMON_POOL, disburse_fees, give
 from services.consensus.rules.state import State
 from services.consensus.rules.transactions import (
     OpenedTransaction,

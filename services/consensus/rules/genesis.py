@@ -4,20 +4,20 @@ The first state, from the genesis document.
 A document that contradicts itself is refused with the class of the rule that it breaks.
 """
 
-from services.consensus.rules.beacon import begin_first_epoch
+from services.consensus.rules.beacon.epoch import begin_first_epoch
 from services.consensus.rules.context import BlockContext
-from services.consensus.rules.escrow import apply_add_escrow
-from services.consensus.rules.keymanager import load_key_manager, set_policy
-from services.consensus.rules.ledger import (
+from services.consensus.rules.keymanager.status import load_key_manager, set_policy
+from services.consensus.rules.parameters import Parameters
+from services.consensus.rules.registry.entities import add_entity
+from services.consensus.rules.registry.runtimes import add_runtime
+from services.consensus.rules.roothash.rounds import open_runtime
+from services.consensus.rules.staking.escrow import apply_add_escrow
+from services.consensus.rules.staking.ledger import (
     MAX_QUANTITY,
     RESERVED_ADDRESSES,
     give,
     load_account,
 )
-from services.consensus.rules.parameters import Parameters
-from services.consensus.rules.registry import add_entity
-from services.consensus.rules.rounds import open_runtime
-from services.consensus.rules.runtimes import add_runtime
 from services.consensus.rules.state import State
 from shared.encoding.record import decode_record
 from shared.errors import Rejected

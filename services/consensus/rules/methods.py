@@ -2,32 +2,36 @@
 
 from typing import assert_never
 
-from services.consensus.rules.beacon import load_epoch, verify_dev_control
+from services.consensus.rules.beacon.epoch import load_epoch, verify_dev_control
 from services.consensus.rules.context import BlockContext, Caller
-from services.consensus.rules.epochs import advance_epoch
-from services.consensus.rules.escrow import apply_add_escrow, apply_reclaim_escrow, verify_stake
-from services.consensus.rules.evidence import apply_evidence
-from services.consensus.rules.keymanager import (
+from services.consensus.rules.epoch_change import advance_epoch
+from services.consensus.rules.keymanager.secrets import (
+    apply_publish_ephemeral_secret,
+    apply_publish_master_secret,
+)
+from services.consensus.rules.keymanager.status import (
     apply_update_policy,
     refresh_status,
     verify_init_response,
 )
-from services.consensus.rules.ledger import (
+from services.consensus.rules.parameters import load_parameters
+from services.consensus.rules.registry.entities import apply_register_entity, apply_unfreeze_node
+from services.consensus.rules.registry.nodes import apply_register_node
+from services.consensus.rules.registry.runtimes import apply_register_runtime, load_runtime
+from services.consensus.rules.roothash.agreement import apply_executor_commit
+from services.consensus.rules.roothash.evidence import apply_evidence
+from services.consensus.rules.roothash.rounds import open_runtime
+from services.consensus.rules.staking.escrow import (
+    apply_add_escrow,
+    apply_reclaim_escrow,
+    verify_stake,
+)
+from services.consensus.rules.staking.ledger import (
     apply_allow,
     apply_burn,
     apply_transfer,
     apply_withdraw,
     load_account,
-)
-from services.consensus.rules.nodes import apply_register_node
-from services.consensus.rules.parameters import load_parameters
-from services.consensus.rules.registry import apply_register_entity, apply_unfreeze_node
-from services.consensus.rules.roothash import apply_executor_commit
-from services.consensus.rules.rounds import open_runtime
-from services.consensus.rules.runtimes import apply_register_runtime, load_runtime
-from services.consensus.rules.secrets import (
-    apply_publish_ephemeral_secret,
-    apply_publish_master_secret,
 )
 from services.consensus.rules.state import State
 from shared.encoding.record import decode_record

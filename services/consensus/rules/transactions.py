@@ -8,14 +8,14 @@ go/consensus/cometbft/apps/staking/auth.go @ f9f1fdc.
 from dataclasses import dataclass, replace
 
 from services.consensus.rules.context import Caller, caller_of
-from services.consensus.rules.ledger import (
+from services.consensus.rules.parameters import Parameters, load_parameters
+from services.consensus.rules.staking.ledger import (
     FEE_ACCUMULATOR,
     InsufficientBalance,
     give,
     load_account,
     save_account,
 )
-from services.consensus.rules.parameters import Parameters, load_parameters
 from services.consensus.rules.state import State
 from shared.api.consensus import InvalidNonce
 from shared.crypto.signing import verify_signature

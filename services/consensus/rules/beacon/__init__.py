@@ -1,0 +1,1 @@
+"""The beacon module: epochs, and the elections that draw from them."""

@@ -1,0 +1,1 @@
+"""The key-manager module: its status, policy and published secrets."""

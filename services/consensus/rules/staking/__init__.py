@@ -1,0 +1,1 @@
+"""The staking module: the ledger, and stake in escrow."""
