@@ -7,22 +7,43 @@ import pytest
 
 from tests.support.metrics_page import PAGE, ROOT, SERVICES, render
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-TOP_FOLDERS = ("services", "shared", "qanat", "crates", "networks", "docs", "tests", "scripts")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = ROOT / "docs" / "adr"
+TOP_FOLDERS = (
+    *("services", "shared", "runtimes", "qanat", "crates", "examples"),
+    *("networks", "docs", "tests", "scripts"),
+)
 
 
 def paths_named_in(page: Path) -> set[str]:
     """Paths in back quotes that begin with one of the project's folders."""
     found = set()
     for quoted in re.findall(r"`([\w./{},*-]+)`", page.read_text()):
-        if quoted.split("/")[0] in TOP_FOLDERS and "/" in quoted and not set("{*") & set(quoted):
-            found.add(quoted)
+        if quoted.split("/")[0] in TOP_FOLDERS and "/" in quoted:
+            found.update(alternatives(quoted))
     return found
+
+
+def alternatives(path: str) -> list[str]:
+    """Every path that one with braces stands for, as the shell expands it."""
+    found = re.search(r"\{([^{}]*)\}", path)
+    if found is None:
+        return [path]
+    before, after = path[: found.start()], path[found.end() :]
+    return [
+        expanded
+        for choice in found.group(1).split(",")
+        for expanded in alternatives(before + choice + after)
+    ]
+
+
+def test_braces_stand_for_each_of_their_paths() -> None:
+    assert alternatives("a/{b,c}/{d,e}.py") == ["a/b/d.py", "a/b/e.py", "a/c/d.py", "a/c/e.py"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_exist(page: Path) -> None:
-    missing = {path for path in paths_named_in(page) if not (ROOT / path).exists()}
+    missing = {path for path in paths_named_in(page) if not any(ROOT.glob(path.rstrip("/")))}
     assert missing == set()
 
 
@@ -33,13 +54,21 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_decisions_that_code_cites_are_written_down() -> None:
-    written = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("*.md")}
+    written = {path.name[:4] for path in DECISIONS.glob("[0-9]*.md")}
     cited: dict[str, str] = {}
     for folder in ("services", "shared", "qanat"):
         for path in (ROOT / folder).rglob("*.py"):
             for number in re.findall(r"ADR (\d{4})", path.read_text()):
                 cited[number] = str(path.relative_to(ROOT))
     assert {n: where for n, where in cited.items() if n not in written} == {}
+
+
+def test_every_decision_has_one_number_and_a_line_in_the_index() -> None:
+    written = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    numbers = [name[:4] for name in written]
+    assert numbers == [f"{number:04}" for number in range(1, len(written) + 1)]
+    index = (DECISIONS / "README.md").read_text()
+    assert re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index) == written
 
 
 def test_every_service_has_a_page() -> None:
