@@ -59,7 +59,7 @@ test: lint types rust test-python e2e ## Everything; what a missing tool prevent
 contracts: ## Compile the Solidity sources of the tests again, byte for byte
 	@scripts/contracts.sh
 
-bench: setup-dev ## Measure start-up, latency, throughput, calls and memory of this network
+bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)
 
 image: ## Build the container image

@@ -1,228 +1,161 @@
 """
-Measure one fresh network by processes and print a table beside the budgets.
+Measure Qanat, and beside it Hardhat and Anvil, in one run on the same machine.
 
-The load generator runs on the same machine and costs CPU of its own; the numbers include it.
+Each repetition starts every network afresh, measures it alone and stops it; the table shows
+medians.
 """
 
 import argparse
 import asyncio
-import json
-import statistics
-import tempfile
+import shlex
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from eth_account import Account
 from rich.console import Console
-from rich.table import Table
 
-from tests.bench import machine, workload
-from tests.bench.client import RawClient, request
-from tests.bench.workload import CallKey
-from tests.support.networks import FIRST_KEY, ProcessNetwork
+from tests.bench import contestants, machine, measures, report
+from tests.bench.client import RpcError
+from tests.bench.contestants import CannotRun, Contestant, Qanat
+from tests.bench.measures import Figures, Measure
+from tests.bench.session import Session
+from tests.support.networks import ROOT
 
-GAS = 120_000
-ENCRYPTED_GAS = 130_000
-IN_FLIGHT = 32
-IDLE_S = 20
+PORT_BASE = 28545
+KEPT = ROOT / ".qanat" / "bench"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+MEASURES: dict[str, Measure] = {
+    "latency": partial(measures.latency, encrypted=False),
+    "closed": partial(measures.closed_loop, encrypted=False),
+    "flight": partial(measures.in_flight, encrypted=False),
+    "batches": measures.batches,
+    "burst": measures.burst,
+    "calls": partial(measures.calls, encrypted=False),
+    "numbers": measures.block_numbers,
+    "hashing": measures.hashing,
+    "storage": measures.storage,
+    "logs": measures.logs,
+    "snapshots": measures.snapshots,
+}
+ENCRYPTED: dict[str, Measure] = {
+    "latency-encrypted": partial(measures.latency, encrypted=True),
+    "closed-encrypted": partial(measures.closed_loop, encrypted=True),
+    "flight-encrypted": partial(measures.in_flight, encrypted=True),
+    "calls-encrypted": partial(measures.calls, encrypted=True),
+}
+LAST: dict[str, Measure] = {"footprint": measures.footprint}
+
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
+async def measure(
+    contestant: Contestant, began: float, wanted: set[str], scale: float, age: int, say: Say
+) -> Figures:
+    """Take every measure of a network that was started at `began`."""
+    session = Session(contestant)
+    await session.deploy_first()
+    figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
+    await session.prepare()
+    chosen = MEASURES | (ENCRYPTED if contestant.encrypts else {}) | LAST
+    for name, take in chosen.items():
+        if wanted and name not in wanted:
+            continue
+        say(f"{contestant.name}: {name}")
+        try:
+            found = await take(session, scale)
+        except RpcError as error:
+            # A row that a network cannot fill stays empty; the reason is said, not hidden.
+            say_aside(f"{contestant.name}: {name}: {error}")
+            await session.recover()
+            continue
+        figures["lost"] += found.pop("lost", 0)
+        figures |= found
+    if age and contestant.encrypts:
+        say(f"{contestant.name}: {age} blocks, then again")
+        figures |= await measures.aged(session, scale, age)
+    return figures
 
-    what: str
-    value: str
-    must: str
-    aim: str
-    meets: bool
+
+def say_aside(text: str) -> None:
+    print(f" * {text}", file=sys.stderr)
 
 
-def row(what: str, value: float, unit: str, must: float, aim: float, *, more: bool = False) -> Row:
-    meets = value >= must if more else value <= must
-    sign = ">" if more else "<"
-    return Row(what, f"{value:,.1f} {unit}", f"{sign} {must:,g}", f"{sign} {aim:,g}", meets)
-
-
-class Bench:
-    """The measurements, on one network."""
-
-    def __init__(self, network: ProcessNetwork, scale: float) -> None:
-        self._network, self._scale = network, scale
-        self._owner = Account.from_key(FIRST_KEY)
-        self._nonce = 0
-        self._token = ""
-
-    async def client(self) -> RawClient:
-        return await RawClient(self._network.http_port).connect()
-
-    async def prepare(self) -> None:
-        client = await self.client()
-        raw = workload.sign(self._owner, 0, None, workload.deploy_data(), 2_000_000)
-        receipt = await client.receipt(await client.rpc("eth_sendRawTransaction", raw))
-        self._token, self._nonce = receipt["contractAddress"], 1
-        client.close()
-
-    async def call_key(self, client: RawClient) -> CallKey:
-        answer = await client.rpc("oasis_callDataPublicKey")
-        return CallKey(bytes.fromhex(answer["key"][2:]), answer["epoch"])
-
-    async def latency_ms(self, *, encrypted: bool) -> list[float]:
-        """Time from sending to the receipt, one transaction after the other [ms]."""
-        client = await self.client()
-        key = await self.call_key(client)
-        receiver = Account.create().address
-        raws = []
-        for _ in range(int(150 * self._scale)):
-            data = workload.transfer_data(receiver, 1)
-            data = workload.encrypt(data, key) if encrypted else data
-            gas = ENCRYPTED_GAS if encrypted else GAS
-            raws.append(workload.sign(self._owner, self._nonce, self._token, data, gas))
-            self._nonce += 1
-        times = []
-        for raw in raws:
+def run_one(contestant: Contestant, wanted: set[str], scale: float, age: int, say: Say) -> Figures:
+    """Start, measure and stop one network."""
+    say(f"{contestant.name}: start")
+    began = time.perf_counter()
+    try:
+        contestant.start()
+        figures = asyncio.run(measure(contestant, began, wanted, scale, age, say))
+        if isinstance(contestant, Qanat) and (not wanted or "resume" in wanted):
+            say("qanat: start on the same chain")
             began = time.perf_counter()
-            receipt = await client.receipt(await client.rpc("eth_sendRawTransaction", raw))
-            times.append(1000 * (time.perf_counter() - began))
-            assert receipt["status"] == "0x1", receipt
-        client.close()
-        return times[len(times) // 10 :]
-
-    async def throughput(self, *, encrypted: bool) -> float:
-        """ERC-20 transfers per second with `IN_FLIGHT` waiting senders."""
-        client = await self.client()
-        key = await self.call_key(client)
-        senders = workload.fresh_accounts(IN_FLIGHT)
-        await self._fund(client, [sender.address for sender in senders])
-        each = int(60 * self._scale)
-        batches = []
-        for sender in senders:
-            raws = []
-            for nonce in range(each):
-                data = workload.transfer_data(self._owner.address, 1)
-                data = workload.encrypt(data, key) if encrypted else data
-                gas = ENCRYPTED_GAS if encrypted else GAS
-                raws.append(
-                    request(
-                        "eth_sendRawTransaction",
-                        workload.sign(sender, nonce, self._token, data, gas),
-                    )
-                )
-            batches.append(raws)
-        clients = [await self.client() for _ in senders]
-
-        async def run(own: RawClient, raws: list[bytes]) -> None:
-            for raw in raws:
-                answer = json.loads(await own.send(raw))
-                assert "result" in answer, answer
-                receipt = await own.receipt_soon(answer["result"], 0.01)
-                assert receipt["status"] == "0x1", receipt
-
-        began = time.perf_counter()
-        await asyncio.gather(*map(run, clients, batches))
-        elapsed = time.perf_counter() - began
-        for own in [*clients, client]:
-            own.close()
-        return each * IN_FLIGHT / elapsed
-
-    async def _fund(self, client: RawClient, addresses: list[str]) -> None:
-        last = ""
-        for address in addresses:
-            raw = workload.sign(self._owner, self._nonce, address, b"", 30_000, 10**18)
-            await client.receipt(await client.rpc("eth_sendRawTransaction", raw))
-            data = workload.transfer_data(address, 10**6)
-            raw = workload.sign(self._owner, self._nonce + 1, self._token, data, GAS)
-            last = await client.rpc("eth_sendRawTransaction", raw)
-            await client.receipt(last)
-            self._nonce += 2
-
-    async def calls(self, *, encrypted: bool) -> float:
-        """`eth_call` per second over eight connections."""
-        clients = [await self.client() for _ in range(8)]
-        key = await self.call_key(clients[0])
-        data = workload.balance_data(self._owner.address)
-        data = workload.encrypt(data, key) if encrypted else data
-        body = request("eth_call", {"to": self._token, "data": "0x" + data.hex()}, "latest")
-        each = int(300 * self._scale)
-
-        async def run(client: RawClient) -> None:
-            for _ in range(each):
-                answer = await client.send(body)
-                assert b'"result":"0x' in answer.replace(b" ", b""), answer
-
-        began = time.perf_counter()
-        await asyncio.gather(*map(run, clients))
-        elapsed = time.perf_counter() - began
-        for client in clients:
-            client.close()
-        return each * len(clients) / elapsed
+            contestant.resume()
+            figures["resume"] = time.perf_counter() - began
+        return figures
+    finally:
+        contestant.stop()
 
 
-def percentile(times: list[float], share: int) -> float:
-    return statistics.quantiles(times, n=100)[share - 1]
-
-
-def measure(network: ProcessNetwork, scale: float, progress: Callable[[str], None]) -> list[Row]:
-    progress("start-up")
-    began = time.perf_counter()
-    network.up()
-    rows = [row("`qanat up` to ready, fresh", time.perf_counter() - began, "s", 4, 2)]
-    bench = Bench(network, scale)
-
-    asyncio.run(bench.prepare())
-    for name, encrypted, must, aim in (("plain", False, 12, 5), ("encrypted", True, 15, 6)):
-        progress(f"latency, {name}")
-        times = asyncio.run(bench.latency_ms(encrypted=encrypted))
-        what = f"ERC-20 send to receipt, {name}, p50"
-        rows.append(row(what, percentile(times, 50), "ms", must, aim))
-        rows.append(Row("  the same, p90", f"{percentile(times, 90):.1f} ms", "", "", True))
-    for name, encrypted, must, aim in (("plain", False, 530, 1000), ("encrypted", True, 330, 670)):
-        progress(f"throughput, {name}")
-        rate = asyncio.run(bench.throughput(encrypted=encrypted))
-        what = f"ERC-20 transfers, {IN_FLIGHT} in flight, {name}"
-        rows.append(row(what, rate, "/s", must, aim, more=True))
-    for name, encrypted, must, aim in (
-        ("plain", False, 1500, 4000),
-        ("encrypted", True, 1000, 2500),
-    ):
-        progress(f"calls, {name}")
-        rate = asyncio.run(bench.calls(encrypted=encrypted))
-        rows.append(row(f"eth_call, {name}", rate, "/s", must, aim, more=True))
-    progress("idle")
-    time.sleep(3)
-    pids = [process["pid"] for process in network.processes()]
-    rows.append(row("resident, all nodes (PSS)", machine.resident_mib(pids), "MiB", 700, 400))
-    rows.append(
-        row("idle CPU, all nodes", machine.idle_cpu_percent(pids, IDLE_S), "% of a core", 5, 2)
-    )
-    network.down()
-    progress("start-up, resumed")
-    began = time.perf_counter()
-    network.up()
-    rows.append(row("`qanat up` to ready, resumed", time.perf_counter() - began, "s", 4, 2))
-    return rows
+def chosen_contestants(names: list[str], port: int) -> list[Contestant]:
+    """Give Qanat and those of the wanted peers that can run here."""
+    found: list[Contestant] = [Qanat(port)]
+    peers = {"hardhat": contestants.hardhat, "anvil": contestants.anvil}
+    wanted = [name for name in names if name in peers]
+    if wanted:
+        try:
+            contestants.install_peers()
+            found += [peers[name](port) for name in wanted]
+        except CannotRun as error:
+            say_aside(f"without {' and '.join(wanted)}: {error}")
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="how much of the load [factor]")
-    parser.add_argument("--port-base", type=int, default=28545)
+    parser.add_argument("--repeat", type=int, default=5, help="repetitions of each network")
+    parser.add_argument("--only", nargs="*", default=[], help="measures by name, see --list")
+    parser.add_argument("--peers", nargs="*", default=["hardhat", "anvil"])
+    parser.add_argument("--age", type=int, default=0, help="also measure after so many blocks")
+    parser.add_argument("--port-base", type=int, default=PORT_BASE)
+    parser.add_argument("--page", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--list", action="store_true", help="name the measures and stop")
     arguments = parser.parse_args()
-    console = Console()
-    with tempfile.TemporaryDirectory(prefix="qanat-bench-") as folder:
-        network = ProcessNetwork(Path(folder) / "data", arguments.port_base)
-        try:
-            with console.status("measuring") as status:
-                rows = measure(network, arguments.scale, status.update)
-        finally:
-            network.down()
-    table = Table("what", "measured", "must", "aim", "", title=machine.describe(), box=None)
-    for one in rows:
-        mark = "" if not one.must else "ok" if one.meets else "MISSES"
-        table.add_row(one.what, one.value, one.must, one.aim, mark)
-    console.print(table)
+    if arguments.list:
+        print("\n".join(MEASURES | ENCRYPTED | LAST))
+        return
+    if contestants.is_port_taken(arguments.port_base):
+        sys.exit(f"port {arguments.port_base} is taken: choose another --port-base")
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    facts = machine.facts()
+    facts["repetitions"] = arguments.repeat
+    runs: dict[str, list[Figures]] = {}
+    with console.status("measuring") as status:
+        for repetition in range(arguments.repeat):
+            for contestant in chosen_contestants(arguments.peers, arguments.port_base):
+                say = partial(_show, status, repetition + 1, arguments.repeat)
+                age = arguments.age if repetition == 0 else 0
+                try:
+                    figures = run_one(contestant, set(arguments.only), arguments.scale, age, say)
+                except CannotRun as error:
+                    say_aside(str(error))
+                    continue
+                runs.setdefault(contestant.name, []).append(figures)
+    found = report.medians(runs)
+    console.print(report.as_table(found, facts))
+    kept = report.save(KEPT, runs, facts)
+    console.print(f"Every figure: {Path(kept).relative_to(ROOT)}")
+    if arguments.page:
+        command = shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"])
+        PAGE.write_text(report.as_page(found, facts, command))
+
+
+def _show(status: object, repetition: int, of: int, text: str) -> None:
+    status.update(f"{repetition} of {of}: {text}")  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,22 @@
 
 import asyncio
 import json
+import time
 from typing import Any
+
+
+class RpcError(Exception):
+    """The answer is an error object."""
+
+
+class Lost(Exception):
+    """A transaction that was accepted has no receipt after a long time."""
+
+
+RECEIPT_TIMEOUT_S = 15
+"""After this a transaction counts as lost [s]."""
+PAUSE_S = 0.002
+"""Between two questions for a receipt, as a fast client polls [s]."""
 
 
 class RawClient:
@@ -14,42 +29,50 @@ class RawClient:
         self._writer: asyncio.StreamWriter
 
     async def connect(self) -> "RawClient":
-        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        self._reader, self._writer = await asyncio.open_connection(
+            self._host, self._port, limit=2**24
+        )
         return self
 
     async def send(self, body: bytes) -> bytes:
         """Post a body; give the answer's body."""
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         self._writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        headers = await self._reader.readuntil(b"\r\n\r\n")
+        headers = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        if b"transfer-encoding: chunked" in headers:
+            return await self._read_chunks()
         length = next(
             int(line.split(b":")[1])
             for line in headers.split(b"\r\n")
-            if line.lower().startswith(b"content-length:")
+            if line.startswith(b"content-length:")
         )
         return await self._reader.readexactly(length)
+
+    async def _read_chunks(self) -> bytes:
+        body = b""
+        while True:
+            size = int(await self._reader.readline(), 16)
+            body += (await self._reader.readexactly(size + 2))[:-2]
+            if size == 0:
+                return body
 
     async def rpc(self, method: str, *params: Any) -> Any:
         answer = json.loads(await self.send(request(method, *params)))
         if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
+            raise RpcError(f"{method}: {answer['error']}")
         return answer["result"]
 
-    async def receipt(self, tx_hash: str) -> dict[str, Any]:
-        """Ask for a receipt again and again, without a pause."""
+    async def receipt(self, tx_hash: str, pause_s: float = PAUSE_S) -> dict[str, Any]:
+        """Ask for a receipt until it is there; `Lost` after a long time."""
         body = request("eth_getTransactionReceipt", tx_hash)
+        deadline = time.monotonic() + RECEIPT_TIMEOUT_S
         while True:
-            receipt: dict[str, Any] | None = json.loads(await self.send(body))["result"]
+            # A peer may answer that it indexes still: that is no receipt yet.
+            receipt: dict[str, Any] | None = json.loads(await self.send(body)).get("result")
             if receipt is not None:
                 return receipt
-
-    async def receipt_soon(self, tx_hash: str, pause_s: float) -> dict[str, Any]:
-        """Ask for a receipt with a pause in between, as many waiting clients together do."""
-        body = request("eth_getTransactionReceipt", tx_hash)
-        while True:
-            receipt: dict[str, Any] | None = json.loads(await self.send(body))["result"]
-            if receipt is not None:
-                return receipt
+            if time.monotonic() > deadline:
+                raise Lost(tx_hash)
             await asyncio.sleep(pause_s)
 
     def close(self) -> None:

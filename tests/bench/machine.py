@@ -1,5 +1,6 @@
 """What the numbers were taken on, and what processes cost."""
 
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -12,8 +13,8 @@ from tests.support.networks import ROOT
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def describe() -> str:
-    """Give machine and commit in one line."""
+def facts() -> dict[str, str | int | float]:
+    """What a number depends on beside the code: processor, cores, memory, load, commit."""
     model = next(
         (
             line.split(":")[1].strip()
@@ -29,8 +30,26 @@ def describe() -> str:
         text=True,
         check=False,
     ).stdout.strip()
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} x {model}, load {load:.1f}, commit {commit or 'unknown'}"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": model,
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(memory, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "commit": commit or "unknown",
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started."""
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            found += map(int, task.read_text().split())
+    return found
 
 
 def resident_mib(pids: Sequence[int]) -> float:

@@ -7,10 +7,10 @@ import cbor2
 import evm_native
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils import keccak
 
 from tests.support.networks import load_artifact
 
-CHAIN_ID = 0x5AFD
 GAS_PRICE = 100 * 10**9
 TRANSFER = bytes.fromhex("a9059cbb")
 BALANCE_OF = bytes.fromhex("70a08231")
@@ -40,7 +40,13 @@ def encrypt(calldata: bytes, key: CallKey) -> bytes:
 
 
 def sign(
-    account: LocalAccount, nonce: int, to: str | None, data: bytes, gas: int, value: int = 0
+    account: LocalAccount,
+    chain_id: int,
+    nonce: int,
+    to: str | None,
+    data: bytes,
+    gas: int,
+    value: int = 0,
 ) -> str:
     """Sign a legacy transaction; raw bytes as hex text."""
     fields = {
@@ -50,7 +56,7 @@ def sign(
         "gas": gas,
         "gasPrice": GAS_PRICE,
         "value": value,
-        "chainId": CHAIN_ID,
+        "chainId": chain_id,
     }
     return "0x" + bytes(account.sign_transaction(fields).raw_transaction).hex()
 
@@ -63,8 +69,19 @@ def balance_data(of: str) -> bytes:
     return BALANCE_OF + bytes(12) + bytes.fromhex(of[2:])
 
 
-def deploy_data() -> bytes:
+def token_code() -> bytes:
+    """Creation code of the ERC-20 token, with its supply."""
     return bytes.fromhex(load_artifact("Token").bytecode[2:]) + (10**27).to_bytes(32, "big")
+
+
+def work_code() -> bytes:
+    """Creation code of the contract that computes, stores and emits as much as asked for."""
+    return bytes.fromhex(load_artifact("Work").bytecode[2:])
+
+
+def work_data(signature: str, amount: int) -> bytes:
+    """Calldata of a function of `Work` with one number."""
+    return keccak(text=signature)[:4] + amount.to_bytes(32, "big")
 
 
 def fresh_accounts(count: int) -> list[LocalAccount]:

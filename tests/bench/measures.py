@@ -1,0 +1,290 @@
+"""
+What is measured: each measure takes a session and gives its figures by row name.
+
+Everything is signed before a clock starts. Accepted transactions without a receipt are counted,
+never waited for without end.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.bench import machine, workload
+from tests.bench.client import Lost, RawClient, RpcError, request
+from tests.bench.session import Session
+
+Figures = dict[str, float]
+Measure = Callable[[Session, float], Awaitable[Figures]]
+"""Takes the session and the scale of the load."""
+
+CLOSED_ACCOUNTS = 20
+IN_FLIGHT = 32
+BATCH = 50
+BURST = 60
+CALLERS = 16
+HASHES = 20_000
+SLOTS = 220
+"""Fresh slots that fill about 5 million gas."""
+EVENTS = 2_000
+IDLE_S = 10
+"""How long idleness is watched [s]."""
+
+
+def ms_since(began: float) -> float:
+    return 1000 * (time.perf_counter() - began)
+
+
+# -- transactions ------------------------------------------------------------------------------
+
+
+async def latency(session: Session, scale: float, *, encrypted: bool) -> Figures:
+    """One ERC-20 transfer after the other, from sending to the receipt."""
+    warm, counted = 10, max(int(100 * scale), 20)
+    (raws,) = await session.transfers([session.owner], warm + counted, encrypted=encrypted)
+    client = await session.client()
+    times = []
+    for raw in raws:
+        began = time.perf_counter()
+        receipt = await client.receipt(await client.rpc("eth_sendRawTransaction", raw), 0.0)
+        times.append(ms_since(began))
+        if receipt["status"] != "0x1":
+            raise RpcError(f"a transfer failed: {receipt}")
+    client.close()
+    cuts = statistics.quantiles(times[warm:], n=100)
+    kind = "encrypted" if encrypted else "plain"
+    return {f"{kind} {name}": cuts[at - 1] for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
+
+
+async def closed_loop(session: Session, scale: float, *, encrypted: bool) -> Figures:
+    """Twenty accounts, each sending its next transfer when the last one has its receipt."""
+    kind = "encrypted" if encrypted else "plain"
+    each = max(int(40 * scale), 10)
+    return await _race(session, f"closed {kind}", CLOSED_ACCOUNTS, each, encrypted=encrypted)
+
+
+async def in_flight(session: Session, scale: float, *, encrypted: bool) -> Figures:
+    """Thirty-two transfers under way at any time, from twenty accounts."""
+    kind = "encrypted" if encrypted else "plain"
+    each = max(int(60 * scale), 10)
+    return await _race(session, f"in flight {kind}", IN_FLIGHT, each, encrypted=encrypted)
+
+
+async def _race(
+    session: Session, name: str, senders: int, each: int, *, encrypted: bool
+) -> Figures:
+    """
+    Transfers per second, and how many were lost.
+
+    More senders than accounts share accounts: such a sender takes the account's next transaction
+    when the one before has been accepted, so nonces arrive in order.
+    """
+    accounts = await session.funded_accounts(CLOSED_ACCOUNTS)
+    signed = await session.transfers(accounts, each, encrypted=encrypted)
+    waiting = [iter(raws) for raws in signed]
+    turns = [asyncio.Lock() for _ in accounts]
+    clients = await session.clients(senders)
+    counts = {"mined": 0, "lost": 0}
+
+    async def send_all(client: RawClient, position: int) -> None:
+        while True:
+            async with turns[position]:
+                raw = next(waiting[position], None)
+                if raw is None:
+                    return
+                sent = await client.rpc("eth_sendRawTransaction", raw)
+            try:
+                await client.receipt(sent)
+                counts["mined"] += 1
+            except Lost:
+                counts["lost"] += 1
+
+    began = time.perf_counter()
+    await asyncio.gather(*(send_all(c, i % len(accounts)) for i, c in enumerate(clients)))
+    elapsed = time.perf_counter() - began
+    for client in clients:
+        client.close()
+    return {name: counts["mined"] / elapsed, "lost": counts["lost"]}
+
+
+async def batches(session: Session, scale: float) -> Figures:
+    """JSON-RPC batches of fifty transfers, each batch from an account of its own."""
+    accounts = await session.funded_accounts(max(int(6 * scale), 2))
+    signed = await session.transfers(accounts, BATCH, encrypted=False)
+    client = await session.client()
+    lost = 0
+    began = time.perf_counter()
+    for raws in signed:
+        sent = await _batch(client, "eth_sendRawTransaction", raws)
+        lost += await _receipts_of(client, sent)
+    elapsed = time.perf_counter() - began
+    client.close()
+    return {"batches": (len(signed) * BATCH - lost) / elapsed, "lost": lost}
+
+
+async def burst(session: Session, scale: float) -> Figures:
+    """Sixty transfers of one account, none waiting for the receipt of another."""
+    (raws,) = await session.transfers([session.owner], BURST, encrypted=False)
+    client = await session.client()
+    began = time.perf_counter()
+    sent = [await client.rpc("eth_sendRawTransaction", raw) for raw in raws]
+    lost = await _receipts_of(client, sent)
+    elapsed = ms_since(began)
+    client.close()
+    return {"burst": elapsed, "lost": lost}
+
+
+async def _batch(client: RawClient, method: str, arguments: list[str]) -> list[Any]:
+    calls = [
+        {"jsonrpc": "2.0", "id": position, "method": method, "params": [argument]}
+        for position, argument in enumerate(arguments)
+    ]
+    answers = json.loads(await client.send(json.dumps(calls).encode()))
+    if not isinstance(answers, list) or any("error" in answer for answer in answers):
+        raise RpcError(f"{method} in a batch: {answers}")
+    return [answer["result"] for answer in sorted(answers, key=lambda answer: answer["id"])]
+
+
+async def _receipts_of(client: RawClient, hashes: list[str]) -> int:
+    """Wait for the receipts of transactions; how many never came."""
+    lost = 0
+    for tx_hash in reversed(hashes):
+        try:
+            await client.receipt(tx_hash)
+        except Lost:
+            lost += 1
+    return lost
+
+
+async def storage(session: Session, scale: float) -> Figures:
+    """One transaction that fills 5 million gas with fresh storage slots."""
+    data = workload.work_data("store(uint256)", SLOTS)
+    client = await session.client()
+    times = []
+    for _ in range(max(int(10 * scale), 4)):
+        raw = session.sign(session.owner, session.work, data, 6_000_000)
+        began = time.perf_counter()
+        receipt = await client.receipt(await client.rpc("eth_sendRawTransaction", raw), 0.0)
+        times.append(ms_since(began))
+        if receipt["status"] != "0x1":
+            raise RpcError(f"filling storage failed: {receipt}")
+    client.close()
+    return {"storage": statistics.median(times[1:])}
+
+
+# -- questions ---------------------------------------------------------------------------------
+
+
+async def calls(session: Session, scale: float, *, encrypted: bool) -> Figures:
+    """`eth_call` of `balanceOf`, sixteen at a time."""
+    data = workload.balance_data(session.owner.address)
+    if encrypted:
+        data = workload.encrypt(data, await session.call_key())
+    body = request("eth_call", {"to": session.token, "data": "0x" + data.hex()}, "latest")
+    name = f"calls {'encrypted' if encrypted else 'plain'}"
+    return {name: await _ask_many(session, body, max(int(100 * scale), 20))}
+
+
+async def block_numbers(session: Session, scale: float) -> Figures:
+    """`eth_blockNumber`, sixteen at a time."""
+    return {
+        "block numbers": await _ask_many(
+            session, request("eth_blockNumber"), max(int(200 * scale), 20)
+        )
+    }
+
+
+async def _ask_many(session: Session, body: bytes, each: int) -> float:
+    clients = await session.clients(CALLERS)
+
+    async def ask(client: RawClient) -> None:
+        for _ in range(each):
+            answer = json.loads(await client.send(body))
+            if "error" in answer:
+                raise RpcError(str(answer["error"]))
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(ask, clients))
+    elapsed = time.perf_counter() - began
+    for client in clients:
+        client.close()
+    return each * CALLERS / elapsed
+
+
+async def hashing(session: Session, scale: float) -> Figures:
+    """A call that hashes twenty thousand times."""
+    data = "0x" + workload.work_data("hash(uint256)", HASHES).hex()
+    call = {"to": session.work, "data": data, "gas": hex(14_000_000)}
+    return {"hashing": await _median_ms(session, request("eth_call", call, "latest"), scale)}
+
+
+async def logs(session: Session, scale: float) -> Figures:
+    """`eth_getLogs` that finds two thousand events."""
+    data = workload.work_data("note(uint256)", 100)
+    first = await session.execute(session.owner, session.work, data, 3_000_000)
+    for _ in range(EVENTS // 100 - 1):
+        await session.execute(session.owner, session.work, data, 3_000_000)
+    asked = {"fromBlock": first["blockNumber"], "toBlock": "latest", "address": session.work}
+    client = await session.client()
+    found = await client.rpc("eth_getLogs", asked)
+    client.close()
+    if len(found) != EVENTS:
+        raise RpcError(f"{len(found)} events instead of {EVENTS}")
+    return {"logs": await _median_ms(session, request("eth_getLogs", asked), scale)}
+
+
+async def _median_ms(session: Session, body: bytes, scale: float) -> float:
+    client = await session.client()
+    times = []
+    for _ in range(max(int(15 * scale), 5)):
+        began = time.perf_counter()
+        answer = await client.send(body)
+        times.append(ms_since(began))
+        if answer.startswith(b'{"error"') or b'"error":' in answer[:200]:
+            raise RpcError(answer[:300].decode())
+    client.close()
+    return statistics.median(times)
+
+
+async def snapshots(session: Session, scale: float) -> Figures:
+    """`evm_snapshot`, a transfer, `evm_revert`: the two alone are timed."""
+    client = await session.client()
+    taken, reverted = [], []
+    for _ in range(max(int(6 * scale), 3)):
+        nonce = session.nonce(session.owner)
+        began = time.perf_counter()
+        snapshot = await client.rpc("evm_snapshot")
+        taken.append(ms_since(began))
+        data = workload.transfer_data(session.owner.address, 1)
+        await session.execute(session.owner, session.token, data, 120_000)
+        began = time.perf_counter()
+        if await client.rpc("evm_revert", snapshot) is not True:
+            raise RpcError("evm_revert was refused")
+        reverted.append(ms_since(began))
+        session.resume_nonce(session.owner, nonce)
+    client.close()
+    return {"snapshot": statistics.median(taken), "revert": statistics.median(reverted)}
+
+
+# -- what it costs to have it there ------------------------------------------------------------
+
+
+async def footprint(session: Session, scale: float) -> Figures:
+    """Resident memory after all of the above, and processor time while nobody asks."""
+    await asyncio.sleep(2)
+    pids = session.contestant.pids()
+    idle = await asyncio.to_thread(machine.idle_cpu_percent, pids, IDLE_S)
+    return {"memory": machine.resident_mib(pids), "idle": idle}
+
+
+async def aged(session: Session, scale: float, rounds: int) -> Figures:
+    """Latency and throughput once more after so many blocks, beside those of the fresh network."""
+    client = await session.client()
+    while int(await client.rpc("eth_blockNumber"), 16) < rounds:
+        await _race(session, "ageing", CLOSED_ACCOUNTS, 50, encrypted=False)
+    client.close()
+    slow = await latency(session, scale, encrypted=False)
+    load = await closed_loop(session, scale, encrypted=False)
+    return {"aged plain p50": slow["plain p50"], "aged closed plain": load["closed plain"]}

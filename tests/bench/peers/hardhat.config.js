@@ -1,0 +1,2 @@
+// `hardhat node` wants a project: this is all of it.
+export default {};
