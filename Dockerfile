@@ -24,9 +24,6 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/loc
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin qanat && \
-    for node in . public gateway consensus-0 keymanager-0 keymanager-1 keymanager-2 keymanager-3 \
-        compute-0 compute-1 compute-2 compute-3 compute-4 compute-5 compute-6 compute-7; do \
-        install -d -m 700 -o qanat -g qanat "/network/$node"; done && \
     install -d -o qanat -g qanat /run/qanat && ln -s /run/qanat/ready /CONTAINER_READY
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/qanat
@@ -35,6 +32,9 @@ COPY networks networks
 COPY shared shared
 COPY services services
 COPY qanat qanat
+# A named volume takes its owner from the directory that it hides: one for each node of any network.
+RUN for node in . public $(python -m qanat.network); do \
+        install -d -m 700 -o qanat -g qanat "/network/$node"; done
 # Compiled once here: a user who cannot write next to the sources would compile at every start.
 RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
 ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network

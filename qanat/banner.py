@@ -1,8 +1,19 @@
 """What a person sees when the network is up, in the order of sapphire-localnet's output."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qanat.accounts import DERIVATION_PATH, Account
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLine:
+    """Where the clients of one ParaTime ask."""
+
+    paratime: str
+    http_port: int
+    ws_port: int
+    evm_chain_id: int | None
 
 
 def render_banner(
@@ -10,9 +21,7 @@ def render_banner(
     accounts: Sequence[Account],
     tokens: int,
     mnemonic: str | None,
-    http_port: int,
-    ws_port: int,
-    evm_chain_id: int,
+    gateways: Sequence[GatewayLine],
     seconds: float | None,
 ) -> str:
     """
@@ -42,13 +51,22 @@ def render_banner(
         "WARNING: the TEE is a MOCK and the keys above are public. Nothing here is secret from the",
         "         owner of this machine. Never send real tokens to these addresses.",
         "",
-        (
-            f"Web3 RPC listening on http://localhost:{http_port} and ws://localhost:{ws_port}. "
-            f"Chain ID: {evm_chain_id:#x}."
-        ),
     ]
+    lines += [_render_gateway(one, is_named=len(gateways) > 1) for one in gateways]
     if seconds is None:
         lines.append("The network was up already.")
     else:
         lines.append(f"Start-up took {seconds:.1f} seconds, every node is ready.")
     return "\n".join(lines)
+
+
+def _render_gateway(gateway: GatewayLine, *, is_named: bool) -> str:
+    where = f"http://localhost:{gateway.http_port}"
+    if gateway.evm_chain_id is None:
+        line = f"API listening on {where}."
+    else:
+        line = (
+            f"Web3 RPC listening on {where} and ws://localhost:{gateway.ws_port}. "
+            f"Chain ID: {gateway.evm_chain_id:#x}."
+        )
+    return f"{gateway.paratime}: {line}" if is_named else line

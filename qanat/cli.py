@@ -1,4 +1,4 @@
-"""The command line: `qanat up`, `down`, `status`, `ps`, `roots`, `logs`, `epoch advance`."""
+"""The command line; `qanat --help` lists its commands."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,10 +15,11 @@ from rich.table import Table
 
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
-from qanat.network import DEFAULT_PORT_BASE, load_network
+from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
 from shared.errors import QanatError
 
 if TYPE_CHECKING:
+    from qanat.network import NodePlan
     from qanat.observe import Running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,6 +198,28 @@ def node(
 
 
 @app.command()
+def compose(
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write. [default: print it]")
+    ] = None,
+) -> None:
+    """Write the Compose file of a network, which starts the same nodes by containers."""
+    from qanat.compose_file import render_compose_file
+
+    where = network.resolve()
+    inside = where.relative_to(ROOT) if where.is_relative_to(ROOT / "networks") else None
+    if inside is None:
+        raise BadNetworkFile(f"{network}: the image holds the files of {ROOT / 'networks'} only")
+    text = render_compose_file(load_network(where), inside, output)
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text)
+        err.print(f"wrote {output}")
+
+
+@app.command()
 def down(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
@@ -235,12 +258,15 @@ def ps(
     if as_json:
         print(json.dumps([asdict(record) for record in running.processes]))
         return
-    table = Table("name", "service", "part", "pid", "container", "ports", "state", box=None)
+    table = Table(
+        "name", "service", "part", "paratime", "pid", "container", "ports", "state", box=None
+    )
     for record in running.processes:
         table.add_row(
             record.name,
             record.service,
             record.part,
+            record.paratime or "-",
             str(record.pid or "-"),
             record.container or "-",
             " ".join(map(str, record.ports)),
@@ -263,9 +289,10 @@ def roots(
     if as_json:
         print(json.dumps([asdict(answer) for answer in answers]))
         return
-    table = Table("name", "round", "root", box=None)
+    table = Table("name", "paratime", "round", "root", box=None)
     for answer in answers:
-        table.add_row(answer.name, str(answer.round), answer.root or "does not answer")
+        root = answer.root or "does not answer"
+        table.add_row(answer.name, answer.paratime, str(answer.round), root)
     out.print(table)
 
 
@@ -277,22 +304,37 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether the network is ready, and what is missing; exit 1 when it is not."""
-    from qanat.readiness import fetch_gateway_status
+    from qanat.readiness import fetch_network_status
 
     running = find_network(network, data, port_base)
-    (gateway,) = running.plans_of("gateway")
-    answer = fetch_gateway_status(gateway.http_port)
+    gateways = running.plans_of("gateway")
+    answers = fetch_network_status({plan.name: plan.http_port for plan in gateways})
     if as_json:
-        print(json.dumps(answer))
-    elif answer is None:
-        out.print(f"the gateway does not answer on port {gateway.http_port}")
+        # The first gateway's answer is at the top, as where there is one only.
+        first = answers[gateways[0].name]
+        if len(answers) > 1:
+            first = (first or {}) | {
+                "ready": all(one is not None and one["ready"] for one in answers.values()),
+                "gateways": answers,
+            }
+        print(json.dumps(first))
     else:
-        out.print("ready" if answer["ready"] else f"waiting for {answer.get('waiting_for')}")
-        for key, value in answer.items():
-            if key not in ("ready", "waiting_for"):
-                out.print(f"  {key}: {json.dumps(value)}")
-    if answer is None or not answer["ready"]:
+        for plan in gateways:
+            _print_status(plan, answers[plan.name], is_named=len(gateways) > 1)
+    if any(answer is None or not answer["ready"] for answer in answers.values()):
         raise typer.Exit(1)
+
+
+def _print_status(plan: "NodePlan", answer: dict[str, Any] | None, *, is_named: bool) -> None:
+    name = f"{plan.name}: " if is_named else ""
+    if answer is None:
+        out.print(f"{name}the gateway does not answer on port {plan.http_port}")
+        return
+    waits = f"waiting for {answer.get('waiting_for')}"
+    out.print(name + ("ready" if answer["ready"] else waits))
+    for key, value in answer.items():
+        if key not in ("ready", "waiting_for"):
+            out.print(f"  {key}: {json.dumps(value)}")
 
 
 @app.command()

@@ -9,6 +9,8 @@ from qanat.launcher.state import ProcessRecord
 
 NODE_LABEL = "io.qanat.node"
 SERVICE_LABEL = "io.qanat.service"
+RUNTIMES_LABEL = "io.qanat.runtimes"
+"""Names of the ParaTimes, or of the key manager, that the node serves, with commas."""
 
 
 def list_container_processes() -> tuple[ProcessRecord, ...]:
@@ -26,6 +28,7 @@ def list_container_processes() -> tuple[ProcessRecord, ...]:
 def _records_of(container: dict[str, Any]) -> list[ProcessRecord]:
     labels, state = container["Config"]["Labels"], container["State"]
     name, service = labels[NODE_LABEL], labels[SERVICE_LABEL]
+    served = labels.get(RUNTIMES_LABEL, "")
     published = container["NetworkSettings"]["Ports"] or {}
     ports = sorted(
         {int(binding["HostPort"]) for bindings in published.values() for binding in bindings or ()}
@@ -45,9 +48,10 @@ def _records_of(container: dict[str, Any]) -> list[ProcessRecord]:
                 pid=int(pid),
                 container=container["Name"].removeprefix("/"),
                 ports=tuple(ports) if part == "host" else (),
-                data_dir=f"/network/{name}" + ("/enclave" if part == "enclave" else ""),
+                data_dir=f"/network/{name}" + (f"/enclave/{served}" if part == "enclave" else ""),
                 state=state["Status"],
                 restarts=container["RestartCount"],
+                paratime=served if service in ("compute", "gateway") else None,
             )
         )
     return records

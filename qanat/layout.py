@@ -59,13 +59,13 @@ class DataLayout:
         """Keys of the network's mock Intel: revocations and new TCB data are issued with them."""
         return self.root / "mock-authority.cbor"
 
-    def enclave_config(self, name: str) -> Path:
-        """The measured configuration of a node's enclave."""
-        return self.node(name) / "enclave.cbor"
+    def enclave_config(self, name: str, runtime: str) -> Path:
+        """The measured configuration of a node's enclave for one runtime."""
+        return self.node(name) / "enclave" / f"{runtime}.cbor"
 
-    def enclave(self, name: str) -> Path:
-        """What a node's enclave keeps: sealed blobs and encrypted state."""
-        return self.node(name) / "enclave"
+    def enclave(self, name: str, runtime: str) -> Path:
+        """What a node's enclave for one runtime keeps: sealed blobs and encrypted state."""
+        return self.node(name) / "enclave" / runtime
 
     def platform(self, name: str) -> Path:
         """Secrets of the node's mock CPU: read by the launcher, never by the host."""

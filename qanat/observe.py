@@ -60,9 +60,10 @@ def find_running(layout: DataLayout, network_file: Path, port_base: int) -> Runn
 
 @dataclass(frozen=True, slots=True)
 class StateRoot:
-    """Newest round of a compute node; None where the node does not answer."""
+    """Newest round of a ParaTime on a compute node; None where the node does not answer."""
 
     name: str
+    paratime: str
     round: int | None
     root: str | None
 
@@ -73,14 +74,16 @@ def fetch_roots(running: Running) -> list[StateRoot]:
 
 
 async def _fetch_roots(plans: tuple[NodePlan, ...]) -> list[StateRoot]:
-    async def fetch(plan: NodePlan) -> StateRoot:
+    async def fetch(plan: NodePlan, paratime: str) -> StateRoot:
         try:
             status = await _fetch_compute_status(plan)
         except Unavailable:
-            return StateRoot(plan.name, None, None)
-        return StateRoot(plan.name, status.round, "0x" + status.state_root.hex())
+            return StateRoot(plan.name, paratime, None, None)
+        return StateRoot(plan.name, paratime, status.round, "0x" + status.state_root.hex())
 
-    return list(await asyncio.gather(*map(fetch, plans)))
+    return list(
+        await asyncio.gather(*(fetch(plan, name) for plan in plans for name in plan.paratimes))
+    )
 
 
 async def _fetch_compute_status(plan: NodePlan) -> ComputeStatus:

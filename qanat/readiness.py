@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.errors import Unavailable
@@ -29,15 +29,20 @@ def fetch_gateway_status(http_port: int, host: str = "127.0.0.1") -> dict[str, A
     return status
 
 
+def fetch_network_status(http_ports: dict[str, int]) -> dict[str, dict[str, Any] | None]:
+    """Give what each gateway, by name, says of its ParaTime."""
+    return {name: fetch_gateway_status(port) for name, port in http_ports.items()}
+
+
 def wait_until_ready(
-    http_port: int,
+    http_ports: Sequence[int],
     *,
     timeout_s: float,
     on_progress: Callable[[str], None],
     is_alive: Callable[[], bool],
 ) -> None:
     """
-    Wait for the gateway to say that an encrypted call went through every compute node.
+    Wait for each gateway to say that a call went through every compute node of its ParaTime.
 
     Raises
     ------
@@ -46,13 +51,17 @@ def wait_until_ready(
     """
     deadline = time.monotonic() + timeout_s
     waiting_for = "the gateway"
+    unready = list(http_ports)
     while time.monotonic() < deadline:
         if not is_alive():
             raise NotReady("the launcher stopped; its log says why")
-        status = fetch_gateway_status(http_port)
+        status = fetch_gateway_status(unready[0])
         if status is not None:
             if status["ready"]:
-                return
+                del unready[0]
+                if not unready:
+                    return
+                continue
             waiting_for = str(status.get("waiting_for") or "the gateway")
         on_progress(waiting_for)
         time.sleep(POLL_S)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qanat.banner import render_banner
+from qanat.banner import GatewayLine, render_banner
 from qanat.funding import Funding, choose_funding
 from qanat.launcher.environment import RunOptions
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.launcher.supervisor import AlreadyRunning, Supervisor, taken_ports
 from qanat.layout import DataLayout
-from qanat.network import Network, load_network, plan_nodes
+from qanat.network import Network, NodePlan, load_network, plan_nodes
 from qanat.provision.data_directory import provision, remove_data
 from qanat.readiness import NotReady, wait_until_ready
 from shared.errors import Rejected
@@ -75,7 +75,7 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
     if state is not None:
         if foreground or options.wipe:
             raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
-        out.print(_banner(network, funding, state.port_base, None))
+        out.print(_banner(network, funding, plan_nodes(network, state.port_base), None))
         return
     if options.wipe:
         remove_data(options.layout.root)
@@ -94,7 +94,7 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
     with err.status("waiting …") as progress:
         try:
             wait_until_ready(
-                options.port_base,
+                _gateway_ports(plans),
                 timeout_s=options.timeout_s,
                 on_progress=lambda what: progress.update(f"waiting for {what} …"),
                 is_alive=lambda: is_alive(launcher),
@@ -106,17 +106,28 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
             if isinstance(error, NotReady):
                 raise NotReady(f"{error.message}. Logs: {options.layout.logs}") from error
             raise
-    out.print(_banner(network, funding, options.port_base, time.monotonic() - began))
+    out.print(_banner(network, funding, plans, time.monotonic() - began))
 
 
-def _banner(network: Network, funding: Funding, port_base: int, seconds: float | None) -> str:
+def _gateway_ports(plans: tuple[NodePlan, ...]) -> list[int]:
+    return [plan.http_port for plan in plans if plan.service == "gateway"]
+
+
+def _banner(
+    network: Network, funding: Funding, plans: tuple[NodePlan, ...], seconds: float | None
+) -> str:
     return render_banner(
         accounts=funding.accounts,
         tokens=funding.tokens,
         mnemonic=funding.mnemonic,
-        http_port=port_base,
-        ws_port=port_base + 1,
-        evm_chain_id=network.paratime.evm_chain_id,
+        gateways=[
+            GatewayLine(
+                name, plan.http_port, plan.ws_port, network.find_paratime(name).evm_chain_id
+            )
+            for plan in plans
+            if plan.service == "gateway"
+            for name in plan.paratimes
+        ],
         seconds=seconds,
     )
 
@@ -191,17 +202,18 @@ def _run_in_front(
 ) -> None:
     configure_logs("warning", as_json=False, service="launcher")
     supervisor = _supervisor(options)
+    plans = plan_nodes(network, options.port_base)
     stopped = threading.Event()
 
     async def announce() -> None:
         await asyncio.to_thread(
             wait_until_ready,
-            options.port_base,
+            _gateway_ports(plans),
             timeout_s=options.timeout_s,
             on_progress=lambda _: None,
             is_alive=lambda: not stopped.is_set(),
         )
-        out.print(_banner(network, funding, options.port_base, time.monotonic() - began))
+        out.print(_banner(network, funding, plans, time.monotonic() - began))
         out.print("Press Ctrl-C to stop.")
         if options.ready_file is not None:
             options.ready_file.touch()

@@ -31,7 +31,7 @@ def host_environment(
     layout: DataLayout,
     options: RunOptions,
 ) -> dict[str, str]:
-    """Give the variables of one host; `ENCLAVE_FD` is added when its enclave has started."""
+    """Give the variables of one host; `ENCLAVE_FD` is added when its enclaves have started."""
     consensus = next(other for other in plans if other.service == "consensus")
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment |= {
@@ -44,22 +44,33 @@ def host_environment(
         "QANAT_LISTEN_HOST": options.listen_host,
         "QANAT_HTTP_PORT": str(plan.http_port),
         "QANAT_CONSENSUS": consensus.frame_address,
-        "QANAT_LOG_LEVEL": options.log_level,
+        "QANAT_LOG_LEVEL": network.find_override(plan.name).log_level or options.log_level,
         "QANAT_PARENT_PID": str(os.getpid()),
     }
     if plan.frame_port:
         environment["QANAT_FRAME_PORT"] = str(plan.frame_port)
         environment["QANAT_ADVERTISE"] = plan.frame_address
     if plan.service == "gateway":
-        compute = [other.frame_address for other in plans if other.service == "compute"]
-        environment |= {
-            "QANAT_WS_PORT": str(plan.ws_port),
-            "QANAT_RUNTIME_ID": network.paratime.id,
-            "QANAT_CHAIN_ID": str(network.paratime.evm_chain_id),
-            "QANAT_COMPUTE": ",".join(compute),
-        }
+        environment |= _of_gateway(network, plans, plan)
         if options.database_url is not None:
             environment["QANAT_DATABASE_URL"] = options.database_url
     if options.seed is not None:
         environment["QANAT_SEED"] = node_seed(options.seed, plan.name).hex()
+    return environment
+
+
+def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -> dict[str, str]:
+    paratime = network.find_paratime(plan.runtimes[0])
+    served = [
+        other.frame_address
+        for other in plans
+        if other.service == "compute" and paratime.name in other.runtimes
+    ]
+    environment = {
+        "QANAT_WS_PORT": str(plan.ws_port),
+        "QANAT_RUNTIME_ID": paratime.id,
+        "QANAT_COMPUTE": ",".join(served),
+    }
+    if paratime.evm_chain_id is not None:
+        environment["QANAT_CHAIN_ID"] = str(paratime.evm_chain_id)
     return environment

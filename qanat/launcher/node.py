@@ -1,4 +1,4 @@
-"""One node under supervision: its host process, and its enclave where it has one."""
+"""One node under supervision: its host process, and an enclave for each runtime that it serves."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ class BadStart(Exception):
 
 
 class NodeSupervisor:
-    """Keeps a node alive. Host and enclave live and die together, as on one machine."""
+    """Keeps a node alive. Host and enclaves live and die together, as on one machine."""
 
     def __init__(
         self,
@@ -48,12 +48,13 @@ class NodeSupervisor:
         self._network, self._plans, self._layout, self._options = network, plans, layout, options
         self._on_change = on_change
         self._host: asyncio.subprocess.Process | None = None
-        self._enclave: cpu.EnclaveProcess | None = None
+        self._enclaves: dict[str, cpu.EnclaveProcess] = {}
         self._state = "starting"
         self._restarts = 0
 
     def records(self) -> tuple[ProcessRecord, ...]:
         """Describe the node's processes."""
+        paratimes = self.plan.paratimes
         host = ProcessRecord(
             name=self.plan.name,
             service=self.plan.service,
@@ -64,17 +65,22 @@ class NodeSupervisor:
             data_dir=str(self._layout.node(self.plan.name)),
             state=self._state,
             restarts=self._restarts,
+            paratime=",".join(paratimes) or None,
         )
         if not self.plan.has_enclave:
             return (host,)
-        enclave = replace(
-            host,
-            part="enclave",
-            pid=None if self._enclave is None else self._enclave.pid,
-            ports=(),
-            data_dir=str(self._layout.enclave(self.plan.name)),
+        enclaves = (
+            replace(
+                host,
+                part="enclave",
+                pid=self._enclaves[runtime].pid if runtime in self._enclaves else None,
+                ports=(),
+                data_dir=str(self._layout.enclave(self.plan.name, runtime)),
+                paratime=runtime if runtime in paratimes else None,
+            )
+            for runtime in self.plan.runtimes
         )
-        return (host, enclave)
+        return (host, *enclaves)
 
     async def run(self) -> None:
         """Start the node and restart it whenever it dies, until cancelled."""
@@ -106,33 +112,20 @@ class NodeSupervisor:
             self._network, self._plans, self.plan, self._layout, self._options
         )
         waits: dict[str, asyncio.Task[int]] = {}
-        inherited: tuple[int, ...] = ()
-        host_end: socket.socket | None = None
-        if self.plan.has_enclave:
-            host_end, enclave_end = socket.socketpair()
-            self._enclave = await cpu.start_enclave(
-                self.plan.service,
-                config_path=self._layout.enclave_config(self.plan.name),
-                platform=cpu.PlatformFile.from_bytes(
-                    self._layout.platform(self.plan.name).read_bytes()
-                ),
-                enclave_dir=self._layout.enclave(self.plan.name),
-                host_socket=enclave_end,
-                log_path=self._log_path("enclave"),
-                seed=environment.get("QANAT_SEED"),
+        with contextlib.ExitStack() as sockets:
+            inherited = []
+            for runtime in self.plan.runtimes if self.plan.has_enclave else ():
+                host_end, enclave_end = map(sockets.enter_context, socket.socketpair())
+                enclave = await self._start_enclave(runtime, enclave_end, environment)
+                self._enclaves[runtime] = enclave
+                enclave_end.close()
+                inherited.append(host_end.fileno())
+                waits[f"enclave-{runtime}"] = asyncio.create_task(enclave.wait())
+            if inherited:
+                environment["QANAT_ENCLAVE_FD"] = ",".join(map(str, inherited))
+            self._host = await _start_host(
+                self.plan.service, environment, self._log_path("host"), tuple(inherited)
             )
-            enclave_end.close()
-            environment["QANAT_ENCLAVE_FD"] = str(host_end.fileno())
-            inherited = (host_end.fileno(),)
-            waits["enclave"] = asyncio.create_task(self._enclave.wait())
-        self._host = await _start_host(
-            self.plan.service,
-            environment,
-            self._log_path("host"),
-            inherited,
-        )
-        if host_end is not None:
-            host_end.close()
         waits["host"] = asyncio.create_task(self._host.wait())
         self._set_state("running")
         try:
@@ -143,11 +136,25 @@ class NodeSupervisor:
         part = next(name for name, task in waits.items() if task in done)
         return part, waits[part].result()
 
+    async def _start_enclave(
+        self, runtime: str, enclave_end: socket.socket, environment: dict[str, str]
+    ) -> cpu.EnclaveProcess:
+        name = self.plan.name
+        return await cpu.start_enclave(
+            self.plan.service,
+            config_path=self._layout.enclave_config(name, runtime),
+            platform=cpu.PlatformFile.from_bytes(self._layout.platform(name).read_bytes()),
+            enclave_dir=self._layout.enclave(name, runtime),
+            host_socket=enclave_end,
+            log_path=self._log_path(f"enclave-{runtime}"),
+            seed=environment.get("QANAT_SEED"),
+        )
+
     def _log_path(self, part: str) -> Path | None:
         return self._layout.log_of(self.plan.name, part) if self._options.logs_to_files else None
 
     async def _stop_processes(self) -> None:
-        host, enclave = self._host, self._enclave
+        host, enclaves = self._host, self._enclaves
         if host is not None and host.returncode is None:
             host.terminate()
             try:
@@ -156,9 +163,8 @@ class NodeSupervisor:
                 log.warning("process_killed", node=self.plan.name, part="host")
                 host.kill()
                 await host.wait()
-        if enclave is not None:
-            await enclave.stop()
-        self._host = self._enclave = None
+        await asyncio.gather(*(enclave.stop() for enclave in enclaves.values()))
+        self._host, self._enclaves = None, {}
         self._set_state("stopped")
 
     def _set_state(self, state: str) -> None:

@@ -26,6 +26,8 @@ class ProcessRecord:
     state: str
     """One of `PROCESS_STATES`."""
     restarts: int = 0
+    paratime: str | None = None
+    """Name of the ParaTime that it serves; of several, with commas; None where it serves all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qanat import cpu
 from qanat.layout import DataLayout
-from qanat.network import ENCLAVE_SERVICES, Network, plan_nodes
+from qanat.network import Network, NodePlan, plan_nodes
 from qanat.provision.genesis import POLICY_SIGNERS, build_enclave_configs, build_genesis
 from qanat.provision.identities import Identity, create_identity, save_identity, write_private
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
@@ -15,8 +15,11 @@ from shared.crypto.hashes import kmac256, sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
+from shared.types.attestation import EnclaveIdentity
 from shared.types.genesis import GenesisValidator
 
+FORMAT = 2
+"""Of the data directory. 2: an enclave directory for each runtime of a node."""
 REPLAY_GENESIS_TIME_NS = 1_750_000_000_000_000_000
 """Genesis time of a network made from a seed [ns]: the same on every run."""
 
@@ -51,27 +54,36 @@ def provision(
     Raises
     ------
     OtherNetwork
-        The directory holds a network of another name, or one whose enclaves were measured from
-        other code.
+        The directory holds a network of another name, one in an older format, or one whose enclaves
+        were measured from other code.
     """
     if is_provisioned(layout):
         _check_is_same(layout, network)
         return False
     entropy: Entropy = SystemEntropy() if seed is None else SeededEntropy(sha256(seed))
     time_ns = time.time_ns() if seed is None else REPLAY_GENESIS_TIME_NS
-    names = {plan.name: plan.service for plan in plan_nodes(network) if plan.service != "gateway"}
+    plans = plan_nodes(network)
     dev_seed = entropy.draw("dev control").hex() if network.dev_controls else None
     identities = {
-        name: create_identity(entropy, name, dev_seed if service == "consensus" else None)
-        for name, service in names.items()
+        plan.name: create_identity(
+            entropy, plan.name, dev_seed if plan.service == "consensus" else None
+        )
+        for plan in plans
+        if plan.service != "gateway"
     }
     signers = [Signer.generate(entropy, "policy signer") for _ in range(POLICY_SIGNERS)]
-    validators = (GenesisValidator(identities["consensus-0"].consensus.public_key, 100),)
+    validators = (
+        GenesisValidator(identities[network.consensus.nodes[0]].consensus.public_key, 100),
+    )
     pki = cpu.create_network_pki(entropy, time_ns)
-    configs = build_enclave_configs(network, validators, pki.root_ca, signers)
-    raw_configs = {
-        "keymanager": encode_record(configs.keymanager),
-        "compute": encode_record(configs.compute),
+    configs = {
+        name: encode_record(config)
+        for name, config in build_enclave_configs(network, validators, pki.root_ca, signers).items()
+    }
+    managers = {one.name for one in network.key_manager}
+    enclaves = {
+        name: cpu.measure_enclave("keymanager" if name in managers else "compute", raw)
+        for name, raw in configs.items()
     }
     genesis = build_genesis(
         network,
@@ -79,22 +91,20 @@ def provision(
         identities=identities,
         validators=validators,
         root_ca=pki.root_ca,
-        enclaves={
-            service: cpu.measure_enclave(service, raw) for service, raw in raw_configs.items()
-        },
+        enclaves=enclaves,
         signers=signers,
         balances=balances,
         dev_control_key=None if dev_seed is None else Signer(bytes.fromhex(dev_seed)).public_key,
     )
-    for name, service in names.items():
-        save_identity(layout.identity(name), identities[name])
-        if service in ENCLAVE_SERVICES:
-            layout.enclave(name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            layout.enclave_config(name).write_bytes(raw_configs[service])
-            write_private(layout.platform(name), pki.create_platform(name).to_bytes())
+    for plan in plans:
+        if plan.name in identities:
+            save_identity(layout.identity(plan.name), identities[plan.name])
+        if plan.has_enclave:
+            _make_enclaves(layout, plan, configs)
+            write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
+        layout.node(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
-    layout.node("gateway").mkdir(parents=True, exist_ok=True)
-    _save_summary(layout, network, identities, seed)
+    _save_summary(layout, network, identities, enclaves, seed)
     layout.public.mkdir(parents=True, exist_ok=True)
     unfinished = layout.genesis.with_suffix(".new")
     unfinished.write_bytes(encode_record(genesis))
@@ -102,16 +112,27 @@ def provision(
     return True
 
 
+def _make_enclaves(layout: DataLayout, plan: NodePlan, configs: dict[str, bytes]) -> None:
+    for runtime in plan.runtimes:
+        layout.enclave(plan.name, runtime).mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout.enclave_config(plan.name, runtime).write_bytes(configs[runtime])
+
+
 def _save_summary(
-    layout: DataLayout, network: Network, identities: dict[str, Identity], seed: bytes | None
+    layout: DataLayout,
+    network: Network,
+    identities: dict[str, Identity],
+    enclaves: dict[str, EnclaveIdentity],
+    seed: bytes | None,
 ) -> None:
     layout.public.mkdir(parents=True, exist_ok=True)
     summary = {
+        "format": FORMAT,
         "network": network.name,
         "chain_id": network.chain_id,
         "tee": "MOCK",
         "replay_seed": None if seed is None else sha256(seed).hex(),
-        "code": code_fingerprint(),
+        "enclaves": {name: one.mr_enclave.hex() for name, one in enclaves.items()},
         "nodes": {name: identity.node.public_key.hex() for name, identity in identities.items()},
     }
     (layout.public / "network.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -120,12 +141,24 @@ def _save_summary(
 def _check_is_same(layout: DataLayout, network: Network) -> None:
     summary = json.loads((layout.public / "network.json").read_text())
     where = f"{layout.root} holds network {summary['network']!r}"
+    found = summary.get("format", 1)
+    if found != FORMAT:
+        raise OtherNetwork(
+            f"{where} in data format {found}; this version reads format {FORMAT} only. Start "
+            "afresh with `qanat up --wipe`, or run it with the version that made it"
+        )
     if summary["network"] != network.name:
         raise OtherNetwork(
             f"{where}, not {network.name!r}: choose another --data, or remove it with `qanat down "
             "--wipe`"
         )
-    if summary["code"] != code_fingerprint():
+    measured = _measure_again(layout, network)
+    if summary["enclaves"].keys() != measured.keys():
+        raise OtherNetwork(
+            f"{where} with the runtimes {', '.join(sorted(summary['enclaves']))}, not "
+            f"{', '.join(sorted(measured))} as in the file now. Start afresh with `qanat up --wipe`"
+        )
+    if summary["enclaves"] != measured:
         raise OtherNetwork(
             f"{where}, whose enclaves were measured from other code than this: an enclave with "
             "another measurement cannot open what that one sealed. Start afresh with `qanat up "
@@ -133,10 +166,16 @@ def _check_is_same(layout: DataLayout, network: Network) -> None:
         )
 
 
-def code_fingerprint() -> str:
-    """Hash over the code of both enclaves, without their configuration."""
-    parts = [cpu.measure_enclave(service, b"").mr_enclave for service in sorted(ENCLAVE_SERVICES)]
-    return sha256(b"".join(parts)).hex()
+def _measure_again(layout: DataLayout, network: Network) -> dict[str, str]:
+    """Measure the enclave of each runtime of the file with the code of now, in hex."""
+    measured = {}
+    for plan in plan_nodes(network):
+        for runtime in plan.runtimes if plan.has_enclave else ():
+            if runtime not in measured:
+                path = layout.enclave_config(plan.name, runtime)
+                config = path.read_bytes() if path.exists() else b""
+                measured[runtime] = cpu.measure_enclave(plan.service, config).mr_enclave.hex()
+    return measured
 
 
 def node_seed(seed: bytes, name: str) -> bytes:

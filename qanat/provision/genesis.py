@@ -1,10 +1,8 @@
 """The genesis document of a network, and the measured configuration of its enclaves."""
 
-from dataclasses import dataclass
-
 from qanat.accounts import WEI_PER_TOKEN
 from qanat.cpu import TCB_VALIDITY_DAYS
-from qanat.network import Network
+from qanat.network import KeyManager, Network, ParaTime
 from qanat.provision.identities import Identity
 from shared.crypto.address import staking_address
 from shared.crypto.hashes import sha256
@@ -21,7 +19,7 @@ from shared.types.genesis import (
     RegistryParameters,
     StakingParameters,
 )
-from shared.types.identity import Epoch
+from shared.types.identity import Epoch, RuntimeId
 from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
 from shared.types.registry import (
     Deployment,
@@ -59,21 +57,13 @@ SLASHING = {
 """The proportions of upstream's e2e penalties, 50/40/30."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnclaveConfigs:
-    """Measured configuration by service."""
-
-    keymanager: EnclaveConfig
-    compute: EnclaveConfig
-
-
 def build_enclave_configs(
     network: Network,
     validators: tuple[GenesisValidator, ...],
     root_ca: bytes,
     signers: list[Signer],
-) -> EnclaveConfigs:
-    """Say what the enclaves pin: validators, root CA and policy signers."""
+) -> dict[str, EnclaveConfig]:
+    """Say what the enclaves of each runtime pin: validators, root CA and policy signers."""
 
     def config(kind: RuntimeKind, runtime_id: str, key_manager: str | None) -> EnclaveConfig:
         return EnclaveConfig(
@@ -83,15 +73,22 @@ def build_enclave_configs(
             chain_id=network.chain_id,
             validators=validators,
             root_ca_hash=sha256(root_ca),
-            key_manager=None if key_manager is None else bytes.fromhex(key_manager),
+            key_manager=_key_manager_id(network, key_manager),
             policy_signers=tuple(signer.public_key for signer in signers),
             policy_threshold=POLICY_THRESHOLD,
         )
 
-    return EnclaveConfigs(
-        keymanager=config(RuntimeKind.KEY_MANAGER, network.key_manager.id, None),
-        compute=config(RuntimeKind.COMPUTE, network.paratime.id, network.key_manager.id),
-    )
+    managers = {
+        one.name: config(RuntimeKind.KEY_MANAGER, one.id, None) for one in network.key_manager
+    }
+    paratimes = {
+        one.name: config(RuntimeKind.COMPUTE, one.id, one.key_manager) for one in network.paratime
+    }
+    return managers | paratimes
+
+
+def _key_manager_id(network: Network, name: str | None) -> RuntimeId | None:
+    return None if name is None else bytes.fromhex(network.find_key_manager(name).id)
 
 
 def build_genesis(
@@ -114,11 +111,11 @@ def build_genesis(
     identities : `dict`
         By node name.
     enclaves : `dict`
-        Measured identity by service, `keymanager` and `compute`.
+        Measured identity by name of the runtime.
     balances : `dict`
         Ethereum address to whole tokens.
     """
-    owner = identities["consensus-0"].entity.public_key
+    owner = identities[network.consensus.nodes[0]].entity.public_key
     return Genesis(
         chain_id=network.chain_id,
         time_ns=time_ns,
@@ -138,10 +135,13 @@ def build_genesis(
             for identity in identities.values()
         ),
         runtimes=(
-            _key_manager(network, owner, enclaves["keymanager"]),
-            _paratime(network, owner, enclaves["compute"], balances),
+            *(_key_manager(one, owner, enclaves[one.name]) for one in network.key_manager),
+            *(
+                _paratime(network, one, owner, enclaves[one.name], balances)
+                for one in network.paratime
+            ),
         ),
-        policies=(_policy(network, enclaves, signers),),
+        policies=tuple(_policy(network, one, enclaves, signers) for one in network.key_manager),
         dev_control_key=dev_control_key,
     )
 
@@ -152,9 +152,9 @@ def _deployments(enclave: EnclaveIdentity) -> tuple[Deployment, ...]:
     return (Deployment(VERSION, Epoch(0), TeeConstraints((enclave,), policy)),)
 
 
-def _key_manager(network: Network, owner: bytes, enclave: EnclaveIdentity) -> RuntimeDescriptor:
+def _key_manager(manager: KeyManager, owner: bytes, enclave: EnclaveIdentity) -> RuntimeDescriptor:
     return RuntimeDescriptor(
-        id=bytes.fromhex(network.key_manager.id),
+        id=bytes.fromhex(manager.id),
         entity_id=owner,
         kind=RuntimeKind.KEY_MANAGER,
         deployments=_deployments(enclave),
@@ -162,51 +162,67 @@ def _key_manager(network: Network, owner: bytes, enclave: EnclaveIdentity) -> Ru
 
 
 def _paratime(
-    network: Network, owner: bytes, enclave: EnclaveIdentity, balances: dict[str, int]
+    network: Network,
+    paratime: ParaTime,
+    owner: bytes,
+    enclave: EnclaveIdentity,
+    balances: dict[str, int],
 ) -> RuntimeDescriptor:
-    paratime = network.paratime
-    evm = EvmGenesis(
-        chain_id=paratime.evm_chain_id,
-        confidential=paratime.confidential,
-        balances=tuple(
-            (bytes.fromhex(address.removeprefix("0x")), _quantity(tokens * WEI_PER_TOKEN))
-            for address, tokens in sorted(balances.items())
-        ),
-    )
+    committee = paratime.committee
     return RuntimeDescriptor(
         id=bytes.fromhex(paratime.id),
         entity_id=owner,
         kind=RuntimeKind.COMPUTE,
         deployments=_deployments(enclave),
-        key_manager=bytes.fromhex(network.key_manager.id),
+        key_manager=_key_manager_id(network, paratime.key_manager),
         executor=ExecutorParameters(
-            group_size=paratime.workers,
-            group_backup_size=paratime.backup_workers,
-            round_timeout_ms=paratime.round_timeout_ms,
+            group_size=committee.workers,
+            group_backup_size=committee.backup_workers,
+            round_timeout_ms=committee.round_timeout_ms,
         ),
         scheduler=SchedulerParameters(
-            batch_flush_timeout_ms=paratime.batch_flush_timeout_ms,
-            propose_batch_timeout_ms=paratime.propose_batch_timeout_ms,
+            batch_flush_timeout_ms=committee.batch_flush_timeout_ms,
+            propose_batch_timeout_ms=committee.propose_batch_timeout_ms,
         ),
         slashing={reason: SLASHING[reason] for reason in SLASHING if reason.startswith("runtime")},
-        genesis=encode_record(evm),
+        genesis=_runtime_genesis(paratime, balances),
+    )
+
+
+def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
+    return encode_record(
+        EvmGenesis(
+            chain_id=paratime.evm_chain_id or 0,
+            confidential=paratime.confidential,
+            balances=tuple(
+                (bytes.fromhex(address.removeprefix("0x")), _quantity(tokens * WEI_PER_TOKEN))
+                for address, tokens in sorted(balances.items())
+            ),
+        )
     )
 
 
 def _policy(
-    network: Network, enclaves: dict[str, EnclaveIdentity], signers: list[Signer]
+    network: Network,
+    manager: KeyManager,
+    enclaves: dict[str, EnclaveIdentity],
+    signers: list[Signer],
 ) -> SignedPolicy:
     policy = Policy(
         serial=1,
-        id=bytes.fromhex(network.key_manager.id),
+        id=bytes.fromhex(manager.id),
         enclaves=(
             EnclavePolicy(
-                enclave=enclaves["keymanager"],
-                may_query={bytes.fromhex(network.paratime.id): (enclaves["compute"],)},
+                enclave=enclaves[manager.name],
+                may_query={
+                    bytes.fromhex(one.id): (enclaves[one.name],)
+                    for one in network.paratime
+                    if one.key_manager == manager.name
+                },
             ),
         ),
-        master_secret_rotation_interval=network.key_manager.master_secret_rotation_interval,
-        max_ephemeral_secret_age=network.key_manager.max_ephemeral_secret_age,
+        master_secret_rotation_interval=manager.master_secret_rotation_interval,
+        max_ephemeral_secret_age=manager.max_ephemeral_secret_age,
     )
     raw = encode_record(policy)
     signed = tuple(signer.endorse(POLICY.anywhere(), raw) for signer in signers[:POLICY_THRESHOLD])

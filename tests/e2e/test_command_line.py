@@ -24,6 +24,8 @@ def test_ps_lists_every_process(network: RunningNetwork) -> None:
         assert process["state"] == "running"
         assert (process["container"] is None) == (network.kind == "processes")
         assert process["data_dir"]
+        has_paratime = process["service"] in ("compute", "gateway")
+        assert process["paratime"] == ("sapphire" if has_paratime else None)
     gateway = next(p for p in processes if p["service"] == "gateway")
     assert network.http_port in gateway["ports"]
 
@@ -68,7 +70,7 @@ def test_nothing_runs_is_said(tmp_path: Path) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("up", "down", "status", "ps", "roots", "logs", "provision", "node"):
+    for command in ("up", "down", "status", "ps", "roots", "logs", "provision", "node", "compose"):
         assert "--help" in run(command, "--help").stdout
     assert "advance" in run("epoch", "--help").stdout
 
@@ -80,11 +82,13 @@ def test_unknown_flag_is_refused() -> None:
 def test_network_file_that_is_wrong_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(
-        (ROOT / "networks/default.toml").read_text().replace("compute = 4", "compute = 2")
+        (ROOT / "networks/default.toml").read_text().replace("workers = 3", "workers = 5", 1)
     )
     done = run("up", "--network", str(wrong), "--data", str(tmp_path / "data"))
     assert done.returncode == 1
-    assert "paratime.workers must be 1 to nodes.compute (2)" in " ".join(done.stderr.split())
+    assert "committee.workers must be 1 to the number of its nodes (4)" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_network_without_consent_to_the_mock_does_not_start(tmp_path: Path) -> None:

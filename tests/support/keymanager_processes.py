@@ -42,8 +42,8 @@ class KeyManagerNetwork:
         self.layout.logs.mkdir(exist_ok=True)
         self.plans = plan_nodes(self.network, port_base)
         self.genesis = decode_record(Genesis, self.layout.genesis.read_bytes())
-        self.paratime_id = bytes.fromhex(self.network.paratime.id)
-        self.key_manager_id = bytes.fromhex(self.network.key_manager.id)
+        self.paratime_id = bytes.fromhex(self.network.find_paratime("sapphire").id)
+        self.key_manager_id = bytes.fromhex(self.network.find_key_manager("keymanager").id)
         self.supervisors: dict[str, NodeSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         addresses = {plan.name: plan.frame_address for plan in self.plans}
@@ -130,7 +130,7 @@ class ComputeAsker:
     """A session from the measured compute enclave of `compute-0`, held by the test."""
 
     def __init__(self, network: KeyManagerNetwork, name: str) -> None:
-        config = network.layout.enclave_config("compute-0").read_bytes()
+        config = network.layout.enclave_config("compute-0", "sapphire").read_bytes()
         platform = cpu.PlatformFile.from_bytes(network.layout.platform("compute-0").read_bytes())
         server = PlatformServer(platform, cpu.measure_enclave("compute", config), config)
         rak = Signer.generate(SystemEntropy(), "rak")

@@ -146,7 +146,7 @@ async def test_rewound_chain_is_followed_without_losing_a_key(network):
 async def test_latecomer_replicates_the_master_secret(network):
     await network.until_ready()
     await network.stop(NAMES[1])
-    for blob in network.layout.enclave(NAMES[1]).glob("*.sealed"):
+    for blob in network.layout.enclave(NAMES[1], "keymanager").glob("*.sealed"):
         blob.unlink()
     network.start(NAMES[1])
     await network.until_ready()

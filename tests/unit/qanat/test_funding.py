@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from qanat.accounts import TEST_MNEMONIC, BadAccounts, derive_accounts
-from qanat.banner import render_banner
+from qanat.banner import GatewayLine, render_banner
 from qanat.funding import choose_funding
 from qanat.network import load_network
 
@@ -67,9 +67,7 @@ def test_banner_has_the_lines_that_tools_wait_for() -> None:
         accounts=funding.accounts,
         tokens=10_000,
         mnemonic=funding.mnemonic,
-        http_port=8545,
-        ws_port=8546,
-        evm_chain_id=0x5AFD,
+        gateways=[GatewayLine("sapphire", 8545, 8546, 0x5AFD)],
         seconds=1.25,
     )
     for line in (

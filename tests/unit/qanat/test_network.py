@@ -3,46 +3,149 @@ from pathlib import Path
 import pytest
 import yaml
 
+from qanat.compose_file import render_compose_file
 from qanat.network import BadNetworkFile, load_network, plan_nodes
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULT = ROOT / "networks" / "default.toml"
+SECOND_PARATIME = """
+[[paratime]]
+name = "emerald"
+id = "8000000000000000000000000000000000000000000000000000000000000001"
+runtime = "evm"
+evm_chain_id = 0xa514
+confidential = false
+nodes = ["public-0", "public-1"]
+committee = {workers = 2, backup_workers = 1}
+gateway = {name = "gateway-emerald", http_port = 8645, ws_port = 8646}
+"""
+
+
+def changed(tmp_path: Path, *changes: tuple[str, str], more: str = "") -> Path:
+    text = DEFAULT.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "changed.toml"
+    path.write_text(text.replace("[accounts]", more + "\n[accounts]"))
+    return path
 
 
 def test_default_network_is_what_the_design_says() -> None:
-    nodes = load_network(DEFAULT).nodes
-    assert (nodes.consensus, nodes.keymanager, nodes.compute, nodes.gateway) == (1, 2, 4, 1)
+    plans = plan_nodes(load_network(DEFAULT))
+    assert [plan.name for plan in plans] == [
+        "consensus-0",
+        "keymanager-0",
+        "keymanager-1",
+        *(f"compute-{i}" for i in range(4)),
+        "gateway",
+    ]
+    (paratime,) = load_network(DEFAULT).paratime
+    assert (paratime.committee.workers, paratime.committee.backup_workers) == (3, 3)
+    assert (paratime.evm_chain_id, paratime.id) == (0x5AFD, "80" + "00" * 31)
 
 
-def test_ports_do_not_clash_and_move_with_the_base() -> None:
-    network = load_network(DEFAULT)
+def test_ports_do_not_clash_and_move_with_the_base(tmp_path: Path) -> None:
+    network = load_network(changed(tmp_path, more=SECOND_PARATIME))
     ports = [port for plan in plan_nodes(network) for port in plan.ports]
     assert len(set(ports)) == len(ports)
-    assert {8545, 8546} <= set(ports)
+    assert {8545, 8546, 8600, 8645, 8646} <= set(ports)
     moved = [port for plan in plan_nodes(network, 18545) for port in plan.ports]
     assert moved == [port + 10_000 for port in ports]
+
+
+def test_each_node_knows_what_it_serves(tmp_path: Path) -> None:
+    network = load_network(changed(tmp_path, more=SECOND_PARATIME))
+    plans = {plan.name: plan for plan in plan_nodes(network)}
+    assert plans["consensus-0"].runtimes == ()
+    assert plans["keymanager-0"].runtimes == ("keymanager",)
+    assert plans["keymanager-0"].paratimes == ()
+    assert plans["compute-3"].paratimes == ("sapphire",)
+    assert plans["public-1"].paratimes == ("emerald",)
+    assert plans["gateway-emerald"].paratimes == ("emerald",)
+
+
+def test_port_of_one_node_is_overridden(tmp_path: Path) -> None:
+    more = '[[node]]\nname = "compute-1"\nport = 9000\n'
+    plans = {p.name: p for p in plan_nodes(load_network(changed(tmp_path, more=more)), 18545)}
+    assert plans["compute-1"].ports[0] == 19000
+    assert plans["compute-2"].ports[0] < 19000
 
 
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("compute = 4", "compute = 0", "paratime.workers"),
-        ("consensus = 1", "consensus = 4", "solo engine"),
-        ("gateway = 1", "gateway = 2", "nodes.gateway must be 1"),
-        ("keymanager = 2", "keymanager = 0", "keymanager must be at least 1"),
+        ("workers = 3", "workers = 5", r"committee\.workers must be 1 to .* \(4\)"),
+        ("backup_workers = 3", "backup_workers = 0", r"backup_workers must be 1 to .* \(4\)"),
+        ("round_timeout_ms = 2000", "round_timeout_ms = 0", "round_timeout_ms must be at least 1"),
+        ('nodes = ["consensus-0"]', 'nodes = ["a", "b"]', "solo engine has one validator"),
+        ('["keymanager-0", "keymanager-1"]', "[]", "nodes must name at least 1 node"),
+        ('"keymanager-1"]', '"compute-0"]', r"'compute-0' stands in several places \(key_manager"),
+        ('"compute-3"]', '"compute-2"]', "node 'compute-2' is named twice"),
+        ('"compute-3"]', '"Compute 3"]', "name 'Compute 3' must be small letters"),
+        ('"compute-3"]', '"public"]', "name 'public' is reserved"),
+        ('key_manager = "keymanager"', 'key_manager = "other"', "'other' is not in the file"),
+        ('key_manager = "keymanager"\n', "", "a confidential ParaTime needs a key_manager"),
+        ("confidential = true", "confidential = false", "key_manager has nothing to keep"),
+        ("evm_chain_id = 0x5afd", "", "an EVM needs an evm_chain_id"),
+        ('runtime = "evm"', 'runtime = "wasm"', "runtime 'wasm' is none of"),
+        ("http_port = 8545", "http_port = 8546", "port 8546 is given to gateway and to gateway"),
+        ("ws_port = 8546", "ws_port = 8600", "port 8600 is given to consensus-0 and to gateway"),
+        ("ws_port = 8546", "ws_port = 0", "ports of its gateway must be"),
+        ("ws_port = 8546", "ws_port = 70000", "port 70000 of gateway is above 65535"),
+        ('name = "gateway"', 'name = "compute-1"', "'compute-1' stands in several places"),
         ("base_epoch = 2", 'base_epoch = "2"', "base_epoch: expected int"),
         ("base_epoch = 2", "base_epoc = 2", "unknown field 'base_epoc'"),
-        ('id = "8000', 'id = "80', "paratime.id must be 64 hex digits"),
-        ("[nodes]", "[nodes", "default.toml"),
+        ("epoch_interval_s = 600", "epoch_interval_s = 0", "epoch_interval_s must be at least 1"),
+        ('id = "8000', 'id = "80', "id must be 64 hex digits"),
+        ('id = "8000', 'id = "c000', "id has the key manager flag"),
+        ('id = "c000', 'id = "8001', "id must have the key manager flag"),
+        ("[consensus]", "[consensus", "changed.toml"),
     ],
 )
 def test_fault_in_the_file_is_named(tmp_path: Path, old: str, new: str, reason: str) -> None:
-    changed = tmp_path / "default.toml"
-    text = DEFAULT.read_text()
-    assert old in text
-    changed.write_text(text.replace(old, new, 1))
     with pytest.raises(BadNetworkFile, match=reason):
-        load_network(changed)
+        load_network(changed(tmp_path, (old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "emerald"', 'name = "sapphire"', "runtime name 'sapphire' is given twice"),
+        ("0000000001", "0000000000", "id 80+ is given twice"),
+        ("gateway-emerald", "gateway", "node 'gateway' stands in several places"),
+        ("8645", "8545", "port 8545 is given to gateway and to gateway-emerald"),
+    ],
+)
+def test_clash_of_two_paratimes_is_named(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    with pytest.raises(BadNetworkFile, match=reason):
+        load_network(changed(tmp_path, more=SECOND_PARATIME.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ('name = "compute-9"', "no node of this name"),
+        ('name = "compute-1"\nport = 8600', "port 8600 is given to consensus-0 and to compute-1"),
+        ('name = "gateway"\nport = 9000', r"stand in \[paratime.gateway\]"),
+        ('name = "compute-1"\nlog_level = "loud"', "log_level must be one of"),
+    ],
+)
+def test_fault_in_an_override_is_named(tmp_path: Path, override: str, reason: str) -> None:
+    with pytest.raises(BadNetworkFile, match=reason):
+        load_network(changed(tmp_path, more=f"[[node]]\n{override}\n"))
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    path = changed(tmp_path, ("workers = 3", "workers = 9"), ('runtime = "evm"', 'runtime = "x"'))
+    with pytest.raises(BadNetworkFile, match=r"runtime 'x' .*; .*workers must be"):
+        load_network(path)
+
+
+def test_file_of_the_first_form_is_told_what_to_do(tmp_path: Path) -> None:
+    path = changed(tmp_path, ("[[key_manager]]", "[key_manager]"))
+    with pytest.raises(BadNetworkFile, match=r"lists now, \[\[paratime\]\]"):
+        load_network(path)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -50,15 +153,30 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_network(tmp_path / "none.toml")
 
 
-def test_compose_file_runs_the_same_nodes_on_the_same_ports() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    plans = {plan.name: plan for plan in plan_nodes(load_network(DEFAULT), by_name=True)}
+def test_committed_compose_file_is_the_generated_one() -> None:
+    text = render_compose_file(
+        load_network(DEFAULT), Path("networks/default.toml"), Path("docker-compose.yml")
+    )
+    assert (ROOT / "docker-compose.yml").read_text() == text
+
+
+def test_compose_file_runs_the_same_nodes_on_the_same_ports(tmp_path: Path) -> None:
+    network = load_network(changed(tmp_path, more=SECOND_PARATIME))
+    text = render_compose_file(network, Path("networks/two.toml"), None)
+    services = yaml.safe_load(text)["services"]
+    plans = {plan.name: plan for plan in plan_nodes(network, by_name=True)}
     assert set(services) == {*plans, "setup"}
     for name, plan in plans.items():
         service = services[name]
-        assert service["labels"] == {"io.qanat.node": name, "io.qanat.service": plan.service}
+        assert service["labels"]["io.qanat.node"] == name
+        assert service["labels"]["io.qanat.service"] == plan.service
+        assert service["labels"].get("io.qanat.runtimes", "") == ",".join(plan.runtimes)
+        assert service["environment"]["QANAT_NETWORK"] == "/srv/qanat/networks/two.toml"
         health = " ".join(service["healthcheck"]["test"])
         assert f"/dev/tcp/127.0.0.1/{plan.http_port} " in health
-        if plan.frame_port:
-            assert service["ports"] == [f"127.0.0.1:{plan.frame_port}:{plan.frame_port}"]
+        assert len(service["ports"]) == (2 if plan.service == "gateway" else 1)
+        for port in service["ports"]:
+            assert int(port.rpartition(":")[2]) in plan.ports
         assert f"{name}:/network/{name}" in service["volumes"]
+        mounted = f"{name}:/network/{name}" in services["setup"]["volumes"]
+        assert mounted == (plan.service != "gateway")

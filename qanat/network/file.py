@@ -1,0 +1,40 @@
+"""Reading a network file."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from qanat.network.checks import find_faults
+from qanat.network.records import Network
+from shared.encoding.record import MalformedRecord, from_wire
+from shared.errors import Rejected
+
+
+class BadNetworkFile(Rejected, module="network", code=1):
+    """The file does not describe a network."""
+
+
+def load_network(path: Path) -> Network:
+    """Read a network file, or raise `BadNetworkFile` that says everything that is wrong."""
+    try:
+        untrusted: dict[str, Any] = tomllib.loads(path.read_text())
+        network: Network = from_wire(Network, untrusted)
+    except FileNotFoundError:
+        raise BadNetworkFile(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadNetworkFile(f"{path}: {error}") from error
+    except MalformedRecord as error:
+        raise BadNetworkFile(f"{path}: {error.message}{_hint(untrusted)}") from error
+    faults = find_faults(network)
+    if faults:
+        raise BadNetworkFile(f"{path}: {'; '.join(faults)}")
+    return network
+
+
+def _hint(untrusted: dict[str, Any]) -> str:
+    """Say how a file of the first form, with one ParaTime, is written now."""
+    if "nodes" in untrusted or any(
+        isinstance(untrusted.get(name), dict) for name in ("paratime", "key_manager")
+    ):
+        return ". ParaTimes and key managers are lists now, [[paratime]]: see docs/networks.md"
+    return ""

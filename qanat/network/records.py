@@ -1,0 +1,119 @@
+"""The records of a network file, as its author writes them; `docs/networks.md` is the reference."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """Who keeps the consensus chain."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyManager:
+    """A key manager: who keeps the keys of ParaTimes."""
+
+    name: str
+    id: str
+    """64 hex digits."""
+    nodes: tuple[str, ...]
+    max_ephemeral_secret_age: int = 20
+    master_secret_rotation_interval: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """How many nodes of a ParaTime execute a round, and how patient they are."""
+
+    workers: int = 3
+    backup_workers: int = 3
+    round_timeout_ms: int = 2000
+    batch_flush_timeout_ms: int = 1000
+    propose_batch_timeout_ms: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where clients of a ParaTime ask."""
+
+    name: str
+    http_port: int
+    ws_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParaTime:
+    """A ParaTime: a runtime, who executes it, and where its clients ask."""
+
+    name: str
+    id: str
+    """64 hex digits."""
+    runtime: str
+    """What its enclaves run, such as `evm`; measured with them."""
+    nodes: tuple[str, ...]
+    gateway: Gateway
+    key_manager: str | None = None
+    """Name of the key manager; None where nothing is secret."""
+    confidential: bool = True
+    evm_chain_id: int | None = None
+    """Ethereum's chain id; only of an EVM."""
+    committee: Committee = Committee()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOverride:
+    """What is different about one node."""
+
+    name: str
+    port: int | None = None
+    """First port of the node, instead of the next free one."""
+    log_level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Ethereum accounts that are funded at genesis, in every EVM."""
+
+    mnemonic: str
+    count: int
+    amount: int
+    """[whole tokens]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network file."""
+
+    name: str
+    chain_id: str
+    epoch_interval_s: int
+    consensus: Consensus
+    paratime: tuple[ParaTime, ...]
+    accounts: Accounts
+    key_manager: tuple[KeyManager, ...] = ()
+    node: tuple[NodeOverride, ...] = ()
+    base_epoch: int = 2
+    unsafe_mock_tee: bool = False
+    """Consent to a TEE that protects nothing; without it no process starts."""
+    dev_controls: bool = False
+
+    def find_key_manager(self, name: str) -> KeyManager:
+        """Give the key manager of a name; the file was checked, so it is there."""
+        return next(one for one in self.key_manager if one.name == name)
+
+    def find_paratime(self, name: str) -> ParaTime:
+        """Give the ParaTime of a name; the file was checked, so it is there."""
+        return next(one for one in self.paratime if one.name == name)
+
+    def find_override(self, name: str) -> NodeOverride:
+        """Give what is different about a node, which may be nothing."""
+        return next((one for one in self.node if one.name == name), NodeOverride(name))
+
+    def compute_nodes(self) -> dict[str, tuple[str, ...]]:
+        """Give the ParaTimes of each compute node, by name, in the order of the file."""
+        served: dict[str, tuple[str, ...]] = {}
+        for paratime in self.paratime:
+            for node in paratime.nodes:
+                served[node] = (*served.get(node, ()), paratime.name)
+        return served
