@@ -44,6 +44,7 @@ from shared.kit.channel import (
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.http import HttpServer, build_app
 from shared.kit.identity import NodeIdentity, load_identity
+from shared.kit.process import mark_serving
 from shared.types.block import BlockHeader
 from shared.types.identity import Round, RuntimeId
 from shared.types.registry import EvmGenesis, Role, RuntimeDescriptor
@@ -163,7 +164,7 @@ async def serve_compute(settings: Settings) -> None:
     """Run a node until it is cancelled, or its enclave ends."""
     identity = load_identity(settings.data_dir)
     consensus = consensus_client(Link("consensus", settings.consensus))
-    key_managers = KeyManagers(connect_link)
+    key_managers = KeyManagers(connect_link, identity.node.public_key)
     channel = await adopt_socket(
         socket.socket(fileno=settings.enclave_fd),
         "the enclave",
@@ -197,6 +198,7 @@ async def serve_compute(settings: Settings) -> None:
         serve(settings.node_name, identity, node), settings.listen_host, settings.frame_port
     )
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
+    mark_serving()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(http.serve())
         tasks.create_task(watch_enclave())

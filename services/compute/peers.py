@@ -1,10 +1,12 @@
 """Fellow nodes and key managers, as the consensus registry names them."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from shared.api.compute import ComputePeerApi, compute_peer
 from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.crypto.hashes import sha512_256
 from shared.encoding.contract import NoticeTransport, notify_all
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
@@ -15,7 +17,15 @@ from shared.types.registry import NodeDescriptor
 Connect = Callable[[str, str], NoticeTransport]
 """Makes the transport to a peer from its name, for errors, and its address."""
 MAX_SESSIONS = 16
-"""Sessions of the enclave that the relay remembers; it has one at a time."""
+"""Sessions of the enclave that the relay remembers; it has a few at a time."""
+KEY_MANAGER_TIMEOUT_S = 1.0
+"""
+How long a key manager may take for one message [s].
+
+It is a matter of milliseconds; a round that must ask another one still ends in time.
+"""
+SUSPICION_S = 10.0
+"""How long no new session goes to a key manager that did not answer, while another may [s]."""
 
 
 def connect_link(peer: str, address: str) -> NoticeTransport:
@@ -78,34 +88,51 @@ class KeyManagers:
     """
     Relays the enclave's sessions to key managers. Fulfils `ComputeHostApi`.
 
-    A session stays with one node; a new session goes to the next one after a failure.
+    A session stays with one key manager, and each new one goes to the next that is not under
+    suspicion: an enclave opens another session only where the last one was of no use. Every node
+    begins with another key manager.
     """
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, connect: Connect, own_id: NodeId = b"") -> None:
+        self._connect, self._own_id = connect, own_id
         self._clients: dict[str, KeyManagerApi] = {}
         self._addresses: tuple[str, ...] = ()
         self._choice = 0
+        self._suspected_until: dict[str, float] = {}
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def learn(self, nodes: Iterable[NodeDescriptor], key_manager: RuntimeId | None) -> None:
         """Take the nodes of the key manager from the registry."""
-        self._addresses = tuple(
-            sorted(
-                node.addresses[0]
-                for node in nodes
-                if node.addresses and any(served.id == key_manager for served in node.runtimes)
-            )
+        addresses = (
+            node.addresses[0]
+            for node in nodes
+            if node.addresses and any(served.id == key_manager for served in node.runtimes)
         )
+        self._addresses = tuple(sorted(addresses, key=self._lot))
+        self._suspected_until = {
+            address: until
+            for address, until in self._suspected_until.items()
+            if address in self._addresses
+        }
+        for gone in self._clients.keys() - set(self._addresses):
+            del self._clients[gone]
+
+    def _lot(self, address: str) -> bytes:
+        return sha512_256(self._own_id + address.encode())
 
     async def call_key_manager(self, session_id: bytes, message: bytes) -> bytes:
-        """Carry one message; raises `PeerUnavailable` where no key manager can be reached."""
+        """
+        Carry one message.
+
+        Raises
+        ------
+        PeerUnavailable
+            No key manager can be reached, or the one of this session did not answer in time; the
+            next session is with another.
+        """
         address = self._sessions.get(session_id)
-        if address is None:
-            if not self._addresses:
-                raise PeerUnavailable("no key manager is registered")
-            address = self._addresses[self._choice % len(self._addresses)]
-            self._sessions[session_id] = address
+        if address is None or address not in self._addresses:
+            address = self._sessions[session_id] = self._choose()
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         client = self._clients.get(address)
@@ -113,7 +140,29 @@ class KeyManagers:
             transport = self._connect("the key manager", address)
             client = self._clients[address] = key_manager_client(transport)
         try:
-            return await client.call_session(session_id, message)
+            async with asyncio.timeout(KEY_MANAGER_TIMEOUT_S):
+                answer = await client.call_session(session_id, message)
+        except TimeoutError:
+            self._suspect(address)
+            raise PeerUnavailable(f"the key manager at {address} does not answer") from None
         except PeerUnavailable:
-            self._choice += 1
+            self._suspect(address)
             raise
+        self._suspected_until.pop(address, None)
+        return answer
+
+    def _choose(self) -> str:
+        """Give the next address in turn that is not suspected, or the next one where all are."""
+        if not self._addresses:
+            raise PeerUnavailable("no key manager is registered")
+        now_s = asyncio.get_running_loop().time()
+        count = len(self._addresses)
+        turns = [self._addresses[(self._choice + step) % count] for step in range(count)]
+        trusted = [one for one in turns if self._suspected_until.get(one, now_s) <= now_s]
+        chosen = (trusted or turns)[0]
+        self._choice = self._addresses.index(chosen) + 1
+        return chosen
+
+    def _suspect(self, address: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._suspected_until[address] = now_s + SUSPICION_S

@@ -18,6 +18,7 @@ from shared.kit.channel import Service, serve_frames
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.http import HttpServer, build_app
 from shared.kit.identity import load_identity
+from shared.kit.process import mark_serving
 from shared.types.genesis import Genesis
 
 
@@ -90,6 +91,7 @@ async def serve_consensus(settings: Settings) -> None:
     frames = await serve_frames(
         Service((ConsensusApi, service)), settings.listen_host, settings.frame_port
     )
+    mark_serving()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(node.run())

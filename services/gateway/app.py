@@ -17,6 +17,7 @@ from shared.api.consensus import consensus_client
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.kit.channel import Link
 from shared.kit.http import HttpServer
+from shared.kit.process import mark_serving
 
 
 def build_node(
@@ -57,6 +58,7 @@ async def serve_gateway(settings: Settings) -> None:
         )
         for port in (settings.http_port, settings.ws_port)
     ]
+    mark_serving()
     async with node.running():
         await asyncio.gather(*(server.serve() for server in servers))
 

@@ -24,6 +24,7 @@ from shared.encoding.contract import client_of
 from shared.kit.channel import Channel, Link, Service, adopt_socket, serve_frames
 from shared.kit.http import HttpServer, build_app
 from shared.kit.identity import NodeIdentity, load_identity
+from shared.kit.process import mark_serving
 from shared.types.registry import Role
 
 log = structlog.get_logger()
@@ -60,6 +61,7 @@ async def serve_key_manager(settings: Settings) -> None:
         Service((KeyManagerApi, KeyManagerEdge(node))), settings.listen_host, settings.frame_port
     )
     log.warning("mock_tee", mr_enclave=description.identity.mr_enclave.hex())
+    mark_serving()
     async with frames, asyncio.TaskGroup() as tasks:
         tasks.create_task(http.serve())
         tasks.create_task(node.run())

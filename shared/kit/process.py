@@ -5,8 +5,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import NoReturn, Protocol, TypeVar
 
 import structlog
 
@@ -17,8 +17,14 @@ from shared.kit.settings import require_mock_tee_consent
 log = structlog.get_logger()
 
 EXIT_BAD_START = 2
-"""Exit status when the process may not or cannot start: bad settings, a port that is taken."""
+"""
+Exit status when the process may not or cannot start: bad settings, a port that is taken.
 
+Trying again is of no use, so whoever started the process gives up. It is therefore kept for what
+comes before `mark_serving`; the same error an hour later ends in `EXIT_FAILED`.
+"""
+EXIT_FAILED = 1
+"""Exit status when a process that served cannot go on: starting it again may help."""
 
 PR_SET_PDEATHSIG = 1
 """Source: Linux include/uapi/linux/prctl.h."""
@@ -65,17 +71,48 @@ def run_service(
     run_process(main)
 
 
+class _Phase:
+    """Whether this process has begun to serve."""
+
+    is_serving = False
+
+
+def mark_serving() -> None:
+    """Say that the start is over: what fails from now on is no bad start."""
+    _Phase.is_serving = True
+
+
 def run_process(main: Callable[[], Awaitable[None]]) -> None:
     """Run a service to its end; SIGINT and SIGTERM cancel it. Exits the interpreter on failure."""
     _end_with_launcher()
+    _Phase.is_serving = False
     try:
         asyncio.run(_until_signalled(main))
-    except QanatError as error:
-        log.error("process_failed", module=error.module, code=error.code, reason=error.message)
-        sys.exit(EXIT_BAD_START)
-    except OSError as error:
-        log.error("process_failed", reason=str(error))
-        sys.exit(EXIT_BAD_START)
+    except (QanatError, OSError) as error:
+        _exit_failed((error,))
+    except BaseExceptionGroup as group:
+        expected, bugs = group.split((QanatError, OSError))
+        if bugs is not None or expected is None:
+            raise
+        _exit_failed(leaves(expected))
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Give the errors of a group and of the groups in it: tasks fail in groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def _exit_failed(errors: Iterable[BaseException]) -> NoReturn:
+    for error in errors:
+        if isinstance(error, QanatError):
+            log.error("process_failed", module=error.module, code=error.code, reason=error.message)
+        else:
+            log.error("process_failed", reason=str(error))
+    sys.exit(EXIT_FAILED if _Phase.is_serving else EXIT_BAD_START)
 
 
 async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:

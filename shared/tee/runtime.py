@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
@@ -32,6 +32,15 @@ ENCLAVE_DIR = "QANAT_ENCLAVE_DIR"
 WORKERS = 4
 """Threads for concurrent requests: what they do in native code runs in parallel."""
 
+HOST_TIMEOUT_S = 10.0
+"""
+How long an enclave waits for its host's answer [s].
+
+The host gives up on another node much sooner. One that does not answer at all must not keep the
+threads of its enclave, and what they hold.
+"""
+EXIT_PANIC = 70
+"""Exit status after a panic while state was changed: the launcher starts the node anew."""
 LAST_WORDS_S = 0.5
 """How long the end of the process waits for a thread [s]."""
 
@@ -100,6 +109,7 @@ class HostConnection:
         self._next_id = 1
         self._waiting: dict[int, SimpleQueue[frames.Frame | None]] = {}
         self._closed = False
+        self._has_panicked = False
 
     def call(self, method: str, body: Any) -> Any:
         """Ask the host from a worker thread, and wait."""
@@ -109,8 +119,14 @@ class HostConnection:
                 raise PeerUnavailable("the host closed the connection")
             id_, self._next_id = self._next_id, self._next_id + 1
             self._waiting[id_] = answer
-        self._send(frames.Request(id_, method, body))
-        match answer.get():
+        try:
+            self._send(frames.Request(id_, method, body))
+            frame = answer.get(timeout=HOST_TIMEOUT_S)
+        except Empty:
+            raise PeerUnavailable(f"the host does not answer {method}") from None
+        finally:
+            self._waiting.pop(id_, None)
+        match frame:
             case frames.Response(body=result):
                 return result
             case frames.Failure() as failure:
@@ -127,7 +143,11 @@ class HostConnection:
 
         def work(requests: Requests) -> None:
             while (request := requests.get()) is not None and not self._closed:
-                self._answer(contract, implementation, request)
+                is_whole = self._answer(contract, implementation, request)
+                if not is_whole and requests is in_order:
+                    # Half of a change may be in memory; every store survives an end like this one.
+                    self._has_panicked = self._closed = True
+                    self._sock.shutdown(socket.SHUT_RDWR)
 
         queues = (in_order, *[side_by_side] * workers)
         threads = [
@@ -157,15 +177,25 @@ class HostConnection:
             # Who is at something long does not hold up the end: every store of an enclave survives
             # being killed.
             thread.join(LAST_WORDS_S)
+        if self._has_panicked:
+            sys.exit(EXIT_PANIC)
 
-    def _answer(self, contract: type, implementation: Any, request: frames.Request) -> None:
+    def _answer(self, contract: type, implementation: Any, request: frames.Request) -> bool:
+        """
+        Answer a request, whatever happens; False after a panic.
+
+        A panic of native code and its like are no `Exception`. A thread that died of one would
+        leave its host waiting for ever, and all that come after it.
+        """
         answer: frames.Frame
+        is_whole = True
         try:
             body = serve_call_now(contract, implementation, request.method, request.body)
             answer = frames.Response(request.id, body)
         except QanatError as error:
             answer = frames.Failure.of(request.id, error)
-        except Exception as bug:  # noqa: BLE001 - the main loop of a worker
+        except BaseException as bug:  # noqa: BLE001 - the main loop of a worker
+            is_whole = isinstance(bug, Exception)
             report_bug(request.method, bug)
             failed = PeerFailed(f"{request.method} failed by a bug; see the log of the enclave")
             answer = frames.Failure.of(request.id, failed)
@@ -173,7 +203,8 @@ class HostConnection:
             self._send(answer)
         except PeerUnavailable:
             # The host is gone; the reader ends the process.
-            return
+            return is_whole
+        return is_whole
 
     def _send(self, frame: frames.Frame) -> None:
         encoded = frames.encode_frame(frame)
@@ -191,7 +222,7 @@ class HostConnection:
             answer.put(None)
 
 
-def report_bug(method: str, bug: Exception) -> None:
+def report_bug(method: str, bug: BaseException) -> None:
     """Write where a bug struck to standard error; its message might hold plaintext, so not that."""
     places = []
     step = bug.__traceback__

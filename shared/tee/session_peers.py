@@ -53,6 +53,9 @@ class SessionClient:
         self._relay, self._identity, self._policy = relay, identity, policy
         self._entropy = entropy
         self._lock = threading.Lock()
+        """Of what is kept here. Nothing waits for an answer while it is held."""
+        self._opening = threading.Lock()
+        """One thread opens a session; those that need one wait for it."""
         self._open: tuple[bytes, SessionInitiator] | None = None
 
     def ask(self, plaintext: bytes) -> bytes:
@@ -80,7 +83,8 @@ class SessionClient:
     @property
     def peer(self) -> PeerIdentity | None:
         """Who answers, verified; None before the first question."""
-        return None if self._open is None else self._open[1].peer
+        opened = self._open
+        return None if opened is None else opened[1].peer
 
     def close(self) -> None:
         """Forget the session, so that the next question judges the other side anew."""
@@ -88,14 +92,20 @@ class SessionClient:
             self._open = None
 
     def _session(self) -> tuple[bytes, SessionInitiator]:
-        with self._lock:
-            if self._open is None:
+        opened = self._open
+        if opened is not None:
+            return opened
+        with self._opening:
+            opened = self._open
+            if opened is None:
                 session_id = self._entropy.draw("session id", 32)
                 session = SessionInitiator(self._identity(), self._policy(), self._entropy)
                 proof = session.prove(self._relay(session_id, session.hello()))
                 session.confirm(self._relay(session_id, proof))
-                self._open = session_id, session
-            return self._open
+                opened = session_id, session
+                with self._lock:
+                    self._open = opened
+            return opened
 
     def _forget(self, session_id: bytes) -> None:
         with self._lock:

@@ -271,7 +271,7 @@ class ComputeNetwork:
             directory = self._root / name / "enclave"
             directory.mkdir(parents=True, exist_ok=True)
             database = self._root / name / "compute.sqlite"
-        key_managers = KeyManagers(self._connect)
+        key_managers = KeyManagers(self._connect, identity.node.public_key)
         host = EnclaveHost(key_managers, asyncio.get_running_loop())
         program = await asyncio.to_thread(make_program, name, host, directory)
         transport = self.enclaves[name] = EnclaveTransport(program)

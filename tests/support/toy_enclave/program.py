@@ -46,6 +46,10 @@ class ToyEnclaveApi(Protocol):
 
     def fail(self) -> None: ...
 
+    def panic(self) -> None: ...
+
+    def panic_aside(self) -> None: ...
+
     def attempt(self, what: str) -> str: ...
 
     def fetch_rak(self) -> Bytes32: ...
@@ -64,6 +68,10 @@ class TrustingLightClient:
     def verify(self, untrusted: ProvenState) -> Believed:
         header = untrusted.light_block.header
         return Believed(header.height, header.time_ns, dict(untrusted.items))
+
+
+class ToyPanic(BaseException):
+    """As PyO3 raises a panic of native code."""
 
 
 class ToyProgram(EnclaveProgram):
@@ -91,6 +99,11 @@ class ToyProgram(EnclaveProgram):
 
     def fail(self) -> None:
         raise RuntimeError("plaintext that no log may show")
+
+    def panic(self) -> None:
+        raise ToyPanic("plaintext that no log may show")
+
+    panic_aside = panic
 
     def attempt(self, what: str) -> str:
         try:

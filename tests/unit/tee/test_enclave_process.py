@@ -18,6 +18,7 @@ from shared.errors import PeerFailed, PeerUnavailable
 from shared.kit.channel import Service, adopt_socket
 from shared.tee.attestation import verify_attestation
 from shared.tee.program import ChainUnknown, OtherChain
+from shared.tee.runtime import EXIT_PANIC
 from shared.tee.sealing import CannotUnseal
 from tests.support import mock_tee
 from tests.support.toy_enclave.program import (
@@ -180,6 +181,25 @@ async def test_a_bug_is_reported_by_place_and_its_message_is_kept_out_of_the_log
         assert "RuntimeError" in log
         assert "program.py" in log
         assert "plaintext" not in log
+
+
+async def test_panic_of_a_reader_is_answered_and_leaves_the_enclave_serving(toy, tmp_path):
+    async with toy() as (enclave, process):
+        for _ in range(8):
+            with pytest.raises(PeerFailed):
+                await asyncio.wait_for(enclave.panic_aside(), 5)
+        assert await enclave.quadruple(5) == 20
+        assert process.returncode is None
+    log = (tmp_path / "log").read_text()
+    assert "ToyPanic" in log
+    assert "plaintext" not in log
+
+
+async def test_panic_while_state_changes_is_answered_and_ends_the_enclave(toy):
+    async with toy() as (enclave, process):
+        with pytest.raises((PeerFailed, PeerUnavailable)):
+            await asyncio.wait_for(enclave.panic(), 5)
+        assert await asyncio.wait_for(process.wait(), 5) == EXIT_PANIC
 
 
 @pytest.mark.parametrize("what", ["socket", "unix socket", "program", "trace"])

@@ -381,3 +381,27 @@ def test_many_threads_share_a_session():
         answers = list(threads.map(ask, range(300)))
     assert answers == [b"a" + number.to_bytes(2, "big") for number in range(300)]
     assert network.calls == 302
+
+
+def test_slow_answer_holds_up_no_other_question_of_the_session():
+    network = Network()
+    client = network.client()
+    client.ask(b"1")
+    entered, released = threading.Event(), threading.Event()
+    relay = client._relay
+
+    def slow_once(session_id, message):
+        client._relay = relay
+        entered.set()
+        assert released.wait(5)
+        return relay(session_id, message)
+
+    client._relay = slow_once
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(client.ask, b"2")
+        assert entered.wait(5)
+        assert client.ask(b"3") == b"a3"
+        client.close()
+        assert not slow.done()
+        released.set()
+        assert slow.result(5) == b"a2"
