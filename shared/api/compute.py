@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of
-from shared.encoding.record import Bytes20, Bytes32
+from shared.encoding.record import Bytes20, Bytes32, Uint256
 from shared.types.block import RoundBlock
 from shared.types.commitment import Proposal
 from shared.types.identity import Epoch, Hash, NodeId, Round, RuntimeId
@@ -44,8 +44,8 @@ class Query:
     to: Bytes20 | None
     """None for a create."""
     gas: int
-    gas_price: int
-    value: int
+    gas_price: Uint256
+    value: Uint256
     data: bytes
     """Signed query pack, envelope or plain calldata."""
     round: Round | None = None
@@ -69,7 +69,7 @@ class Account:
     """Public state of an Ethereum account."""
 
     nonce: int
-    balance: int
+    balance: Uint256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ComputeApi(Protocol):
         """Storage slot as strict Sapphire shows it: zero, but for the public proxy slots."""
         ...
 
-    async def fetch_min_gas_price(self) -> int:
+    async def fetch_min_gas_price(self) -> Uint256:
         """Smallest gas price that the pool takes now."""
         ...
 

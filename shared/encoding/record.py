@@ -3,8 +3,10 @@ Records: frozen dataclasses that cross a process boundary or are hashed.
 
 A record is a CBOR map with a text key for each field, in canonical order. A field that may be None
 is left out when it is. Field types are the wire format: int, bool, bytes, str, enums, records,
-`tuple[X, ...]`, fixed tuples, `dict[K, V]`, and `X | None`; `Annotated[bytes, Size(32)]` fixes a
-length. `NewType`s stand for what they wrap. The codec of a class is built once and kept.
+`tuple[X, ...]`, fixed tuples, `dict[K, V]`, and `X | None`. `Annotated` narrows a type by `Size`,
+`AtMost` or `Between`; an `int` without a note is unsigned and has 64 bits. A number outside of its
+field is refused when it is read; to write one is a bug, so nothing is stored that no reader takes.
+`NewType`s stand for what they wrap. The codec of a class is built once and kept.
 """
 
 import dataclasses
@@ -33,6 +35,33 @@ class Size:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AtMost:
+    """Greatest length of a byte string [bytes], text [characters], array or map [items]."""
+
+    length: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Between:
+    """Least and greatest value of an integer."""
+
+    lowest: int
+    highest: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wide:
+    """An unsigned integer of more than 64 bits: big-endian bytes on the wire, shortest form."""
+
+    length: int
+    """At most [bytes]."""
+
+
+UNSIGNED = Between(0, 2**64 - 1)
+"""What an `int` holds where nothing else is said: CBOR's integers without a tag."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Codec:
     """The two directions for one type."""
 
@@ -44,6 +73,12 @@ Bytes20 = Annotated[bytes, Size(20)]
 Bytes21 = Annotated[bytes, Size(21)]
 Bytes32 = Annotated[bytes, Size(32)]
 Bytes64 = Annotated[bytes, Size(64)]
+Signed = Annotated[int, Between(-(2**63), 2**63 - 1)]
+"""An integer that may be negative; 64 bits as in protobuf and SQL."""
+Natural = Annotated[int, Between(0, 2**63 - 1)]
+"""An unsigned integer that protobuf and SQL hold as well."""
+Uint256 = Annotated[int, Wide(32)]
+"""An amount as the EVM counts it [wei]."""
 
 
 def encode_record(record: object) -> bytes:
@@ -115,6 +150,9 @@ def _same(value: Any) -> Any:
 
 
 def _leaf(kind: type) -> Codec:
+    if kind is int:
+        return _integer(UNSIGNED)
+
     def read(untrusted: Any) -> Any:
         if type(untrusted) is not kind:
             raise MalformedRecord(f"expected {kind.__name__}, got {type(untrusted).__name__}")
@@ -123,19 +161,67 @@ def _leaf(kind: type) -> Codec:
     return Codec(_same, read)
 
 
-def _annotated(kind: Any) -> Codec:
-    base, *notes = get_args(kind)
-    inner = codec_of(base)
-    sizes = [note.length for note in notes if isinstance(note, Size)]
-    if not sizes:
-        return inner
-    length = sizes[0]
+def _integer(field: Between) -> Codec:
+    lowest, highest = field.lowest, field.highest
+
+    def write(value: Any) -> Any:
+        if not lowest <= value <= highest:
+            raise ValueError(f"{value} has no place in a field of {lowest} to {highest}")
+        return value
 
     def read(untrusted: Any) -> Any:
-        value = inner.from_wire(untrusted)
-        if len(value) != length:
-            raise MalformedRecord(f"expected {length} bytes, got {len(value)}")
-        return value
+        if type(untrusted) is not int:
+            raise MalformedRecord(f"expected int, got {type(untrusted).__name__}")
+        if not lowest <= untrusted <= highest:
+            raise MalformedRecord(f"{untrusted} is not in {lowest} to {highest}")
+        return untrusted
+
+    return Codec(write, read)
+
+
+def _wide_integer(field: Wide) -> Codec:
+    def write(value: Any) -> Any:
+        if value < 0 or value.bit_length() > 8 * field.length:
+            raise ValueError(f"{value} has no place in {field.length} bytes")
+        return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+    def read(untrusted: Any) -> Any:
+        if not isinstance(untrusted, bytes) or len(untrusted) > field.length:
+            raise MalformedRecord(f"expected at most {field.length} bytes of a number")
+        if untrusted[:1] == b"\x00":
+            raise MalformedRecord("a number begins with a zero byte")
+        return int.from_bytes(untrusted, "big")
+
+    return Codec(write, read)
+
+
+def _annotated(kind: Any) -> Codec:
+    base, *notes = get_args(kind)
+    for note in notes:
+        if isinstance(note, Between):
+            return _integer(note)
+        if isinstance(note, Wide):
+            return _wide_integer(note)
+    inner = codec_of(base)
+    for note in notes:
+        if isinstance(note, Size):
+            return _bounded(inner, note.length, note.length)
+        if isinstance(note, AtMost):
+            return _bounded(inner, 0, note.length)
+    return inner
+
+
+def _bounded(inner: Codec, shortest: int, longest: int) -> Codec:
+    limit = f"expected {longest}" if shortest == longest else f"expected at most {longest}"
+
+    def read(untrusted: Any) -> Any:
+        # Before the items are read: a bound also bounds what reading costs.
+        if isinstance(untrusted, bytes | str | list | dict):
+            length = len(untrusted)
+            if not shortest <= length <= longest:
+                what = "bytes" if isinstance(untrusted, bytes) else "items"
+                raise MalformedRecord(f"{limit} {what}, got {length}")
+        return inner.from_wire(untrusted)
 
     return Codec(inner.to_wire, read)
 

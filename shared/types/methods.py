@@ -9,6 +9,7 @@ and names in place of Go's one-letter ones.
 import enum
 from dataclasses import dataclass
 
+from shared.encoding.record import Signed
 from shared.types.commitment import ExecutorCommitment, ProposalHeader
 from shared.types.identity import Address, Hash, NodeId, RawSignature, RuntimeId
 
@@ -83,7 +84,7 @@ class Allow:
     """Change what a beneficiary may withdraw from the sender."""
 
     beneficiary: Address
-    amount_change: int
+    amount_change: Signed
     """Negative lowers the allowance, at most to zero."""
 
 

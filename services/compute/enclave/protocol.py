@@ -9,7 +9,7 @@ them; the enclave answers them on plain threads (`shared.tee.runtime`).
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.record import Bytes20, Bytes32
+from shared.encoding.record import Bytes20, Bytes32, Uint256
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.commitment import ComputeResultsHeader
@@ -66,7 +66,7 @@ class CheckedTransaction:
     sender: EthereumAddress = bytes(20)
     nonce: int = 0
     gas: int = 0
-    gas_price_wei: int = 0
+    gas_price_wei: Uint256 = 0
     """The most it pays for a unit of gas [wei]."""
     account_nonce: int = 0
     """Nonce of the sender's account in the state of `head`."""
@@ -104,8 +104,8 @@ class EnclaveQuery:
     caller: Bytes20
     to: Bytes20 | None
     gas: int
-    gas_price: int
-    value: int
+    gas_price: Uint256
+    value: Uint256
     data: bytes
 
 
@@ -122,7 +122,7 @@ class AccountState:
     """Public state of an Ethereum account."""
 
     nonce: int
-    balance: int
+    balance: Uint256
 
 
 class ComputeEnclaveApi(Protocol):
@@ -190,7 +190,7 @@ class ComputeEnclaveApi(Protocol):
         """What strict Sapphire shows of a slot after a round."""
         ...
 
-    async def fetch_min_gas_price(self) -> int:
+    async def fetch_min_gas_price(self) -> Uint256:
         """Least gas price in the next round [wei]."""
         ...
 

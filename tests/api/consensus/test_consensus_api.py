@@ -208,7 +208,7 @@ async def test_news_about_a_runtime_leave_out_blocks_that_say_nothing_of_it(api,
     assert all(event in told for event in events if event.finalized or event.is_epoch_change)
 
 
-@pytest.mark.parametrize("height", [999, -1])
+@pytest.mark.parametrize("height", [999, 2**64 - 1])
 async def test_a_height_that_never_was_is_an_error(api, height):
     with pytest.raises(UnknownHeight):
         await api.fetch_state((b"key",), height)
@@ -234,7 +234,7 @@ async def test_blocks_are_mined_and_taken_back(api, node):
     assert (await api.execute_transaction(CONSENSUS_FIRST[0])).code == 0
 
 
-@pytest.mark.parametrize("count", [0, -1, 1_001])
+@pytest.mark.parametrize("count", [0, 1_001, 2**64 - 1])
 async def test_a_dev_control_does_a_bounded_amount_at_once(api, count):
     with pytest.raises(TooManyAtOnce):
         await api.mine_blocks(count)

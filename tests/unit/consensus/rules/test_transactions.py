@@ -17,8 +17,9 @@ from shared.encoding.record import decode_record, encode_record
 from shared.rules.headers import validator_address
 from shared.types.genesis import ConsensusParameters
 from shared.types.methods import Method, Transfer
-from shared.types.transaction import Fee, SignedTransaction
+from shared.types.transaction import CONSENSUS_TRANSACTION, Fee, SignedTransaction, Transaction
 from tests.support.consensus_world import BALANCE, COMPUTE, World, make_genesis
+from tests.support.hostile import hostile_bytes
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
 
@@ -88,10 +89,16 @@ def test_fee_above_the_balance_has_no_place_in_a_block():
     assert world.account(ALICE).balance == BALANCE
 
 
-def test_negative_fee_is_refused():
+@pytest.mark.parametrize("fee", [{"amount": -5, "gas": 1}, {"amount": 1, "gas": -5}])
+def test_negative_fee_is_refused(fee):
     world = World()
-    tx = world.tx(ALICE.entity, Method.TRANSFER, transfer(), fee=Fee(-5, 1))
+    raw = hostile_bytes(
+        Transaction(0, Method.TRANSFER, encode_record(Transfer(BOB.address, 1))), fee=fee
+    )
+    context = CONSENSUS_TRANSACTION.for_chain(world.chain_context)
+    tx = encode_record(SignedTransaction(raw, ALICE.entity.endorse(context, raw)))
     assert world.block(tx) == ()
+    assert world.app.check_tx(tx, False).codespace == "encoding"
 
 
 def test_gas_price_below_the_minimum_has_no_place_in_a_block():

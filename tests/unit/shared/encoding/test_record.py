@@ -6,9 +6,14 @@ import pytest
 
 from shared.encoding import cbor
 from shared.encoding.record import (
+    AtMost,
+    Between,
     Bytes32,
     MalformedRecord,
+    Natural,
+    Signed,
     Size,
+    Uint256,
     decode_record,
     encode_record,
     from_wire,
@@ -92,3 +97,63 @@ def test_sized_bytes_are_checked_wherever_they_stand() -> None:
 def test_type_without_a_wire_format_is_a_bug() -> None:
     with pytest.raises(TypeError, match="no wire format"):
         to_wire(float, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    plain: int = 0
+    signed: Signed = 0
+    natural: Natural = 0
+    wide: Uint256 = 0
+    percent: Annotated[int, Between(0, 100)] = 0
+    name: Annotated[str, AtMost(3)] = ""
+    raw: Annotated[bytes, AtMost(3)] = b""
+    items: Annotated[tuple[int, ...], AtMost(3)] = ()
+    table: Annotated[dict[str, int], AtMost(1)] | None = None
+
+
+NUMBERS = [
+    ("plain", 0, 2**64 - 1),
+    ("signed", -(2**63), 2**63 - 1),
+    ("natural", 0, 2**63 - 1),
+    ("percent", 0, 100),
+]
+
+
+@pytest.mark.parametrize(("field", "lowest", "highest"), NUMBERS)
+def test_a_number_keeps_to_its_field(field: str, lowest: int, highest: int) -> None:
+    for number in (lowest, highest):
+        record = Bounded(**{field: number})
+        assert decode_record(Bounded, encode_record(record)) == record
+    for number in (lowest - 1, highest + 1):
+        with pytest.raises(MalformedRecord, match=field):
+            from_wire(Bounded, {field: number})
+        with pytest.raises(ValueError, match="no place"):
+            encode_record(Bounded(**{field: number}))
+
+
+@pytest.mark.parametrize("number", [0, 1, 255, 256, 10**21, 2**256 - 1])
+def test_a_wide_number_crosses_as_its_shortest_bytes(number: int) -> None:
+    encoded = encode_record(Bounded(wide=number))
+    assert decode_record(Bounded, encoded) == Bounded(wide=number)
+
+
+@pytest.mark.parametrize("untrusted", [7, b"\x00", b"\x00\x01", bytes(33), b"\x01" * 33, "1"])
+def test_another_form_of_a_wide_number_is_refused(untrusted: object) -> None:
+    with pytest.raises(MalformedRecord):
+        from_wire(Bounded, {"wide": untrusted})
+
+
+@pytest.mark.parametrize("number", [-1, 2**256])
+def test_a_wide_number_out_of_bounds_is_not_written(number: int) -> None:
+    with pytest.raises(ValueError, match="no place"):
+        encode_record(Bounded(wide=number))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "four"), ("raw", b"four"), ("items", [1, 2, 3, 4]), ("table", {"a": 1, "b": 2})],
+)
+def test_what_is_longer_than_its_field_is_refused(field: str, value: object) -> None:
+    with pytest.raises(MalformedRecord, match="at most"):
+        from_wire(Bounded, {field: value})

@@ -183,7 +183,7 @@ def test_entity_and_consensus_key_stay():
 
 
 @pytest.mark.parametrize(
-    "roles", [0, 16, -1, int(Role.KEY_MANAGER), int(Role.COMPUTE | Role.KEY_MANAGER)]
+    "roles", [0, 16, 2**64 - 1, int(Role.KEY_MANAGER), int(Role.COMPUTE | Role.KEY_MANAGER)]
 )
 def test_roles_are_known_and_fit_the_runtimes(roles):
     world = World()
@@ -394,11 +394,9 @@ def deployed(*begins: int) -> tuple[Deployment, ...]:
         {"executor": ExecutorParameters(group_size=0)},
         {"executor": ExecutorParameters(group_backup_size=0)},
         {"executor": ExecutorParameters(group_size=2, allowed_stragglers=2)},
-        {"executor": ExecutorParameters(allowed_stragglers=-1)},
-        {"executor": ExecutorParameters(round_timeout_ms=-1)},
+        {"executor": ExecutorParameters(allowed_stragglers=2**64 - 1)},
         {"executor": ExecutorParameters(round_timeout_ms=2**63)},
         {"executor": ExecutorParameters(min_live_rounds_percent=101)},
-        {"slashing": {"runtime-liveness": -1}},
         {"reward_bad_results_percent": 101},
     ],
 )
@@ -481,10 +479,9 @@ def test_genesis_is_refused_where_an_account_is_named_twice():
     "changes",
     [
         {"beacon": BeaconParameters(0, 2)},
-        {"beacon": BeaconParameters(1000, -1)},
-        {"staking": StakingParameters({"entity": -1}, {})},
+        {"beacon": BeaconParameters(1000, 2**63)},
         {"staking": StakingParameters({}, {}, debonding_interval=2**63)},
-        {"registry": RegistryParameters(max_node_expiration=-1)},
+        {"registry": RegistryParameters(max_node_expiration=2**63)},
     ],
 )
 def test_genesis_with_impossible_parameters_is_refused(changes):

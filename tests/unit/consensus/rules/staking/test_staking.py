@@ -6,33 +6,39 @@ from services.consensus.rules.staking import escrow, ledger
 from services.consensus.rules.staking.ledger import COMMON_POOL, FEE_ACCUMULATOR
 from services.consensus.rules.state import CommittedState, State
 from shared.crypto.state_tree import StateTree
+from shared.encoding.record import MalformedRecord
 from shared.rules import state_keys
 from shared.types.methods import AddEscrow, Allow, Burn, Method, ReclaimEscrow, Transfer, Withdraw
 from shared.types.staking import Account, SharePool, Supply
 from tests.support.consensus_world import BALANCE, COMPUTE, CONTROL, OWNER, STAKE, World, signer
+from tests.support.hostile import hostile_bytes
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
 A, B = b"\x00" + b"a" * 20, b"\x00" + b"b" * 20
+
+
+def refused(result, error) -> None:
+    assert (result.codespace, result.code) == (error.module, error.code), result.log
 
 
 def empty_state() -> State:
     return State(CommittedState(StateTree.empty()))
 
 
-@pytest.mark.parametrize("amount", [0, -1])
 @pytest.mark.parametrize(
-    ("method", "body"),
+    ("method", "body", "field"),
     [
-        (Method.TRANSFER, lambda n: Transfer(BOB.address, n)),
-        (Method.BURN, Burn),
-        (Method.ADD_ESCROW, lambda n: AddEscrow(BOB.address, n)),
-        (Method.RECLAIM_ESCROW, lambda n: ReclaimEscrow(ALICE.address, n)),
-        (Method.WITHDRAW, lambda n: Withdraw(BOB.address, n)),
+        (Method.TRANSFER, Transfer(BOB.address, 0), "amount"),
+        (Method.BURN, Burn(0), "amount"),
+        (Method.ADD_ESCROW, AddEscrow(BOB.address, 0), "amount"),
+        (Method.RECLAIM_ESCROW, ReclaimEscrow(ALICE.address, 0), "shares"),
+        (Method.WITHDRAW, Withdraw(BOB.address, 0), "amount"),
     ],
 )
-def test_amounts_must_be_positive(method, body, amount):
-    result = World().run(ALICE.entity, method, body(amount))
-    assert (result.codespace, result.code) == ("staking", ledger.InvalidAmount.code)
+def test_amounts_must_be_positive(method, body, field):
+    world = World()
+    refused(world.run(ALICE.entity, method, body), ledger.InvalidAmount)
+    refused(world.run(ALICE.entity, method, hostile_bytes(body, **{field: -1})), MalformedRecord)
 
 
 def test_transfer_to_oneself_changes_nothing():
@@ -88,8 +94,9 @@ def test_allowance_above_the_balance_cannot_be_drawn():
 
 def test_allowance_too_large_to_encode_is_refused():
     world = World()
-    world.must(ALICE.entity, Method.ALLOW, Allow(BOB.address, 2**63))
-    result = world.run(ALICE.entity, Method.ALLOW, Allow(BOB.address, 2**63))
+    for _ in range(2):
+        world.must(ALICE.entity, Method.ALLOW, Allow(BOB.address, 2**63 - 1))
+    result = world.run(ALICE.entity, Method.ALLOW, Allow(BOB.address, 2**63 - 1))
     assert result.code == ledger.InvalidAmount.code
 
 
