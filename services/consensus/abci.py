@@ -3,7 +3,7 @@ What an engine asks of the application: the methods of ABCI 2.0.
 
 Both engines drive this interface: `solo` in process, `cometbft` through an adapter that turns these
 classes into protobuf. Source: cometbft spec/abci @ v0.40.0. Differs: no snapshots, vote extensions
-or changes of consensus parameters; `next_deadline_ns` is ours.
+or changes of consensus parameters; `next_deadline_ns` and `missing_voters` are ours.
 
 Ten rules bind whoever implements `Application`; `tests/integration/consensus` checks them.
 
@@ -24,13 +24,14 @@ Ten rules bind whoever implements `Application`; `tests/integration/consensus` c
 10. `commit` persists all that a block made in one transaction, and is short.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 from shared.encoding.record import Bytes20, Bytes32
 from shared.errors import Rejected
+from shared.types.identity import NodeId
 
 
 class UnknownQuery(Rejected, module="consensus", code=1):
@@ -217,5 +218,14 @@ class Application(Protocol):
 
         Header time [ns], such as the end of an epoch or a round's timeout; None where only
         transactions make work. An engine makes a block no later than its beat after this time.
+        """
+        ...
+
+    def missing_voters(self, waiting: Iterable[bytes]) -> frozenset[NodeId]:
+        """
+        Say whose transactions the next block would do well to wait for, beside those that wait.
+
+        An engine may wait a moment for them, or not at all; empty where the block should be made
+        at once.
         """
         ...

@@ -35,6 +35,7 @@ from services.consensus.rules.events import Event
 from services.consensus.rules.genesis import InvalidGenesis, apply_genesis
 from services.consensus.rules.parameters import Parameters, load_parameters
 from services.consensus.rules.roothash.agreement import next_deadline_ns
+from services.consensus.rules.roothash.gathering import missing_voters
 from services.consensus.rules.staking.ledger import load_account
 from services.consensus.rules.state import CommittedState, State
 from services.consensus.rules.transactions import OpenedTransaction, verify_admission
@@ -47,6 +48,7 @@ from shared.rules import state_keys
 from shared.rules.meta import decode_meta, encode_meta
 from shared.tee.attestation import verify_attestation
 from shared.types import genesis as documents
+from shared.types.identity import NodeId
 
 APP_VERSION = 1
 """Version of the rules, in every header."""
@@ -140,6 +142,12 @@ class ConsensusApplication:
         round_deadline = next_deadline_ns(state)
         epoch_end = epoch_end_ns(state)
         return epoch_end if round_deadline is None else min(epoch_end, round_deadline)
+
+    def missing_voters(self, waiting: Iterable[bytes]) -> frozenset[NodeId]:
+        """Nodes whose votes the next block should wait for a moment; see `gathering`."""
+        state = State(self._committed)
+        parameters = load_parameters(state)
+        return missing_voters(state, (self._open(tx, parameters) for tx in waiting))
 
     # -- the pool ------------------------------------------------------------------------------
 

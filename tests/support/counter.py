@@ -133,6 +133,9 @@ class CounterApplication:
         due = self._tree.get(DUE)
         return None if due is None else int(due)
 
+    def missing_voters(self, waiting):
+        return frozenset()
+
     def _execute(self, block: Block, txs: Sequence[bytes]) -> _Execution:
         changes: dict[bytes, bytes | None] = {}
         tree, nonce = self._tree, self._nonce(self._tree)

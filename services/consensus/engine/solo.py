@@ -32,6 +32,7 @@ from shared.crypto.signing import Signer
 from shared.errors import Rejected, error_from
 from shared.kit.clock import Clock
 from shared.rules import headers
+from shared.types.identity import NodeId
 
 log = structlog.get_logger()
 
@@ -148,6 +149,10 @@ class SoloEngine:
         beat = self.chain.time_ns + beat_ns
         deadline = self.application.next_deadline_ns()
         return beat if deadline is None else min(beat, deadline)
+
+    def missing_voters(self) -> frozenset[NodeId]:
+        """Nodes whose votes the next block should wait for a moment, by what waits now."""
+        return self.application.missing_voters(self.pool.oldest_first())
 
     def make_block(self) -> MadeBlock:
         """Make the next block from what waits; it may be without transactions of the pool."""
