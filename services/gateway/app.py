@@ -9,6 +9,7 @@ from services.gateway.follower import RoundHeaders
 from services.gateway.node import GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
+from services.gateway.rpc.handshake import HandshakeProtocol
 from services.gateway.rpc.table import build_method_table
 from services.gateway.rpc.websocket import MAX_MESSAGE_BYTES
 from services.gateway.store import BlockStore
@@ -49,7 +50,7 @@ async def serve_gateway(settings: Settings) -> None:
             settings.listen_host,
             port,
             http="httptools",
-            ws="websockets-sansio",
+            ws=HandshakeProtocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             server_header=False,

@@ -14,7 +14,7 @@ from services.gateway.follower import Follower, RoundHeaders
 from services.gateway.index.chain import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
-from services.gateway.index.rounds import IndexedRound
+from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.readiness import Probe, Readiness
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
@@ -67,6 +67,8 @@ class GatewayNode:
                 transactions=len(round_.transactions),
                 gas_used=round_.gas_used,
             )
+            for transaction in round_.transactions:
+                _log_failure(transaction)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -141,3 +143,17 @@ class GatewayNode:
             "block_hash": "0x" + newest.hash.hex() if newest else None,
             "compute": self.readiness.describe(),
         }
+
+
+def _log_failure(transaction: IndexedTransaction) -> None:
+    """Say why a transaction failed: its receipt has no place for it."""
+    failure = transaction.record.error
+    if failure is not None:
+        log.info(
+            "transaction_failed",
+            tx_hash=transaction.record.hash.hex(),
+            round=transaction.round,
+            module=failure.module,
+            code=failure.code,
+            reason=failure.message,
+        )

@@ -126,7 +126,7 @@ class BlockStore:
     def load_transaction(self, hash_: bytes) -> IndexedTransaction | None:
         """One transaction by hash."""
         query = (
-            select(transactions, rounds.c.hash.label("round_hash"))
+            select(transactions, rounds.c.hash.label("round_hash"), rounds.c.header)
             .join(
                 rounds,
                 (rounds.c.runtime == transactions.c.runtime)
@@ -143,6 +143,7 @@ class BlockStore:
         return IndexedTransaction(
             round=row.round,
             round_hash=row.round_hash,
+            timestamp=decode_record(BlockHeader, row.header).timestamp,
             position=row.position,
             first_log=row.first_log,
             record=decode_transaction_record(row.record),
@@ -151,7 +152,7 @@ class BlockStore:
     def load_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
         """Events of rounds `first` to `last` that a filter wants, in order."""
         query = (
-            select(logs, rounds.c.hash.label("round_hash"))
+            select(logs, rounds.c.hash.label("round_hash"), rounds.c.header)
             .join(rounds, (rounds.c.runtime == logs.c.runtime) & (rounds.c.round == logs.c.round))
             .where(logs.c.runtime == self._runtime, logs.c.round.between(first, last))
             .order_by(logs.c.round, logs.c.log_index)
@@ -163,7 +164,12 @@ class BlockStore:
         for column, alternatives in zip(TOPIC_COLUMNS, wanted.topics, strict=False):
             query = query.where(column.in_(alternatives) if alternatives else column.is_not(None))
         with self._engine.connect() as connection:
-            return [_log_entry(row) for row in connection.execute(query)]
+            found = connection.execute(query).all()
+        times: dict[int, int] = {}
+        for row in found:
+            if row.round not in times:
+                times[row.round] = decode_record(BlockHeader, row.header).timestamp
+        return [_log_entry(row, times[row.round]) for row in found]
 
     def _rounds_query(self) -> Select[Any]:
         return select(rounds.c.round, rounds.c.header, rounds.c.size_bytes).where(
@@ -199,11 +205,12 @@ def _find_or_add_runtime(connection: Connection, runtime_id: bytes) -> int:
     return found
 
 
-def _log_entry(row: Row[Any]) -> LogEntry:
+def _log_entry(row: Row[Any], timestamp: int) -> LogEntry:
     topics = (row.topic0, row.topic1, row.topic2, row.topic3)
     return LogEntry(
         round=row.round,
         round_hash=row.round_hash,
+        timestamp=timestamp,
         position=row.position,
         transaction_hash=row.transaction_hash,
         index=row.log_index,

@@ -15,6 +15,7 @@ from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
 from services.gateway.node import GatewayNode
 from services.gateway.probe import EncryptedCallProbe
+from services.gateway.rpc.handshake import HandshakeProtocol
 from shared.crypto.entropy import SystemEntropy
 from shared.kit.http import HttpServer
 from tests.support.fake_compute import (
@@ -131,7 +132,7 @@ async def listening(app):
         "127.0.0.1",
         0,
         http="httptools",
-        ws="websockets-sansio",
+        ws=HandshakeProtocol,
         ws_max_size=32 * 1024 * 1024,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,

@@ -20,6 +20,8 @@ class IndexedTransaction:
 
     round: int
     round_hash: bytes
+    timestamp: int
+    """Of its round [s]."""
     position: int
     """In the round, from 0."""
     first_log: int
@@ -33,6 +35,8 @@ class LogEntry:
 
     round: int
     round_hash: bytes
+    timestamp: int
+    """Of its round [s]."""
     position: int
     """Of its transaction in the round."""
     transaction_hash: bytes
@@ -75,6 +79,7 @@ def logs_of(transaction: IndexedTransaction) -> Iterator[LogEntry]:
         yield LogEntry(
             round=transaction.round,
             round_hash=transaction.round_hash,
+            timestamp=transaction.timestamp,
             position=transaction.position,
             transaction_hash=transaction.record.hash,
             index=transaction.first_log + offset,
@@ -105,7 +110,9 @@ def build_round(header: BlockHeader, raw_records: Sequence[bytes], size_bytes: i
     bloom = 0
     for position, raw in enumerate(raw_records):
         record = decode_transaction_record(raw)
-        transactions.append(IndexedTransaction(header.round, hash_, position, first_log, record))
+        transactions.append(
+            IndexedTransaction(header.round, hash_, header.timestamp, position, first_log, record)
+        )
         first_log += len(record.logs)
         gas_used += record.gas_used
         if record.logs:

@@ -20,6 +20,7 @@ from services.gateway.rpc.errors import (
     describe_error,
     missing_method,
 )
+from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import Method
 from shared.errors import PeerFailed, QanatError
 
@@ -31,6 +32,8 @@ BATCH_STEP = 64
 """Requests of a batch that run at the same time: enough to overlap, few enough for fairness."""
 MAX_TEXT_CHARACTERS = 256
 """Of a method's name that an error repeats."""
+
+REQUEST_FIELDS = frozenset({"jsonrpc", "id", "method", "params"})
 
 _UNKNOWN_REQUESTS = metrics.rpc_requests.labels("unknown")
 _UNKNOWN_FAILURES = metrics.rpc_failures.labels("unknown")
@@ -75,6 +78,8 @@ class Dispatcher:
     async def _answer_one(self, request: Any) -> bytes:
         if type(request) is not dict:
             return _failure(None, InvalidRequest("invalid request"))
+        if not REQUEST_FIELDS.issuperset(request):
+            request = fold_names(request)
         id_ = request.get("id")
         if isinstance(id_, dict | list | bool):
             return _failure(None, InvalidRequest("invalid request"))
@@ -119,7 +124,10 @@ def _failure(id_: Any, error: QanatError) -> bytes:
 
 
 def _too_large(request: Any) -> bytes:
-    if type(request) is not dict or "id" not in request:
+    if type(request) is not dict:
+        return b""
+    request = fold_names(request)
+    if "id" not in request:
         return b""
     id_ = request["id"]
     safe_id = None if isinstance(id_, dict | list | bool) else id_

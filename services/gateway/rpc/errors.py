@@ -49,6 +49,15 @@ class MalformedTransaction(Rejected, module="rpc", code=7):
         super().__init__("malformed transaction")
 
 
+class TransactionTooLarge(Rejected, module="rpc", code=9):
+    """A raw transaction is longer than any that the chain takes."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"oversized data: transaction size {size_bytes} is too large, limit {limit_bytes}"
+        )
+
+
 class TransactionRefused(Rejected, module="rpc", code=8):
     """The pool refused a transaction; the text is that of the original's client library."""
 

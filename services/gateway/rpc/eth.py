@@ -8,18 +8,18 @@ from services.gateway.rpc.errors import (
     MalformedTransaction,
     QueryRejected,
     TransactionRefused,
+    TransactionTooLarge,
 )
 from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
     BlockId,
-    CallRequest,
     Tag,
     address,
     any_block_id,
     anything,
     block_id,
-    call_request,
     count,
     data,
     optional,
@@ -35,6 +35,9 @@ CALL_GAS = 30_000_000
 signed over this number [gas]. Source: oasis-web3-gateway rpc/eth/api.go @ 40bf2d3."""
 CALL_GAS_PRICE_WEI = 1
 """Gas price of a call that names none: also part of signed queries. Same source."""
+MAX_TRANSACTION_BYTES = 128 * 1024
+"""Longest raw transaction that the runtime takes [bytes]. Source: `ChainConfig.max_tx_bytes` of
+evm-core; sapphire-paratime."""
 ZERO_ADDRESS = bytes(20)
 LATEST_STATE = optional(any_block_id, Tag.LATEST)
 MALFORMED = ("core", 1)
@@ -53,6 +56,8 @@ class EthMethods:
     @rpc_method("eth_sendRawTransaction", data)
     async def send_raw_transaction(self, raw: bytes) -> str:
         """Hand a signed transaction to the pool; its hash, or why it was refused."""
+        if len(raw) > MAX_TRANSACTION_BYTES:
+            raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
         answer = await self._node.submitter.submit(raw)
         if answer.module:
             if answer.tx_hash is None or (answer.module, answer.code) == MALFORMED:

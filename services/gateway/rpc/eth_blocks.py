@@ -5,15 +5,14 @@ from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.block_ids import find_block, resolve_number
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.objects import LogQuery, log_query
 from services.gateway.rpc.parameters import (
     BlockId,
-    LogQuery,
     Tag,
     anything,
     block_id,
     boolean,
     hash32,
-    log_query,
     optional,
     quantity64,
 )

@@ -1,15 +1,17 @@
 """`oasis_*` methods."""
 
 from services.gateway.compute_nodes import ComputeNodes
+from services.gateway.index.chain import ChainIndex
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.shapes import Json, show_bytes
+from services.gateway.rpc.parameters import hash32
+from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
 
 
 class OasisMethods:
     """Answers of the namespace."""
 
-    def __init__(self, nodes: ComputeNodes) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: ComputeNodes, index: ChainIndex) -> None:
+        self._nodes, self._index = nodes, index
 
     @rpc_method("oasis_callDataPublicKey")
     async def call_data_public_key(self) -> Json:
@@ -23,3 +25,9 @@ class OasisMethods:
         if found.epoch:
             shown["epoch"] = found.epoch
         return shown
+
+    @rpc_method("oasis_getTransactionOutcome", hash32)
+    async def get_transaction_outcome(self, hash_: bytes) -> Json | None:
+        """What became of a transaction, and why where it failed; null while it is in no block."""
+        found = await self._index.find_transaction(hash_)
+        return None if found is None else show_outcome(found)

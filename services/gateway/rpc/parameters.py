@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from services.gateway.index.log_filter import LogFilter
+from services.gateway.rpc.field_names import fold_names
 
 ADDRESS_BYTES = 20
 HASH_BYTES = 32
-MAX_TOPICS = 4
-MAX_ALTERNATIVES = 1000
-"""Addresses, or topics at one position, of a log filter. Source: go-ethereum eth/filters."""
 MAX_NUMBER = 2**256 - 1
 
 _HEX_DIGITS = re.compile(r"[0-9a-fA-F]*\Z")
@@ -179,7 +176,8 @@ def any_block_id(value: Any) -> AnyBlockId:
         return BlockHash(hash32(value)) if len(value) == 2 + 2 * HASH_BYTES else block_id(value)
     if type(value) is not dict:
         raise BadParameter("must be a block number, tag, hash or object")
-    by_hash, by_number = value.get("blockHash"), value.get("blockNumber")
+    fields = fold_names(value)
+    by_hash, by_number = fields.get("blockhash"), fields.get("blocknumber")
     if by_hash is not None and by_number is not None:
         raise BadParameter("cannot specify both BlockHash and BlockNumber, choose one or the other")
     if by_hash is not None:
@@ -187,54 +185,6 @@ def any_block_id(value: Any) -> AnyBlockId:
     if by_number is not None:
         return block_id(by_number)
     raise BadParameter("types BlockHash and BlockNumber cannot be both nil")
-
-
-# -- calls -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """What `eth_call` and `eth_estimateGas` take; None where the client left it out."""
-
-    caller: bytes | None
-    to: bytes | None
-    gas: int | None
-    gas_price: int | None
-    value: int | None
-    data: bytes
-
-
-def _field(fields: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-    value = fields.get(name)
-    if value is None:
-        return None
-    try:
-        return read(value)
-    except BadParameter as error:
-        raise BadParameter(f"{name}: {error}") from None
-
-
-def call_request(value: Any) -> CallRequest:
-    """Call object; fields that have no effect are checked and dropped, unknown ones ignored."""
-    if type(value) is not dict:
-        raise BadParameter("must be a call object")
-    for name, read in (
-        ("nonce", quantity64),
-        ("maxFeePerGas", quantity),
-        ("maxPriorityFeePerGas", quantity),
-        ("chainId", quantity),
-    ):
-        _field(value, name, read)
-    older = _field(value, "data", data)
-    newer = _field(value, "input", data)
-    return CallRequest(
-        caller=_field(value, "from", address),
-        to=_field(value, "to", address),
-        gas=_field(value, "gas", quantity64),
-        gas_price=_field(value, "gasPrice", quantity),
-        value=_field(value, "value", quantity),
-        data=newer if newer is not None else older or b"",
-    )
 
 
 # -- fees --------------------------------------------------------------------------------------
@@ -254,56 +204,3 @@ def percentiles(value: Any) -> tuple[float, ...]:
     if type(value) is not list or not all(type(item) in (int, float) for item in value):
         raise BadParameter("must be a list of numbers")
     return tuple(map(float, value))
-
-
-# -- logs --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class LogQuery:
-    """What `eth_getLogs` and log subscriptions take."""
-
-    wanted: LogFilter
-    block_hash: bytes | None
-    from_block: BlockId | None
-    to_block: BlockId | None
-
-
-def log_query(value: Any) -> LogQuery:
-    """Filter object."""
-    if type(value) is not dict:
-        raise BadParameter("must be a filter object")
-    query = LogQuery(
-        wanted=LogFilter(
-            addresses=_alternatives(value.get("address"), address),
-            topics=_topics(value.get("topics")),
-        ),
-        block_hash=_field(value, "blockHash", hash32),
-        from_block=_field(value, "fromBlock", block_id),
-        to_block=_field(value, "toBlock", block_id),
-    )
-    if query.block_hash is not None and (query.from_block, query.to_block) != (None, None):
-        raise BadParameter("cannot specify both BlockHash and FromBlock/ToBlock, choose one")
-    return query
-
-
-def _topics(value: Any) -> tuple[frozenset[bytes], ...]:
-    if value is None:
-        return ()
-    if type(value) is not list:
-        raise BadParameter("topics: must be a list")
-    if len(value) > MAX_TOPICS:
-        raise BadParameter("exceed max topics")
-    return tuple(_alternatives(item, hash32) for item in value)
-
-
-def _alternatives(value: Any, read: Callable[[Any], bytes]) -> frozenset[bytes]:
-    """One value or a list of them; null, an empty list, or a null in it, is anything."""
-    if value is None:
-        return frozenset()
-    items = value if type(value) is list else [value]
-    if len(items) > MAX_ALTERNATIVES:
-        raise BadParameter(f"exceed max addresses or topics of {MAX_ALTERNATIVES}")
-    if None in items:
-        return frozenset()
-    return frozenset(map(read, items))

@@ -148,12 +148,35 @@ def show_receipt(transaction: IndexedTransaction) -> Json:
     }
 
 
+def show_outcome(transaction: IndexedTransaction) -> Json:
+    """
+    What a transaction's runtime said of it; ours, the original shows it nowhere.
+
+    `output` is sealed to the sender where the calldata was encrypted, and so is the reason of a
+    revert then.
+    """
+    record = transaction.record
+    failure = record.error
+    return {
+        "transactionHash": show_bytes(record.hash),
+        "blockNumber": hex(transaction.round),
+        "status": hex(record.status),
+        "encrypted": record.encrypted,
+        "gas": hex(record.gas),
+        "gasUsed": hex(record.gas_used),
+        "output": show_bytes(record.output),
+        "error": None
+        if failure is None
+        else {"module": failure.module, "code": failure.code, "message": failure.message},
+    }
+
+
 def _show_optional(address: bytes | None) -> str | None:
     return None if address is None else show_checksummed(address)
 
 
 def show_log(log: LogEntry) -> Json:
-    """Event. The timestamp is zero, as go-ethereum's unset field."""
+    """Event; the original leaves the block's time at zero."""
     return {
         "address": show_bytes(log.address),
         "topics": [show_bytes(topic) for topic in log.topics],
@@ -162,7 +185,7 @@ def show_log(log: LogEntry) -> Json:
         "transactionHash": show_bytes(log.transaction_hash),
         "transactionIndex": hex(log.position),
         "blockHash": show_bytes(log.round_hash),
-        "blockTimestamp": "0x0",
+        "blockTimestamp": hex(log.timestamp),
         "logIndex": hex(log.index),
         "removed": False,
     }

@@ -12,7 +12,8 @@ from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.errors import MethodMissing, QueryRejected
 from services.gateway.rpc.methods import Method, methods_of, rpc_method
-from services.gateway.rpc.parameters import LogQuery, log_query, optional, text
+from services.gateway.rpc.objects import LogQuery, log_query
+from services.gateway.rpc.parameters import optional, text
 from services.gateway.rpc.shapes import show_log, show_new_head
 
 MAX_SUBSCRIPTIONS = 1000

@@ -28,6 +28,6 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         TxpoolMethods(),
     ]
     if settings.oasis_rpcs:
-        namespaces.append(OasisMethods(node.nodes))
+        namespaces.append(OasisMethods(node.nodes, node.index))
     table = methods_of(*namespaces) | unsupported_methods()
     return table | methods_of(RpcMethods(table))

@@ -2,6 +2,7 @@
 
 import pytest
 from evm_native import deoxysii_open, deoxysii_seal, mrae_key, x25519_public
+from structlog.testing import capture_logs
 
 from shared.encoding import cbor
 from tests.support.gateway import FIRST_ADDRESS, SECOND_ADDRESS, running_gateway
@@ -324,3 +325,58 @@ async def test_oasis_methods_can_be_switched_off(tmp_path):
     async with running_gateway(tmp_path, oasis_rpcs=False) as gateway:
         assert (await gateway.error("oasis_callDataPublicKey"))["code"] == -32601
         assert "oasis" not in await gateway.rpc("rpc_modules")
+
+
+async def test_transaction_over_the_limit_is_too_large_and_says_so(gateway):
+    raw = sign(0, to=b"", value=0, data=b"\x00" * 140_000, gas=5_000_000)
+    size = len(raw) // 2 - 1
+    error = await gateway.error("eth_sendRawTransaction", raw)
+    assert error["code"] == -32000
+    assert error["message"] == (
+        f"oversized data: transaction size {size} is too large, limit 131072"
+    )
+    assert "submit_transactions" not in gateway.computes[0].calls
+
+
+async def test_transaction_of_the_largest_size_is_let_through(gateway):
+    fields = {"to": b"", "value": 0, "gas": 5_000_000}
+    overhead = len(sign(0, **fields, data=b"\x01" * 130_000)) // 2 - 1 - 130_000
+    raw = sign(0, **fields, data=b"\x01" * (131_072 - overhead))
+    assert len(raw) // 2 - 1 == 131_072
+    assert await gateway.send(raw)
+
+
+async def test_field_names_of_calls_and_requests_in_other_case(gateway):
+    vault = await deploy(gateway, "Vault")
+    expected = await gateway.rpc("eth_call", {"to": vault, "data": selector("writes()")})
+    assert expected != "0x"
+    assert await gateway.rpc("eth_call", {"To": vault, "Data": selector("writes()")}) == expected
+    body = {"JSONRPC": "2.0", "Id": 7, "Method": "eth_chainId", "Params": []}
+    answer = (await gateway.client.post("/", json=body)).json()
+    assert answer == {"jsonrpc": "2.0", "id": 7, "result": "0x5afd"}
+
+
+@pytest.mark.parametrize("wrong", ["x", [1], [{"address": 1}]])
+async def test_wrong_access_list_of_a_call_is_a_bad_parameter(gateway, wrong):
+    error = await gateway.error("eth_call", {"to": RECEIVER, "accessList": wrong}, "latest")
+    assert error["code"] == -32602
+    assert "accessList" in error["message"]
+
+
+async def test_failed_transfer_says_why(gateway):
+    with capture_logs() as logs:
+        hash_ = await gateway.send(sign(0, gas=21_000))
+    assert (await gateway.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x0"
+    outcome = await gateway.rpc("oasis_getTransactionOutcome", hash_)
+    assert outcome["status"] == "0x0"
+    assert "out of gas" in outcome["error"]["message"]
+    (line,) = [one for one in logs if one["event"] == "transaction_failed"]
+    assert line["reason"] == outcome["error"]["message"]
+    assert line["tx_hash"] == hash_[2:]
+
+
+async def test_outcome_of_what_succeeded_or_is_unknown(gateway):
+    hash_ = await gateway.send(sign(0))
+    outcome = await gateway.rpc("oasis_getTransactionOutcome", hash_)
+    assert (outcome["status"], outcome["error"], outcome["encrypted"]) == ("0x1", None, False)
+    assert await gateway.rpc("oasis_getTransactionOutcome", "0x" + "99" * 32) is None

@@ -142,3 +142,41 @@ async def test_subscriptions_are_limited(client, monkeypatch):
         assert "result" in await ask(client, "eth_subscribe", "newHeads")
     error = (await ask(client, "eth_subscribe", "logs"))["error"]
     assert error["message"] == "too many subscriptions, at most 2"
+
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+VERSION = "Sec-WebSocket-Version: 13"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", ["Sec-WebSocket-Key: broken", VERSION]),
+        ("GET", ["Sec-WebSocket-Key: \xe9", VERSION]),
+        ("GET", [VERSION]),
+        ("GET", [KEY]),
+        ("GET", [KEY, "Sec-WebSocket-Version: 99"]),
+        ("POST", [KEY, VERSION]),
+        ("POST", ["Sec-WebSocket-Key: broken", VERSION]),
+        ("GET", [KEY, VERSION, *["X: y"] * 200]),
+        ("GET", [KEY, VERSION, "X: " + "y" * 9_000]),
+        ("GET", [KEY, VERSION, "X: a\x7fb"]),
+    ],
+)
+async def test_broken_handshake_is_refused_at_once(gateway, method, headers):
+    async with listening(gateway.app) as port, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = [f"{method} / HTTP/1.1", "Host: localhost", "Connection: Upgrade"]
+        lines += ["Upgrade: websocket", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode("latin-1"))
+        answer = await reader.read()  # to the end: the connection is closed as well
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_other_upgrades_are_answered_over_http(gateway):
+    async with listening(gateway.app) as port, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()

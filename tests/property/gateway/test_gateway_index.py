@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.gateway.index.log_filter import LogFilter, bloom_bits, is_in_bloom
 from services.gateway.index.recent import RecentRounds
+from services.gateway.rpc import objects
 from services.gateway.rpc import parameters as read
 from services.gateway.rpc.parameters import BadParameter
 from services.gateway.rpc.shapes import show_checksummed
@@ -123,7 +124,8 @@ def test_data_round_trips(raw):
 def test_readers_raise_nothing_but_bad_parameter(value):
     for reader in (
         read.quantity, read.data, read.address, read.hash32, read.slot, read.block_id,
-        read.any_block_id, read.call_request, read.log_query, read.count, read.percentiles,
+        read.any_block_id, objects.call_request, objects.log_query, objects.access_list,
+        read.count, read.percentiles,
     ):  # fmt: skip
         try:
             reader(value)

@@ -85,45 +85,6 @@ def test_eip_1898_refusals(value):
         read.any_block_id(value)
 
 
-def test_call_prefers_input_even_when_it_is_empty():
-    assert read.call_request({"data": "0x01", "input": "0x02"}).data == b"\x02"
-    assert read.call_request({"data": "0x01", "input": "0x"}).data == b""
-    assert read.call_request({"data": "0x01", "input": None}).data == b"\x01"
-    assert read.call_request({}).data == b""
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        ({"to": "0x00"}, "to: hex string has length 2, want 40"),
-        ({"gas": "0x" + "f" * 17}, "gas: hex number > 64 bits"),
-        ({"value": 1}, "value: must be a hex string"),
-        ({"maxFeePerGas": "abc"}, "maxFeePerGas: hex string without 0x prefix"),
-        ([], "must be a call object"),
-    ],
-)
-def test_call_names_the_field_at_fault(call, text):
-    with pytest.raises(BadParameter, match=f"^{text}$"):
-        read.call_request(call)
-
-
-def test_unknown_call_fields_are_ignored():
-    assert read.call_request({"from": None, "type": "0x2", "whatever": []}).caller is None
-
-
-@pytest.mark.parametrize("value", [{"topics": "0x"}, {"topics": [[]] * 5}, {"topics": [7]},
-    {"address": 7}, {"address": ["0x00"]}, {"topics": [["0x" + "00" * 32] * 1001]},
-    {"blockHash": "0x" + "00" * 32, "fromBlock": "0x0"}, {"fromBlock": -1}, [], "x"])  # fmt: skip
-def test_log_query_refuses(value):
-    with pytest.raises(BadParameter):
-        read.log_query(value)
-
-
-def test_null_among_alternatives_is_anything():
-    query = read.log_query({"topics": [[None, "0x" + "00" * 32], None, []]})
-    assert query.wanted.topics == (frozenset(),) * 3
-
-
 @pytest.mark.parametrize(("value", "count"), [(5, 5), ("5", 5), ("0x5", 5), (0, 0)])
 def test_count_takes_three_forms(value, count):
     assert read.count(value) == count

@@ -1,0 +1,158 @@
+"""
+Reading the objects that clients send: calls, access lists and log filters.
+
+Field names are read in any case, as the original reads them; see `field_names`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from services.gateway.index.log_filter import LogFilter
+from services.gateway.rpc.field_names import fold_names
+from services.gateway.rpc.parameters import (
+    BadParameter,
+    BlockId,
+    address,
+    block_id,
+    data,
+    hash32,
+    quantity,
+    quantity64,
+)
+
+MAX_TOPICS = 4
+MAX_ALTERNATIVES = 1000
+"""Addresses, or topics at one position, of a log filter. Source: go-ethereum eth/filters."""
+
+
+def _field(folded: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+    """Read a field of an object whose names are folded; None where it is left out or null."""
+    value = folded.get(name.lower())
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except BadParameter as error:
+        raise BadParameter(f"{name}: {error}") from None
+
+
+# -- calls -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What `eth_call` and `eth_estimateGas` take; None where the client left it out."""
+
+    caller: bytes | None
+    to: bytes | None
+    gas: int | None
+    gas_price: int | None
+    value: int | None
+    data: bytes
+
+
+AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+"""(address, storage keys) of each entry."""
+
+
+def access_list(value: Any) -> AccessList:
+    """Access list of EIP-2930. Source: go-ethereum core/types/gen_access_tuple.go."""
+    if type(value) is not list:
+        raise BadParameter("must be a list")
+    return tuple(map(_access_tuple, value))
+
+
+def _access_tuple(value: Any) -> tuple[bytes, tuple[bytes, ...]]:
+    if type(value) is not dict:
+        raise BadParameter("must be an object of address and storageKeys")
+    fields = fold_names(value)
+    for name in ("address", "storageKeys"):
+        if fields.get(name.lower()) is None:
+            raise BadParameter(f"missing required field '{name}' for AccessTuple")
+    return _field(fields, "address", address), _field(fields, "storageKeys", _storage_keys)
+
+
+def _storage_keys(value: Any) -> tuple[bytes, ...]:
+    if type(value) is not list:
+        raise BadParameter("must be a list")
+    return tuple(map(hash32, value))
+
+
+def call_request(value: Any) -> CallRequest:
+    """Call object; fields that have no effect are checked and dropped, unknown ones ignored."""
+    if type(value) is not dict:
+        raise BadParameter("must be a call object")
+    fields = fold_names(value)
+    for name, read in (
+        ("nonce", quantity64),
+        ("maxFeePerGas", quantity),
+        ("maxPriorityFeePerGas", quantity),
+        ("chainId", quantity),
+        ("accessList", access_list),
+    ):
+        _field(fields, name, read)
+    older = _field(fields, "data", data)
+    newer = _field(fields, "input", data)
+    return CallRequest(
+        caller=_field(fields, "from", address),
+        to=_field(fields, "to", address),
+        gas=_field(fields, "gas", quantity64),
+        gas_price=_field(fields, "gasPrice", quantity),
+        value=_field(fields, "value", quantity),
+        data=newer if newer is not None else older or b"",
+    )
+
+
+# -- logs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What `eth_getLogs` and log subscriptions take."""
+
+    wanted: LogFilter
+    block_hash: bytes | None
+    from_block: BlockId | None
+    to_block: BlockId | None
+
+
+def log_query(value: Any) -> LogQuery:
+    """Filter object."""
+    if type(value) is not dict:
+        raise BadParameter("must be a filter object")
+    fields = fold_names(value)
+    query = LogQuery(
+        wanted=LogFilter(
+            addresses=_alternatives(fields.get("address"), address),
+            topics=_topics(fields.get("topics")),
+        ),
+        block_hash=_field(fields, "blockHash", hash32),
+        from_block=_field(fields, "fromBlock", block_id),
+        to_block=_field(fields, "toBlock", block_id),
+    )
+    if query.block_hash is not None and (query.from_block, query.to_block) != (None, None):
+        raise BadParameter("cannot specify both BlockHash and FromBlock/ToBlock, choose one")
+    return query
+
+
+def _topics(value: Any) -> tuple[frozenset[bytes], ...]:
+    if value is None:
+        return ()
+    if type(value) is not list:
+        raise BadParameter("topics: must be a list")
+    if len(value) > MAX_TOPICS:
+        raise BadParameter("exceed max topics")
+    return tuple(_alternatives(item, hash32) for item in value)
+
+
+def _alternatives(value: Any, read: Callable[[Any], bytes]) -> frozenset[bytes]:
+    """One value or a list of them; null, an empty list, or a null in it, is anything."""
+    if value is None:
+        return frozenset()
+    items = value if type(value) is list else [value]
+    if len(items) > MAX_ALTERNATIVES:
+        raise BadParameter(f"exceed max addresses or topics of {MAX_ALTERNATIVES}")
+    if None in items:
+        return frozenset()
+    return frozenset(map(read, items))
