@@ -30,6 +30,7 @@ WORKDIR /srv/qanat
 COPY LICENSE ./
 COPY networks networks
 COPY shared shared
+COPY runtimes runtimes
 COPY services services
 COPY qanat qanat
 # A named volume takes its owner from the directory that it hides: one for each node of any network.

@@ -1,26 +1,32 @@
 """
 Which files are an enclave's code, and their measurement.
 
-The list is the trusted base: the service's `enclave/` and `rules/`, the shared layers that enclaves
-may import, and for compute the native core. Third-party packages and the interpreter are not
-measured; `docs/services/enclave.md` says so.
+The list is the trusted base: the service's `enclave/` and the rules that it imports, the shared
+layers that enclaves may import, and for compute the runtime that the configuration names, with the
+native core. Third-party packages and the interpreter are not measured; `docs/services/enclave.md`
+says so.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import shared
+from shared.encoding.record import decode_record
 from shared.errors import Rejected
+from shared.tee.config import EnclaveConfig
 from shared.tee.measurement import measure
 from shared.types.attestation import EnclaveIdentity
 
 EnclaveService = Literal["compute", "keymanager"]
 
-SHARED_PARTS = ("errors.py", "encoding", "crypto", "types", "tee", "rules")
-NATIVE_PACKAGES: dict[str, tuple[str, ...]] = {"compute": ("evm_native",)}
+SHARED_PARTS = ("errors.py", "encoding", "crypto", "types", "tee", "rules", "enclave")
+HOST_RULES = {"compute"}
+"""Services whose `rules/` are the host's alone."""
+NATIVE_PACKAGE = "evm_native"
+"""What runtimes load beside Python."""
 IGNORED_DIRECTORY = "__pycache__"
 
 
@@ -42,25 +48,51 @@ def measure_enclave(service: str, config: bytes, *, root: Path | None = None) ->
     NotMeasurable
         A part of the code is missing, such as a native package that is not installed.
     """
-    files = {
-        name: hashlib.sha256(path.read_bytes()).digest()
-        for name, path in _code_files(service, root or code_root())
-    }
-    return measure(files, config)
+    root = root or code_root()
+    paths = dict(_code_files(service, root))
+    if service == "compute" and config:
+        runtime = decode_record(EnclaveConfig, config).runtime
+        if runtime is None:
+            raise NotMeasurable("the configuration of a compute enclave names no runtime")
+        paths |= _runtime_files(runtime, root)
+    return measure(_hashes(paths), config)
+
+
+def _hashes(paths: Mapping[str, Path]) -> dict[str, bytes]:
+    return {name: hashlib.sha256(path.read_bytes()).digest() for name, path in paths.items()}
 
 
 def _code_files(service: str, root: Path) -> Iterator[tuple[str, Path]]:
-    parts = [root / "services" / service / part for part in ("enclave", "rules")]
+    own = ("enclave",) if service in HOST_RULES else ("enclave", "rules")
+    parts = [root / "services" / service / part for part in own]
     if not parts[0].is_dir():
         raise NotMeasurable(f"{parts[0]} is missing: {service!r} has no enclave")
     parts += [root / "shared" / part for part in SHARED_PARTS]
     for part in parts:
         for path in _files_below(part):
             yield path.relative_to(root).as_posix(), path
-    for package in NATIVE_PACKAGES.get(service, ()):
-        directory = _package_directory(package)
-        for path in _files_below(directory):
-            yield f"{package}/{path.relative_to(directory).as_posix()}", path
+
+
+def _runtime_files(name: str, root: Path) -> dict[str, Path]:
+    """
+    Files of a runtime that is named `package` or `package:module`.
+
+    Of a module the whole package in which it lies is measured, since it may import its neighbours.
+    """
+    package, _, module = name.partition(":")
+    parts = [root / "runtimes" / "__init__.py", root / "runtimes" / package]
+    if module:
+        path = root.joinpath(*module.split("."))
+        parts.append(path if path.is_dir() else path.parent)
+    for part in parts:
+        if not part.exists():
+            raise NotMeasurable(f"{part} is missing: there is no runtime {name!r}")
+    files = {p.relative_to(root).as_posix(): p for part in parts for p in _files_below(part)}
+    native = _package_directory(NATIVE_PACKAGE)
+    files |= {
+        f"{NATIVE_PACKAGE}/{p.relative_to(native).as_posix()}": p for p in _files_below(native)
+    }
+    return files
 
 
 def _files_below(part: Path) -> Iterator[Path]:

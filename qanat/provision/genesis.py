@@ -10,6 +10,7 @@ from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.tee.config import EnclaveConfig
 from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints
+from shared.types.evm import EvmGenesis
 from shared.types.genesis import (
     BeaconParameters,
     ConsensusParameters,
@@ -24,7 +25,6 @@ from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
 from shared.types.registry import (
     Deployment,
     Entity,
-    EvmGenesis,
     ExecutorParameters,
     RuntimeDescriptor,
     RuntimeKind,
@@ -65,7 +65,9 @@ def build_enclave_configs(
 ) -> dict[str, EnclaveConfig]:
     """Say what the enclaves of each runtime pin: validators, root CA and policy signers."""
 
-    def config(kind: RuntimeKind, runtime_id: str, key_manager: str | None) -> EnclaveConfig:
+    def config(
+        kind: RuntimeKind, runtime_id: str, key_manager: str | None, runtime: str | None
+    ) -> EnclaveConfig:
         return EnclaveConfig(
             runtime_id=bytes.fromhex(runtime_id),
             kind=kind,
@@ -76,13 +78,15 @@ def build_enclave_configs(
             key_manager=_key_manager_id(network, key_manager),
             policy_signers=tuple(signer.public_key for signer in signers),
             policy_threshold=POLICY_THRESHOLD,
+            runtime=runtime,
         )
 
     managers = {
-        one.name: config(RuntimeKind.KEY_MANAGER, one.id, None) for one in network.key_manager
+        one.name: config(RuntimeKind.KEY_MANAGER, one.id, None, None) for one in network.key_manager
     }
     paratimes = {
-        one.name: config(RuntimeKind.COMPUTE, one.id, one.key_manager) for one in network.paratime
+        one.name: config(RuntimeKind.COMPUTE, one.id, one.key_manager, one.runtime)
+        for one in network.paratime
     }
     return managers | paratimes
 

@@ -10,17 +10,17 @@ more than that, it is checked first, so that price and nonce decide.
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.compute import metrics
-from services.compute.enclave.protocol import CheckedTransaction, ComputeEnclaveApi
+from services.compute.enclave.protocol import ComputeEnclaveApi
 from services.compute.rules.txpool import (
     BatchLimits,
     PooledTransaction,
     PoolState,
-    apply_nonce,
     apply_round,
+    apply_sequence,
     apply_transaction,
     has_runnable,
     iterate_in_order,
@@ -28,9 +28,9 @@ from services.compute.rules.txpool import (
     select_batch,
 )
 from shared.api.compute import Submission
-from shared.encoding import cbor
 from shared.errors import QanatError, Unavailable
 from shared.types.block import RoundBlock
+from shared.types.runtime import CheckedTransaction, SpentSequence
 
 MAX_WAITING = 20_000
 """Transactions that may wait for their check; more are refused until the enclave is through."""
@@ -191,7 +191,7 @@ class Admission:
             if outcome.module:
                 remove_transactions(self._pool, (outcome.hash,))
             elif outcome.hash in self._pool:
-                apply_nonce(self._pool, outcome.sender, outcome.account_nonce)
+                apply_sequence(self._pool, outcome.sender, outcome.state_sequence)
             else:
                 self._admit(raw, outcome)
         self._is_checking = False
@@ -206,12 +206,12 @@ class Admission:
             raw=raw,
             hash=outcome.hash,
             sender=outcome.sender,
-            nonce=outcome.nonce,
-            gas=outcome.gas,
-            gas_price_wei=outcome.gas_price_wei,
+            sequence=outcome.sequence,
+            priority=outcome.priority,
+            weight=outcome.weight,
         )
         try:
-            apply_transaction(self._pool, tx, account_nonce=outcome.account_nonce)
+            apply_transaction(self._pool, tx, state_sequence=outcome.state_sequence)
         except QanatError as refusal:
             return Submission(outcome.hash, refusal.module, refusal.code, refusal.message)
         self._gossiped.pop(raw, None)
@@ -221,12 +221,18 @@ class Admission:
 
     def apply_block(self, block: RoundBlock) -> None:
         """Let go of what a finalized round executed."""
-        if not block.transactions:
-            return
         for raw in block.transactions:
             self._gossiped.pop(raw, None)
-        apply_round(self._pool, map(_sender_and_nonce, block.results))
-        self._measure()
+
+    def apply_spent(self, spent: tuple[SpentSequence, ...]) -> None:
+        """Let go of what may not run again, after rounds that were finalized."""
+        if spent:
+            apply_round(self._pool, ((used.sender, used.sequence) for used in spent))
+            self._measure()
+
+    def limit_weight(self, max_weight: int) -> None:
+        """Take what the runtime says that a batch may weigh."""
+        self._pool.limits = replace(self._pool.limits, max_weight=max_weight)
 
     def has_work(self) -> bool:
         """Say whether a batch may hold anything, transactions of peers included."""
@@ -269,9 +275,3 @@ class Admission:
     def _measure(self) -> None:
         metrics.pool_transactions.set(len(self._pool))
         metrics.pool_bytes.set(self._pool.size_bytes)
-
-
-def _sender_and_nonce(result: bytes) -> tuple[bytes, int]:
-    """Read who sent a transaction from its result record, which the enclave made."""
-    record = cbor.decode_loosely(result)
-    return record["sender"], record["nonce"]  # type: ignore[index,call-overload,return-value]

@@ -5,8 +5,7 @@ from typing import Any
 
 from services.compute import metrics
 from services.compute.catch_up import ROUNDS_AT_ONCE
-from services.compute.enclave.errors import RoundUnknown
-from services.compute.enclave.protocol import EnclaveDescription, EnclaveQuery
+from services.compute.enclave.protocol import EnclaveDescription
 from services.compute.node import (
     ComputeNode,
     NodeNotLevel,
@@ -14,15 +13,9 @@ from services.compute.node import (
     TransactionsReceived,
 )
 from services.compute.rules.round import duty_of
-from shared.api.compute import (
-    Account,
-    CallDataKey,
-    ComputeStatus,
-    Query,
-    RoundDiff,
-    Submission,
-)
-from shared.types.block import HeaderType, RoundBlock
+from shared.api.compute import CallDataKey, ComputeStatus, Submission
+from shared.enclave.errors import RoundUnknown
+from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import Proposal
 from shared.types.identity import NodeId, Round
 
@@ -67,40 +60,10 @@ class ComputeEdge:
         """Check raw transactions and put the good ones into the pool."""
         return await self._node.admission.submit(raws)
 
-    async def call(self, query: Query) -> bytes:
-        """Run a query."""
-        metrics.queries.labels("call").inc()
-        return await self._enclave.call(await self._resolved(query))
-
-    async def estimate_gas(self, query: Query) -> int:
-        """Estimate gas."""
-        metrics.queries.labels("estimate").inc()
-        return await self._enclave.estimate_gas(await self._resolved(query))
-
-    async def fetch_account(self, address: bytes, round: Round | None = None) -> Account:  # noqa: A002
-        """Nonce and balance."""
-        metrics.queries.labels("account").inc()
-        account = await self._enclave.fetch_account(address, await self._round(round))
-        return Account(account.nonce, account.balance)
-
-    async def fetch_code(self, address: bytes, round: Round | None = None) -> bytes:  # noqa: A002
-        """Code of a contract."""
-        metrics.queries.labels("code").inc()
-        return await self._enclave.fetch_code(address, await self._round(round))
-
-    async def fetch_storage(
-        self,
-        address: bytes,
-        slot: bytes,
-        round: Round | None = None,  # noqa: A002
-    ) -> bytes:
-        """Storage slot, as strict Sapphire shows it."""
-        metrics.queries.labels("storage").inc()
-        return await self._enclave.fetch_storage(address, slot, await self._round(round))
-
-    async def fetch_min_gas_price(self) -> int:
-        """Smallest gas price that the pool takes now."""
-        return await self._enclave.fetch_min_gas_price()
+    async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+        """Ask the runtime about the state after a round."""
+        metrics.queries.inc()
+        return await self._enclave.query(method, args, await self._round(round))
 
     async def fetch_call_data_key(self) -> CallDataKey:
         """Key of the current epoch."""
@@ -118,17 +81,6 @@ class ComputeEdge:
     def watch_rounds(self, from_round: Round) -> AsyncIterator[RoundBlock]:
         """Every round from one on, then each new one."""
         return self._node.feed.watch(from_round)
-
-    async def _resolved(self, query: Query) -> EnclaveQuery:
-        return EnclaveQuery(
-            round=await self._round(query.round),
-            caller=query.caller,
-            to=query.to,
-            gas=query.gas,
-            gas_price=query.gas_price,
-            value=query.value,
-            data=query.data,
-        )
 
     async def _round(self, round_: Round | None) -> Round:
         """Give the round whose state a question is about, once the enclave has it."""
@@ -154,7 +106,7 @@ class PeerEdge:
         """Take a scheduler's batch."""
         self._node.offer(ProposalReceived(proposal))
 
-    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundDiff, ...]:
+    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundChange, ...]:
         """Give rounds with their changes; waits a moment for a round that is just coming."""
         feed = self._node.feed
         if from_round == feed.next_round:
@@ -162,7 +114,7 @@ class PeerEdge:
         last = min(from_round + min(limit, ROUNDS_AT_ONCE), feed.next_round)
         if from_round < last:
             await self._node.newest_taken_up()
-        diffs: list[RoundDiff] = []
+        diffs: list[RoundChange] = []
         size_bytes = 0
         for round_ in range(from_round, last):
             block = feed.find(Round(round_))
@@ -171,7 +123,7 @@ class PeerEdge:
             diff = b""
             if block.header.header_type is HeaderType.NORMAL:
                 diff = await self._node.enclave.fetch_diff(Round(round_))
-            diffs.append(RoundDiff(block, diff))
+            diffs.append(RoundChange(block, diff))
             size_bytes += len(diff) + sum(map(len, block.transactions + block.results))
         return tuple(diffs)
 

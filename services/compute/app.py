@@ -32,7 +32,6 @@ from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.registration import NodeKeys, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.encoding.contract import client_of
-from shared.encoding.record import decode_record
 from shared.errors import Unavailable
 from shared.kit.channel import (
     Link,
@@ -47,7 +46,7 @@ from shared.kit.identity import NodeIdentity, load_identity
 from shared.kit.process import mark_serving
 from shared.types.block import BlockHeader
 from shared.types.identity import Round, RuntimeId
-from shared.types.registry import EvmGenesis, Role, RuntimeDescriptor
+from shared.types.registry import Role, RuntimeDescriptor
 
 log = structlog.get_logger()
 
@@ -97,7 +96,6 @@ def build_node(
     enclave already calls.
     """
     runtime = network.runtime
-    genesis = decode_record(EvmGenesis, runtime.genesis or b"")
     domain = ProposalDomain(runtime.id, network.chain_context)
     mailbox = Mailbox()
     sender = TransactionSender(consensus, identity.node, network.chain_context)
@@ -107,7 +105,6 @@ def build_node(
         BatchLimits(
             max_transactions=runtime.scheduler.max_batch_size,
             max_bytes=runtime.scheduler.max_batch_size_bytes,
-            max_gas=genesis.batch_gas_limit,
         ),
         lambda: node.newest_taken_up(),
         mailbox.post,

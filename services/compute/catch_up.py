@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import structlog
 
 from services.compute import metrics
-from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState, RoundChange
+from services.compute.enclave.protocol import AppliedRounds, ComputeEnclaveApi
 from services.compute.peers import Peers
-from shared.api.compute import ComputePeerApi, RoundDiff
+from shared.api.compute import ComputePeerApi
 from shared.api.consensus import ConsensusApi
 from shared.errors import QanatError, Rejected, Unavailable
-from shared.types.block import BlockHeader, RoundBlock
+from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.identity import NodeId, Round, RuntimeId
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ class RoundsFetched:
     """Rounds that the enclave has taken up."""
 
     blocks: tuple[RoundBlock, ...]
-    state: EnclaveState
+    applied: AppliedRounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class CatchUp:
             raise NobodyHasRound(f"the peer does not have round {missing.next_round} yet")
         last = await self._header(diffs[-1].block.header.round, missing.head)
         verify_diffs(diffs, first=missing.next_round, last=last)
-        return tuple(RoundChange(diff.block, diff.diff) for diff in diffs)
+        return diffs
 
     async def _header(self, round_: Round, head: BlockHeader) -> BlockHeader:
         if round_ == head.round:
@@ -132,11 +132,11 @@ class CatchUp:
         return header
 
     async def _take_up(self, changes: tuple[RoundChange, ...]) -> RoundsFetched:
-        state = await self._enclave.apply(changes)
-        return RoundsFetched(tuple(change.block for change in changes), state)
+        applied = await self._enclave.apply(changes)
+        return RoundsFetched(tuple(change.block for change in changes), applied)
 
 
-def verify_diffs(diffs: Sequence[RoundDiff], *, first: Round, last: BlockHeader) -> None:
+def verify_diffs(diffs: Sequence[RoundChange], *, first: Round, last: BlockHeader) -> None:
     """Verify that rounds begin where they should and lead to a header, or raise `BadDiffs`."""
     headers = [diff.block.header for diff in diffs]
     if headers[0].round != first or headers[-1] != last:

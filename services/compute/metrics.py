@@ -26,4 +26,4 @@ rounds_not_mine = Counter(
 rounds_fetched = Counter("qanat_compute_fetched_rounds", "Rounds taken from peers.")
 bad_peers = Counter("qanat_compute_bad_peer_answers", "Answers of peers that did not hold.")
 registrations = Counter("qanat_compute_registrations", "Registrations of this node.")
-queries = Counter("qanat_compute_queries", "Queries answered, by kind.", ["kind"])
+queries = Counter("qanat_compute_queries", "Queries to the runtime.")

@@ -251,6 +251,7 @@ class ComputeNode:
             # The enclave remembers rounds that the network has forgotten.
             await self.enclave.rollback(head.round)
             state = await self.enclave.initialize(proven)
+        self.admission.limit_weight(await self.enclave.fetch_max_batch_weight())
         if not state.is_level:
             # The states may be here, and only the headers that make them final are not.
             headers = await self._chain.fetch_headers(state.next_round, head)
@@ -308,11 +309,12 @@ class ComputeNode:
         for header in headers:
             if header.round < self.feed.next_round:
                 continue
-            block = self._worker.settle(header) if header.round == self.feed.next_round else None
-            if block is None:
+            settled = self._worker.settle(header) if header.round == self.feed.next_round else None
+            if settled is None:
                 return
-            self._publish(block)
-            self._mailbox.spawn(self._save(block))
+            self._publish(settled.block)
+            self.admission.apply_spent(settled.spent)
+            self._mailbox.spawn(self._save(settled.block))
         self._is_level = was_level and self.feed.next_round == self.head.round + 1
 
     async def _save(self, block: RoundBlock) -> None:
@@ -398,7 +400,8 @@ class ComputeNode:
             self._store.save_blocks(fresh)
         for block in fresh:
             self._publish(block)
-        self._on_enclave_moved(fetched.state)
+        self.admission.apply_spent(fetched.applied.spent)
+        self._on_enclave_moved(fetched.applied.state)
 
 
 class Mailbox:

@@ -47,6 +47,7 @@ from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import CommitmentFailure, Proposal
 from shared.types.identity import NodeId, Round
 from shared.types.registry import Committee, SchedulerParameters
+from shared.types.runtime import SpentSequence
 
 log = structlog.get_logger()
 
@@ -71,6 +72,14 @@ class DueReached:
     round: Round
     unanswered: Vote | None = None
     """A vote of this round that has waited for an end for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRound:
+    """A finalized round that this node executed itself, or in which nothing was executed."""
+
+    block: RoundBlock
+    spent: tuple[SpentSequence, ...]
 
 
 WorkerMessage = BatchExecuted | DueReached
@@ -210,17 +219,17 @@ class RoundWorker:
         """Read back what the node voted for in a round before it stopped."""
         self._votes = list(self._with.store.load_votes(round_))
 
-    def settle(self, header: BlockHeader) -> RoundBlock | None:
+    def settle(self, header: BlockHeader) -> SettledRound | None:
         """
         Find what a header makes final.
 
         Returns
         -------
-        block : `RoundBlock` or None
+        settled : `SettledRound` or None
             The round, where this node executed what became final, or where nothing was executed.
         """
         if header.header_type is not HeaderType.NORMAL:
-            return RoundBlock(header)
+            return SettledRound(RoundBlock(header), ())
         for vote in self._votes:
             results = vote.commitment.header.results
             if (
@@ -229,7 +238,7 @@ class RoundWorker:
                 and results.state_root == header.state_root
                 and results.io_root == header.io_root
             ):
-                return RoundBlock(header, vote.transactions, vote.results)
+                return SettledRound(RoundBlock(header, vote.transactions, vote.results), vote.spent)
         if isinstance(self._phase, Committed) and self._phase.round == header.round:
             metrics.rounds_not_mine.inc()
             log.warning("round_overruled", round=header.round)

@@ -35,6 +35,7 @@ from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Round
+from shared.types.runtime import SpentSequence
 
 IN_MEMORY = Path(":memory:")
 _metadata = MetaData()
@@ -93,6 +94,8 @@ class Vote:
     commitment: ExecutorCommitment
     transactions: tuple[bytes, ...] = ()
     results: tuple[bytes, ...] = ()
+    spent: tuple[SpentSequence, ...] = ()
+    """Not kept: for the pool, which is empty after a restart."""
 
 
 class Store:

@@ -78,7 +78,7 @@ class Voice:
             rak_signature=executed.rak_signature,
         )
         transactions = tuple(proposal.batch[position] for position in executed.included)
-        vote = Vote(rank, proposal, commitment, transactions, executed.results)
+        vote = Vote(rank, proposal, commitment, transactions, executed.results, executed.spent)
         self._store.save_vote(vote)
         self.send(commitment)
         return vote

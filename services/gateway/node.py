@@ -18,6 +18,7 @@ from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.readiness import Probe, Readiness
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
+from shared.api.evm import EvmQueries
 from shared.errors import QanatError
 
 log = structlog.get_logger()
@@ -115,7 +116,7 @@ class GatewayNode:
             await self._may_price_move.wait()
             self._may_price_move.clear()
             try:
-                price = await self.nodes.ask(lambda api: api.fetch_min_gas_price())
+                price = await self.nodes.ask(lambda api: EvmQueries(api).fetch_min_gas_price())
             except QanatError as error:
                 log.debug("min_gas_price_unknown", reason=error.message)
                 self._may_price_move.set()

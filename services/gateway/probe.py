@@ -10,10 +10,12 @@ from typing import Any
 
 from evm_native import InvalidTag, deoxysii_open, deoxysii_seal, mrae_key, x25519_public
 
-from shared.api.compute import CallDataKey, ComputeApi, Query
+from shared.api.compute import CallDataKey, ComputeApi
+from shared.api.evm import EvmQueries
 from shared.crypto.entropy import Entropy
 from shared.encoding import cbor
 from shared.errors import Unavailable
+from shared.types.evm import EvmCall
 
 ENCRYPTED_FORMAT = 1
 NONCE_BYTES = 15
@@ -46,8 +48,8 @@ class EncryptedCallProbe:
         key = await api.fetch_call_data_key()
         secret = self._entropy.draw("gateway/probe: key")
         shared_key = mrae_key(secret, key.public_key.key)
-        answer = await api.call(
-            Query(
+        answer = await EvmQueries(api).call(
+            EvmCall(
                 caller=bytes(20),
                 to=NO_CODE,
                 gas=PROBE_GAS,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of
-from shared.encoding.record import Bytes20, Bytes32, Uint256
-from shared.types.block import RoundBlock
+from shared.encoding.record import Bytes32
+from shared.types.block import RoundBlock, RoundChange
 from shared.types.commitment import Proposal
 from shared.types.identity import Epoch, Hash, NodeId, Round, RuntimeId
 from shared.types.keymanager import SignedPublicKey
@@ -37,22 +37,6 @@ class ComputeStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """An `eth_call` or estimate, with the parameters as the gateway resolved them."""
-
-    caller: Bytes20
-    to: Bytes20 | None
-    """None for a create."""
-    gas: int
-    gas_price: Uint256
-    value: Uint256
-    data: bytes
-    """Signed query pack, envelope or plain calldata."""
-    round: Round | None = None
-    """State to run on; None for the newest."""
-
-
-@dataclass(frozen=True, slots=True)
 class Submission:
     """What became of one transaction at the door of the pool."""
 
@@ -65,28 +49,11 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Public state of an Ethereum account."""
-
-    nonce: int
-    balance: Uint256
-
-
-@dataclass(frozen=True, slots=True)
 class CallDataKey:
     """The key to which clients encrypt calldata in one epoch."""
 
     public_key: SignedPublicKey
     epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True)
-class RoundDiff:
-    """A round with the change of state it made, for a node that catches up."""
-
-    block: RoundBlock
-    diff: bytes
-    """Canonical change set of ciphertext; applying it gives the header's state root."""
 
 
 class ComputeApi(Protocol):
@@ -97,36 +64,16 @@ class ComputeApi(Protocol):
         ...
 
     async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
-        """Check raw Ethereum transactions and put the good ones into the pool."""
+        """Check raw transactions and put the good ones into the pool."""
         ...
 
-    async def call(self, query: Query) -> bytes:
-        """Run a query; raises `RuntimeRejected` with the runtime's module, code and revert data."""
-        ...
+    async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+        """
+        Ask the runtime about the state after a round; None is the newest.
 
-    async def estimate_gas(self, query: Query) -> int:
-        """Estimate gas as the runtime does."""
-        ...
-
-    async def fetch_account(self, address: Bytes20, round: Round | None = None) -> Account:  # noqa: A002
-        """Nonce and balance."""
-        ...
-
-    async def fetch_code(self, address: Bytes20, round: Round | None = None) -> bytes:  # noqa: A002
-        """Code of a contract, or empty."""
-        ...
-
-    async def fetch_storage(
-        self,
-        address: Bytes20,
-        slot: Bytes32,
-        round: Round | None = None,  # noqa: A002
-    ) -> bytes:
-        """Storage slot as strict Sapphire shows it: zero, but for the public proxy slots."""
-        ...
-
-    async def fetch_min_gas_price(self) -> Uint256:
-        """Smallest gas price that the pool takes now."""
+        What may be asked is the runtime's own: `shared.api.evm` for the EVM. Raises
+        `RuntimeRejected` with the runtime's module, code and data.
+        """
         ...
 
     async def fetch_call_data_key(self) -> CallDataKey:
@@ -157,7 +104,7 @@ class ComputePeerApi(Protocol):
         """Hand a scheduler's batch to a member of the committee."""
         ...
 
-    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundDiff, ...]:
+    async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundChange, ...]:
         """Rounds with their state changes, for catching up; at most `limit` of them."""
         ...
 

@@ -33,3 +33,5 @@ class EnclaveConfig:
     """Who may sign key manager policies."""
     policy_threshold: int
     """How many of them must."""
+    runtime: str | None = None
+    """What a compute enclave runs, such as `evm`; None in a key manager."""

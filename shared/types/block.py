@@ -54,6 +54,16 @@ class RoundBlock:
 
     header: BlockHeader
     transactions: tuple[bytes, ...] = ()
-    """Raw signed Ethereum transactions, in order."""
+    """Raw signed transactions, in order."""
     results: tuple[bytes, ...] = ()
-    """One canonical CBOR result record per transaction; see `docs/services/compute.md`."""
+    """One result of the runtime per transaction; see `docs/services/compute.md`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundChange:
+    """A round with the change of state that it made, for a node that catches up."""
+
+    block: RoundBlock
+    diff: bytes
+    """Canonical change set; applying it gives the header's state root. Empty where the round is not
+    normal."""

@@ -148,24 +148,12 @@ class RuntimeDescriptor:
     reward_bad_results_percent: int = 0
     reward_equivocation_percent: int = 0
     genesis: bytes | None = None
-    """Encoded genesis state of the runtime itself, such as `EvmGenesis`."""
+    """Genesis state of the runtime itself; only its program reads it."""
 
     def active_deployment(self, epoch: int) -> Deployment | None:
         """Give the newest deployment whose epoch has come."""
         begun = [d for d in self.deployments if d.valid_from <= epoch]
         return max(begun, key=lambda d: d.valid_from, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class EvmGenesis:
-    """Genesis state of an EVM ParaTime."""
-
-    chain_id: int
-    balances: tuple[tuple[bytes, bytes], ...]
-    """(20-byte address, big-endian amount [wei-like base units])."""
-    confidential: bool = True
-    batch_gas_limit: int = 15_000_000
-    min_gas_price: int = 100_000_000_000
 
 
 class CommitteeRole(enum.IntEnum):

@@ -14,6 +14,7 @@ from services.compute.enclave.protocol import CONCURRENT, ComputeEnclaveApi, Com
 from services.compute.node import ComputeNode
 from services.compute.peers import KeyManagers
 from services.compute.store import Store
+from shared.api.evm import EvmQueries
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
@@ -25,11 +26,11 @@ from shared.kit.clock import SystemClock
 from shared.kit.identity import NodeIdentity
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
+from shared.types.evm import EvmGenesis
 from shared.types.genesis import GenesisValidator
 from shared.types.keymanager import EnclavePolicy
 from shared.types.registry import (
     Deployment,
-    EvmGenesis,
     ExecutorParameters,
     NodeDescriptor,
     NodeRuntime,
@@ -158,6 +159,7 @@ def make_program(
         key_manager=key_manager,
         policy_signers=(),
         policy_threshold=0,
+        runtime="evm",
     )
     context = EnclaveContext(
         config=config,
@@ -381,7 +383,7 @@ async def assert_all_agree(network: ComputeNetwork) -> None:
     await network.until_round(head.round)
     heads = {node.feed.find(head.round).header.hash() for node in network.nodes.values()}
     assert heads == {head.hash()}
-    accounts = [await edge.fetch_account(RICH) for edge in network.edges.values()]
+    accounts = [await EvmQueries(edge).fetch_account(RICH) for edge in network.edges.values()]
     assert len(set(accounts)) == 1
 
 

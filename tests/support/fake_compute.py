@@ -12,16 +12,16 @@ from collections.abc import AsyncIterator
 from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
 
 from shared.api.compute import (
-    Account,
     CallDataKey,
     ComputeStatus,
-    Query,
     Submission,
 )
 from shared.crypto.hashes import EMPTY_HASH
 from shared.encoding import cbor
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable, RemoteUnavailable, RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
+from shared.types.evm import Account, AccountQuery, Amount, EvmCall, EvmQuery, StorageQuery
 from shared.types.keymanager import SignedPublicKey
 
 RUNTIME_ID = bytes([0x80]) + bytes(31)
@@ -212,48 +212,42 @@ class FakeComputeNode:
         await self._enter("submit_transactions")
         return self.chain.submit(raws)
 
-    async def call(self, query: Query) -> bytes:
-        await self._enter("call")
-        return self._run(self.chain.engine.call, query)
+    async def query(self, method, args, round=None) -> bytes:  # noqa: A002
+        await self._enter(method)
+        number = self.round if round is None else round
+        engine = self.chain.engine
+        match method:
+            case EvmQuery.CALL:
+                return self._run(engine.call, decode_record(EvmCall, args), number)
+            case EvmQuery.ESTIMATE_GAS:
+                gas = self._run(engine.estimate_gas, decode_record(EvmCall, args), number)
+                return encode_record(Amount(gas))
+            case EvmQuery.ACCOUNT:
+                address = decode_record(AccountQuery, args).address
+                return encode_record(Account(*engine.account(address, number)))
+            case EvmQuery.CODE:
+                return engine.code(decode_record(AccountQuery, args).address, number)
+            case EvmQuery.STORAGE:
+                where = decode_record(StorageQuery, args)
+                return engine.storage(where.address, where.slot, number)
+            case EvmQuery.MIN_GAS_PRICE:
+                return encode_record(Amount(engine.min_gas_price(number)))
+        raise RuntimeRejected("core", 3, f"invalid method: {method}")
 
-    async def estimate_gas(self, query: Query) -> int:
-        await self._enter("estimate_gas")
-        return self._run(self.chain.engine.estimate_gas, query)
-
-    def _run(self, function, query: Query):
-        number = self.round if query.round is None else query.round
+    def _run(self, function, call: EvmCall, number: int):
         try:
             return function(
                 self.chain.environment(number),
                 version=number,
-                caller=query.caller,
-                to=query.to,
-                gas=query.gas,
-                gas_price=query.gas_price,
-                value=query.value,
-                data=query.data,
+                caller=call.caller,
+                to=call.to,
+                gas=call.gas,
+                gas_price=call.gas_price,
+                value=call.value,
+                data=call.data,
             )
         except CallFailed as error:
             raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
-
-    async def fetch_account(self, address, round=None) -> Account:  # noqa: A002
-        await self._enter("fetch_account")
-        return Account(*self.chain.engine.account(address, self._version(round)))
-
-    async def fetch_code(self, address, round=None) -> bytes:  # noqa: A002
-        await self._enter("fetch_code")
-        return self.chain.engine.code(address, self._version(round))
-
-    async def fetch_storage(self, address, slot, round=None) -> bytes:  # noqa: A002
-        await self._enter("fetch_storage")
-        return self.chain.engine.storage(address, slot, self._version(round))
-
-    def _version(self, round) -> int:  # noqa: A002
-        return self.round if round is None else round
-
-    async def fetch_min_gas_price(self) -> int:
-        await self._enter("fetch_min_gas_price")
-        return self.chain.engine.min_gas_price(self.round)
 
     async def fetch_call_data_key(self) -> CallDataKey:
         await self._enter("fetch_call_data_key")

@@ -6,46 +6,42 @@ executes is kept on disk before it is signed, and is tentative until a header co
 it back.
 """
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.compute.enclave.errors import NoGenesis, NotInitialized, NotLevel, WrongRound
-from services.compute.enclave.evm import BlockEnv, Evm
-from services.compute.enclave.finality import Finality, read_required
-from services.compute.enclave.history import HeaderHistory
-from services.compute.enclave.keys import KeyRing, RoundKeys
-from services.compute.enclave.ledger import GENESIS, Ledger
+from services.compute.enclave.errors import NoGenesis, NotLevel, WrongRound
 from services.compute.enclave.protocol import (
-    AccountState,
-    CheckedTransaction,
+    AppliedRounds,
     ComputeHostApi,
     EnclaveDescription,
-    EnclaveQuery,
     EnclaveState,
     EpochPublicKey,
     ExecutedBatch,
-    RoundChange,
 )
+from services.compute.enclave.runtime import Runtime, find_runtime
 from shared.crypto.hashes import sha512_256
-from shared.encoding.record import decode_record, encode_record
+from shared.enclave.errors import NotInitialized
+from shared.enclave.finality import Finality
+from shared.enclave.history import HeaderHistory
+from shared.enclave.key_client import KeyRing, RoundKeys
+from shared.enclave.ledger import Ledger
+from shared.enclave.program import EnclaveProgram
+from shared.enclave.proven import read_required
+from shared.enclave.round_context import RoundContext
+from shared.encoding.record import encode_record
 from shared.rules import state_keys
-from shared.rules.light_client import LightClient
-from shared.tee.program import EnclaveProgram
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.tee.transport import sync_client_of
-from shared.types.block import BlockHeader
+from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Round
 from shared.types.key_requests import ChainView
-from shared.types.proof import ProvenState, Validator
-from shared.types.registry import Deployment, EvmGenesis, RuntimeDescriptor
-
-REMEMBERED_ENVIRONMENTS = 16
-"""Surroundings of rounds kept for queries; nearly all ask for the newest."""
+from shared.types.proof import ProvenState
+from shared.types.registry import Deployment, RuntimeDescriptor
+from shared.types.runtime import CheckedTransaction
 
 
 class ComputeProgram(EnclaveProgram):
@@ -53,9 +49,8 @@ class ComputeProgram(EnclaveProgram):
 
     def __init__(self, context: EnclaveContext, *, in_memory: bool = False) -> None:
         """Begin without any view of the chain; `in_memory` keeps nothing on disk, for tests."""
-        self._validators = [Validator(v.public_key, v.power) for v in context.config.validators]
-        super().__init__(context, self._new_light_client(context), state_keys.CHAIN_CONTEXT)
-        self._context, self._in_memory = context, in_memory
+        super().__init__(context)
+        self._in_memory = in_memory
         config = context.config
         host = sync_client_of(ComputeHostApi, context.host)
         session = SessionClient(
@@ -69,14 +64,8 @@ class ComputeProgram(EnclaveProgram):
         )
         self._finality = Finality(config.runtime_id)
         self._key_manager: RuntimeDescriptor | None = None
-        self._genesis: EvmGenesis | None = None
-        self._opened: tuple[Evm, Ledger] | None = None
-        self._environments: dict[tuple[int, int], BlockEnv] = {}
-        self._environments_lock = threading.Lock()
+        self._opened: tuple[Runtime, Ledger] | None = None
         self._identity = parse_quote(self.quoted().quote).identity
-
-    def _new_light_client(self, context: EnclaveContext) -> LightClient:
-        return LightClient(context.config.chain_id, self._validators)
 
     def describe(self) -> EnclaveDescription:
         """Which enclave this is."""
@@ -104,18 +93,17 @@ class ComputeProgram(EnclaveProgram):
             RuntimeDescriptor, values, state_keys.runtime_key(self.config.runtime_id)
         )
         if runtime.genesis is None:
-            raise NoGenesis("the ParaTime carries no EVM genesis")
+            raise NoGenesis("the ParaTime carries no genesis")
         if self._opened is None:
-            self._genesis = decode_record(EvmGenesis, runtime.genesis)
-            self._opened = self._open(self._genesis)
+            self._opened = self._open(runtime.genesis)
         return self._follow(values, ())
 
-    def _open(self, genesis: EvmGenesis) -> tuple[Evm, Ledger]:
+    def _open(self, genesis: bytes) -> tuple[Runtime, Ledger]:
         directory: Path | None = None if self._in_memory else self.directory
-        state_key = self._keys.state_key if genesis.confidential else None
-        evm = Evm(genesis, None if directory is None else directory / "state.redb", state_key)
+        open_runtime, module = find_runtime(self.config.runtime or "")
+        runtime = open_runtime(module, genesis, directory, self._keys.state_key)
         history = HeaderHistory(None if directory is None else directory / "headers.db")
-        return evm, Ledger(evm, history, self._finality)
+        return runtime, Ledger(runtime, history, self._finality)
 
     def advance(self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
         """
@@ -139,17 +127,16 @@ class ComputeProgram(EnclaveProgram):
         self._ledger.apply_proof(values, headers)
         return self._state()
 
-    def apply(self, changes: tuple[RoundChange, ...]) -> EnclaveState:
+    def apply(self, changes: tuple[RoundChange, ...]) -> AppliedRounds:
         """Take up finalized rounds that were executed elsewhere; see `Ledger.apply_changes`."""
-        self._ledger.apply_changes(changes)
-        return self._state()
+        taken_up = self._ledger.apply_changes(changes)
+        results = [result for change in taken_up for result in change.block.results]
+        return AppliedRounds(self._state(), self._runtime.read_spent(results))
 
     def rollback(self, round: Round) -> EnclaveState:  # noqa: A002
         """Forget later rounds, and the heights that the light client has seen."""
         self._ledger.rollback(round)
-        self._light_client = self._new_light_client(self._context)
-        with self._environments_lock:
-            self._environments.clear()
+        self._light_client = self._new_light_client()
         return self._state()
 
     def _state(self) -> EnclaveState:
@@ -166,12 +153,12 @@ class ComputeProgram(EnclaveProgram):
 
     def prepare_epoch(self, epoch: Epoch) -> None:
         """Fetch the keys of an epoch; raises what the key manager refuses with."""
-        if self._is_confidential:
+        if self._runtime.is_confidential:
             self._keys.prepare(epoch)
 
     def fetch_call_data_key(self) -> EpochPublicKey:
         """Key of the current epoch."""
-        if not self._is_confidential:
+        if not self._runtime.is_confidential:
             raise NoGenesis("this ParaTime is not confidential: it has no calldata key")
         keys = self._keys.prepare(self._finality.epoch)
         return EpochPublicKey(keys.epoch, keys.public_key)
@@ -196,7 +183,7 @@ class ComputeProgram(EnclaveProgram):
 
     def check(self, raws: tuple[bytes, ...]) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions in the state of the newest round that is final and here."""
-        return self._evm.check(raws, version=self._ledger.newest.round)
+        return self._runtime.check(raws, self._round_context(self._ledger.newest))
 
     def execute(self, round: Round, batch: tuple[bytes, ...]) -> ExecutedBatch:  # noqa: A002
         """
@@ -209,18 +196,14 @@ class ComputeProgram(EnclaveProgram):
         NotLevel, WrongRound
             The state to build on is not here, or the batch is for another round.
         """
-        ledger, evm = self._ledger, self._evm
+        ledger, runtime = self._ledger, self._runtime
         if not ledger.is_level:
             raise NotLevel(f"round {self._finality.head.round} is not here yet")
         head = self._finality.head
         if round != head.round + 1:
             raise WrongRound(f"round {round}, expected {head.round + 1}")
         ledger.discard_tentative()
-        pending = evm.execute(
-            self._environment(head),
-            batch,
-            is_first=head.state_root == evm.root_at(GENESIS),
-        )
+        pending = runtime.execute(self._round_context(head), batch)
         pending.persist()
         header = ComputeResultsHeader(
             round=round,
@@ -232,76 +215,51 @@ class ComputeProgram(EnclaveProgram):
             header=header,
             rak_signature=self.rak.sign(COMPUTE_RESULTS_HEADER.anywhere(), encode_record(header)),
             included=pending.included,
-            refused=tuple(position for position, _ in pending.rejected),
+            refused=pending.refused,
             results=pending.results,
+            spent=runtime.read_spent(pending.results),
         )
 
-    def _environment(self, parent: BlockHeader) -> BlockEnv:
-        """Surroundings of the round after a block, with the keys of the current epoch."""
+    def _round_context(self, parent: BlockHeader) -> RoundContext:
         epoch = self._finality.epoch
-        key = parent.round, epoch
-        env = self._environments.get(key)
-        if env is None:
-            env = self._evm.environment(parent, epoch, self._round_keys(parent, epoch))
-            with self._environments_lock:
-                self._environments[key] = env
-                while len(self._environments) > REMEMBERED_ENVIRONMENTS:
-                    del self._environments[next(iter(self._environments))]
-        return env
+        parent_hash = parent.hash()
+        return RoundContext(
+            parent, epoch, (parent_hash, epoch), lambda: self._round_keys(parent_hash, epoch)
+        )
 
-    def _round_keys(self, parent: BlockHeader, epoch: Epoch) -> RoundKeys:
-        if self._is_confidential:
-            return self._keys.round_keys(epoch, parent.hash())
+    def _round_keys(self, parent_hash: bytes, epoch: Epoch) -> RoundKeys:
+        if self._runtime.is_confidential:
+            return self._keys.round_keys(epoch, parent_hash)
         # Without a key manager nothing is secret, randomness included.
-        return RoundKeys({}, sha512_256(parent.hash()), b"")
+        return RoundKeys({}, sha512_256(parent_hash), b"")
 
     # -- queries -------------------------------------------------------------------------------
 
     def fetch_diff(self, round: Round) -> bytes:  # noqa: A002
         """Change of state of a final round."""
         self._ledger.find(round)
-        return self._evm.diff_at(round)
+        return self._runtime.diff_at(round)
 
-    def call(self, query: EnclaveQuery) -> bytes:
-        """Run a query; raises `RuntimeRejected`."""
-        return self._evm.call(self._environment(self._ledger.find(query.round)), query)
+    def query(self, method: str, args: bytes, round: Round) -> bytes:  # noqa: A002
+        """Ask the runtime about the state after a round; see `Runtime.query`."""
+        return self._runtime.query(method, args, self._round_context(self._ledger.find(round)))
 
-    def estimate_gas(self, query: EnclaveQuery) -> int:
-        """Estimate gas; raises `RuntimeRejected`."""
-        return self._evm.estimate_gas(self._environment(self._ledger.find(query.round)), query)
-
-    def fetch_account(self, address: bytes, round: Round) -> AccountState:  # noqa: A002
-        """Nonce and balance after a round."""
-        return self._evm.account(address, self._ledger.find(round).round)
-
-    def fetch_code(self, address: bytes, round: Round) -> bytes:  # noqa: A002
-        """Code after a round."""
-        return self._evm.code(address, self._ledger.find(round).round)
-
-    def fetch_storage(self, address: bytes, slot: bytes, round: Round) -> bytes:  # noqa: A002
-        """What strict Sapphire shows of a slot after a round."""
-        return self._evm.storage(address, slot, self._ledger.find(round).round)
-
-    def fetch_min_gas_price(self) -> int:
-        """Least gas price in the next round [wei]."""
-        return self._evm.min_gas_price(self._ledger.newest.round)
+    def fetch_max_batch_weight(self) -> int:
+        """Sum of the weights of one batch, at most."""
+        return self._runtime.max_batch_weight
 
     # -- what is open --------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the files, so that another program may open them."""
         if self._opened is not None:
-            evm, ledger = self._opened
+            runtime, ledger = self._opened
             self._opened = None
             ledger.close()
-            evm.close()
+            runtime.close()
 
     @property
-    def _is_confidential(self) -> bool:
-        return self._genesis is not None and self._genesis.confidential
-
-    @property
-    def _evm(self) -> Evm:
+    def _runtime(self) -> Runtime:
         if self._opened is None:
             raise NotInitialized("the enclave has not been shown the chain yet")
         return self._opened[0]

@@ -3,10 +3,6 @@
 from shared.errors import Rejected, Unavailable
 
 
-class NotInitialized(Unavailable, module="compute", code=1):
-    """The enclave has not been shown the chain yet."""
-
-
 class NotLevel(Unavailable, module="compute", code=2):
     """The enclave does not hold the state that consensus finalized last."""
 
@@ -15,25 +11,9 @@ class WrongRound(Rejected, module="compute", code=3):
     """The batch is for another round than the one after the newest finalized round."""
 
 
-class IncompleteProof(Rejected, module="compute", code=4):
-    """The proven state lacks a key that the enclave needs."""
-
-
-class BrokenHeaderChain(Rejected, module="compute", code=5):
-    """A header is not the one that the next header, or consensus, names."""
-
-
-class WrongOutputs(Rejected, module="compute", code=6):
-    """The transactions and results of a round are not those under its I/O root."""
-
-
-class RoundUnknown(Rejected, module="compute", code=7):
-    """The round is ahead of this node, or so old that its state is gone."""
-
-
-class StateRejected(Rejected, module="compute", code=8):
-    """The state cannot be read or changed as asked: a wrong diff, or a broken disk."""
-
-
 class NoGenesis(Rejected, module="compute", code=9):
-    """The ParaTime is not registered, or carries no EVM genesis."""
+    """The ParaTime is not registered, carries no genesis, or has no keys."""
+
+
+class UnknownRuntime(Rejected, module="compute", code=10):
+    """The measured configuration names a runtime that is not there."""

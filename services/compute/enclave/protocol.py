@@ -9,13 +9,12 @@ them; the enclave answers them on plain threads (`shared.tee.runtime`).
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.record import Bytes20, Bytes32, Uint256
+from shared.encoding.record import Bytes32
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
-from shared.types.block import BlockHeader, RoundBlock
+from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import ComputeResultsHeader
 from shared.types.identity import (
     Epoch,
-    EthereumAddress,
     Height,
     NodeId,
     PublicKey,
@@ -26,6 +25,7 @@ from shared.types.identity import (
 from shared.types.keymanager import SignedPublicKey
 from shared.types.proof import ProvenState
 from shared.types.registry import Version
+from shared.types.runtime import CheckedTransaction, SpentSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +55,6 @@ class EnclaveState:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedTransaction:
-    """What the enclave knows about one raw transaction; `module` is empty where it is good."""
-
-    hash: Bytes32 | None
-    """None where the bytes could not be read."""
-    module: str = ""
-    code: int = 0
-    message: str = ""
-    sender: EthereumAddress = bytes(20)
-    nonce: int = 0
-    gas: int = 0
-    gas_price_wei: Uint256 = 0
-    """The most it pays for a unit of gas [wei]."""
-    account_nonce: int = 0
-    """Nonce of the sender's account in the state of `head`."""
-
-
-@dataclass(frozen=True, slots=True)
 class ExecutedBatch:
     """The outcome of a batch, persisted by the enclave and signed by its RAK."""
 
@@ -83,30 +65,18 @@ class ExecutedBatch:
     refused: tuple[int, ...]
     """Positions of those that may not be in this round."""
     results: tuple[bytes, ...]
-    """One canonical CBOR result record for each included transaction."""
+    """One result of the runtime for each included transaction."""
+    spent: tuple[SpentSequence, ...]
+    """Whose sequences these transactions used."""
 
 
 @dataclass(frozen=True, slots=True)
-class RoundChange:
-    """A finalized round with its change of state, for an enclave that catches up."""
+class AppliedRounds:
+    """What became of rounds that were executed elsewhere."""
 
-    block: RoundBlock
-    diff: bytes
-    """Canonical change set of ciphertext; empty for rounds that are not normal."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnclaveQuery:
-    """An `eth_call` or estimate on the state of a round."""
-
-    round: Round
-    """Block that the query sees; a round that the enclave has taken up."""
-    caller: Bytes20
-    to: Bytes20 | None
-    gas: int
-    gas_price: Uint256
-    value: Uint256
-    data: bytes
+    state: EnclaveState
+    spent: tuple[SpentSequence, ...]
+    """Whose sequences the rounds used that were taken up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +85,6 @@ class EpochPublicKey:
 
     epoch: Epoch
     public_key: SignedPublicKey
-
-
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """Public state of an Ethereum account."""
-
-    nonce: int
-    balance: Uint256
 
 
 class ComputeEnclaveApi(Protocol):
@@ -162,7 +124,7 @@ class ComputeEnclaveApi(Protocol):
         """Execute a batch on `head`, persist the new state, and sign the result."""
         ...
 
-    async def apply(self, changes: tuple[RoundChange, ...]) -> EnclaveState:
+    async def apply(self, changes: tuple[RoundChange, ...]) -> AppliedRounds:
         """Take up finalized rounds that were executed elsewhere, oldest first."""
         ...
 
@@ -170,28 +132,12 @@ class ComputeEnclaveApi(Protocol):
         """Change of state of a round that the enclave holds."""
         ...
 
-    async def call(self, query: EnclaveQuery) -> bytes:
-        """Run a query; raises `RuntimeRejected`."""
+    async def query(self, method: str, args: bytes, round: Round) -> bytes:  # noqa: A002
+        """Ask the runtime about the state after a round; what may be asked is the runtime's own."""
         ...
 
-    async def estimate_gas(self, query: EnclaveQuery) -> int:
-        """Estimate gas; raises `RuntimeRejected`."""
-        ...
-
-    async def fetch_account(self, address: Bytes20, round: Round) -> AccountState:  # noqa: A002
-        """Nonce and balance after a round."""
-        ...
-
-    async def fetch_code(self, address: Bytes20, round: Round) -> bytes:  # noqa: A002
-        """Code after a round."""
-        ...
-
-    async def fetch_storage(self, address: Bytes20, slot: Bytes32, round: Round) -> bytes:  # noqa: A002
-        """What strict Sapphire shows of a slot after a round."""
-        ...
-
-    async def fetch_min_gas_price(self) -> Uint256:
-        """Least gas price in the next round [wei]."""
+    async def fetch_max_batch_weight(self) -> int:
+        """Sum of the weights of one batch, at most."""
         ...
 
     async def fetch_call_data_key(self) -> EpochPublicKey:
@@ -216,12 +162,8 @@ CONCURRENT = frozenset(
         "prepare_epoch",
         "check",
         "fetch_diff",
-        "call",
-        "estimate_gas",
-        "fetch_account",
-        "fetch_code",
-        "fetch_storage",
-        "fetch_min_gas_price",
+        "query",
+        "fetch_max_batch_weight",
         "fetch_call_data_key",
     }
 )

@@ -27,8 +27,8 @@ from services.gateway.rpc.parameters import (
     slot,
 )
 from services.gateway.rpc.shapes import Json, show_bytes, show_fee_history
-from shared.api.compute import Query
-from shared.types.identity import Round
+from shared.api.evm import EvmQueries
+from shared.types.evm import EvmCall
 
 CALL_GAS = 30_000_000
 """Gas of a call that names none; the runtime caps it at its batch limit, but a signed query is
@@ -74,16 +74,16 @@ class EthMethods:
         self, request: CallRequest, block: AnyBlockId, _overrides: Any, _block_overrides: Any
     ) -> str:
         """Run a call; overrides have no effect, as in the original."""
-        query = _query(request, await resolve_state(self._index, block))
-        return show_bytes(await self._nodes.ask(lambda api: api.call(query)))
+        call, round_ = _evm_call(request), await resolve_state(self._index, block)
+        return show_bytes(await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_)))
 
     @rpc_method(
         "eth_estimateGas", call_request, optional(any_block_id, Tag.LATEST), optional(anything)
     )
     async def estimate_gas(self, request: CallRequest, block: AnyBlockId, _overrides: Any) -> str:
         """Estimate gas as the runtime does: a revert is no error."""
-        query = _query(request, await resolve_state(self._index, block))
-        return hex(await self._nodes.ask(lambda api: api.estimate_gas(query)))
+        call, round_ = _evm_call(request), await resolve_state(self._index, block)
+        return hex(await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_)))
 
     # -- accounts ------------------------------------------------------------------------------
 
@@ -91,27 +91,30 @@ class EthMethods:
     async def get_balance(self, account: bytes, block: AnyBlockId) -> str:
         """Balance [wei]."""
         round_ = await resolve_state(self._index, block)
-        found = await self._nodes.ask(lambda api: api.fetch_account(account, round_))
+        found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(account, round_))
         return hex(found.balance)
 
     @rpc_method("eth_getTransactionCount", address, LATEST_STATE)
     async def get_transaction_count(self, account: bytes, block: AnyBlockId) -> str:
         """Nonce of the next transaction."""
         round_ = await resolve_state(self._index, block)
-        found = await self._nodes.ask(lambda api: api.fetch_account(account, round_))
+        found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(account, round_))
         return hex(found.nonce)
 
     @rpc_method("eth_getCode", address, LATEST_STATE)
     async def get_code(self, account: bytes, block: AnyBlockId) -> str:
         """Code of a contract, or empty."""
         round_ = await resolve_state(self._index, block)
-        return show_bytes(await self._nodes.ask(lambda api: api.fetch_code(account, round_)))
+        code = await self._nodes.ask(lambda api: EvmQueries(api).fetch_code(account, round_))
+        return show_bytes(code)
 
     @rpc_method("eth_getStorageAt", address, slot, LATEST_STATE)
     async def get_storage_at(self, account: bytes, slot: bytes, block: AnyBlockId) -> str:
         """Storage as strict Sapphire shows it: zero, but for the public proxy slots."""
         round_ = await resolve_state(self._index, block)
-        value = await self._nodes.ask(lambda api: api.fetch_storage(account, slot, round_))
+        value = await self._nodes.ask(
+            lambda api: EvmQueries(api).fetch_storage(account, slot, round_)
+        )
         return show_bytes(value.rjust(32, b"\0"))
 
     # -- fees ----------------------------------------------------------------------------------
@@ -170,13 +173,12 @@ class EthMethods:
         return False
 
 
-def _query(request: CallRequest, round_: Round | None) -> Query:
-    return Query(
+def _evm_call(request: CallRequest) -> EvmCall:
+    return EvmCall(
         caller=ZERO_ADDRESS if request.caller is None else request.caller,
         to=request.to,
         gas=CALL_GAS if request.gas is None else request.gas,
         gas_price=CALL_GAS_PRICE_WEI if request.gas_price is None else request.gas_price,
         value=request.value or 0,
         data=request.data,
-        round=round_,
     )

@@ -36,11 +36,9 @@ from services.keymanager.rules.chain import (
     read_chain,
 )
 from shared.crypto.secret import SecretBytes
+from shared.enclave.program import ChainUnknown, EnclaveProgram
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
-from shared.rules.light_client import LightClient
-from shared.rules.state_keys import CHAIN_CONTEXT
-from shared.tee.program import ChainUnknown, EnclaveProgram
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session import PeerIdentity, PeerPolicy, SessionIdentity
@@ -59,7 +57,7 @@ from shared.types.keymanager import (
     SignedPublicKey,
     SignedPublishedSecret,
 )
-from shared.types.proof import ProvenState, Validator
+from shared.types.proof import ProvenState
 
 
 class EpochNotNow(Rejected, module="keys", code=53):
@@ -75,7 +73,7 @@ class KeyManagerProgram(EnclaveProgram):
 
     def __init__(self, context: EnclaveContext, files: Files | None = None) -> None:
         config = self.config = context.config
-        super().__init__(context, self._new_light_client(), CHAIN_CONTEXT)
+        super().__init__(context)
         files = files or DirectoryFiles(context.directory)
         self._identity = parse_quote(self.quoted().quote).identity
         self._policy = PolicyRecord(config, self.sealer, files)
@@ -91,10 +89,6 @@ class KeyManagerProgram(EnclaveProgram):
             lambda: self._whom(self._vault.permissions.customers()),
             self.entropy,
         )
-
-    def _new_light_client(self) -> LightClient:
-        validators = [Validator(v.public_key, v.power) for v in self.config.validators]
-        return LightClient(self.config.chain_id, validators)
 
     def describe(self) -> EnclaveDescription:
         """Which enclave this is."""

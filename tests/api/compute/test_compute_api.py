@@ -5,20 +5,23 @@ import asyncio
 import pytest
 
 from services.compute.admission import NodeBusy
-from services.compute.enclave.errors import RoundUnknown
 from services.compute.node import MAX_INBOX
 from services.compute.rules.proposal import ProposalDomain, build_proposal
 from shared.api.compute import (
     ComputeApi,
     ComputePeerApi,
-    Query,
     compute_client,
     compute_peer,
 )
+from shared.api.evm import EvmQueries
 from shared.crypto.signing import Signer
+from shared.enclave.errors import RoundUnknown
+from shared.encoding import cbor
+from shared.encoding.record import MalformedRecord
 from shared.errors import BadRequest, MethodNotFound, RuntimeRejected
 from shared.kit.channel import Link, serve_frames
 from shared.types.block import HeaderType
+from shared.types.evm import EvmCall
 from tests.support.compute_nodes import (
     RICH,
     WEI,
@@ -71,9 +74,9 @@ def peer(apis) -> ComputePeerApi:
     return apis[1]
 
 
-def query(**fields) -> Query:
+def evm_call(**fields) -> EvmCall:
     values = {"caller": RICH, "to": bytes(19) + b"\x04", "gas": 100_000, "gas_price": 0}
-    return Query(**(values | {"value": 0, "data": b"\x01\x02"} | fields))
+    return EvmCall(**(values | {"value": 0, "data": b"\x01\x02"} | fields))
 
 
 async def test_status_tells_where_the_node_stands(api, network):
@@ -94,26 +97,26 @@ async def test_each_transaction_gets_its_own_answer_in_order(api, network):
 
 
 async def test_a_query_runs_on_the_state_it_names(api, network):
-    assert await api.call(query()) == b"\x01\x02"
+    assert await EvmQueries(api).call(evm_call()) == b"\x01\x02"
     before = network.chain.head.round
     code = log_emitter(b"\x01" * 32)
     await submit(network, "a", raw(0, to=b"", data=code, gas=1_000_000))
     await network.until_round(before + 1)
-    assert (await api.fetch_account(RICH, before)).nonce == 0
-    assert (await api.fetch_account(RICH)).nonce == 1
-    assert await api.fetch_code(b"\x99" * 20) == b""
-    assert await api.fetch_storage(b"\x99" * 20, bytes(32)) == bytes(32)
-    assert await api.estimate_gas(query(to=b"\x11" * 20, data=b"")) >= 21_000
-    assert await api.fetch_min_gas_price() == 100 * 10**9
+    assert (await EvmQueries(api).fetch_account(RICH, before)).nonce == 0
+    assert (await EvmQueries(api).fetch_account(RICH)).nonce == 1
+    assert await EvmQueries(api).fetch_code(b"\x99" * 20) == b""
+    assert await EvmQueries(api).fetch_storage(b"\x99" * 20, bytes(32)) == bytes(32)
+    assert await EvmQueries(api).estimate_gas(evm_call(to=b"\x11" * 20, data=b"")) >= 21_000
+    assert await EvmQueries(api).fetch_min_gas_price() == 100 * 10**9
 
 
 async def test_a_query_that_fails_tells_the_runtimes_code_and_data(api):
     revert = bytes.fromhex("60016000526020600060006000fd")  # PUSH … REVERT of nothing
     with pytest.raises(RuntimeRejected) as failure:
-        await api.call(query(to=None, data=revert))
+        await EvmQueries(api).call(evm_call(to=None, data=revert))
     assert (failure.value.module, failure.value.code) == ("evm", 8)
     with pytest.raises(RoundUnknown):
-        await api.call(query(round=99))
+        await EvmQueries(api).call(evm_call(), 99)
 
 
 async def test_the_calldata_key_is_the_same_from_every_node(api, network):
@@ -200,8 +203,13 @@ async def test_a_wrong_message_is_told_what_is_wrong(network):
     link = Link("a node", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
     with pytest.raises(MethodNotFound):
         await link.call("fetch_secrets", {})
-    with pytest.raises(BadRequest, match="20 bytes"):
-        await link.call("fetch_account", {"address": b"short"})
+    with pytest.raises(BadRequest, match="expected bytes"):
+        await link.call("query", {"method": "evm.Account", "args": "text"})
+    with pytest.raises(MalformedRecord, match="20 bytes"):
+        args = cbor.encode({"address": b"short"})
+        await link.call("query", {"method": "evm.Account", "args": args})
+    with pytest.raises(RuntimeRejected, match="invalid method"):
+        await link.call("query", {"method": "evm.Secrets", "args": b""})
     link.close()
     server.close()
     await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from shared.errors import PeerUnavailable
+from shared.types.evm import EvmQuery
 from tests.support.gateway import listening, running_gateway, until
 
 JSON = {"content-type": "application/json"}
@@ -106,7 +107,7 @@ async def test_long_unknown_method_names_are_cut(gateway):
 
 
 async def test_a_bug_is_an_internal_error_and_the_service_lives_on(gateway, monkeypatch):
-    monkeypatch.setattr(gateway.computes[0], "fetch_code", lambda *_: 1 / 0)
+    monkeypatch.setattr(gateway.computes[0], "query", lambda *_: 1 / 0)
     error = await gateway.error("eth_getCode", "0x" + "00" * 20, "latest")
     assert error == {"code": -32000, "message": "internal error"}
     assert await gateway.rpc("eth_chainId") == "0x5afd"
@@ -241,7 +242,7 @@ async def test_node_that_loses_its_keys_is_passed_over(tmp_path):
         gateway.computes[1].calls.clear()
         for _ in range(5):
             await gateway.rpc("eth_getBalance", "0x" + "00" * 20, "latest")
-        assert "fetch_account" not in gateway.computes[1].calls
+        assert EvmQuery.ACCOUNT not in gateway.computes[1].calls
         probe.keyless.add("compute-0")
         gateway.chain.advance_epoch()
         await until(lambda: not gateway.node.readiness.is_ready)

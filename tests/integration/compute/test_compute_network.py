@@ -7,6 +7,7 @@ import pytest
 from eth_account import Account
 
 from shared.api.consensus import FinalizedRound
+from shared.api.evm import EvmQueries
 from shared.encoding import cbor
 from shared.errors import QanatError
 from shared.types.block import HeaderType
@@ -34,7 +35,7 @@ def scheduler_of(network, round_: int, rank: int = 0) -> str:
 async def test_a_transaction_given_to_a_node_without_part_reaches_every_node(network):
     await submit(network, "d", raw(0))
     await until_executed(network, raw(0))
-    assert (await network.edges["d"].fetch_account(RICH)).nonce == 1
+    assert (await EvmQueries(network.edges["d"]).fetch_account(RICH)).nonce == 1
     await assert_all_agree(network)
 
 
@@ -228,7 +229,7 @@ async def test_a_query_right_after_a_published_round_sees_its_state(network):
     async for block in watching:
         if block.transactions:
             break
-    assert (await network.edges["a"].fetch_account(RICH)).nonce == 1
+    assert (await EvmQueries(network.edges["a"]).fetch_account(RICH)).nonce == 1
 
 
 async def test_what_a_published_round_paid_can_be_spent_at_once(network):
@@ -257,10 +258,10 @@ async def test_old_rounds_answer_with_their_own_state(network):
     await submit(network, "a", payment)
     await until_executed(network, payment)
     edge = network.edges["c"]
-    assert (await edge.fetch_account(RICH, before)).balance == 1000 * WEI
-    assert (await edge.fetch_account(RICH)).balance < 999 * WEI
+    assert (await EvmQueries(edge).fetch_account(RICH, before)).balance == 1000 * WEI
+    assert (await EvmQueries(edge).fetch_account(RICH)).balance < 999 * WEI
     with pytest.raises(QanatError, match="is not here"):
-        await edge.fetch_account(RICH, network.chain.head.round + 5)
+        await EvmQueries(edge).fetch_account(RICH, network.chain.head.round + 5)
 
 
 async def test_deploying_asks_the_key_manager_for_a_contract_key_on_every_worker(network):
@@ -299,7 +300,7 @@ async def test_the_network_goes_on_after_it_was_rewound(network):
     await network.until(
         lambda: all(node.feed.next_round <= round_ + 1 for node in network.nodes.values())
     )
-    assert (await network.edges["d"].fetch_account(RICH)).nonce == 1
+    assert (await EvmQueries(network.edges["d"]).fetch_account(RICH)).nonce == 1
     other = raw(1, value=77)
     await submit(network, "c", other)
     await until_executed(network, other)

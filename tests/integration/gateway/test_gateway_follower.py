@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from shared.encoding.record import encode_record
 from shared.types.block import RoundBlock
+from shared.types.evm import Amount, EvmQuery
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway, until
 from tests.support.signing import RECEIVER, sign
@@ -186,12 +188,16 @@ async def test_price_is_followed_to_the_floor_and_left_alone_there(tmp_path, mon
         compute, fees = gateway.computes[0], gateway.node.fees
         price = 300
 
-        async def fetch_min_gas_price():
-            compute.calls.append("fetch_min_gas_price")
-            return price
+        answer = compute.query
+
+        async def query(method, args, round=None):  # noqa: A002
+            if method != EvmQuery.MIN_GAS_PRICE:
+                return await answer(method, args, round)
+            compute.calls.append(method)
+            return encode_record(Amount(price))
 
         await until(lambda: not gateway.node._may_price_move.is_set())
-        monkeypatch.setattr(compute, "fetch_min_gas_price", fetch_min_gas_price)
+        monkeypatch.setattr(compute, "query", query)
         await gateway.send(sign(0))
         for price in (300, 200, 100):
             await gateway.mine()
@@ -200,7 +206,7 @@ async def test_price_is_followed_to_the_floor_and_left_alone_there(tmp_path, mon
         compute.calls.clear()
         for _ in range(5):
             await gateway.mine()
-        assert "fetch_min_gas_price" not in compute.calls
+        assert EvmQuery.MIN_GAS_PRICE not in compute.calls
 
 
 async def test_catching_up_with_a_long_chain_keeps_memory_bounded(tmp_path):

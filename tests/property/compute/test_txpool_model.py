@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.compute.rules.txpool import (
-    MAX_FUTURE_NONCES,
+    MAX_FUTURE_SEQUENCES,
     BatchLimits,
     PooledTransaction,
     PoolFull,
@@ -18,7 +18,7 @@ from services.compute.rules.txpool import (
 )
 from shared.errors import QanatError
 
-LIMITS = BatchLimits(max_transactions=4, max_bytes=10_000, max_gas=100_000)
+LIMITS = BatchLimits(max_transactions=4, max_bytes=10_000, max_weight=100_000)
 GAS = 30_000
 CAPACITY = 8
 SENDERS = tuple(name * 20 for name in (b"a", b"b", b"c"))
@@ -35,19 +35,19 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(
         sender=st.sampled_from(SENDERS),
-        ahead=st.integers(-2, MAX_FUTURE_NONCES + 2),
+        ahead=st.integers(-2, MAX_FUTURE_SEQUENCES + 2),
         price=st.integers(1, 4),
     )
     def submit(self, sender: bytes, ahead: int, price: int) -> None:
         self.count += 1
         nonce = self.nonces[sender] + ahead
         raw = f"{self.count}".encode().ljust(40, b".")
-        tx = PooledTransaction(raw, raw[:32], sender, nonce, GAS, price)
+        tx = PooledTransaction(raw, raw[:32], sender, nonce, price, GAS)
         old = self.model.get((sender, nonce))
-        is_allowed = 0 <= ahead <= MAX_FUTURE_NONCES and (old is None or price > old[0])
+        is_allowed = 0 <= ahead <= MAX_FUTURE_SEQUENCES and (old is None or price > old[0])
         was_full = len(self.model) == CAPACITY
         try:
-            apply_transaction(self.state, tx, account_nonce=self.nonces[sender])
+            apply_transaction(self.state, tx, state_sequence=self.nonces[sender])
         except PoolFull:
             assert is_allowed
             assert was_full
@@ -67,10 +67,10 @@ class PoolMachine(RuleBasedStateMachine):
     def finalize(self, data: st.DataObject) -> None:
         batch = select_batch(self.state)
         done = batch[: data.draw(st.integers(0, len(batch)))]
-        apply_round(self.state, [(tx.sender, tx.nonce) for tx in done])
+        apply_round(self.state, [(tx.sender, tx.sequence) for tx in done])
         for tx in done:
-            self.nonces[tx.sender] = tx.nonce + 1
-            del self.model[tx.sender, tx.nonce]
+            self.nonces[tx.sender] = tx.sequence + 1
+            del self.model[tx.sender, tx.sequence]
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:
@@ -89,7 +89,7 @@ class PoolMachine(RuleBasedStateMachine):
             nonces[best[0]] += 1
         assert [tx.raw for tx in iterate_in_order(self.state)] == expected
         assert has_runnable(self.state) == bool(expected)
-        fitting = min(LIMITS.max_transactions, LIMITS.max_gas // GAS)
+        fitting = min(LIMITS.max_transactions, LIMITS.max_weight // GAS)
         assert [tx.raw for tx in select_batch(self.state)] == expected[:fitting]
 
 

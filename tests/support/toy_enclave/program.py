@@ -6,15 +6,16 @@ import subprocess
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.enclave.program import EnclaveProgram
 from shared.encoding.record import Bytes32
 from shared.errors import Rejected
-from shared.tee.program import EnclaveProgram
+from shared.rules import state_keys
 from shared.tee.runtime import EnclaveContext
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import CapabilityTee
 from shared.types.proof import ProvenState
 
-CHAIN_CONTEXT = b"chain context"
+CHAIN_CONTEXT = state_keys.CHAIN_CONTEXT
 
 
 class ToyRefusal(Rejected, module="toy", code=1):
@@ -76,8 +77,11 @@ class ToyPanic(BaseException):
 
 class ToyProgram(EnclaveProgram):
     def __init__(self, context: EnclaveContext) -> None:
-        super().__init__(context, TrustingLightClient(), CHAIN_CONTEXT)
+        super().__init__(context)
         self._host = sync_client_of(ToyHostApi, context.host)
+
+    def _new_light_client(self):
+        return TrustingLightClient()
 
     def observe(self, untrusted):
         return super().observe(untrusted).height

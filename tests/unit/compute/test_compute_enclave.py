@@ -4,23 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from services.compute.enclave.errors import (
+from services.compute.enclave.errors import NotLevel, WrongRound
+from shared.crypto.signing import verify_signature
+from shared.enclave.errors import (
     BrokenHeaderChain,
     IncompleteProof,
     NotInitialized,
-    NotLevel,
     RoundUnknown,
     StateRejected,
     WrongOutputs,
-    WrongRound,
 )
-from services.compute.enclave.protocol import EnclaveQuery, RoundChange
-from shared.crypto.signing import verify_signature
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable, QanatError
 from shared.rules import state_keys
-from shared.types.block import HeaderType, RoundBlock
+from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
+from shared.types.evm import Account, AccountQuery, EvmCall, EvmQuery
 from shared.types.key_requests import StaleAsker
 from tests.support.compute_nodes import (
     RICH,
@@ -89,8 +88,14 @@ def genesis_change(chain) -> RoundChange:
     return RoundChange(RoundBlock(chain.round_headers[0]), b"")
 
 
-def query(round_: int) -> EnclaveQuery:
-    return EnclaveQuery(round_, RICH, bytes(20), 100_000, 0, 0, b"")
+def call(program, round_: int) -> bytes:
+    args = encode_record(EvmCall(RICH, bytes(20), 100_000, 0, 0, b""))
+    return program.query(EvmQuery.CALL, args, round_)
+
+
+def account(program, round_: int) -> Account:
+    args = encode_record(AccountQuery(RICH))
+    return decode_record(Account, program.query(EvmQuery.ACCOUNT, args, round_))
 
 
 def test_nothing_works_before_a_proof(bench):
@@ -98,8 +103,8 @@ def test_nothing_works_before_a_proof(bench):
     for attempt in (
         lambda: program.execute(1, ()),
         lambda: program.check((raw(0),)),
-        lambda: program.call(query(0)),
-        lambda: program.fetch_account(RICH, 0),
+        lambda: call(program, 0),
+        lambda: account(program, 0),
     ):
         with pytest.raises(NotInitialized):
             attempt()
@@ -139,7 +144,7 @@ def test_a_second_batch_for_the_open_round_takes_the_place_of_the_first(bench):
     second = program.execute(1, ())
     assert first.header != second.header
     assert program.advance(bench.finalize(second)).is_level
-    assert program.fetch_account(RICH, 1).nonce == 0
+    assert account(program, 1).nonce == 0
 
 
 def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
@@ -151,8 +156,8 @@ def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
     assert state.next_round == 1
     with pytest.raises(NotLevel):
         ours.execute(2, ())
-    assert ours.apply((change,)).is_level
-    assert ours.fetch_account(RICH, 1) == theirs.fetch_account(RICH, 1)
+    assert ours.apply((change,)).state.is_level
+    assert account(ours, 1) == account(theirs, 1)
 
 
 def test_a_failed_round_leaves_the_state_as_it_was(bench):
@@ -161,7 +166,7 @@ def test_a_failed_round_leaves_the_state_as_it_was(bench):
     program.execute(2, (raw(0),))
     bench.chain.fail_round()
     assert program.advance(bench.chain.events[-1].proven).is_level
-    assert program.fetch_account(RICH, 2).nonce == 0
+    assert account(program, 2).nonce == 0
     executed = program.execute(3, (raw(0),))
     assert executed.included == (0,)
 
@@ -217,8 +222,8 @@ def test_a_round_from_a_peer_that_does_not_hold_changes_nothing(bench, change, e
     program.apply((first,))
     with pytest.raises(error):
         program.apply((change(good),))
-    assert program.apply((good,)).is_level
-    assert program.fetch_account(RICH, 2).nonce == 1
+    assert program.apply((good,)).state.is_level
+    assert account(program, 2).nonce == 1
 
 
 def test_rounds_of_another_history_are_forgotten_once_they_meet_the_proven_head(bench):
@@ -235,7 +240,7 @@ def test_rounds_of_another_history_are_forgotten_once_they_meet_the_proven_head(
     program.apply((false[0],))
     with pytest.raises(BrokenHeaderChain):
         program.apply((false[1],))
-    assert program.apply(tuple(changes)).is_level
+    assert program.apply(tuple(changes)).state.is_level
 
 
 def test_rounds_that_are_not_final_yet_are_not_taken_up(bench):
@@ -251,10 +256,10 @@ def test_a_new_enclave_is_level_only_after_the_whole_way(bench):
     new = bench.program("new")
     state = new.initialize(bench.chain.prove(bench.keys))
     assert (state.is_level, state.next_round) == (False, 0)
-    assert not new.apply((genesis_change(bench.chain), *changes[:2])).is_level
+    assert not new.apply((genesis_change(bench.chain), *changes[:2])).state.is_level
     with pytest.raises(NotLevel):
         new.execute(4, ())
-    assert new.apply(tuple(changes[2:])).is_level
+    assert new.apply(tuple(changes[2:])).state.is_level
     assert new.execute(4, (raw(3),)).header == old.execute(4, (raw(3),)).header
 
 
@@ -266,8 +271,8 @@ def test_a_restart_keeps_final_rounds_and_a_tentative_one(bench, tmp_path):
     proven = bench.finalize(executed)
     again = bench.start("a", tmp_path)
     assert again._state().is_level
-    assert again.fetch_account(RICH, 2).nonce == 2
-    assert again.fetch_account(RICH, 1).nonce == 1
+    assert account(again, 2).nonce == 2
+    assert account(again, 1).nonce == 1
     assert proven.light_block.header.height == bench.chain.height
 
 
@@ -277,7 +282,7 @@ def test_rounds_that_do_not_exist_here_cannot_be_asked_about(bench):
     program.execute(2, (raw(0),))
     for round_ in (2, 3):
         with pytest.raises(RoundUnknown):
-            program.fetch_account(RICH, round_)
+            account(program, round_)
         with pytest.raises(RoundUnknown):
             program.fetch_diff(round_)
 
@@ -318,5 +323,5 @@ def test_a_rewind_forgets_rounds_and_heights(bench):
         program.initialize(bench.chain.prove(bench.keys))
     program.rollback(bench.chain.head.round)
     assert program.initialize(bench.chain.prove(bench.keys)).is_level
-    assert program.fetch_account(RICH, 1).nonce == 1
+    assert account(program, 1).nonce == 1
     assert bench.chain.head.header_type is HeaderType.NORMAL

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from qanat import cpu
+from shared.enclave.program import ChainUnknown, OtherChain
 from shared.encoding.contract import client_of
 from shared.errors import PeerFailed, PeerUnavailable
 from shared.kit.channel import Service, adopt_socket
 from shared.tee.attestation import verify_attestation
-from shared.tee.program import ChainUnknown, OtherChain
 from shared.tee.runtime import EXIT_PANIC
 from shared.tee.sealing import CannotUnseal
 from tests.support import mock_tee

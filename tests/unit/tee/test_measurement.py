@@ -6,6 +6,7 @@ import pytest
 
 from qanat import cpu
 from qanat.cpu.measurement import NotMeasurable
+from shared.encoding.record import encode_record
 from shared.tee.measurement import measure
 from tests.support import mock_tee
 
@@ -79,6 +80,48 @@ def test_host_code_is_not_measured(code, path):
     with (code / path).open("a") as file:
         file.write("\n")
     assert of_toy(code) == before
+
+
+def compute_code(tmp_path, runtime="evm"):
+    """Code of the compute enclave in a directory of its own, and its measurement."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in ("shared", "services", "runtimes"):
+        shutil.copytree(cpu.code_root() / part, tmp_path / part, ignore=ignored)
+    config = encode_record(mock_tee.enclave_config(runtime=runtime))
+    return lambda: cpu.measure_enclave("compute", config, root=tmp_path).mr_enclave
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "services/compute/enclave/runtime.py",
+        "shared/enclave/ledger.py",
+        "runtimes/__init__.py",
+        "runtimes/evm/runtime.py",
+    ],
+)
+def test_the_runtime_and_what_enclaves_share_is_measured(tmp_path, path):
+    measured = compute_code(tmp_path)
+    before = measured()
+    with (tmp_path / path).open("a") as file:
+        file.write("\n")
+    assert measured() != before
+
+
+def test_other_runtimes_and_the_rules_of_the_host_are_not_measured(tmp_path):
+    measured = compute_code(tmp_path)
+    before = measured()
+    other = tmp_path / "runtimes" / "other"
+    other.mkdir()
+    (other / "__init__.py").write_text("x = 1\n")
+    (tmp_path / "services/compute/rules/txpool.py").write_text("")
+    assert measured() == before
+
+
+def test_a_runtime_that_is_not_there_cannot_be_measured():
+    config = encode_record(mock_tee.enclave_config(runtime="wasm"))
+    with pytest.raises(NotMeasurable, match="wasm"):
+        cpu.measure_enclave("compute", config)
 
 
 def test_measurement_does_not_depend_on_where_the_code_lies(code, tmp_path_factory):

@@ -2,7 +2,7 @@
 Execution core of Qanat: confidential EVM, versioned authenticated state, cryptography.
 
 Bytes, ints and frozen objects cross the boundary, never hexadecimal text. Everything that takes
-long releases the interpreter. `services/compute/enclave/evm.py` is the only importer.
+long releases the interpreter. `runtimes/` is its door.
 """
 
 from evm_native._native import (

@@ -7,12 +7,11 @@ taken back.
 
 from collections.abc import Mapping
 
-from services.compute.enclave.errors import BrokenHeaderChain, RoundUnknown, WrongOutputs
-from services.compute.enclave.evm import Evm, io_root
-from services.compute.enclave.finality import Finality
-from services.compute.enclave.history import HeaderHistory
-from services.compute.enclave.protocol import RoundChange
-from shared.types.block import BlockHeader, HeaderType
+from shared.enclave.errors import BrokenHeaderChain, RoundUnknown, WrongOutputs
+from shared.enclave.finality import Finality
+from shared.enclave.history import HeaderHistory
+from shared.enclave.state import VersionedState
+from shared.types.block import BlockHeader, HeaderType, RoundChange
 from shared.types.identity import Round
 
 GENESIS = Round(0)
@@ -21,12 +20,12 @@ GENESIS = Round(0)
 class Ledger:
     """One ParaTime's rounds. Changed by one thread, read by any."""
 
-    def __init__(self, evm: Evm, history: HeaderHistory, finality: Finality) -> None:
-        self._evm, self._history, self._finality = evm, history, finality
+    def __init__(self, state: VersionedState, history: HeaderHistory, finality: Finality) -> None:
+        self._state, self._history, self._finality = state, history, finality
         self._anchor = Round(-1)
-        if history.next_round > evm.version + 1:
+        if history.next_round > state.version + 1:
             # Headers are written after their states; a state that is gone takes its header along.
-            history.truncate(Round(evm.version + 1))
+            history.truncate(Round(state.version + 1))
 
     @property
     def is_level(self) -> bool:
@@ -49,7 +48,7 @@ class Ledger:
     def find(self, round_: Round) -> BlockHeader:
         """Header of a round whose state is here, or `RoundUnknown`."""
         header = self._history.find(round_)
-        if header is None or round_ < self._evm.oldest:
+        if header is None or round_ < self._state.oldest:
             raise RoundUnknown(f"round {round_} is not here")
         return header
 
@@ -75,9 +74,9 @@ class Ledger:
                 break
         self._verify_head()
 
-    def apply_changes(self, changes: tuple[RoundChange, ...]) -> None:
+    def apply_changes(self, changes: tuple[RoundChange, ...]) -> tuple[RoundChange, ...]:
         """
-        Take up rounds that were executed elsewhere.
+        Take up rounds that were executed elsewhere; give those that were new here.
 
         Their headers are believed once the chain that they form ends in the proven head; until then
         the enclave is not level and executes nothing.
@@ -87,29 +86,32 @@ class Ledger:
         RoundUnknown, WrongOutputs, BrokenHeaderChain, StateRejected
             See each class. Rounds before the bad one have been taken up.
         """
+        taken_up: list[RoundChange] = []
         for change in changes:
             header = change.block.header
             if header.round < self.next_round:
                 continue
             if header.round > self._finality.head.round:
                 raise RoundUnknown(f"round {header.round} is not final yet")
-            _verify_outputs(change)
+            self._verify_outputs(change)
             if not self._take_up(header, change.diff):
                 raise RoundUnknown(f"the state of round {header.round} is not here")
+            taken_up.append(change)
         self._verify_head()
+        return tuple(taken_up)
 
     def rollback(self, round_: Round) -> None:
         """Forget every round after one."""
         if round_ < self.next_round - 1:
             self._history.truncate(Round(round_ + 1))
-        if round_ < self._evm.version:
-            self._evm.rollback(round_)
+        if round_ < self._state.version:
+            self._state.rollback(round_)
         self._anchor = min(self._anchor, round_)
 
     def discard_tentative(self) -> None:
         """Take back a round that was executed but is not final."""
-        if self._evm.version > self.newest.round:
-            self._evm.rollback(self.newest.round)
+        if self._state.version > self.newest.round:
+            self._state.rollback(self.newest.round)
 
     def close(self) -> None:
         """Close the file of headers."""
@@ -123,24 +125,24 @@ class Ledger:
             self._forget_foreign()
             raise
         round_ = header.round
-        if self._evm.version >= round_ and self._evm.root_at(round_) != header.state_root:
+        if self._state.version >= round_ and self._state.root_at(round_) != header.state_root:
             if round_ == GENESIS:
                 raise BrokenHeaderChain("the first block does not have the empty state")
-            self._evm.rollback(Round(round_ - 1))
-        if self._evm.version < round_:
+            self._state.rollback(Round(round_ - 1))
+        if self._state.version < round_:
             if header.header_type is not HeaderType.NORMAL:
                 self._skip(header)
             elif diff is None:
                 return False
             else:
-                self._evm.apply(round_, diff, expect_root=header.state_root)
+                self._state.apply(round_, diff, expect_root=header.state_root)
         self._history.append(header)
         return True
 
     def _skip(self, header: BlockHeader) -> None:
-        if self._evm.root_at(Round(header.round - 1)) != header.state_root:
+        if self._state.root_at(Round(header.round - 1)) != header.state_root:
             raise BrokenHeaderChain(f"round {header.round} is not normal but changes the state")
-        self._evm.skip(header.round)
+        self._state.skip(header.round)
 
     def _verify_head(self) -> None:
         """Verify that what is here leads to the proven head, once it is as long."""
@@ -156,17 +158,16 @@ class Ledger:
         """Go back to the newest round that was proven final."""
         anchor = self._anchor
         self._history.truncate(Round(anchor + 1))
-        self._evm.rollback(max(anchor, GENESIS))
+        self._state.rollback(max(anchor, GENESIS))
 
-
-def _verify_outputs(change: RoundChange) -> None:
-    """Verify transactions and results against the header's I/O root."""
-    block = change.block
-    if block.header.header_type is not HeaderType.NORMAL:
-        if block.transactions or block.results:
-            raise WrongOutputs(f"round {block.header.round} is not normal but has transactions")
-        return
-    if len(block.transactions) != len(block.results) or (
-        io_root(block.transactions, block.results) != block.header.io_root
-    ):
-        raise WrongOutputs(f"round {block.header.round} has other transactions or results")
+    def _verify_outputs(self, change: RoundChange) -> None:
+        """Verify transactions and results against the header's I/O root."""
+        block = change.block
+        if block.header.header_type is not HeaderType.NORMAL:
+            if block.transactions or block.results:
+                raise WrongOutputs(f"round {block.header.round} is not normal but has transactions")
+            return
+        if len(block.transactions) != len(block.results) or (
+            self._state.io_root(block.transactions, block.results) != block.header.io_root
+        ):
+            raise WrongOutputs(f"round {block.header.round} has other transactions or results")

@@ -82,12 +82,12 @@ class KeyRing:
         self._epochs: dict[int, EpochKeys] = {}
         self._older: dict[int, SecretBytes | None] = {}
 
-    def state_key(self, address: bytes) -> bytes:
-        """Storage key of a contract, 32 bytes; the engine keeps it."""
+    def state_key(self, name: bytes) -> bytes:
+        """Storage key, 32 bytes, of a contract or whatever else a runtime names; it keeps it."""
         (pair,) = self._ask(
             "get_or_create_keys",
             runtime_id=self._runtime_id,
-            key_pair_ids=(state_key_id(address),),
+            key_pair_ids=(state_key_id(name),),
             generation=FIRST_GENERATION,
             view=self._view(),
         )

@@ -1,8 +1,7 @@
 """
 What every enclave program has: fresh keys, a view of the chain that nobody can fake, attestation.
 
-A service's program derives from `EnclaveProgram` and adds its own messages. The light client is
-handed in, because it is a rule of consensus and stands in a layer above this one.
+A service's program derives from `EnclaveProgram` and adds its own messages.
 """
 
 from collections.abc import Mapping
@@ -13,13 +12,14 @@ import nacl.bindings
 from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import Signer
 from shared.errors import Rejected, Unavailable
+from shared.rules import light_client, state_keys
 from shared.tee.attestation import bind_rak, make_attestation
 from shared.tee.platform import QuoteWithCollateral
 from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
 from shared.types.attestation import CapabilityTee
 from shared.types.identity import Height, NodeId
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenState, Validator
 
 NANOSECONDS = 1_000_000_000
 
@@ -62,15 +62,8 @@ class LightClient(Protocol):
 class EnclaveProgram:
     """Base of the programs that run in enclaves."""
 
-    def __init__(
-        self, context: EnclaveContext, light_client: LightClient, chain_context_key: bytes
-    ) -> None:
-        """
-        Begin with fresh keys.
-
-        `chain_context_key` is where consensus state keeps the chain context
-        (`shared.rules.state_keys.CHAIN_CONTEXT`).
-        """
+    def __init__(self, context: EnclaveContext) -> None:
+        """Begin with fresh keys, and without any view of the chain."""
         self.config = context.config
         self.platform = context.platform
         self.entropy = context.entropy
@@ -79,11 +72,15 @@ class EnclaveProgram:
         self.rak = Signer.generate(context.entropy, "rak")
         self.rek_secret = SecretBytes(context.entropy.draw("rek", 32))
         self.rek = nacl.bindings.crypto_scalarmult_base(self.rek_secret.reveal())
-        self._light_client = light_client
-        self._chain_context_key = chain_context_key
+        self._light_client = self._new_light_client()
         self._chain_context: str | None = None
         self._latest: VerifiedState | None = None
         self._quoted: QuoteWithCollateral | None = None
+
+    def _new_light_client(self) -> LightClient:
+        """Make a light client that stands at the validators of the measured configuration."""
+        validators = [Validator(v.public_key, v.power) for v in self.config.validators]
+        return light_client.LightClient(self.config.chain_id, validators)
 
     def observe(self, untrusted: ProvenState) -> VerifiedState:
         """
@@ -99,8 +96,8 @@ class EnclaveProgram:
             The chain context is missing, or not the one that was seen first.
         """
         verified = self._light_client.verify(untrusted)
-        if self._chain_context is None or self._chain_context_key in verified.values:
-            self._check_chain(verified.values.get(self._chain_context_key))
+        if self._chain_context is None or state_keys.CHAIN_CONTEXT in verified.values:
+            self._check_chain(verified.values.get(state_keys.CHAIN_CONTEXT))
         self._latest = verified
         return verified
 

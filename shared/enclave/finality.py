@@ -6,16 +6,13 @@ The light client proves values of consensus state; this module reads them as rou
 
 import itertools
 from collections.abc import Mapping
-from typing import TypeVar
 
-from services.compute.enclave.errors import BrokenHeaderChain, IncompleteProof, NotInitialized
-from shared.encoding.record import decode_record
+from shared.enclave.errors import BrokenHeaderChain, IncompleteProof, NotInitialized
+from shared.enclave.proven import read_required
 from shared.rules import state_keys
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Epoch, RuntimeId
-
-R = TypeVar("R")
 
 
 class Finality:
@@ -96,11 +93,3 @@ class Finality:
             and fresh[0].previous_hash == self._head_hash
             and all(h.header_type in (HeaderType.NORMAL, HeaderType.ROUND_FAILED) for h in fresh)
         )
-
-
-def read_required(kind: type[R], values: Mapping[bytes, bytes | None], key: bytes) -> R:
-    """Read a proven value as a record, or raise `IncompleteProof`."""
-    value = values.get(key)
-    if value is None:
-        raise IncompleteProof(f"the proof does not show {kind.__name__}")
-    return decode_record(kind, value)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from services.compute.enclave.errors import BrokenHeaderChain
+from shared.enclave.errors import BrokenHeaderChain
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader
 from shared.types.identity import Round

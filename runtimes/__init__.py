@@ -1,0 +1,1 @@
+"""Programs of ParaTimes: what a compute enclave runs."""

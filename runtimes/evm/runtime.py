@@ -1,0 +1,293 @@
+"""
+The EVM as a runtime. Fulfils `services.compute.enclave.runtime.Runtime`.
+
+The one door to the native core: turns records into the core's objects and its errors into this
+project's, and nothing else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import evm_native
+
+from shared.crypto.hashes import EMPTY_HASH
+from shared.enclave.errors import StateRejected
+from shared.enclave.remembered import Remembered
+from shared.enclave.round_context import RoundContext
+from shared.encoding import cbor
+from shared.encoding.record import decode_record, encode_record
+from shared.errors import QanatError, RuntimeRejected
+from shared.types.evm import (
+    Account,
+    AccountQuery,
+    Amount,
+    EvmCall,
+    EvmGenesis,
+    EvmQuery,
+    StorageQuery,
+)
+from shared.types.identity import Hash, Round
+from shared.types.runtime import CheckedTransaction, SpentSequence
+
+CACHE_MIB = 16
+"""Pages of the state kept in memory [MiB]; the file system caches the rest."""
+REMEMBERED_ENVIRONMENTS = 16
+"""Surroundings of rounds kept for queries; nearly all ask for the newest."""
+STATE_FILE = "state.redb"
+
+
+def open_runtime(
+    module: str,  # noqa: ARG001 - the EVM has no modules of its own
+    genesis: bytes,
+    directory: Path | None,
+    state_key: Callable[[bytes], bytes],
+) -> "EvmRuntime":
+    """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
+    return EvmRuntime(
+        decode_record(EvmGenesis, genesis),
+        None if directory is None else directory / STATE_FILE,
+        state_key,
+    )
+
+
+class EvmRuntime:
+    """The state of one EVM ParaTime, versioned by round, and the engine over it."""
+
+    def __init__(
+        self, genesis: EvmGenesis, path: Path | None, state_key: Callable[[bytes], bytes]
+    ) -> None:
+        """
+        Open the state.
+
+        `path` None keeps it in memory; `state_key` gives the storage key of a contract and is not
+        asked on a chain that is not confidential.
+        """
+        self._genesis = genesis
+        self._environments: Remembered[tuple[bytes, int], evm_native.BlockEnv] = Remembered(
+            REMEMBERED_ENVIRONMENTS
+        )
+        with _errors_of_the_core():
+            self._store = (
+                evm_native.Store.memory()
+                if path is None
+                else evm_native.Store.open(path, cache_mb=CACHE_MIB)
+            )
+            config = evm_native.ChainConfig(
+                chain_id=genesis.chain_id,
+                batch_gas_limit=genesis.batch_gas_limit,
+                initial_min_gas_price=genesis.min_gas_price,
+                confidential=genesis.confidential,
+            )
+            self._engine = evm_native.Engine(
+                config, self._store, state_key=state_key if genesis.confidential else None
+            )
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether contracts have secrets."""
+        return self._genesis.confidential
+
+    @property
+    def max_batch_weight(self) -> int:
+        """Gas of one batch, at most [gas]."""
+        return self._genesis.batch_gas_limit
+
+    # -- versions ------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> Round:
+        """Newest round in the store, tentative ones included."""
+        return Round(self._store.version)
+
+    @property
+    def oldest(self) -> Round:
+        """Oldest round whose state is kept."""
+        return Round(self._store.oldest)
+
+    def root_at(self, round_: Round) -> Hash:
+        """State root after a round."""
+        with _errors_of_the_core():
+            return self._store.root_at(round_)
+
+    def skip(self, round_: Round) -> None:
+        """Let a round leave the state as it is."""
+        with _errors_of_the_core():
+            self._store.skip(round_)
+
+    def apply(self, round_: Round, diff: bytes, *, expect_root: Hash) -> None:
+        """Make the state of a round from its diff; another root changes nothing."""
+        with _errors_of_the_core():
+            self._store.apply(round_, diff, expect_root=expect_root)
+
+    def diff_at(self, round_: Round) -> bytes:
+        """Change of state of a round."""
+        with _errors_of_the_core():
+            return self._store.diff_at(round_)
+
+    def rollback(self, round_: Round) -> None:
+        """Make an older round the newest."""
+        with _errors_of_the_core():
+            self._store.rollback(round_)
+        self._environments.clear()
+
+    def close(self) -> None:
+        """Close the state's file; nothing may be asked afterwards."""
+        # The engine holds the file as well.
+        del self._engine
+        self._store.close()
+
+    def io_root(self, transactions: Sequence[bytes], results: Sequence[bytes]) -> Hash:
+        """Root over the transactions of a round and their results."""
+        return evm_native.io_root(transactions, results)
+
+    # -- execution -----------------------------------------------------------------------------
+
+    def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
+        """Check raw transactions against the state of a round."""
+        with _errors_of_the_core():
+            outcomes = self._engine.check(raws, version=context.parent.round)
+        return tuple(map(_checked, outcomes))
+
+    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
+        """Execute a batch; what is not valid is left out, on every node alike."""
+        balances = None
+        if context.parent.state_root == EMPTY_HASH:
+            balances = [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
+        environment = self._environment(context)
+        with _errors_of_the_core():
+            pending = self._engine.execute(environment, batch, genesis=balances, strict=False)
+        return EvmPendingRound(pending)
+
+    def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
+        """Read who sent each transaction, and under which nonce, from its result record."""
+        return tuple(map(_spent, results))
+
+    def _environment(self, context: RoundContext) -> evm_native.BlockEnv:
+        """Give the surroundings of the round that follows a block, making them once."""
+        return self._environments.get(context.identity, lambda: _build_environment(context))
+
+    # -- queries -------------------------------------------------------------------------------
+
+    def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
+        """Answer one of `EvmQuery`; see `Runtime.query`."""
+        version = context.parent.round
+        match method:
+            case EvmQuery.CALL:
+                return self._call(decode_record(EvmCall, args), context)
+            case EvmQuery.ESTIMATE_GAS:
+                gas = self._estimate_gas(decode_record(EvmCall, args), context)
+                return encode_record(Amount(gas))
+            case EvmQuery.ACCOUNT:
+                of = decode_record(AccountQuery, args)
+                with _errors_of_the_core():
+                    return encode_record(Account(*self._engine.account(of.address, version)))
+            case EvmQuery.CODE:
+                of = decode_record(AccountQuery, args)
+                with _errors_of_the_core():
+                    return self._engine.code(of.address, version)
+            case EvmQuery.STORAGE:
+                where = decode_record(StorageQuery, args)
+                with _errors_of_the_core():
+                    return self._engine.storage(where.address, where.slot, version)
+            case EvmQuery.MIN_GAS_PRICE:
+                with _errors_of_the_core():
+                    return encode_record(Amount(self._engine.min_gas_price(version)))
+            case _:
+                raise RuntimeRejected("core", 3, f"invalid method: {method}")
+
+    def _call(self, call: EvmCall, context: RoundContext) -> bytes:
+        environment = self._environment(context)
+        with _errors_of_the_core():
+            return self._engine.call(
+                environment,
+                version=context.parent.round,
+                caller=call.caller,
+                to=call.to,
+                gas=call.gas,
+                gas_price=call.gas_price,
+                value=call.value,
+                data=call.data,
+            )
+
+    def _estimate_gas(self, call: EvmCall, context: RoundContext) -> int:
+        environment = self._environment(context)
+        with _errors_of_the_core():
+            return self._engine.estimate_gas(
+                environment,
+                version=context.parent.round,
+                caller=call.caller,
+                to=call.to,
+                gas=call.gas,
+                gas_price=call.gas_price,
+                value=call.value,
+                data=call.data,
+            )
+
+
+class EvmPendingRound:
+    """A round that was executed and is not visible yet."""
+
+    def __init__(self, pending: evm_native.PendingBlock) -> None:
+        self._pending = pending
+        self.state_root: Hash = pending.state_root
+        self.io_root: Hash = pending.io_root
+        self.included = pending.included
+        self.refused = tuple(position for position, _ in pending.rejected)
+        self.results = pending.results
+
+    def persist(self) -> None:
+        """Make it the newest version."""
+        with _errors_of_the_core():
+            self._pending.persist()
+
+
+def _build_environment(context: RoundContext) -> evm_native.BlockEnv:
+    """Contracts see the parent's number and time. Source: spec of Sapphire, header semantics."""
+    parent, keys = context.parent, context.keys()
+    return evm_native.BlockEnv(
+        round=parent.round + 1,
+        parent_round=parent.round,
+        parent_timestamp=parent.timestamp,
+        grandparent_hash=parent.previous_hash,
+        epoch=context.epoch,
+        call_keys=keys.call_secrets,
+        rng_key=keys.random_root,
+        call_data_public_key=keys.call_data_public_key,
+    )
+
+
+def _checked(outcome: evm_native.TxInfo | evm_native.CheckError) -> CheckedTransaction:
+    if isinstance(outcome, evm_native.CheckError):
+        return CheckedTransaction(outcome.hash, outcome.module, outcome.code, outcome.message)
+    return CheckedTransaction(
+        hash=outcome.hash,
+        sender=outcome.sender,
+        sequence=outcome.nonce,
+        state_sequence=outcome.account_nonce,
+        priority=outcome.gas_price,
+        weight=outcome.gas,
+    )
+
+
+def _spent(result: bytes) -> SpentSequence:
+    match cbor.decode_loosely(result):
+        case {"sender": bytes(sender), "nonce": int(nonce)}:
+            return SpentSequence(sender, nonce)
+        case _:
+            raise StateRejected("a result names no sender and nonce")
+
+
+@contextmanager
+def _errors_of_the_core() -> Iterator[None]:
+    try:
+        yield
+    except evm_native.CallFailed as error:
+        raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
+    except evm_native.HostError as error:
+        # A key could not be fetched: tell why, as the key ring did.
+        if isinstance(error.__cause__, QanatError):
+            raise error.__cause__ from None
+        raise
+    except evm_native.StateError as error:
+        raise StateRejected(str(error)) from error

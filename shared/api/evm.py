@@ -1,0 +1,47 @@
+"""What a client asks of an EVM ParaTime, over `ComputeApi.query`."""
+
+from shared.api.compute import ComputeApi
+from shared.encoding.record import decode_record, encode_record
+from shared.types.evm import Account, AccountQuery, Amount, EvmCall, EvmQuery, StorageQuery
+from shared.types.identity import Round
+
+
+class EvmQueries:
+    """
+    Typed questions to one node; of the newest state, where no round is given.
+
+    Each raises `RuntimeRejected` as the runtime does, and `Unavailable`.
+    """
+
+    def __init__(self, node: ComputeApi) -> None:
+        self._node = node
+
+    async def call(self, call: EvmCall, round_: Round | None = None) -> bytes:
+        """Run a call; its output, sealed where the call was."""
+        return await self._node.query(EvmQuery.CALL, encode_record(call), round_)
+
+    async def estimate_gas(self, call: EvmCall, round_: Round | None = None) -> int:
+        """Estimate gas as the runtime does: a revert is no error."""
+        answer = await self._node.query(EvmQuery.ESTIMATE_GAS, encode_record(call), round_)
+        return decode_record(Amount, answer).value
+
+    async def fetch_account(self, address: bytes, round_: Round | None = None) -> Account:
+        """Nonce and balance."""
+        args = encode_record(AccountQuery(address))
+        return decode_record(Account, await self._node.query(EvmQuery.ACCOUNT, args, round_))
+
+    async def fetch_code(self, address: bytes, round_: Round | None = None) -> bytes:
+        """Code of a contract, or empty."""
+        return await self._node.query(EvmQuery.CODE, encode_record(AccountQuery(address)), round_)
+
+    async def fetch_storage(
+        self, address: bytes, slot: bytes, round_: Round | None = None
+    ) -> bytes:
+        """Storage slot as anybody may see it: zero on a confidential chain, but for EIP-1967's."""
+        args = encode_record(StorageQuery(address, slot))
+        return await self._node.query(EvmQuery.STORAGE, args, round_)
+
+    async def fetch_min_gas_price(self) -> int:
+        """Smallest gas price that the next round takes [wei]."""
+        answer = await self._node.query(EvmQuery.MIN_GAS_PRICE, b"")
+        return decode_record(Amount, answer).value

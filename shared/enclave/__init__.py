@@ -1,0 +1,1 @@
+"""What enclave programs share: the view of the chain, keys, and rounds that are proven final."""

@@ -1,0 +1,27 @@
+"""On what a round is executed, and a query answered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.enclave.key_client import RoundKeys
+from shared.types.block import BlockHeader
+from shared.types.identity import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class RoundContext:
+    """
+    A finalized round, and what its successor may use.
+
+    The program makes it of what it has verified, and of nothing else; a runtime that keeps anything
+    between two calls keeps it under `identity`.
+    """
+
+    parent: BlockHeader
+    """The round whose state is read, or built upon."""
+    epoch: Epoch
+    """Epoch of the round that would follow."""
+    identity: tuple[bytes, int]
+    """Hash of the parent, and epoch."""
+    keys: Callable[[], RoundKeys] = field(repr=False)
+    """Gives the keys of the round that would follow; may have to ask the key manager."""

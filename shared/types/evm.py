@@ -1,0 +1,73 @@
+"""Records of the EVM runtime: its genesis, and what may be asked of its state."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.encoding.record import Bytes20, Bytes32, Uint256
+
+
+@dataclass(frozen=True, slots=True)
+class EvmGenesis:
+    """Genesis state of an EVM ParaTime."""
+
+    chain_id: int
+    balances: tuple[tuple[bytes, bytes], ...]
+    """(20-byte address, big-endian amount [wei-like base units])."""
+    confidential: bool = True
+    batch_gas_limit: int = 15_000_000
+    min_gas_price: int = 100_000_000_000
+
+
+class EvmQuery:
+    """Methods of `ComputeApi.query`: `arguments -> answer`, each a record unless it says bytes."""
+
+    CALL: Final = "evm.Call"  # EvmCall -> bytes
+    ESTIMATE_GAS: Final = "evm.EstimateGas"  # EvmCall -> Amount
+    ACCOUNT: Final = "evm.Account"  # AccountQuery -> Account
+    CODE: Final = "evm.Code"  # AccountQuery -> bytes
+    STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
+    MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
+
+
+@dataclass(frozen=True, slots=True)
+class EvmCall:
+    """An `eth_call` or estimate, with the parameters as the gateway resolved them."""
+
+    caller: Bytes20
+    to: Bytes20 | None
+    """None for a create."""
+    gas: int
+    gas_price: Uint256
+    value: Uint256
+    data: bytes
+    """Signed query pack, envelope or plain calldata."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuery:
+    """Asks about an account."""
+
+    address: Bytes20
+
+
+@dataclass(frozen=True, slots=True)
+class StorageQuery:
+    """Asks about a storage slot."""
+
+    address: Bytes20
+    slot: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Public state of an Ethereum account."""
+
+    nonce: int
+    balance: Uint256
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """One number: gas, or a price [wei]."""
+
+    value: Uint256
