@@ -69,25 +69,29 @@ class StateRoot:
 
 
 def fetch_roots(running: Running) -> list[StateRoot]:
-    """Ask every compute node for its newest round and state root."""
-    return asyncio.run(_fetch_roots(running.plans_of("compute")))
+    """Ask every compute node for the newest round and state root of its ParaTimes."""
+    return asyncio.run(_fetch_roots(running))
 
 
-async def _fetch_roots(plans: tuple[NodePlan, ...]) -> list[StateRoot]:
+async def _fetch_roots(running: Running) -> list[StateRoot]:
+    ids = {one.name: one.id for one in running.network.paratime}
+
     async def fetch(plan: NodePlan, paratime: str) -> StateRoot:
         try:
-            status = await _fetch_compute_status(plan)
+            status = await _fetch_compute_status(plan, ids[paratime])
         except Unavailable:
             return StateRoot(plan.name, paratime, None, None)
         return StateRoot(plan.name, paratime, status.round, "0x" + status.state_root.hex())
 
     return list(
-        await asyncio.gather(*(fetch(plan, name) for plan in plans for name in plan.paratimes))
+        await asyncio.gather(
+            *(fetch(plan, name) for plan in running.plans_of("compute") for name in plan.paratimes)
+        )
     )
 
 
-async def _fetch_compute_status(plan: NodePlan) -> ComputeStatus:
-    link = Link(plan.name, plan.frame_address)
+async def _fetch_compute_status(plan: NodePlan, runtime_id: str) -> ComputeStatus:
+    link = Link(plan.name, plan.frame_address, part=runtime_id)
     try:
         return await compute_client(link).fetch_status()
     finally:
@@ -121,13 +125,19 @@ async def _advance_epoch(running: Running, count: int) -> int:
 
 
 async def _until_all_see(running: Running, epoch: int) -> None:
+    ids = {one.name: one.id for one in running.network.paratime}
     for plan in running.plans_of("compute"):
-        while True:
-            try:
-                status = await _fetch_compute_status(plan)
-                if status.epoch >= epoch and status.is_ready:
-                    break
-            except QanatError:
-                # A node that is down is not waited for longer than the time limit.
-                pass
-            await asyncio.sleep(0.02)
+        for name in plan.paratimes:
+            await _until_node_sees(plan, ids[name], epoch)
+
+
+async def _until_node_sees(plan: NodePlan, runtime_id: str, epoch: int) -> None:
+    while True:
+        try:
+            status = await _fetch_compute_status(plan, runtime_id)
+            if status.epoch >= epoch and status.is_ready:
+                return
+        except QanatError:
+            # A node that is down is not waited for longer than the time limit.
+            pass
+        await asyncio.sleep(0.02)

@@ -122,7 +122,8 @@ class NodeSupervisor:
                 inherited.append(host_end.fileno())
                 waits[f"enclave-{runtime}"] = asyncio.create_task(enclave.wait())
             if inherited:
-                environment["QANAT_ENCLAVE_FD"] = ",".join(map(str, inherited))
+                name = "ENCLAVE_FDS" if self.plan.service == "compute" else "ENCLAVE_FD"
+                environment[f"QANAT_{name}"] = ",".join(map(str, inherited))
             self._host = await _start_host(
                 self.plan.service, environment, self._log_path("host"), tuple(inherited)
             )

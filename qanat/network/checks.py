@@ -64,9 +64,6 @@ def _of_names(network: Network) -> Iterator[str]:
         yield f"node {name!r} stands in several places ({', '.join(users)}): it has one service"
     for name in _repeated(runtimes):
         yield f"runtime name {name!r} is given twice"
-    for name, served in sorted(network.compute_nodes().items()):
-        if len(served) > 1:
-            yield f"node {name!r} serves several ParaTimes ({', '.join(served)}): not yet possible"
     ids = [one.id for one in managers] + [one.id for one in paratimes]
     for id_ in _repeated(map(str.lower, ids)):
         yield f"id {id_} is given twice"

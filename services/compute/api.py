@@ -1,6 +1,6 @@
 """The edges: `ComputeApi` and `ComputePeerApi` in frames, and what `/health` shows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from services.compute import metrics
@@ -128,16 +128,26 @@ class PeerEdge:
         return tuple(diffs)
 
 
-async def check_health(
-    name: str, description: EnclaveDescription, node: ComputeNode
+def check_host_health(
+    name: str, paratimes: Sequence[tuple[EnclaveDescription, ComputeNode] | None]
 ) -> tuple[bool, dict[str, Any]]:
-    """Say whether the node is ready, and what a person should see."""
-    return node.is_ready, {
+    """Say whether the node is ready for each of its ParaTimes, and what a person should see."""
+    opened = [one for one in paratimes if one is not None]
+    waits_for = [what for _, node in opened for what in node.waits_for()]
+    if len(opened) < len(paratimes):
+        waits_for.append("enclave")
+    return not waits_for, {
         "service": "compute",
         "node": name,
-        "runtime_id": description.runtime_id.hex(),
         "tee": "MOCK",
-        "mr_enclave": description.identity.mr_enclave.hex(),
-        "round": node.feed.next_round - 1,
-        "waits_for": node.waits_for(),
+        "waits_for": sorted(set(waits_for)),
+        "paratimes": [
+            {
+                "runtime_id": description.runtime_id.hex(),
+                "mr_enclave": description.identity.mr_enclave.hex(),
+                "round": node.feed.next_round - 1,
+                "waits_for": node.waits_for(),
+            }
+            for description, node in opened
+        ],
     }

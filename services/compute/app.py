@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from services.compute.admission import Admission
-from services.compute.api import ComputeEdge, PeerEdge, check_health
+from services.compute.api import ComputeEdge, PeerEdge, check_host_health
 from services.compute.catch_up import CatchUp
 from services.compute.chain import ChainReader, ParaTimeUnknown
 from services.compute.config import Settings
@@ -20,7 +20,13 @@ from services.compute.enclave.protocol import (
 from services.compute.feed import RoundFeed
 from services.compute.forwarding import Forwarder
 from services.compute.node import ComputeNode, Mailbox
-from services.compute.peers import Connect, KeyManagers, Peers, connect_link
+from services.compute.peers import (
+    Connect,
+    KeyManagers,
+    Peers,
+    connect_link,
+    connect_paratime,
+)
 from services.compute.registration import Standing
 from services.compute.round_worker import RoundWorker, Surroundings
 from services.compute.rules.proposal import ProposalDomain
@@ -29,11 +35,12 @@ from services.compute.store import Store
 from services.compute.voting import Voice
 from shared.api.compute import ComputeApi, ComputePeerApi
 from shared.api.consensus import ConsensusApi, consensus_client
-from shared.api.registration import NodeKeys, Registrar, ServedRuntime
+from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.encoding.contract import client_of
 from shared.errors import Unavailable
 from shared.kit.channel import (
+    Channel,
     Link,
     Service,
     adopt_socket,
@@ -76,10 +83,31 @@ async def read_network(consensus: ConsensusApi, runtime_id: RuntimeId) -> Networ
     return Network(status.chain_context, runtime, first_block)
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the ParaTimes of one node share: its keys, and its account in consensus."""
+
+    identity: NodeIdentity
+    registrar: NodeRegistrar
+
+
+def build_host(
+    identity: NodeIdentity, address: str, consensus: ConsensusApi, chain_context: str
+) -> Host:
+    """Make what the ParaTimes share; `address` is where peers reach the node."""
+    registrar = NodeRegistrar(
+        TransactionSender(consensus, identity.node, chain_context),
+        NodeKeys(identity.node, identity.consensus, identity.tls, identity.entity.public_key),
+        chain_context,
+        addresses=(address,),
+        software_version=SOFTWARE_VERSION,
+    )
+    return Host(identity, registrar)
+
+
 def build_node(
     *,
-    identity: NodeIdentity,
-    address: str,
+    host: Host,
     description: EnclaveDescription,
     network: Network,
     enclave: ComputeEnclaveApi,
@@ -90,15 +118,13 @@ def build_node(
     connect: Connect,
 ) -> ComputeNode:
     """
-    Make a node.
+    Make the node of one ParaTime.
 
-    `address` is where peers reach it, `connect` how it reaches them; `key_managers` is what its
-    enclave already calls.
+    `connect` is how it reaches its peers; `key_managers` is what its enclave already calls.
     """
-    runtime = network.runtime
+    runtime, identity = network.runtime, host.identity
     domain = ProposalDomain(runtime.id, network.chain_context)
     mailbox = Mailbox()
-    sender = TransactionSender(consensus, identity.node, network.chain_context)
     peers = Peers(identity.node.public_key, runtime.id, connect)
     admission = Admission(
         enclave,
@@ -119,20 +145,14 @@ def build_node(
             store=store,
             admission=admission,
             peers=peers,
-            voice=Voice(identity.node, domain, store, sender, mailbox.spawn),
+            voice=Voice(identity.node, domain, store, host.registrar.sender, mailbox.spawn),
             clock=clock,
             post=mailbox.post,
             spawn=mailbox.spawn,
         )
     )
-    registrar = Registrar(
-        sender,
-        NodeKeys(identity.node, identity.consensus, identity.tls, identity.entity.public_key),
-        ServedRuntime(runtime.id, description.version, Role.COMPUTE),
-        network.chain_context,
-        addresses=(address,),
-        software_version=SOFTWARE_VERSION,
-    )
+    served = ServedRuntime(runtime.id, description.version, Role.COMPUTE)
+    registrar = Registrar(host.registrar, served)
     node = ComputeNode(
         chain=ChainReader(consensus, runtime.id, description.key_manager, peers, key_managers),
         enclave=enclave,
@@ -158,45 +178,69 @@ def serve(name: str, identity: NodeIdentity, node: ComputeNode) -> Service:
 
 
 async def serve_compute(settings: Settings) -> None:
-    """Run a node until it is cancelled, or its enclave ends."""
+    """Run a node until it is cancelled, or an enclave of its ends."""
     identity = load_identity(settings.data_dir)
     consensus = consensus_client(Link("consensus", settings.consensus))
-    key_managers = KeyManagers(connect_link, identity.node.public_key)
-    channel = await adopt_socket(
-        socket.socket(fileno=settings.enclave_fd),
-        "the enclave",
-        Service((ComputeHostApi, key_managers)),
-    )
-    enclave = client_of(ComputeEnclaveApi, channel)
-    description = await enclave.describe()
-    network = await until_available(lambda: read_network(consensus, description.runtime_id))
-    node = build_node(
-        identity=identity,
-        address=settings.advertise,
-        description=description,
-        network=network,
-        enclave=enclave,
-        consensus=consensus,
-        key_managers=key_managers,
-        store=Store(settings.database()),
-        clock=SystemClock(),
-        connect=connect_link,
-    )
+    status = await until_available(consensus.fetch_status)
+    host = build_host(identity, settings.advertise, consensus, status.chain_context)
+    paratimes = [ServedParaTime(settings, host, consensus, fd) for fd in settings.enclave_fds]
 
     async def health() -> tuple[bool, dict[str, Any]]:
-        return await check_health(settings.node_name, description, node)
+        return check_host_health(settings.node_name, [one.opened for one in paratimes])
 
-    async def watch_enclave() -> None:
-        await channel.closed.wait()
-        raise EnclaveGone("the enclave closed its socket")
-
+    parts: dict[str, Service] = {}
     http = HttpServer(build_app(health), settings.listen_host, settings.http_port)
-    await serve_frames(
-        serve(settings.node_name, identity, node), settings.listen_host, settings.frame_port
-    )
+    await serve_frames(Service(parts=parts), settings.listen_host, settings.frame_port)
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
     mark_serving()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(http.serve())
-        tasks.create_task(watch_enclave())
-        tasks.create_task(node.run())
+        for paratime in paratimes:
+            tasks.create_task(paratime.run(parts))
+
+
+class ServedParaTime:
+    """One ParaTime of this host, with the enclave that executes it."""
+
+    def __init__(
+        self, settings: Settings, host: Host, consensus: ConsensusApi, enclave_fd: int
+    ) -> None:
+        self._settings, self._host, self._consensus = settings, host, consensus
+        self._enclave_fd = enclave_fd
+        self.opened: tuple[EnclaveDescription, ComputeNode] | None = None
+        """What the enclave is, and the node over it; None while they are not there."""
+
+    async def run(self, parts: dict[str, Service]) -> None:
+        """Open the ParaTime, add it to the parts that this host serves, and run until it ends."""
+        key_managers = KeyManagers(connect_link, self._host.identity.node.public_key)
+        channel = await adopt_socket(
+            socket.socket(fileno=self._enclave_fd),
+            "the enclave",
+            Service((ComputeHostApi, key_managers)),
+        )
+        enclave = client_of(ComputeEnclaveApi, channel)
+        description = await enclave.describe()
+        runtime_id = description.runtime_id
+        structlog.contextvars.bind_contextvars(runtime=runtime_id.hex()[-8:])
+        network = await until_available(lambda: read_network(self._consensus, runtime_id))
+        node = build_node(
+            host=self._host,
+            description=description,
+            network=network,
+            enclave=enclave,
+            consensus=self._consensus,
+            key_managers=key_managers,
+            store=Store(self._settings.database(runtime_id)),
+            clock=SystemClock(),
+            connect=connect_paratime(runtime_id),
+        )
+        self.opened = description, node
+        parts[runtime_id.hex()] = serve(self._settings.node_name, self._host.identity, node)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_until_gone(channel))
+            tasks.create_task(node.run())
+
+
+async def _until_gone(channel: Channel) -> None:
+    await channel.closed.wait()
+    raise EnclaveGone("the enclave closed its socket")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-DATABASE_FILE = "compute.sqlite"
+from shared.types.identity import RuntimeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Settings:
     """`host:port` of the frames as peers reach it."""
     consensus: str
     """`host:port` of the frames of the consensus service."""
-    enclave_fd: int
-    """Inherited socket to the enclave."""
+    enclave_fds: tuple[int, ...]
+    """Inherited sockets to the enclaves, one for each ParaTime."""
     listen_host: str = "127.0.0.1"
     log_level: str = "info"
     log_json: bool = True
 
-    def database(self) -> Path:
-        """Where rounds and votes are kept."""
-        return self.data_dir / DATABASE_FILE
+    def database(self, runtime_id: RuntimeId) -> Path:
+        """Where rounds and votes of a ParaTime are kept."""
+        return self.data_dir / f"rounds-{runtime_id.hex()}.sqlite"

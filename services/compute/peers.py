@@ -33,6 +33,11 @@ def connect_link(peer: str, address: str) -> NoticeTransport:
     return Link(peer, address)
 
 
+def connect_paratime(runtime_id: RuntimeId) -> Connect:
+    """Connect to what hosts serve of one ParaTime."""
+    return lambda peer, address: Link(peer, address, part=runtime_id.hex())
+
+
 class Peers:
     """Connections to the other nodes of one ParaTime."""
 

@@ -36,13 +36,15 @@ def build_app(node: GatewayNode) -> GatewayApp:
 
 async def serve_gateway(settings: Settings) -> None:
     """Run the gateway against the real network until it is cancelled."""
-    from services.gateway.probe import EncryptedCallProbe
+    from services.gateway.probe import EncryptedCallProbe, PlainCallProbe
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    links = {address: Link(address, address) for address in settings.compute}
+    part = settings.runtime_id.hex()
+    links = {address: Link(address, address, part=part) for address in settings.compute}
     nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
     consensus = consensus_client(Link("consensus", settings.consensus))
-    node = build_node(settings, nodes, consensus, EncryptedCallProbe(_entropy(settings)))
+    probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
+    node = build_node(settings, nodes, consensus, probe)
     app = build_app(node)
     servers = [
         HttpServer(

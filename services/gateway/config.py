@@ -42,6 +42,8 @@ class Settings:
     """`host:port` of the frames of the consensus service."""
     chain_id: int = 0x5AFD
     """Of the EVM; localnet's."""
+    confidential: bool = True
+    """Whether calls are encrypted; a public ParaTime has no calldata key."""
     listen_host: str = "127.0.0.1"
     http_port: int = 8545
     ws_port: int = 8546

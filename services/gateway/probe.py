@@ -1,5 +1,5 @@
 """
-The readiness probe: one encrypted call, as a Sapphire client makes it, through one node.
+The readiness probe: one call through one node, encrypted as a Sapphire client makes it.
 
 Seals an envelope to the epoch's key with a throw-away key pair, calls an address that has no code,
 and opens the sealed answer. Only a node whose enclave holds this epoch's keys can answer.
@@ -76,6 +76,29 @@ class EncryptedCallProbe:
                 },
             }
         )
+
+
+class PlainCallProbe:
+    """Makes probes where nothing is encrypted: a public ParaTime has no calldata key."""
+
+    async def check(self, api: ComputeApi) -> int:
+        """
+        Send one plain call through a node; the epoch in which it stands.
+
+        Raises
+        ------
+        ProbeFailed
+            The answer was not the empty success that it must be.
+        Unavailable, RuntimeRejected
+            The node could not answer.
+        """
+        status = await api.fetch_status()
+        call = EvmCall(bytes(20), NO_CODE, PROBE_GAS, gas_price=0, value=0, data=b"")
+        if not status.is_ready:
+            raise ProbeFailed("the node is not ready")
+        if await EvmQueries(api).call(call) != b"":
+            raise ProbeFailed("the call to an empty address gave output")
+        return status.epoch
 
 
 def _open_answer(shared_key: bytes, answer: bytes) -> Any:

@@ -1,5 +1,6 @@
 """
-Whether the gateway is ready: an encrypted call has gone through every compute node.
+Whether the gateway is ready: a call has gone through every compute node, encrypted where the
+ParaTime is confidential.
 
 Runs at start until all pass, again in each new epoch (its keys are new), and every half minute. A
 node that passed once and fails now is passed over, and does not make the gateway unready while
@@ -44,7 +45,7 @@ class NodeHealth:
 
     epoch: int | None = None
     """Of the last success; None before the first."""
-    failure: str | None = "no encrypted call has been tried"
+    failure: str | None = "no call has been tried"
     """Of the last probe; None where it succeeded."""
 
     @property
@@ -81,7 +82,7 @@ class Readiness:
             health = self._health[node.address]
             is_excused = any_ok and health.epoch is not None
             if not health.is_ok and not is_excused:
-                return f"an encrypted call through {node.name}: {health.failure}"
+                return f"a call through {node.name}: {health.failure}"
         return None
 
     @property

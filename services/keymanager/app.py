@@ -17,7 +17,7 @@ from services.keymanager.peers import KeyManagerPeers
 from services.keymanager.registry import Registry
 from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.keymanager import KeyManagerApi
-from shared.api.registration import NodeKeys, Registrar, ServedRuntime
+from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.crypto.hashes import sha512_256
 from shared.encoding.contract import client_of
@@ -76,15 +76,15 @@ def _build_registry(
 ) -> Registry:
     chain_context = sha512_256(settings.genesis.read_bytes()).hex()
     sender = TransactionSender(consensus, identity.node, chain_context)
-    registrar = Registrar(
+    registrar = NodeRegistrar(
         sender,
         NodeKeys(identity.node, identity.consensus, identity.tls, identity.entity.public_key),
-        ServedRuntime(description.runtime_id, description.version, Role.KEY_MANAGER),
         chain_context,
         addresses=(settings.advertise,),
         software_version=SOFTWARE_VERSION,
     )
-    return Registry(sender, registrar)
+    served = ServedRuntime(description.runtime_id, description.version, Role.KEY_MANAGER)
+    return Registry(sender, Registrar(registrar, served))
 
 
 async def _until_closed(channel: Channel) -> None:

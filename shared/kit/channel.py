@@ -9,7 +9,7 @@ when first used, and again after the connection broke; what was under way then f
 import asyncio
 import itertools
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import structlog
@@ -27,11 +27,35 @@ STREAM_ITEMS = 4096
 """Items of one stream that may wait for a slow reader; a reader further behind is cut off."""
 
 
-class Service:
-    """The contracts that one server answers: every method name belongs to one of them."""
+SELECT_PART = "@part"
+"""Notice by which a client says, first of all, which part of a service it asks."""
 
-    def __init__(self, *served: tuple[type, Any]) -> None:
+
+class PartUnknown(Unavailable, module="peer", code=3):
+    """The server has no such part, or not yet: a host does not serve this ParaTime."""
+
+
+class Service:
+    """
+    The contracts that one server answers: every method name belongs to one of them.
+
+    A server may have parts with the same contracts, as a host has that serves several ParaTimes.
+    Who names no part is answered by the only one.
+    """
+
+    def __init__(
+        self, *served: tuple[type, Any], parts: Mapping[str, "Service"] | None = None
+    ) -> None:
+        """`parts` is kept, not copied: they may open one after the other."""
         self._served = served
+        self._parts = {} if parts is None else parts
+
+    def part(self, name: str) -> "Service":
+        """Give a part, or raise `PartUnknown`."""
+        found = self._parts.get(name)
+        if found is None:
+            raise PartUnknown(f"no part {name!r} is served here")
+        return found
 
     def find(self, method: str) -> tuple[type, Any]:
         """Give the contract that has the method, and the object that fulfils it."""
@@ -41,6 +65,9 @@ class Service:
             except MethodNotFound:
                 continue
             return contract, implementation
+        if len(self._parts) == 1:
+            (only,) = self._parts.values()
+            return only.find(method)
         names = ", ".join(contract.__name__ for contract, _ in self._served)
         raise MethodNotFound(f"no method {method!r} in {names or 'an empty service'}")
 
@@ -51,6 +78,7 @@ class Channel(asyncio.Protocol):
     def __init__(self, peer: str, service: Service | None = None) -> None:
         self.peer = peer
         self._service = service or Service()
+        self._part = ""
         self._decoder = frames.FrameDecoder()
         self._ids = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Any]] = {}
@@ -106,6 +134,8 @@ class Channel(asyncio.Protocol):
 
     def _dispatch(self, frame: frames.Frame) -> None:
         match frame:
+            case frames.Request(id=frames.NOTICE, method=method) if method == SELECT_PART:
+                self._part = str(frame.body)
             case frames.Request(id=frames.NOTICE):
                 task = asyncio.get_running_loop().create_task(self._serve(frame))
                 self._noticed.add(task)
@@ -192,7 +222,8 @@ class Channel(asyncio.Protocol):
     async def _serve(self, request: frames.Request) -> None:
         answer: frames.Frame
         try:
-            contract, implementation = self._service.find(request.method)
+            service = self._service.part(self._part) if self._part else self._service
+            contract, implementation = service.find(request.method)
             if find_method(contract, request.method).is_stream:
                 await self._serve_stream(contract, implementation, request)
                 answer = frames.Response(request.id, None)
@@ -232,13 +263,16 @@ class Channel(asyncio.Protocol):
 class Link:
     """A client's lasting relation to one server. Is a `Transport` of contracts."""
 
-    def __init__(self, peer: str, address: str, service: Service | None = None) -> None:
+    def __init__(
+        self, peer: str, address: str, service: Service | None = None, *, part: str = ""
+    ) -> None:
         """
         Name the peer (for errors) and its address.
 
-        `address` is `host:port`, or the path of a Unix socket.
+        `address` is `host:port`, or the path of a Unix socket; `part` names the part of the server
+        that is asked.
         """
-        self.peer, self.address = peer, address
+        self.peer, self.address, self._part = peer, address, part
         self._service = service
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
@@ -272,6 +306,8 @@ class Link:
             raise PeerUnavailable(
                 f"{self.peer} does not answer at {self.address}: {reason}"
             ) from error
+        if self._part:
+            channel.notify(SELECT_PART, self._part)
         return channel
 
     async def call(self, method: str, body: Any) -> Any:

@@ -3,14 +3,14 @@ Settings from the environment, checked before anything starts.
 
 A service's `config.py` declares a frozen dataclass; each field is the environment variable
 `QANAT_<FIELD>`. A field without a default is required. Types: str, int, bool (`1` or `0`), Path,
-bytes (hex), and `tuple[str, ...]` (comma separated).
+bytes (hex), and `tuple[X, ...]` of these (comma separated).
 """
 
 import dataclasses
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from shared.errors import Rejected
 
@@ -45,7 +45,8 @@ def read_settings(kind: type[S], environ: Mapping[str, str]) -> S:
 
 def _convert(kind: Any, text: str) -> Any:
     if get_origin(kind) is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        item = get_args(kind)[0]
+        return tuple(_convert(item, part.strip()) for part in text.split(",") if part.strip())
     if kind is bool:
         if text not in ("0", "1"):
             raise ValueError("must be 0 or 1")

@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 
 from services.compute.api import ComputeEdge
-from services.compute.app import Network, build_node, serve
+from services.compute.app import Network, build_host, build_node, serve
 from services.compute.enclave.dispatcher import ComputeProgram
 from services.compute.enclave.protocol import CONCURRENT, ComputeEnclaveApi, ComputeHostApi
 from services.compute.node import ComputeNode
@@ -284,8 +284,7 @@ class ComputeNetwork:
             self.chain.round_headers[0],
         )
         node = self.nodes[name] = build_node(
-            identity=identity,
-            address=f"{name}:1",
+            host=build_host(identity, f"{name}:1", self.chain, network.chain_context),
             description=await enclave.describe(),
             network=network,
             enclave=enclave,

@@ -257,9 +257,7 @@ async def test_gateway_is_unready_until_an_encrypted_call_went_through_every_nod
         answer = await gateway.client.get("/health")
         assert (answer.status_code, answer.content) == (503, b"")
         status = (await gateway.client.get("/status")).json()
-        assert status["waiting_for"] == (
-            "an encrypted call through compute-1: ephemeral secret not found"
-        )
+        assert status["waiting_for"] == ("a call through compute-1: ephemeral secret not found")
         probe.keyless.clear()
         await until(lambda: gateway.node.readiness.is_ready)
         assert (await gateway.client.get("/health")).status_code == 200

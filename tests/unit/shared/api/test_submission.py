@@ -1,15 +1,18 @@
 """Sending transactions: nonces in order, and once more where one was used by somebody else."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from shared.api.consensus import InvalidNonce
-from shared.api.registration import NodeKeys, Registrar, ServedRuntime
+from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
-from shared.errors import PeerUnavailable, QanatError
+from shared.encoding.record import decode_record
+from shared.errors import BadRequest, PeerUnavailable, QanatError
+from shared.types.attestation import CapabilityTee
 from shared.types.methods import Method, Transfer
-from shared.types.registry import NodeDescriptor, Role
+from shared.types.registry import NodeDescriptor, Role, SignedDescriptor
 from shared.types.transaction import TransactionResult
 from tests.support.consensus_world import COMPUTE, PARATIME, VERSION, World
 
@@ -107,16 +110,72 @@ async def test_a_registrar_registers_its_node_under_all_its_keys(consensus):
     world = consensus.world
     keys = NodeKeys(ALICE.node, ALICE.consensus, ALICE.tls, ALICE.entity.public_key)
     sender = TransactionSender(consensus, ALICE.node, world.chain_context)
-    registrar = Registrar(
-        sender,
-        keys,
-        ServedRuntime(PARATIME, VERSION, Role.COMPUTE),
-        world.chain_context,
-        addresses=("127.0.0.1:9",),
-        software_version="test",
+    node = NodeRegistrar(
+        sender, keys, world.chain_context, addresses=("127.0.0.1:9",), software_version="test"
     )
+    registrar = Registrar(node, ServedRuntime(PARATIME, VERSION, Role.COMPUTE))
     await registrar.register(world.epoch, world.capability(ALICE))
     (node,) = [one for _, one in world.state.scan(NodeDescriptor, b"\x10n")]
     assert node.id == ALICE.id
     assert node.addresses == ("127.0.0.1:9",)
     assert node.expiration == world.epoch + 1
+
+
+SECOND_PARATIME = b"\x80" + bytes(30) + b"\x09"
+
+
+class StrictSender:
+    """Consensus that refuses descriptors which show one attestation that it does not like."""
+
+    def __init__(self) -> None:
+        self.descriptors: list[NodeDescriptor] = []
+        self.refused: CapabilityTee | None = None
+
+    async def send(self, method: str, body: SignedDescriptor) -> TransactionResult:
+        assert method == Method.REGISTER_NODE
+        descriptor = decode_record(NodeDescriptor, body.untrusted_raw_value)
+        if any(served.tee == self.refused for served in descriptor.runtimes):
+            raise BadRequest("stands for any refusal")
+        self.descriptors.append(descriptor)
+        return TransactionResult(0)
+
+
+@pytest.fixture
+def two_runtimes(consensus) -> tuple[StrictSender, list[Registrar], CapabilityTee]:
+    keys = NodeKeys(ALICE.node, ALICE.consensus, ALICE.tls, ALICE.entity.public_key)
+    sender = StrictSender()
+    node = NodeRegistrar(sender, keys, "ab" * 32, addresses=(), software_version="test")
+    registrars = [
+        Registrar(node, ServedRuntime(id_, VERSION, Role.COMPUTE))
+        for id_ in (SECOND_PARATIME, PARATIME)
+    ]
+    return sender, registrars, consensus.world.capability(ALICE)
+
+
+async def test_a_node_of_two_runtimes_registers_both(two_runtimes):
+    sender, (second, first), capability = two_runtimes
+    await second.register(5, capability)
+    await first.register(6, capability)
+    shown = [[served.id for served in one.runtimes] for one in sender.descriptors]
+    assert shown == [[SECOND_PARATIME], [PARATIME, SECOND_PARATIME]]
+    assert sender.descriptors[1].expiration == 7
+
+
+async def test_what_is_wrong_with_one_runtime_does_not_keep_the_other_out(two_runtimes):
+    sender, (second, first), capability = two_runtimes
+    await second.register(5, capability)
+    sender.refused = capability
+    fresh = replace(capability, rek=b"f" * 32)
+    await first.register(6, fresh)
+    assert [served.id for served in sender.descriptors[-1].runtimes] == [PARATIME]
+    await second.register(6, fresh)
+    assert len(sender.descriptors[-1].runtimes) == 2
+
+
+async def test_a_refused_runtime_leaves_the_others_registered(two_runtimes):
+    sender, (second, first), capability = two_runtimes
+    await second.register(5, capability)
+    sender.refused = replace(capability, rek=b"f" * 32)
+    with pytest.raises(BadRequest):
+        await first.register(5, sender.refused)
+    assert [served.id for served in sender.descriptors[-1].runtimes] == [SECOND_PARATIME]

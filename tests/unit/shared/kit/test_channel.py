@@ -3,13 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from shared.encoding.contract import client_of
 from shared.errors import BadRequest, MethodNotFound, PeerFailed, PeerUnavailable, Rejected
-from shared.kit.channel import Channel, Link, Service, adopt_socket, until_available
+from shared.kit.channel import Channel, Link, PartUnknown, Service, adopt_socket, until_available
 
 
 class Refused(Rejected, module="test-channel", code=1):
@@ -157,3 +158,53 @@ async def test_attempts_go_on_until_the_peer_is_there() -> None:
         return "there"
 
     assert await until_available(attempt, delay_s=0.001) == "there"
+
+
+class Doubler(Abacus):
+    async def add(self, left: int, right: int = 1) -> int:
+        return 2 * (left + right)
+
+
+@pytest.fixture
+async def parts(socket_enabled: None, tmp_path: Path) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """A server in parts, and those that are open; more may be added."""
+    open_parts = {"first": Service((Calculator, Abacus()))}
+    path = str(tmp_path / "socket")
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(
+        lambda: Channel("a client", Service(parts=open_parts)), path
+    )
+    async with server:
+        yield path, open_parts
+
+
+async def test_each_part_answers_who_names_it(parts: Any) -> None:
+    path, open_parts = parts
+    open_parts["second"] = Service((Calculator, Doubler()))
+    links = {name: Link("server", path, part=name) for name in ("first", "second")}
+    answers = {name: await client_of(Calculator, link).add(2, 3) for name, link in links.items()}
+    assert answers == {"first": 5, "second": 10}
+    for link in links.values():
+        link.close()
+
+
+async def test_part_that_opens_later_is_unavailable_until_then(parts: Any) -> None:
+    path, open_parts = parts
+    link = Link("server", path, part="second")
+    client = client_of(Calculator, link)
+    with pytest.raises(PartUnknown, match="'second'"):
+        await client.add(1, 1)
+    open_parts["second"] = Service((Calculator, Doubler()))
+    assert await client.add(1, 1) == 4
+    link.close()
+
+
+async def test_who_names_no_part_gets_the_only_one_and_none_of_several(parts: Any) -> None:
+    path, open_parts = parts
+    link = Link("server", path)
+    client = client_of(Calculator, link)
+    assert await client.add(2, 3) == 5
+    open_parts["second"] = Service((Calculator, Doubler()))
+    with pytest.raises(MethodNotFound):
+        await client.add(2, 3)
+    link.close()
