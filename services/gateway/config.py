@@ -8,6 +8,7 @@ from pathlib import Path
 from shared.kit.settings import PREFIX, BadSettings, read_settings
 
 PROFILES = ("strict", "dev")
+ANSWERS = ("mined", "admitted")
 
 ORIGINAL_NAMES = {
     "GATEWAY__CHAIN_ID": "CHAIN_ID",
@@ -52,6 +53,13 @@ class Settings:
     cors_origins: tuple[str, ...] = ("*",)
     virtual_hosts: tuple[str, ...] = ("*",)
     profile: str = "strict"
+    answer: str = "mined"
+    """When `eth_sendRawTransaction` answers: `mined`, when the transaction is in a block, or
+    `admitted`, when the pool has it, as upstream."""
+    sync_timeout_ms: int = 2_000
+    """How long `eth_sendRawTransactionSync` waits [ms]. Source: EIP-7966."""
+    sync_max_timeout_ms: int = 60_000
+    """The longest that a client may have it wait [ms]. Source: go-ethereum's default."""
     oasis_rpcs: bool = True
     logs_max_rounds: int = 100
     """Largest distance of a log query [rounds]. Source: localnet.yml of the original image."""
@@ -83,6 +91,8 @@ def read_gateway_settings(environ: Mapping[str, str]) -> Settings:
         faults.append("COMPUTE must name at least one compute node")
     if settings.profile not in PROFILES:
         faults.append(f"PROFILE must be one of {', '.join(PROFILES)}")
+    if settings.answer not in ANSWERS:
+        faults.append(f"ANSWER must be one of {', '.join(ANSWERS)}")
     if settings.recent_rounds < settings.fee_history_rounds:
         faults.append("RECENT_ROUNDS must not be below FEE_HISTORY_ROUNDS")
     if faults:

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from services.gateway.compute_nodes import ComputeNode, ComputeNodes
-from services.gateway.index.chain import ChainIndex
+from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import index_block
 from shared.errors import QanatError, Unavailable
 from shared.types.block import BlockHeader, RoundBlock

@@ -11,7 +11,7 @@ from services.gateway import metrics
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
 from services.gateway.follower import Follower, RoundHeaders
-from services.gateway.index.chain import ChainIndex
+from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction

@@ -1,8 +1,8 @@
 """
 The block index in SQL: what is found no longer in memory, and what a restart begins with.
 
-Every call blocks; `index.chain` calls from threads. Rows are written once, in one transaction for
-all the rounds of a call, and leave only by `rollback`.
+Every call blocks; `index.chain_index` calls from threads. Rows are written once, in one transaction
+for all the rounds of a call, and leave only by `rollback`.
 """
 
 from collections.abc import Sequence

@@ -46,6 +46,8 @@ class Submission:
     """Module of the refusal; empty when the transaction was taken."""
     code: int = 0
     message: str = ""
+    missing_sequence: int | None = None
+    """Nonce of the sender that must come first; None where the transaction may run at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Which block a client means by a tag, a number or a hash."""
 
-from services.gateway.index.chain import ChainIndex
+from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.parameters import AnyBlockId, BlockHash, BlockId, Tag

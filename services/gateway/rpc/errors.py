@@ -7,9 +7,12 @@ revert_errors}.go @ 40bf2d3.
 
 from typing import Any
 
-from shared.errors import QanatError, Rejected, RuntimeRejected
+from shared.errors import QanatError, Rejected, RuntimeRejected, Unavailable
 
 REVERT_CODE = 3
+NOT_MINED_CODE = 4
+NONCE_MISSING_CODE = 6
+"""Source: EIP-7966."""
 GENERAL_CODE = -32000
 RESPONSE_TOO_LARGE_CODE = -32003
 INVALID_REQUEST_CODE = -32600
@@ -68,12 +71,36 @@ class TransactionRefused(Rejected, module="rpc", code=8):
         )
 
 
+class NotMinedInTime(Unavailable, module="rpc", code=10):
+    """The pool took a transaction, and it is in no block after the time that may be waited."""
+
+    def __init__(self, tx_hash: bytes, waited_ms: int) -> None:
+        super().__init__(
+            "The transaction was added to the transaction pool but wasn't processed in "
+            f"{waited_ms} ms"
+        )
+        self.shown_data = "0x" + tx_hash.hex()
+
+
+class NonceMissing(Unavailable, module="rpc", code=11):
+    """The pool took a transaction, and it waits for one with an earlier nonce."""
+
+    def __init__(self, expected: int) -> None:
+        super().__init__(
+            "The transaction was added to the transaction pool but waits there for an earlier one: "
+            f"nonce {expected} is missing"
+        )
+        self.shown_data = hex(expected)
+
+
 CODES: dict[type[QanatError], int] = {
     UnreadableJson: PARSE_CODE,
     InvalidRequest: INVALID_REQUEST_CODE,
     MethodMissing: METHOD_MISSING_CODE,
     InvalidParameters: INVALID_PARAMETERS_CODE,
     ResponseTooLarge: RESPONSE_TOO_LARGE_CODE,
+    NotMinedInTime: NOT_MINED_CODE,
+    NonceMissing: NONCE_MISSING_CODE,
 }
 """Whatever is not here is -32000, but for a revert, which is 3."""
 
@@ -89,7 +116,13 @@ def describe_error(error: QanatError) -> dict[str, Any]:
         if error.module == "evm" and error.code == 8:
             return _describe_revert(error.data or b"")
         return {"code": GENERAL_CODE, "message": f"{error.module}: {error.message}"}
-    return {"code": CODES.get(type(error), GENERAL_CODE), "message": error.message}
+    described: dict[str, Any] = {
+        "code": CODES.get(type(error), GENERAL_CODE),
+        "message": error.message,
+    }
+    if isinstance(error, NotMinedInTime | NonceMissing):
+        described["data"] = error.shown_data
+    return described
 
 
 def _describe_revert(data: bytes) -> dict[str, Any]:

@@ -1,15 +1,10 @@
-"""`eth_*` methods that ask compute nodes: transactions, calls, accounts; and facts of the chain."""
+"""`eth_*` methods that ask compute nodes: calls, accounts; and facts of the chain."""
 
 from typing import Any
 
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import resolve_state
-from services.gateway.rpc.errors import (
-    MalformedTransaction,
-    QueryRejected,
-    TransactionRefused,
-    TransactionTooLarge,
-)
+from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
@@ -21,7 +16,6 @@ from services.gateway.rpc.parameters import (
     anything,
     block_id,
     count,
-    data,
     optional,
     percentiles,
     slot,
@@ -35,13 +29,8 @@ CALL_GAS = 30_000_000
 signed over this number [gas]. Source: oasis-web3-gateway rpc/eth/api.go @ 40bf2d3."""
 CALL_GAS_PRICE_WEI = 1
 """Gas price of a call that names none: also part of signed queries. Same source."""
-MAX_TRANSACTION_BYTES = 128 * 1024
-"""Longest raw transaction that the runtime takes [bytes]. Source: `ChainConfig.max_tx_bytes` of
-evm-core; sapphire-paratime."""
 ZERO_ADDRESS = bytes(20)
 LATEST_STATE = optional(any_block_id, Tag.LATEST)
-MALFORMED = ("core", 1)
-"""Refusal of a transaction that does not decode."""
 
 
 class EthMethods:
@@ -50,22 +39,6 @@ class EthMethods:
     def __init__(self, node: GatewayNode) -> None:
         self._node, self._nodes, self._index = node, node.nodes, node.index
         self._chain_id = hex(node.settings.chain_id)
-
-    # -- transactions --------------------------------------------------------------------------
-
-    @rpc_method("eth_sendRawTransaction", data)
-    async def send_raw_transaction(self, raw: bytes) -> str:
-        """Hand a signed transaction to the pool; its hash, or why it was refused."""
-        if len(raw) > MAX_TRANSACTION_BYTES:
-            raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
-        answer = await self._node.submitter.submit(raw)
-        if answer.module:
-            if answer.tx_hash is None or (answer.module, answer.code) == MALFORMED:
-                raise MalformedTransaction
-            raise TransactionRefused(answer.module, answer.code, answer.message)
-        if answer.tx_hash is None:
-            raise MalformedTransaction
-        return show_bytes(answer.tx_hash)
 
     # -- calls ---------------------------------------------------------------------------------
 

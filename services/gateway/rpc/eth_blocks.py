@@ -1,6 +1,6 @@
 """`eth_*` methods that the block index answers: blocks, transactions, receipts and logs."""
 
-from services.gateway.index.chain import ChainIndex
+from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.block_ids import find_block, resolve_number
 from services.gateway.rpc.errors import QueryRejected

@@ -3,6 +3,7 @@
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
+from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.methods import Method, methods_of
 from services.gateway.rpc.modules import RpcMethods
 from services.gateway.rpc.net import NetMethods
@@ -22,6 +23,7 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
     settings = node.settings
     namespaces: list[object] = [
         EthMethods(node),
+        EthSendMethods(node),
         EthBlockMethods(node.index, settings.logs_max_rounds),
         NetMethods(settings.chain_id),
         Web3Methods(),

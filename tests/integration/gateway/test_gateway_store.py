@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
 from services.gateway.database import DatabaseUnusable, open_database
-from services.gateway.index.chain import ChainIndex, NoRoundYet
+from services.gateway.index.chain_index import ChainIndex, NoRoundYet
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
 from services.gateway.schema import HEAD, metadata

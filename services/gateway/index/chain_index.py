@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from services.gateway.index.arrivals import AbsentTransactions, Arrivals
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry
@@ -55,6 +56,8 @@ class ChainIndex:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
         self._durable = -1
         self._first = 0
+        self._absent = AbsentTransactions()
+        self.arrivals = Arrivals()
 
     async def open(self, warm_rounds: int) -> None:
         """Read where the index stands, with the last few rounds for the memory."""
@@ -106,6 +109,8 @@ class ChainIndex:
         self._wake.set()
         if len(self._waiting) >= MAX_WAITING_ROUNDS:
             self._has_room.clear()
+        self._absent.apply_round(round_)
+        self.arrivals.apply_round(round_)
         for listener in self._listeners:
             listener(round_)
 
@@ -178,9 +183,13 @@ class ChainIndex:
     async def find_transaction(self, hash_: bytes) -> IndexedTransaction | None:
         """One transaction by hash; None while it is not in a block."""
         found = self._recent.find_transaction(hash_)
-        if found is not None or not self._has_older():
+        if found is not None or not self._has_older() or hash_ in self._absent:
             return found
-        return await self._in_thread(partial(self._store.load_transaction, hash_))
+        self._absent.begin_look(hash_)
+        found = await self._in_thread(partial(self._store.load_transaction, hash_))
+        self._absent.end_look(hash_, is_absent=found is None)
+        # It may have come while the database was asked.
+        return found or self._recent.find_transaction(hash_)
 
     async def find_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
         """Events of rounds `first` to `last` that a filter wants, in order."""

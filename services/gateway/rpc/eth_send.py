@@ -1,0 +1,93 @@
+"""
+`eth_*` methods that take signed transactions.
+
+A round takes milliseconds here, so a client is answered when its transaction is in one: its first
+look for the receipt then succeeds, where it would else wait for its next poll.
+"""
+
+import asyncio
+
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.errors import (
+    MalformedTransaction,
+    NonceMissing,
+    NotMinedInTime,
+    TransactionRefused,
+    TransactionTooLarge,
+)
+from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.parameters import BadParameter, anything, count, data, optional
+from services.gateway.rpc.shapes import Json, show_bytes, show_receipt
+from shared.api.compute import Submission
+from shared.crypto.hashes import keccak256
+
+MAX_TRANSACTION_BYTES = 128 * 1024
+"""Longest raw transaction that the runtime takes [bytes]. Source: `ChainConfig.max_tx_bytes` of
+evm-core; sapphire-paratime."""
+MINED_WAIT_S = 1.0
+"""How long the answer to a transaction waits for its round [s]: clients give up after 10 or more,
+and a transaction that waits longer waits for something else."""
+MALFORMED = ("core", 1)
+"""Refusal of a transaction that does not decode."""
+TOO_LARGE = ("core", 23)
+
+
+class EthSendMethods:
+    """Answers of the namespace that hand transactions to a pool."""
+
+    def __init__(self, node: GatewayNode) -> None:
+        self._submitter, self._index = node.submitter, node.index
+        self._settings = node.settings
+
+    @rpc_method("eth_sendRawTransaction", data)
+    async def send_raw_transaction(self, raw: bytes) -> str:
+        """Hand in a signed transaction; its hash, or why it was refused."""
+        hash_ = keccak256(raw)
+        with self._index.arrivals.expect(hash_) as arrival:
+            submission = await self._submit(raw)
+            if self._settings.answer == "mined" and submission.missing_sequence is None:
+                await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
+        return show_bytes(hash_)
+
+    @rpc_method("eth_sendRawTransactionSync", data, optional(anything))
+    async def send_raw_transaction_sync(self, raw: bytes, wanted_ms: object) -> Json:
+        """
+        Hand in a signed transaction; its receipt.
+
+        Source: EIP-7966. Where the time that it may take is left out, or is not one, or is more
+        than the longest, it is the usual one.
+        """
+        hash_ = keccak256(raw)
+        wait_ms = self._wait_ms(wanted_ms)
+        with self._index.arrivals.expect(hash_) as arrival:
+            submission = await self._submit(raw)
+            if submission.missing_sequence is not None:
+                raise NonceMissing(submission.missing_sequence)
+            await asyncio.wait((arrival,), timeout=wait_ms / 1000)
+        found = await self._index.find_transaction(hash_)
+        if found is None:
+            raise NotMinedInTime(hash_, wait_ms)
+        return show_receipt(found)
+
+    def _wait_ms(self, untrusted: object) -> int:
+        settings = self._settings
+        try:
+            wanted = count(untrusted)
+        except BadParameter:
+            return settings.sync_timeout_ms
+        return wanted if 0 < wanted <= settings.sync_max_timeout_ms else settings.sync_timeout_ms
+
+    async def _submit(self, raw: bytes) -> Submission:
+        """Give what the pool said; raises where it refused."""
+        if len(raw) > MAX_TRANSACTION_BYTES:
+            raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
+        answer = await self._submitter.submit(raw)
+        if not answer.module:
+            if answer.tx_hash is None:
+                raise MalformedTransaction
+            return answer
+        if (answer.module, answer.code) == TOO_LARGE:
+            raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
+        if answer.tx_hash is None or (answer.module, answer.code) == MALFORMED:
+            raise MalformedTransaction
+        raise TransactionRefused(answer.module, answer.code, answer.message)
