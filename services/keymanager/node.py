@@ -18,7 +18,12 @@ from services.keymanager.enclave.protocol import (
 )
 from services.keymanager.peers import KeyManagerPeers
 from services.keymanager.registry import Registry
-from services.keymanager.rules.chain import KeyManagerChain, proven_keys, read_chain
+from services.keymanager.rules.chain import (
+    IncompleteProof,
+    KeyManagerChain,
+    proven_keys,
+    read_chain,
+)
 from services.keymanager.rules.duties import (
     LOSS_PATIENCE_MS,
     Publication,
@@ -43,7 +48,10 @@ log = structlog.get_logger()
 LONGEST_SLEEP_S = 10.0
 """The enclave sees a newer block at least this often, so that its clock and heights stay fresh."""
 RETRY_S = 0.25
-"""Pause after a turn that failed, or a publication that consensus did not take [s]."""
+"""Pause after a turn that failed, or a publication [s]."""
+RETRY_REFUSED_S = 0.03
+"""Pause after consensus refused a publication: mostly a member has a new REK by now [s]."""
+SYNCHRONIZE_TRIES = 3
 RETRY_MASTER_S = 0.25
 """Pause before another member is asked again for the master secret [s]."""
 RETRY_EPHEMERAL_S = 2.0
@@ -101,7 +109,7 @@ class KeyManagerNode:
         state, chain = self._state, self._chain
         if state is None or chain is None:
             return "consensus"
-        if self._registered is None:
+        if self._registered is None or not state.is_fresh:
             return "registration"
         if not chain.status.is_initialized or state.lacks_master:
             return "the master secret"
@@ -186,11 +194,12 @@ class KeyManagerNode:
             state = await self._replicate(chain, state)
             if self._is_replication_due(chain, state):
                 sleep_s = RETRY_MASTER_S if state.lacks_master else RETRY_EPHEMERAL_S
-        if state.init_response is not None:
-            await self._register(state, state.init_response)
+        self.is_open = True
+        if state.init_response is not None and await self._register(state, state.init_response):
+            # See it at once: the enclave releases nothing before, and publishes to its new REK.
+            return 0.0
         sleep_s = min(sleep_s, await self._give_up_lost_secrets(chain, state))
         sleep_s = min(sleep_s, await self._publish(chain))
-        self.is_open = True
         if not was_ready and not self.waits_for():
             log.info("keymanager_ready", epoch=state.epoch, generation=chain.status.generation)
         return sleep_s
@@ -206,9 +215,18 @@ class KeyManagerNode:
         return lost or not self.is_open
 
     async def _synchronize(self) -> tuple[KeyManagerChain, EnclaveState]:
+        for _ in range(SYNCHRONIZE_TRIES - 1):
+            try:
+                return await self._show_newest_block()
+            except IncompleteProof:
+                # The committee changed between the question and the proof: members register.
+                continue
+        return await self._show_newest_block()
+
+    async def _show_newest_block(self) -> tuple[KeyManagerChain, EnclaveState]:
         runtime_id = self._description.runtime_id
         status = await self._consensus.fetch_key_manager(runtime_id)
-        keys = proven_keys(runtime_id, () if status is None else status.nodes)
+        keys = proven_keys(runtime_id, () if status is None else status.nodes, self._node_id)
         proven = await self._consensus.fetch_proven_state(keys)
         try:
             state = await self.enclave.synchronize(proven)
@@ -222,20 +240,26 @@ class KeyManagerNode:
         return chain, state
 
     def _note(self, state: EnclaveState) -> None:
+        if state.policy_refusal and (
+            self._state is None or state.policy_refusal != self._state.policy_refusal
+        ):
+            log.error("policy_refused", reason=state.policy_refusal)
         self._state = state
         metrics.epoch.set(state.epoch)
         metrics.generations.set(state.generations)
         metrics.ephemeral_epochs.set(len(state.ephemeral_epochs))
 
-    async def _register(self, state: EnclaveState, init_response: SignedInitResponse) -> None:
+    async def _register(self, state: EnclaveState, init_response: SignedInitResponse) -> bool:
+        """Register what is new; say whether anything was."""
         wanted = Registration(state.epoch, init_response.response)
-        if wanted == self._registered:
-            return
+        if self._registered is not None and self._registered.covers(wanted):
+            return False
         capability = await self.enclave.attest(self._node_id)
         await self._registry.register(capability, init_response, state.epoch)
         self._registered = wanted
         metrics.registrations.inc()
         log.info("node_registered", epoch=state.epoch, height=state.height)
+        return True
 
     async def _replicate(self, chain: KeyManagerChain, state: EnclaveState) -> EnclaveState:
         for peer in replication_peers(chain, self._node_id):
@@ -291,12 +315,12 @@ class KeyManagerNode:
         for duty in due:
             wait_s = self._due_since[duty] + duty.pause_ms / 1000 - now_s
             if wait_s <= 0:
-                await self._publish_one(duty)
-                wait_s = RETRY_S
+                wait_s = RETRY_S if await self._publish_one(duty) else RETRY_REFUSED_S
             sleep_s = min(sleep_s, wait_s)
         return sleep_s
 
-    async def _publish_one(self, duty: Publication) -> None:
+    async def _publish_one(self, duty: Publication) -> bool:
+        """Publish; say whether consensus took it."""
         match duty:
             case PublishMaster():
                 kind, secret = "master", await self.enclave.generate_master_secret()
@@ -308,6 +332,7 @@ class KeyManagerNode:
             # Mostly another member was first; the next turn sees what consensus holds.
             metrics.refused_publications.labels(kind).inc()
             log.info("publication_refused", kind=kind, reason=error.message)
-            return
+            return False
         metrics.publications.labels(kind).inc()
         log.info("secret_published", kind=kind, epoch=secret.secret.epoch)
+        return True

@@ -8,7 +8,7 @@ from shared.kit.channel import Link
 from shared.types.identity import NodeId
 from shared.types.registry import NodeDescriptor
 
-CALL_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 1.0
 """How long another key manager may take for one message [s]; it is a matter of milliseconds."""
 
 

@@ -7,13 +7,12 @@ A service's program derives from `EnclaveProgram` and adds its own messages.
 from collections.abc import Mapping
 from typing import Protocol
 
-import nacl.bindings
-
-from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import Signer
 from shared.errors import Rejected, Unavailable
 from shared.rules import light_client, state_keys
+from shared.rules.standing import find_capability
 from shared.tee.attestation import bind_rak, make_attestation
+from shared.tee.encryption_keys import EncryptionKeys
 from shared.tee.platform import QuoteWithCollateral
 from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
@@ -70,10 +69,11 @@ class EnclaveProgram:
         self.directory = context.directory
         self.sealer = Sealer(context.platform, context.entropy)
         self.rak = Signer.generate(context.entropy, "rak")
-        self.rek_secret = SecretBytes(context.entropy.draw("rek", 32))
-        self.rek = nacl.bindings.crypto_scalarmult_base(self.rek_secret.reveal())
+        self.reks = EncryptionKeys(context.entropy)
         self._light_client = self._new_light_client()
         self._chain_context: str | None = None
+        self.registered: CapabilityTee | None = None
+        """What the registry was last proven to say of this start; see `shared.rules.standing`."""
         self._latest: VerifiedState | None = None
         self._quoted: QuoteWithCollateral | None = None
 
@@ -99,6 +99,8 @@ class EnclaveProgram:
         if self._chain_context is None or state_keys.CHAIN_CONTEXT in verified.values:
             self._check_chain(verified.values.get(state_keys.CHAIN_CONTEXT))
         self._latest = verified
+        found = find_capability(verified.values, self.config.runtime_id, self.rak.public_key)
+        self.registered = found or self.registered
         return verified
 
     def _check_chain(self, value: bytes | None) -> None:
@@ -129,12 +131,12 @@ class EnclaveProgram:
         return self.latest.time_ns // NANOSECONDS
 
     def attest(self, node_id: NodeId) -> CapabilityTee:
-        """Attest this enclave's keys for a node, at the height it has verified."""
+        """Attest this enclave's keys, with a new REK, for a node at the height it has verified."""
         capability = make_attestation(
             self.platform,
             self.entropy,
             rak=self.rak,
-            rek=self.rek,
+            rek=self.reks.renew(),
             node_id=node_id,
             height=self.latest.height,
         )

@@ -48,12 +48,21 @@ class MasterSecretMissing(Unavailable, module="keys", code=10):
     """The master secret of the generation is not on this node."""
 
 
+class FreshnessUnproven(Unavailable, module="keys", code=13):
+    """
+    The key manager's enclave cannot tell that its view of the chain is new.
+
+    It has just started, and the registry is not proven yet to hold its key of this start; or the
+    asker has verified much newer blocks.
+    """
+
+
 class EphemeralSecretMissing(Unavailable, module="keys", code=20):
     """The secret of the epoch is not on this node, or not yet."""
 
 
 class EpochOutOfReach(Rejected, module="keys", code=22):
-    """The epoch is older than the policy allows, or further ahead than the next one."""
+    """The epoch is older than the policy allows."""
 
 
 class StaleAsker(Rejected, module="keys", code=31):

@@ -63,6 +63,8 @@ class InitResponse:
     next_checksum: bytes = b""
     """Checksum of a proposed master secret that this enclave has stored, or empty."""
     next_rsk: PublicKey | None = None
+    ephemeral_epochs: tuple[Epoch, ...] = ()
+    """Epochs whose ephemeral secrets this enclave holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,13 @@ class KeyManagerStatus:
     """The committee of this epoch."""
     policy: SignedPolicy | None = None
     rsk: PublicKey | None = None
+    open_epochs: tuple[Epoch, ...] = ()
+    """
+    Earlier epochs whose ephemeral secrets some member held when this epoch began.
+
+    What was encrypted to another epoch cannot be opened by anybody, and that is the same for all
+    who ask; a member that lacks an open epoch's secret gets it from another one.
+    """
 
 
 @dataclass(frozen=True, slots=True)

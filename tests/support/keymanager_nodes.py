@@ -7,6 +7,7 @@ secret is taken for each epoch.
 """
 
 import asyncio
+from dataclasses import replace
 
 from services.keymanager.enclave.protocol import KeyManagerEnclaveApi
 from services.keymanager.node import KeyManagerNode
@@ -47,6 +48,13 @@ class SmallConsensus:
 
     def begin_epoch(self) -> None:
         self.chain.epoch += 1
+        held = {
+            epoch
+            for init in self._init.values()
+            for epoch in init.response.ephemeral_epochs
+            if epoch < self.chain.epoch
+        }
+        self.chain.status = replace(self.chain.status, open_epochs=tuple(sorted(held)))
         self.make_block(is_epoch_change=True)
 
     async def advance_epoch(self, count):
@@ -168,6 +176,11 @@ class Nodes:
 
     async def start(self, name: str) -> KeyManagerNode:
         program = self.enclaves.start(name, self.files.setdefault(name, MemoryFiles()))
+        return await self.resume(name, program)
+
+    async def resume(self, name: str, program) -> KeyManagerNode:
+        """Run a host on an enclave that may have run before."""
+        self.enclaves.running[node_id(name)] = program
         enclave = client_of(KeyManagerEnclaveApi, DirectTransport(program))
         registry = self.registries[name] = SmallRegistry(name, self.consensus)
         node = self.nodes[name] = KeyManagerNode(

@@ -32,7 +32,7 @@ def quote_policy(chain: KeyManagerChain) -> QuotePolicy:
 def attested_reks(
     chain: KeyManagerChain,
     *,
-    own_rek: bytes,
+    own_reks: tuple[bytes, ...],
     heirs: tuple[EnclaveIdentity, ...],
     root_ca_hash: bytes,
     now_s: int,
@@ -52,7 +52,7 @@ def attested_reks(
         rek = _attested_rek(member, chain, constraints, root_ca_hash, now_s, height)
         if rek is not None:
             reks.append(rek)
-    if own_rek not in reks:
+    if not set(own_reks) & set(reks):
         raise NotInCommittee("the committee does not have this enclave's REK")
     return tuple(reks)
 

@@ -72,8 +72,17 @@ class EphemeralSecrets:
 
 
 def verify_epoch_in_reach(epoch: int, *, now_epoch: int, max_age: int) -> None:
-    """Raise `EpochOutOfReach` unless the epoch is at most `max_age` old or the next one."""
-    if not now_epoch - max_age <= epoch <= now_epoch + 1:
-        raise EpochOutOfReach(
-            f"epoch {epoch} is not within {max_age} epochs before {now_epoch} or the next"
-        )
+    """
+    Verify that keys of an epoch may be had.
+
+    Raises
+    ------
+    EpochOutOfReach
+        It is more than `max_age` old, for good.
+    EphemeralSecretMissing
+        It is further ahead than the next one, as far as this node has followed the chain.
+    """
+    if epoch < now_epoch - max_age:
+        raise EpochOutOfReach(f"epoch {epoch} is more than {max_age} epochs before {now_epoch}")
+    if epoch > now_epoch + 1:
+        raise EphemeralSecretMissing(f"epoch {epoch} is far ahead of {now_epoch} on this node")

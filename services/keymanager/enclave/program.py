@@ -6,14 +6,12 @@ to: the policy must carry its signers' signatures, secrets must fit the checksum
 secrets go only to enclaves whose quotes it verified itself.
 """
 
-import nacl.bindings
-
 from services.keymanager.enclave.committee import attested_reks, quote_policy
 from services.keymanager.enclave.derivation import SECRET_BYTES, checksum_ephemeral_secret
 from services.keymanager.enclave.ephemeral import EphemeralSecretDisagrees, EphemeralSecrets
 from services.keymanager.enclave.files import DirectoryFiles, Files
 from services.keymanager.enclave.master import MasterSecretDisagrees, MasterSecrets
-from services.keymanager.enclave.policy import Permissions
+from services.keymanager.enclave.policy import Permissions, VerifiedPolicy
 from services.keymanager.enclave.policy_record import PolicyRecord
 from services.keymanager.enclave.protocol import (
     EnclaveDescription,
@@ -83,6 +81,7 @@ class KeyManagerProgram(EnclaveProgram):
             EphemeralSecrets(config.runtime_id),
         )
         self._chain: KeyManagerChain | None = None
+        self._policy_refusal = ""
         self._host = sync_client_of(KeyManagerHostApi, context.host)
         self._sessions = SessionServer(
             self._session_identity,
@@ -97,7 +96,6 @@ class KeyManagerProgram(EnclaveProgram):
             version=self.config.version,
             identity=self._identity,
             rak=self.rak.public_key,
-            rek=self.rek,
         )
 
     # -- following the chain -------------------------------------------------------------------
@@ -109,19 +107,36 @@ class KeyManagerProgram(EnclaveProgram):
         Raises
         ------
         Rejected
-            The light client, the proof or the policy is refused; secrets stay as they were.
+            The light client or the proof is refused, or the policy and there is none that was
+            followed before; secrets stay as they were.
         """
         verified = self.observe(proven)
         chain = read_chain(verified.values, self.config.runtime_id)
         # First of all: an old policy must not be asked with an old clock.
         self._vault.position = ChainPosition(verified.height, verified.time_ns, chain.epoch)
         self._chain = chain
-        policy = self._policy.follow(chain.status.policy)
-        self._vault.permissions = Permissions(policy.body, self._identity)
+        self._vault.permissions = Permissions(self._follow_policy(chain).body, self._identity)
         self._follow_master(chain)
         self._follow_proposal(chain)
         self._follow_ephemeral(chain)
+        if self.registered is not None:
+            self._vault.is_fresh = True
+            if self.registered.rek is not None:
+                # Last of all: what was encrypted to older keys has been opened by now.
+                self.reks.forget_before(self.registered.rek)
         return self._state()
+
+    def _follow_policy(self, chain: KeyManagerChain) -> VerifiedPolicy:
+        try:
+            policy = self._policy.follow(chain.status.policy)
+        except Rejected as refusal:
+            if self._policy.followed is None:
+                raise
+            # Whoever got such a policy into consensus must not stop those who follow a good one.
+            self._policy_refusal = refusal.message
+            return self._policy.followed
+        self._policy_refusal = ""
+        return policy
 
     def rewind(self, proven: ProvenState) -> EnclaveState:
         """
@@ -143,6 +158,7 @@ class KeyManagerProgram(EnclaveProgram):
             raise RewindForbidden("the network has no dev controls, so its chain only goes forward")
         self._light_client = light_client
         self._policy.forget()
+        self.registered, self._vault.is_fresh = None, False
         return self.synchronize(proven)
 
     def _follow_master(self, chain: KeyManagerChain) -> None:
@@ -193,18 +209,12 @@ class KeyManagerProgram(EnclaveProgram):
             return
 
     def _decrypt(self, published: PublishedSecret) -> SecretBytes | None:
-        private_key = self.rek_secret.reveal()
-        return decrypt_secret(
-            published,
-            rek=self.rek,
-            exchange=lambda key: nacl.bindings.crypto_scalarmult(private_key, key),
-        )
+        return decrypt_secret(published, reks=self.reks.held(), exchange=self.reks.exchange)
 
     # -- telling the host ----------------------------------------------------------------------
 
     def _state(self) -> EnclaveState:
         chain, vault = self._known_chain, self._vault
-        published = chain.ephemeral
         return EnclaveState(
             height=vault.position.height,
             epoch=chain.epoch,
@@ -212,8 +222,9 @@ class KeyManagerProgram(EnclaveProgram):
             generations=vault.master.generations,
             ephemeral_epochs=tuple(Epoch(epoch) for epoch in vault.ephemeral.epochs()),
             lacks_master=self._lacks_master(chain),
-            lacks_ephemeral=published is not None
-            and not vault.ephemeral.holds(published.secret.epoch, published.secret.secret.checksum),
+            lacks_ephemeral=bool(vault.lacks(chain)),
+            is_fresh=vault.is_fresh,
+            policy_refusal=self._policy_refusal,
         )
 
     def _lacks_master(self, chain: KeyManagerChain) -> bool:
@@ -231,6 +242,7 @@ class KeyManagerProgram(EnclaveProgram):
             rsk=master.newest().signer.public_key if master.generations else None,
             next_checksum=b"" if master.proposal is None else master.proposal.link.checksum,
             next_rsk=None if proposed is None else proposed.public_key,
+            ephemeral_epochs=tuple(Epoch(epoch) for epoch in self._vault.ephemeral.epochs()),
         )
         context = INIT_RESPONSE.for_chain(self.chain_context)
         return SignedInitResponse(response, self.rak.sign(context, encode_record(response)))
@@ -291,7 +303,7 @@ class KeyManagerProgram(EnclaveProgram):
     ) -> EncryptedSecret:
         reks = attested_reks(
             self._known_chain,
-            own_rek=self.rek,
+            own_reks=self.reks.held(),
             heirs=self._vault.permissions.heirs(),
             root_ca_hash=self.config.root_ca_hash,
             now_s=self.now_s,

@@ -24,7 +24,6 @@ class EnclaveDescription:
     version: Version
     identity: EnclaveIdentity
     rak: PublicKey
-    rek: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,11 @@ class EnclaveState:
     lacks_master: bool
     """Consensus has a master secret that this enclave must replicate."""
     lacks_ephemeral: bool
-    """A secret that was published for this epoch or the next is not among its own."""
+    """The secret of an open epoch, this one or the next is published and not among its own."""
+    is_fresh: bool
+    """The registry is proven to hold this start of the enclave; before, it releases nothing."""
+    policy_refusal: str = ""
+    """Why the policy of consensus is not followed; the enclave goes on with the one before."""
 
 
 class KeyManagerEnclaveApi(Protocol):

@@ -21,8 +21,8 @@ from shared.types.keymanager import EncryptedSecret, PublishedSecret
 BOX_KEY = b"qanat/keymanager: secret box-insecure"
 NONCE_BYTES = 24
 
-Exchange = Callable[[bytes], bytes]
-"""X25519 of the enclave's REK with a public key: the shared secret."""
+Exchange = Callable[[bytes, bytes], bytes]
+"""X25519 of one of the enclave's REKs with a public key: the shared secret."""
 
 
 class CannotOpenSecret(Rejected, module="keys", code=23):
@@ -60,10 +60,10 @@ def encrypt_secret(
 
 
 def decrypt_secret(
-    published: PublishedSecret, *, rek: bytes, exchange: Exchange
+    published: PublishedSecret, *, reks: Iterable[bytes], exchange: Exchange
 ) -> SecretBytes | None:
     """
-    Open the ciphertext for our REK; None where there is none, as after a restart.
+    Open the ciphertext for one of our REKs; None where there is none, as after a restart.
 
     Raises
     ------
@@ -71,11 +71,12 @@ def decrypt_secret(
         There is one, but it does not open.
     """
     encrypted = published.secret
-    ciphertext = encrypted.ciphertexts.get(rek)
-    if ciphertext is None:
+    rek = next((rek for rek in reks if rek in encrypted.ciphertexts), None)
+    if rek is None:
         return None
+    ciphertext = encrypted.ciphertexts[rek]
     bound_to = associated_data(published.runtime_id, published.epoch, published.generation)
-    key = _box_key(exchange(encrypted.pub_key), encrypted.pub_key, rek)
+    key = _box_key(exchange(rek, encrypted.pub_key), encrypted.pub_key, rek)
     sealed, nonce = ciphertext[:-NONCE_BYTES], ciphertext[-NONCE_BYTES:]
     if len(nonce) != NONCE_BYTES:
         raise CannotOpenSecret("the ciphertext is too short")

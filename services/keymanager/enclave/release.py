@@ -3,8 +3,8 @@ The release of keys: every rule that stands between an asker and a secret.
 
 An asker is an enclave at the other end of an attested session. It gets the private keys of a
 ParaTime if the policy lists its exact code for that ParaTime, and the secrets themselves if the
-policy makes it an heir; in both cases only if its view of the chain is fresh, so that an enclave
-whose host shows it an old chain learns nothing.
+policy makes it an heir; in both cases only if both views of the chain are fresh: an enclave whose
+host shows it an old chain learns nothing, and releases nothing.
 """
 
 from services.keymanager.enclave.vault import Vault
@@ -17,6 +17,7 @@ from shared.types.key_requests import (
     MAX_KEY_PAIRS,
     MAX_STALENESS_S,
     ChainView,
+    FreshnessUnproven,
     KeyPair,
     KeyRequests,
     ReplicatedSecret,
@@ -89,7 +90,12 @@ class KeyRelease:
         self._verify_fresh(view)
 
     def _verify_fresh(self, view: ChainView) -> None:
+        self._vault.verify_fresh()
         behind_ns = self._vault.position.time_ns - view.time_ns
+        if behind_ns < -MAX_STALENESS_S * NANOSECONDS:
+            raise FreshnessUnproven(
+                f"the key manager is {-behind_ns // NANOSECONDS} s behind block {view.height}"
+            )
         if behind_ns > MAX_STALENESS_S * NANOSECONDS:
             raise StaleAsker(
                 f"block {view.height} is {behind_ns // NANOSECONDS} s behind, "

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.keymanager.enclave.vault import Vault
-from services.keymanager.rules.chain import KeyManagerChain
+from services.keymanager.rules.chain import KeyManagerChain, published_checksum
 from shared.crypto.secret import SecretBytes
 from shared.types.key_requests import (
     ChainView,
@@ -50,29 +50,14 @@ class Replication:
         self._vault.master.adopt(secrets, status.checksum)
 
     def replicate_ephemeral(self) -> None:
-        """Take the secrets of all epochs in reach that we lack and the other one has."""
-        now, max_age = self._chain.epoch, self._vault.permissions.max_ephemeral_secret_age
-        for epoch in range(max(now - max_age, 0), now + 2):
-            if self._has(epoch):
-                continue
+        """Take the secrets of all open epochs that we lack and the other one has."""
+        for epoch in self._vault.lacks(self._chain):
             try:
                 replicated = self._request("replicate_ephemeral_secret", epoch=epoch)
             except EphemeralSecretMissing:
                 continue
-            checksum = self._published_checksum(epoch) or replicated.checksum
+            checksum = published_checksum(self._chain, epoch) or replicated.checksum
             self._vault.ephemeral.add(epoch, SecretBytes(replicated.secret), checksum)
-
-    def _has(self, epoch: int) -> bool:
-        checksum = self._published_checksum(epoch)
-        if checksum is not None:
-            return self._vault.ephemeral.holds(epoch, checksum)
-        return epoch in self._vault.ephemeral.epochs()
-
-    def _published_checksum(self, epoch: int) -> bytes | None:
-        published = self._chain.ephemeral
-        if published is None or published.secret.epoch != epoch:
-            return None
-        return published.secret.secret.checksum
 
     def _request(self, method: str, **arguments: Any) -> ReplicatedSecret:
         position = self._vault.position

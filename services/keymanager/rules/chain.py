@@ -5,7 +5,7 @@ The host asks consensus for the proof of `proven_keys`; the enclave reads the pr
 with `read_chain`. Both use this module, so that they cannot disagree about what is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,8 +15,14 @@ from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.types.beacon import EpochState
 from shared.types.identity import Epoch
-from shared.types.keymanager import KeyManagerStatus, Policy, SignedPublishedSecret
-from shared.types.registry import NodeDescriptor, RuntimeDescriptor
+from shared.types.keymanager import (
+    EncryptedSecret,
+    KeyManagerStatus,
+    Policy,
+    SignedInitResponse,
+    SignedPublishedSecret,
+)
+from shared.types.registry import NodeDescriptor, NodeRuntime, RuntimeDescriptor
 
 R = TypeVar("R")
 
@@ -45,8 +51,13 @@ class KeyManagerChain:
     """Whether genesis lets somebody move time, epochs and the chain itself."""
 
 
-def proven_keys(runtime_id: bytes, members: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """State keys that `read_chain` needs; `members` are the node ids of the committee."""
+def proven_keys(runtime_id: bytes, members: tuple[bytes, ...], node_id: bytes) -> tuple[bytes, ...]:
+    """
+    State keys that a key manager's enclave is shown.
+
+    `members` are the node ids of the committee, which `read_chain` needs; `node_id` is the node's
+    own, which proves to its enclave that the state is newer than its start.
+    """
     return (
         state_keys.CHAIN_CONTEXT,
         state_keys.EPOCH,
@@ -55,7 +66,7 @@ def proven_keys(runtime_id: bytes, members: tuple[bytes, ...]) -> tuple[bytes, .
         state_keys.key_manager_status_key(runtime_id),
         state_keys.master_secret_key(runtime_id),
         state_keys.ephemeral_secret_key(runtime_id),
-        *(state_keys.node_key(node_id) for node_id in members),
+        *(state_keys.node_key(member) for member in dict.fromkeys((*members, node_id))),
     )
 
 
@@ -114,15 +125,51 @@ def is_open_proposal(chain: KeyManagerChain) -> bool:
 
 
 def reaches_committee(signed: SignedPublishedSecret, chain: KeyManagerChain) -> bool:
-    """Say whether enough members can open a secret for consensus to count it as replicated."""
-    reks = {
-        runtime.tee.rek
+    """
+    Say whether enough members can open a secret for consensus to count it as replicated.
+
+    Those that hold it already registered with a new REK, and say that they do.
+    """
+    members = [
+        served
         for member in chain.members
-        for runtime in member.runtimes
-        if runtime.id == chain.status.id and runtime.tee is not None
-    }
-    receivers = len(reks & signed.secret.secret.ciphertexts.keys())
-    return receivers * 100 >= len(reks) * REPLICATED_PERCENT
+        for served in member.runtimes
+        if served.id == chain.status.id and served.tee is not None
+    ]
+    reached = sum(_is_reached(served, signed.secret.secret) for served in members)
+    return reached * 100 >= len(members) * REPLICATED_PERCENT
+
+
+def _is_reached(served: NodeRuntime, secret: EncryptedSecret) -> bool:
+    if served.tee is not None and served.tee.rek in secret.ciphertexts:
+        return True
+    if served.extra_info is None:
+        return False
+    response = decode_record(SignedInitResponse, served.extra_info).response
+    return response.next_checksum == secret.checksum
+
+
+def published_checksum(chain: KeyManagerChain, epoch: int) -> bytes | None:
+    """Checksum of the secret of an epoch; None where it is not the newest that was published."""
+    published = chain.ephemeral
+    if published is None or published.secret.epoch != epoch:
+        return None
+    return published.secret.secret.checksum
+
+
+def missing_epochs(
+    chain: KeyManagerChain, max_age: int, holds: Callable[[int], bool]
+) -> tuple[Epoch, ...]:
+    """
+    Epochs in reach whose secrets some member has, or had, and this one lacks.
+
+    The newest published one is among them when it is not held; it may still be on its way.
+    """
+    published = chain.ephemeral
+    wanted = {epoch for epoch in chain.status.open_epochs if epoch >= chain.epoch - max_age}
+    if published is not None and published.secret.epoch >= chain.epoch:
+        wanted |= {Epoch(epoch) for epoch in range(chain.epoch, published.secret.epoch + 1)}
+    return tuple(sorted(epoch for epoch in wanted if not holds(epoch)))
 
 
 def _has_dev_controls(values: Mapping[bytes, bytes | None]) -> bool:

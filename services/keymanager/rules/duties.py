@@ -6,7 +6,7 @@ host carries them out and asks again after the next change, so a duty that faile
 more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.keymanager.rules.chain import (
     KeyManagerChain,
@@ -36,6 +36,20 @@ class Registration:
 
     epoch: Epoch
     init_response: InitResponse
+
+    def covers(self, wanted: "Registration") -> bool:
+        """
+        Say whether nothing needs to be registered again.
+
+        Which ephemeral secrets a node holds is read when an epoch begins; of all that comes and
+        goes in between only this epoch's secret must be told, once.
+        """
+        known, said = self.init_response, wanted.init_response
+        if self.epoch != wanted.epoch or replace(known, ephemeral_epochs=()) != replace(
+            said, ephemeral_epochs=()
+        ):
+            return False
+        return wanted.epoch in known.ephemeral_epochs or wanted.epoch not in said.ephemeral_epochs
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shared.errors import PeerUnavailable
 from shared.kit.channel import Link, Service, serve_frames
 from shared.rules.key_policy import verify_public_key
 from shared.tee.session_peers import SessionUnknown
-from shared.types.key_requests import EpochOutOfReach
+from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.keymanager import KEY_MANAGER, KEY_MANAGER_ID, PARATIME_ID
 from tests.support.keymanager_enclaves import node_id
 from tests.support.keymanager_nodes import Nodes
@@ -78,8 +78,8 @@ async def test_anybody_gets_public_keys_signed_by_the_rsk(api, network):
         )
 
 
-async def test_epoch_out_of_reach_is_refused(api):
-    with pytest.raises(EpochOutOfReach):
+async def test_epoch_that_has_not_come_is_unavailable(api):
+    with pytest.raises(EphemeralSecretMissing):
         await api.fetch_ephemeral_public_key(PARATIME_ID, PAIR, 40)
 
 

@@ -122,7 +122,9 @@ REK = nacl.bindings.crypto_scalarmult_base(PRIVATE)
 
 def open_published(published):
     return decrypt_secret(
-        published, rek=REK, exchange=lambda key: nacl.bindings.crypto_scalarmult(PRIVATE, key)
+        published,
+        reks=(REK,),
+        exchange=lambda _, key: nacl.bindings.crypto_scalarmult(PRIVATE, key),
     )
 
 

@@ -1,13 +1,15 @@
 """Whole nodes, two of them, over a small consensus."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from services.keymanager import node
 from services.keymanager.rules import duties
 from shared.types.key_requests import EphemeralSecretMissing
-from tests.support.keymanager import PARATIME_ID
+from tests.support.keymanager import PARATIME_ID, SIGNERS, make_policy, sign_policy
+from tests.support.keymanager_enclaves import node_id
 from tests.support.keymanager_nodes import Nodes
 
 PAIR = b"p" * 32
@@ -131,7 +133,9 @@ async def test_restart_of_all_loses_the_epoch_and_moves_on_to_one_with_a_secret(
         await network.kill(name)
     for name in ("km-0", "km-1"):
         await network.start(name)
-    await network.until(lambda: all(node.is_open for node in network.nodes.values()))
+    await network.until(
+        lambda: all(node._state and node._state.is_fresh for node in network.nodes.values())
+    )
     for name in ("km-0", "km-1"):
         for epoch in (2, 3):
             with pytest.raises(EphemeralSecretMissing):
@@ -139,3 +143,47 @@ async def test_restart_of_all_loses_the_epoch_and_moves_on_to_one_with_a_secret(
     await all_ready(network)
     assert network.nodes["km-0"].status().epoch == 4
     assert await epoch_key(network, "km-0", 4) == await epoch_key(network, "km-1", 4)
+
+
+async def test_node_says_which_secrets_it_holds_so_that_the_epoch_stays_open(network):
+    await start_both(network)
+    await network.until(lambda: all_hold(network, 3))
+    await network.until(lambda: all(2 in said(network, name) for name in network.nodes))
+    network.consensus.begin_epoch()
+    assert 2 in network.consensus.chain.status.open_epochs
+    await all_ready(network)
+
+
+async def test_node_that_was_paused_over_two_epochs_fetches_what_it_missed(network):
+    await start_both(network)
+    await network.until(lambda: all_hold(network, 3))
+    paused = network.enclaves.running[node_id("km-1")]
+    network._tasks.pop("km-1").cancel()
+    for epoch in (3, 4, 5):
+        network.consensus.begin_epoch()
+        await network.until(lambda e=epoch: e in said(network, "km-0"))
+    network.consensus.begin_epoch()
+    await network.until(lambda: network.nodes["km-0"].status().is_ready)
+    # The same enclave goes on where it was.
+    assert not {4, 5, 6} & set(paused._vault.ephemeral.epochs())
+    await network.resume("km-1", paused)
+    await network.until(lambda: {4, 5, 6} <= set(paused._vault.ephemeral.epochs()))
+    await all_ready(network)
+    for epoch in (4, 5):
+        assert await epoch_key(network, "km-1", epoch) == await epoch_key(network, "km-0", epoch)
+
+
+async def test_refused_policy_does_not_stop_the_nodes(network):
+    await start_both(network)
+    consensus = network.consensus
+    forged = sign_policy(make_policy(serial=9), SIGNERS[0])
+    consensus.chain.status = replace(consensus.chain.status, policy=forged)
+    consensus.begin_epoch()
+    await network.until(lambda: all(n._state.policy_refusal for n in network.nodes.values()))
+    await network.until(lambda: all(n.status().epoch == 3 for n in network.nodes.values()))
+    await all_ready(network)
+
+
+def said(network: Nodes, name: str):
+    """Epochs whose secrets a node told consensus that it holds."""
+    return network.registries[name].registrations[-1].response.ephemeral_epochs

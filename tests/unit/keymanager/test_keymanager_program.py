@@ -1,13 +1,19 @@
 """The whole enclave program: real proofs, quotes and sessions; only processes are missing."""
 
+import gc
 from dataclasses import replace
+from functools import partial
+from types import FunctionType, ModuleType
 
+import nacl.bindings
 import pytest
 
 from services.keymanager.enclave.committee import NotInCommittee
+from services.keymanager.enclave.derivation import checksum_ephemeral_secret
 from services.keymanager.enclave.master import WrongGeneration
-from services.keymanager.enclave.policy import PolicyRolledBack, TooFewPolicySigners
 from services.keymanager.enclave.program import EpochNotNow, RewindForbidden
+from services.keymanager.enclave.publication import decrypt_secret
+from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
@@ -17,11 +23,12 @@ from shared.tee.attestation import UnknownEnclave
 from shared.types.key_requests import (
     ChainView,
     EphemeralSecretMissing,
+    FreshnessUnproven,
     MasterSecretMissing,
     QueryForbidden,
     StaleAsker,
 )
-from shared.types.keymanager import INIT_RESPONSE, EnclavePolicy
+from shared.types.keymanager import INIT_RESPONSE, EnclavePolicy, PublishedSecret
 from tests.support import mock_tee
 from tests.support.keymanager import (
     COMPUTE,
@@ -72,10 +79,22 @@ class Network:
         self.enclaves.show_block()
 
     def restart(self, name: str):
+        """Restart an enclave; it has seen a block, and is registered as soon as it may be."""
         self.enclaves.stop(name)
         program = self.enclaves.start(name, self.files[name])
         state = program.synchronize(self.chain.block())
+        if state.init_response is not None:
+            self.join(name)
         return program, state
+
+    def join(self, name: str) -> None:
+        """Register a node, and show everybody that it is."""
+        self.enclaves.register(name)
+        self.enclaves.show_block()
+
+    def rek(self, name: str) -> bytes:
+        """REK that is registered for a node."""
+        return self.chain.nodes[node_id(name)].runtimes[0].tee.rek
 
     def view(self) -> ChainView:
         latest = self.first.latest
@@ -183,6 +202,7 @@ class TestMasterSecret:
         state = newcomer.replicate(node_id("km-0"))
         assert not state.lacks_master
         assert state.init_response.response.checksum == network.chain.status.checksum
+        network.join("km-2")
         assert public_keys(newcomer) == public_keys(network.first)
 
     def test_replicated_secret_is_sealed(self, network):
@@ -220,6 +240,7 @@ class TestSealing:
         upgraded = network.enclaves.start("km-9", MemoryFiles(network.files["km-0"].blobs), HEIR)
         assert upgraded.synchronize(network.chain.block()).lacks_master
         assert not upgraded.replicate(node_id("km-1")).lacks_master
+        network.join("km-9")
         assert public_keys(upgraded) == public_keys(network.second)
 
     def test_enclave_that_is_no_heir_inherits_nothing(self, network):
@@ -234,9 +255,10 @@ class TestSealing:
         network.files["km-1"].blobs = old
         restarted, state = network.restart("km-1")
         assert state.lacks_master
-        with pytest.raises(MasterSecretMissing):
+        with pytest.raises(FreshnessUnproven):
             restarted.fetch_public_key(PARATIME_ID, PAIR)
         restarted.replicate(node_id("km-0"))
+        network.join("km-1")
         assert restarted.fetch_public_key(PARATIME_ID, PAIR) == network.first.fetch_public_key(
             PARATIME_ID, PAIR
         )
@@ -307,7 +329,7 @@ class TestEphemeralSecrets:
 
     def test_bad_ciphertext_does_not_stop_a_member(self, network):
         signed = network.first.generate_ephemeral_secret(3)
-        rek = network.second.describe().rek
+        rek = network.rek("km-1")
         spoiled = dict(signed.secret.secret.ciphertexts) | {rek: bytes(72)}
         encrypted = replace(signed.secret.secret, ciphertexts=spoiled)
         network.chain.publish(replace(signed, secret=replace(signed.secret, secret=encrypted)))
@@ -321,7 +343,7 @@ class TestEphemeralSecrets:
 class TestRecipients:
     def test_secret_goes_to_every_attested_member(self, network):
         signed = network.first.generate_ephemeral_secret(3)
-        reks = {network.first.describe().rek, network.second.describe().rek}
+        reks = {network.rek("km-0"), network.rek("km-1")}
         assert set(signed.secret.secret.ciphertexts) == reks
 
     @pytest.mark.parametrize("forgery", ["rek", "enclave", "node"])
@@ -341,10 +363,12 @@ class TestRecipients:
         network.chain.register(replace(descriptor, id=name, runtimes=(replace(runtime, tee=tee),)))
         network.enclaves.show_block()
         signed = network.first.generate_ephemeral_secret(3)
-        assert set(signed.secret.secret.ciphertexts) == {network.first.describe().rek}
+        assert set(signed.secret.secret.ciphertexts) == {network.rek("km-0")}
 
     def test_enclave_that_is_not_registered_publishes_nothing(self, network):
-        restarted, _ = network.restart("km-0")
+        network.enclaves.stop("km-0")
+        restarted = network.enclaves.start("km-0", network.files["km-0"])
+        restarted.synchronize(network.chain.block())
         with pytest.raises(NotInCommittee):
             restarted.generate_ephemeral_secret(3)
 
@@ -428,8 +452,11 @@ class TestTrust:
             serial=9, enclaves=(EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (STRANGER,)}),)
         )
         network.chain.status = replace(network.chain.status, policy=sign_policy(forged, SIGNERS[0]))
-        with pytest.raises(TooFewPolicySigners):
-            network.enclaves.show_block()
+        for state in network.enclaves.show_block():
+            assert "1 of 2 trusted signers" in state.policy_refusal
+        assert public_keys(network.first) == public_keys(network.second)
+        network.publish_ephemeral(3)
+        assert public_keys(network.first, 3) == public_keys(network.second, 3)
         with pytest.raises(UnknownEnclave):
             Asker(network.first, STRANGER).ask(
                 "replicate_master_secret", generation=0, view=network.view()
@@ -441,8 +468,9 @@ class TestTrust:
         network.chain.status = replace(network.chain.status, policy=newer)
         network.enclaves.show_block()
         network.chain.status = replace(network.chain.status, policy=old)
-        with pytest.raises(PolicyRolledBack):
-            network.restart("km-0")
+        _, state = network.restart("km-0")
+        assert "serial 1 after 2" in state.policy_refusal
+        assert state.init_response.response.policy_checksum == policy_checksum(newer)
 
     def test_state_that_is_not_proven_is_refused(self, network):
         proven = network.chain.block()
@@ -515,3 +543,205 @@ class TestRewind:
             self.rewind(network, snapshot)
         with pytest.raises(ConflictingHeader):
             network.first.synchronize(network.chain.prove())
+
+
+REQUEST = {"runtime_id": PARATIME_ID, "key_pair_ids": (PAIR,), "generation": 0}
+
+
+class TestFreshness:
+    """A RAK is drawn at each start: a state that holds it is newer than the start."""
+
+    def test_restarted_enclave_that_is_shown_a_month_old_chain_releases_nothing(self):
+        network = Network(has_dev_controls=False)
+        network.rotate()
+        network.publish_ephemeral()
+        old_block, old_view = network.chain.prove(), network.view()
+        # COMPUTE was broken: a new policy takes its keys away.
+        revoked = make_policy(2, enclaves=(EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (HEIR,)}),))
+        network.chain.status = replace(network.chain.status, policy=sign_policy(revoked))
+        network.enclaves.show_block(seconds=30 * 86400)
+        network.enclaves.stop("km-0")
+        network.files["km-0"].blobs.pop("policy.sealed")
+        restarted = network.enclaves.start("km-0", network.files["km-0"])
+        state = restarted.synchronize(old_block)
+        assert not state.lacks_master
+        assert not state.is_fresh
+        with pytest.raises(FreshnessUnproven):
+            Asker(restarted, COMPUTE).ask("get_or_create_keys", **REQUEST, view=old_view)
+        for secret, number in (("master", {"generation": 0}), ("ephemeral", {"epoch": 2})):
+            with pytest.raises(FreshnessUnproven):
+                Asker(restarted, KEY_MANAGER).ask(
+                    f"replicate_{secret}_secret", **number, view=old_view
+                )
+
+    def test_registration_of_this_start_frees_it_and_one_of_an_earlier_start_does_not(
+        self, network
+    ):
+        expected = public_keys(network.first)
+        network.enclaves.stop("km-0")
+        restarted = network.enclaves.start("km-0", network.files["km-0"])
+        # The registry still holds the key of the start before.
+        assert not restarted.synchronize(network.chain.block()).is_fresh
+        with pytest.raises(FreshnessUnproven):
+            public_keys(restarted)
+        network.join("km-0")
+        restarted.replicate(node_id("km-1"))
+        assert public_keys(restarted) == expected
+
+    def test_first_key_manager_of_a_network_needs_nobody_elses_word(self):
+        enclaves = Enclaves()
+        program = enclaves.start("km-0", MemoryFiles())
+        (state,) = enclaves.show_block()
+        assert state.init_response is not None
+        enclaves.register("km-0")
+        (state,) = enclaves.show_block()
+        assert state.is_fresh
+        signed = program.generate_master_secret()
+        enclaves.chain.publish(signed)
+        enclaves.show_block()
+        enclaves.chain.accept_master(signed)
+        enclaves.show_block()
+        assert Asker(program, COMPUTE).ask(
+            "get_or_create_keys",
+            **REQUEST,
+            view=ChainView(program.latest.height, program.latest.time_ns),
+        )
+
+    def test_chain_that_was_rewound_to_before_this_start_proves_it_anew(self, network):
+        snapshot = network.chain.snapshot()
+        network.restart("km-0")
+        network.restart("km-1")
+        network.chain.rewind(snapshot)
+        proven = network.chain.block(seconds=2)
+        for program in network.enclaves.running.values():
+            assert not program.rewind(proven).is_fresh
+
+
+class TestForwardSecrecy:
+    def live(self, network, epochs: int) -> list[PublishedSecret]:
+        """Let epochs pass as hosts do: register in each, publish its secret."""
+        public = []
+        for _ in range(epochs):
+            network.chain.epoch += 1
+            network.enclaves.show_block()
+            network.enclaves.register("km-0")
+            network.join("km-1")
+            signed = network.first.generate_ephemeral_secret(network.chain.epoch)
+            network.chain.publish(signed)
+            public.append(signed.secret)
+            network.enclaves.show_block()
+        return public
+
+    def test_whole_state_at_epoch_62_opens_nothing_of_epoch_3(self, network):
+        public = self.live(network, 60)
+        assert network.chain.epoch == 62
+        assert public[0].epoch == 3
+        candidates = bytes_within(network.second)
+        assert len(candidates) > 100
+        # The method finds what is there: the registered key opens the newest epoch's secret.
+        assert opened(public[-1], candidates)
+        assert not opened(public[0], candidates)
+        assert not secret_among(public[0], candidates)
+        assert secret_among(public[-1], candidates)
+
+    def test_key_is_another_one_at_each_registration(self, network):
+        seen = set()
+        for _ in range(5):
+            network.join("km-0")
+            seen.add(network.rek("km-0"))
+        assert len(seen) == 5
+        assert network.first.reks.held() == (network.rek("km-0"),)
+
+    def test_secret_that_was_encrypted_to_the_last_key_is_taken_before_it_goes(self, network):
+        signed = network.first.generate_ephemeral_secret(3)
+        # Its receiver registers anew while the secret is on its way.
+        network.enclaves.register("km-1")
+        assert network.rek("km-1") not in signed.secret.secret.ciphertexts
+        network.chain.publish(signed)
+        network.enclaves.show_block()
+        assert public_keys(network.first, 3) == public_keys(network.second, 3)
+
+    def test_keys_that_were_never_registered_do_not_push_out_the_registered_one(self, network):
+        for _ in range(100):
+            network.second.attest(node_id("km-1"))
+        network.publish_ephemeral(3)
+        assert public_keys(network.first, 3) == public_keys(network.second, 3)
+
+
+class TestOpenEpochs:
+    def test_member_that_was_paused_over_epochs_fetches_each_that_is_open(self, network):
+        paused = network.enclaves.running.pop(node_id("km-1"))
+        for _ in range(3):
+            network.begin_epoch()
+            network.publish_ephemeral()
+        network.enclaves.running[node_id("km-1")] = paused
+        network.chain.status = replace(network.chain.status, open_epochs=(2, 3, 4))
+        (_, state) = network.enclaves.show_block()
+        assert state.lacks_ephemeral
+        state = paused.replicate(node_id("km-0"))
+        assert not state.lacks_ephemeral
+        for epoch in (2, 3, 4, 5):
+            assert public_keys(paused, epoch) == public_keys(network.first, epoch)
+
+    def test_epoch_that_nobody_holds_is_not_waited_for(self, network):
+        restarted, _ = network.restart("km-1")
+        restarted.replicate(node_id("km-0"))
+        network.chain.epoch = 5
+        network.enclaves.show_block()
+        network.publish_ephemeral()
+        network.chain.status = replace(network.chain.status, open_epochs=(2,))
+        states = network.enclaves.show_block()
+        assert [state.lacks_ephemeral for state in states] == [False, False]
+
+    def test_open_epoch_out_of_reach_is_not_fetched_any_more(self, network):
+        network.chain.epoch = 30
+        network.enclaves.show_block()
+        network.publish_ephemeral()
+        network.chain.status = replace(network.chain.status, open_epochs=(19, 20))
+        (state, _) = network.enclaves.show_block()
+        assert network.first._vault.lacks(network.first._chain) == (20,)
+        assert state.lacks_ephemeral
+
+
+def bytes_within(root: object) -> set[bytes]:
+    """Every byte string in memory that can be reached from an object, and its parts of 32 bytes."""
+    found: set[bytes] = set()
+    seen, waiting = {id(root)}, [root]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, bytes | bytearray):
+            found.add(bytes(one))
+            continue
+        if isinstance(one, ModuleType | type | FunctionType):
+            if isinstance(one, FunctionType):
+                waiting.extend(cell.cell_contents for cell in one.__closure__ or ())
+            continue
+        for other in gc.get_referents(one):
+            if id(other) not in seen:
+                seen.add(id(other))
+                waiting.append(other)
+    return {raw for raw in found if len(raw) == 32}
+
+
+def opened(published: PublishedSecret, candidates: set[bytes]) -> bool:
+    """Say whether one of the candidates is a private key that opens a published secret."""
+    for private in candidates:
+        rek = nacl.bindings.crypto_scalarmult_base(private)
+        exchange = partial(_exchange_with, private)
+        if decrypt_secret(published, reks=(rek,), exchange=exchange) is not None:
+            return True
+    return False
+
+
+def _exchange_with(private: bytes, _: bytes, key: bytes) -> bytes:
+    return nacl.bindings.crypto_scalarmult(private, key)
+
+
+def secret_among(published: PublishedSecret, candidates: set[bytes]) -> bool:
+    """Say whether one of the candidates is the published secret itself."""
+    checksum = published.secret.checksum
+    return any(
+        checksum_ephemeral_secret(SecretBytes(raw), published.runtime_id, published.epoch)
+        == checksum
+        for raw in candidates
+    )

@@ -31,8 +31,8 @@ def publish(epoch=5, generation=None, reks=tuple(REKS[:2])) -> PublishedSecret:
 def open_as(member: int, published: PublishedSecret) -> SecretBytes | None:
     return decrypt_secret(
         published,
-        rek=REKS[member],
-        exchange=lambda key: nacl.bindings.crypto_scalarmult(PRIVATE[member], key),
+        reks=(REKS[member],),
+        exchange=lambda _, key: nacl.bindings.crypto_scalarmult(PRIVATE[member], key),
     )
 
 

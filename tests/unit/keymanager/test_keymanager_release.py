@@ -15,6 +15,7 @@ from shared.types.key_requests import (
     ChainView,
     EphemeralSecretMissing,
     EpochOutOfReach,
+    FreshnessUnproven,
     MasterSecretMissing,
     PolicyMissing,
     QueryForbidden,
@@ -57,7 +58,7 @@ def vault() -> Vault:
         secret = SecretBytes(epoch.to_bytes(32, "big"))
         ephemeral.add(epoch, secret, checksum_ephemeral_secret(secret, KEY_MANAGER_ID, epoch))
     vault = Vault(KEY_MANAGER_ID, master, ephemeral)
-    vault.position = NOW
+    vault.position, vault.is_fresh = NOW, True
     vault.permissions = Permissions(make_policy(), KEY_MANAGER)
     return vault
 
@@ -101,14 +102,40 @@ def test_stale_asker_gets_nothing(vault):
 
 
 def test_asker_that_is_ahead_is_fresh(vault):
-    ahead = ChainView(height=2_000, time_ns=NOW.time_ns + 900 * SECOND)
+    ahead = ChainView(height=2_000, time_ns=NOW.time_ns + 600 * SECOND)
     assert KeyRelease(vault, COMPUTE).get_or_create_keys(PARATIME_ID, IDS[:1], 0, ahead)
 
 
-@pytest.mark.parametrize("epoch", [1, 14])
-def test_epochs_out_of_the_window_are_refused_even_if_held(vault, epoch):
+def test_key_manager_that_is_far_behind_its_asker_releases_nothing(vault):
+    ahead = ChainView(height=2_000, time_ns=NOW.time_ns + 600 * SECOND + 1)
+    with pytest.raises(FreshnessUnproven):
+        KeyRelease(vault, COMPUTE).get_or_create_keys(PARATIME_ID, IDS[:1], 0, ahead)
+
+
+def test_nothing_is_released_before_this_start_is_proven_to_be_registered(vault):
+    vault.is_fresh = False
+    compute, heir = KeyRelease(vault, COMPUTE), KeyRelease(vault, HEIR)
+    for ask in (
+        lambda: compute.get_or_create_keys(PARATIME_ID, IDS, 0, FRESH),
+        lambda: compute.get_or_create_ephemeral_keys(PARATIME_ID, IDS, 12, FRESH),
+        lambda: compute.get_public_ephemeral_key(PARATIME_ID, IDS[0], 12),
+        lambda: heir.replicate_master_secret(0, FRESH),
+        lambda: heir.replicate_ephemeral_secret(12, FRESH),
+        lambda: vault.public_key(PARATIME_ID, IDS[0]),
+        lambda: vault.ephemeral_public_key(PARATIME_ID, IDS[0], 12),
+    ):
+        with pytest.raises(FreshnessUnproven):
+            ask()
+
+
+def test_epochs_before_the_window_are_refused_even_if_held(vault):
     with pytest.raises(EpochOutOfReach):
-        KeyRelease(vault, COMPUTE).get_or_create_ephemeral_keys(PARATIME_ID, IDS, epoch, FRESH)
+        KeyRelease(vault, COMPUTE).get_or_create_ephemeral_keys(PARATIME_ID, IDS, 1, FRESH)
+
+
+def test_epoch_that_this_node_has_not_reached_is_unavailable_not_refused(vault):
+    with pytest.raises(EphemeralSecretMissing):
+        KeyRelease(vault, COMPUTE).get_or_create_ephemeral_keys(PARATIME_ID, IDS, 14, FRESH)
 
 
 def test_epoch_that_is_not_held_is_unavailable(vault):

@@ -10,6 +10,7 @@ from services.consensus.rules.beacon.epoch import load_epoch
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.keymanager.status import (
     REPLICATED_PERCENT,
+    holds_proposal,
     is_replicated,
     load_key_manager,
     members_of,
@@ -129,11 +130,18 @@ def _reaches_committee(
     """
     Say whether enough of today's members can open a proposal.
 
-    Members that registered after it was made, or restarted since, cannot. It would never be
-    accepted, so it must not stand in the way of another one.
+    Members that restarted after it was made cannot, and it would never be accepted; so it must not
+    stand in the way of another one. Those that hold it say so when they register, with a new REK.
     """
-    keys = {served.tee.rek for _, served in members_of(state, status) if served.tee is not None}
-    return is_replicated(len(signed.secret.secret.ciphertexts.keys() & keys), len(keys))
+    secret = signed.secret.secret
+    members = [served for _, served in members_of(state, status) if served.tee is not None]
+    reached = [
+        served
+        for served in members
+        if (served.tee is not None and served.tee.rek in secret.ciphertexts)
+        or holds_proposal(served, secret.checksum)
+    ]
+    return is_replicated(len(reached), len(members))
 
 
 def _verify_rotation(status: KeyManagerStatus, epoch: int) -> None:

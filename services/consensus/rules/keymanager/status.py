@@ -38,6 +38,10 @@ REPLICATED_PERCENT = 66
 """Part of the committee that must hold a secret [%]. Source: oasis-core secrets/api.go."""
 
 
+MAX_OPEN_EPOCHS = 20
+"""Source: oasis-core keymanager/src/crypto/kdf.rs @ f9f1fdc, EPHEMERAL_SECRET_CACHE_SIZE."""
+
+
 class NotKeyManager(Rejected, module="keymanager", code=1):
     """The runtime is no key manager."""
 
@@ -143,8 +147,18 @@ def refresh_status(
         if _agrees(_response_of(served), status)
     ]
     status = replace(status, nodes=tuple(members))
+    if is_epoch_start:
+        status = replace(status, open_epochs=_open_epochs(state, status))
     if status != before:
         _save(state, status)
+
+
+def _open_epochs(state: State, status: KeyManagerStatus) -> tuple[Epoch, ...]:
+    """Give the epochs before this one whose secrets a member says it holds, the newest few."""
+    epoch = load_epoch(state).epoch
+    said = [_response_of(served) for _, served in members_of(state, status)]
+    held = {one for response in said if response is not None for one in response.ephemeral_epochs}
+    return tuple(sorted(one for one in held if one < epoch))[-MAX_OPEN_EPOCHS:]
 
 
 def _with_replicated_secret(state: State, status: KeyManagerStatus) -> KeyManagerStatus:
@@ -194,6 +208,12 @@ def members_of(
         for served in () if node is None else node.runtimes:
             if node is not None and served.id == status.id:
                 yield node, served
+
+
+def holds_proposal(served: NodeRuntime, checksum: bytes) -> bool:
+    """Say whether a node registered as one that has stored a proposed master secret."""
+    response = _response_of(served)
+    return response is not None and response.next_checksum == checksum
 
 
 def _response_of(served: NodeRuntime) -> InitResponse | None:

@@ -64,7 +64,17 @@ def publish(world: World, by, receivers, **options):
     return world.run(by.node, method, body)
 
 
-def say(world: World, keys, *, checksum=b"", rsk=None, stored=b"", next_rsk=None, policy=None):
+def say(
+    world: World,
+    keys,
+    *,
+    checksum=b"",
+    rsk=None,
+    stored=b"",
+    next_rsk=None,
+    policy=None,
+    epochs=(),
+):
     """Register a key manager node whose enclave says this of its secrets."""
     response = InitResponse(
         False,
@@ -73,6 +83,7 @@ def say(world: World, keys, *, checksum=b"", rsk=None, stored=b"", next_rsk=None
         rsk,
         stored,
         next_rsk,
+        epochs,
     )
     (served,) = world.descriptor(keys).runtimes
     info = encode_record(world.init_response(keys, response))
@@ -323,3 +334,46 @@ def test_an_old_epochs_secret_is_not_published_after_the_next_one():
     assert publish(world, MANAGERS[0], MANAGERS, generation=None).code == 0
     result = publish(world, MANAGERS[0], MANAGERS, generation=None, epoch=world.epoch)
     refused(result, secrets.AlreadyPublished)
+
+
+# -- open epochs ---------------------------------------------------------------------------------
+
+
+def test_epoch_stays_open_as_long_as_a_member_says_that_it_holds_the_secret():
+    world = initialized()
+    start = world.epoch
+    for keys, epochs in zip(MANAGERS, ((start,), (), (start, start + 1)), strict=True):
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=epochs)
+    assert world.key_manager.open_epochs == ()
+    world.next_epoch()
+    assert world.key_manager.open_epochs == (start,)
+    # What is said in the middle of an epoch counts from the next one on: all nodes see the same.
+    for keys in MANAGERS:
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=())
+    assert world.key_manager.open_epochs == (start,)
+    world.next_epoch()
+    assert world.key_manager.open_epochs == ()
+
+
+def test_twenty_epochs_are_open_at_most():
+    world = initialized()
+    for keys in MANAGERS:
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=tuple(range(world.epoch + 9)))
+    world.next_epoch()
+    assert len(world.key_manager.open_epochs) <= status.MAX_OPEN_EPOCHS
+    assert all(epoch < world.epoch for epoch in world.key_manager.open_epochs)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_proposal_stands_where_members_hold_it_that_registered_with_new_keys(holds):
+    world = World()
+    world.register(*MANAGERS)
+    assert publish(world, MANAGERS[0], MANAGERS).code == 0
+    anew = [replace(keys, rak=signer(f"rak of {keys.id!r}")) for keys in MANAGERS[:2]]
+    say(world, anew[0], stored=FIRST if holds else b"")
+    say(world, anew[1])
+    result = publish(world, MANAGERS[2], (*anew, MANAGERS[2]), checksum=SECOND)
+    if holds:
+        refused(result, secrets.AlreadyPublished)
+    else:
+        assert result.code == 0
