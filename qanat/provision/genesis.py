@@ -79,6 +79,7 @@ def build_enclave_configs(
             policy_signers=tuple(signer.public_key for signer in signers),
             policy_threshold=POLICY_THRESHOLD,
             runtime=runtime,
+            has_dev_controls=network.dev_controls,
         )
 
     managers = {

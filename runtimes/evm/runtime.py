@@ -64,7 +64,7 @@ class EvmRuntime:
         asked on a chain that is not confidential.
         """
         self._genesis = genesis
-        self._environments: Remembered[tuple[bytes, int], evm_native.BlockEnv] = Remembered(
+        self._environments: Remembered[tuple[bytes, int, int], evm_native.BlockEnv] = Remembered(
             REMEMBERED_ENVIRONMENTS
         )
         with _errors_of_the_core():

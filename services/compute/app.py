@@ -29,7 +29,7 @@ from services.compute.peers import (
 )
 from services.compute.registration import Standing
 from services.compute.round_worker import RoundWorker, Surroundings
-from services.compute.rules.proposal import ProposalDomain
+from services.compute.rules.proposal import RoundDomain
 from services.compute.rules.txpool import BatchLimits
 from services.compute.store import Store
 from services.compute.voting import Voice
@@ -123,7 +123,7 @@ def build_node(
     `connect` is how it reaches its peers; `key_managers` is what its enclave already calls.
     """
     runtime, identity = network.runtime, host.identity
-    domain = ProposalDomain(runtime.id, network.chain_context)
+    domain = RoundDomain(runtime.id, network.chain_context)
     mailbox = Mailbox()
     peers = Peers(identity.node.public_key, runtime.id, connect)
     admission = Admission(

@@ -19,9 +19,11 @@ from shared.encoding.record import decode_record
 from shared.errors import QanatError, Unavailable
 from shared.kit.channel import until_available
 from shared.rules import state_keys
+from shared.rules.incarnations import read_incarnation
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch, Height, Round, RuntimeId
+from shared.types.identity import Epoch, Height, Incarnation, Round, RuntimeId
+from shared.types.incarnation import IncarnationState
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
@@ -44,6 +46,8 @@ class ChainView:
     epoch: Epoch
     head: BlockHeader
     committee: Committee | None
+    life: IncarnationState
+    """Life of the chain."""
     proven: ProvenState
     """Of all that an enclave needs to begin, or to enter an epoch."""
 
@@ -74,6 +78,7 @@ class ChainReader:
         keys = [
             state_keys.CHAIN_CONTEXT,
             state_keys.EPOCH,
+            state_keys.INCARNATION,
             state_keys.runtime_key(self.runtime_id),
             state_keys.last_block_key(self.runtime_id),
         ]
@@ -91,6 +96,7 @@ class ChainReader:
             epoch=decode_record(EpochState, raw_epoch).epoch,
             head=decode_record(BlockHeader, raw_head),
             committee=await self.consensus.fetch_committee(self.runtime_id, height),
+            life=read_incarnation(values),
             proven=proven,
         )
 
@@ -117,12 +123,14 @@ class ChainReader:
         self.peers.learn(nodes)
         self._key_managers.learn(nodes, self.key_manager)
 
-    async def watch(self, from_height: int) -> AsyncIterator[BlockEvents]:
-        """Give every block from a height on; ends where the chain no longer has that height."""
+    async def watch(self, from_height: int, incarnation: Incarnation) -> AsyncIterator[BlockEvents]:
+        """Give every block of a life of the chain from a height on; ends where that life ends."""
         height = from_height
         while True:
             try:
-                async for events in self.consensus.watch_news(self.runtime_id, Height(height)):
+                async for events in self.consensus.watch_news(
+                    self.runtime_id, Height(height), incarnation
+                ):
                     yield events
                     height = events.height + 1
             except (ChainRewound, UnknownHeight) as error:

@@ -15,7 +15,7 @@ import structlog
 from services.compute import metrics
 from services.compute.admission import Admission, Checked, NodeBusy
 from services.compute.catch_up import CatchUp, Gap, RoundsFetched
-from services.compute.chain import ChainReader
+from services.compute.chain import ChainReader, ChainView
 from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
 from services.compute.feed import RoundFeed
 from services.compute.forwarding import Forwarder
@@ -24,9 +24,10 @@ from services.compute.round_worker import BatchExecuted, DueReached, RoundWorker
 from services.compute.store import Store
 from shared.api.consensus import BlockEvents
 from shared.errors import QanatError, Unavailable
+from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import Proposal
-from shared.types.identity import Hash, Round
+from shared.types.identity import Hash, Incarnation, Round
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
@@ -222,14 +223,8 @@ class ComputeNode:
     async def _look_anew(self) -> None:
         """Find out where consensus stands: at the start, and after it was rewound."""
         view = await self._chain.look()
-        newest_here = self.feed.next_round - 1
-        if newest_here > view.head.round:
-            log.warning("network_rewound", round=view.head.round, newest_here=newest_here)
-            self._store.rollback(view.head.round)
-            self.feed.rewind(view.head.round)
-            self.admission.clear()
-            self._forwarder.clear()
-            self._worker.restart()
+        self._go_back(view)
+        self._worker.enter(view.life.incarnation)
         self._state = await self._initialize(view.proven, view.head)
         self._committee = view.committee
         self._standing.enter(view.epoch)
@@ -240,17 +235,31 @@ class ComputeNode:
             self._settle((header,), was_level=False)
         self._begin_round()
         self._on_enclave_moved(self._state)
-        self._mailbox.spawn(self._watch(view.height + 1))
+        self._mailbox.spawn(self._watch(view.height + 1, view.life.incarnation))
+
+    def _go_back(self, view: ChainView) -> None:
+        """Drop what is void where the chain is in another life than the rounds here, or shorter."""
+        known, newest_here = self._store.incarnation, self.feed.next_round - 1
+        shared = last_shared_round(view.life, known, self._chain.runtime_id)
+        keep = min(view.head.round, newest_here if shared is None else shared)
+        if view.life.incarnation == known and keep == newest_here:
+            return
+        log.warning(
+            "network_rewound",
+            incarnation=view.life.incarnation,
+            known=known,
+            round=keep,
+            newest_here=newest_here,
+        )
+        self._store.rollback(Round(keep), view.life.incarnation)
+        self.feed.rewind(Round(keep))
+        self.admission.clear()
+        self._forwarder.clear()
+        self._standing.forget()
 
     async def _initialize(self, proven: ProvenState, head: BlockHeader) -> EnclaveState:
-        if self._state is not None:
-            # The chain was rewound: heights that the light client has seen are void.
-            await self.enclave.rollback(head.round)
+        # The enclave goes back by itself, on the same proof.
         state = await self.enclave.initialize(proven)
-        if state.next_round > head.round + 1:
-            # The enclave remembers rounds that the network has forgotten.
-            await self.enclave.rollback(head.round)
-            state = await self.enclave.initialize(proven)
         self.admission.limit_weight(await self.enclave.fetch_max_batch_weight())
         if not state.is_level:
             # The states may be here, and only the headers that make them final are not.
@@ -260,8 +269,8 @@ class ComputeNode:
                 state = await self.enclave.advance(proven, headers[:-1])
         return state
 
-    async def _watch(self, from_height: int) -> None:
-        async for events in self._chain.watch(from_height):
+    async def _watch(self, from_height: int, incarnation: Incarnation) -> None:
+        async for events in self._chain.watch(from_height, incarnation):
             self._mailbox.post(BlockSeen(events))
         self._mailbox.post(ChainLost())
 

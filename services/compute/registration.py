@@ -26,6 +26,7 @@ class Standing:
         self._registered: Epoch | None = None
         self._keyed: set[int] = set()
         self._coming: Epoch | None = None
+        self._forgotten = 0
 
     def waits_for(self, epoch: Epoch) -> list[str]:
         """Name what the node lacks in an epoch."""
@@ -37,6 +38,12 @@ class Standing:
         self._epoch = epoch
         self._news.set()
 
+    def forget(self) -> None:
+        """Register and fetch keys again: the chain was rewound, and may know neither."""
+        self._registered, self._keyed, self._coming = None, set(), None
+        self._forgotten += 1
+        self._news.set()
+
     def announce(self, epoch: Epoch) -> None:
         """Take note that the secret of an epoch was published: its keys can be fetched."""
         self._coming = epoch
@@ -46,7 +53,7 @@ class Standing:
         """Register in each epoch, until cancelled."""
         pause_s = FIRST_PAUSE_S
         while True:
-            epoch = self._epoch
+            epoch, forgotten = self._epoch, self._forgotten
             if epoch is None or epoch == self._registered:
                 await self._until_news()
                 continue
@@ -58,7 +65,10 @@ class Standing:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
-            pause_s, self._registered = FIRST_PAUSE_S, epoch
+            pause_s = FIRST_PAUSE_S
+            if forgotten != self._forgotten:
+                continue
+            self._registered = epoch
             metrics.registrations.inc()
             log.info("node_registered", epoch=epoch)
 
@@ -70,7 +80,7 @@ class Standing:
             if not wanted:
                 await self._until_news()
                 continue
-            epoch = min(wanted)
+            epoch, forgotten = min(wanted), self._forgotten
             try:
                 await self._enclave.prepare_epoch(epoch)
             except QanatError as error:
@@ -81,6 +91,8 @@ class Standing:
                     self._coming = None
                 continue
             pause_s = FIRST_PAUSE_S
+            if forgotten != self._forgotten:
+                continue
             self._keyed = {e for e in self._keyed if e >= epoch - 1} | {epoch}
             log.info("keys_ready", epoch=epoch)
 

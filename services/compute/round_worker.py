@@ -19,7 +19,7 @@ from services.compute.enclave.errors import NotLevel
 from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
 from services.compute.held import HeldProposals
 from services.compute.peers import Peers
-from services.compute.rules.proposal import ProposalDomain, verify_proposal
+from services.compute.rules.proposal import RoundDomain, verify_proposal
 from services.compute.rules.round import (
     Committed,
     Duty,
@@ -45,7 +45,7 @@ from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.clock import Clock
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import CommitmentFailure, Proposal
-from shared.types.identity import NodeId, Round
+from shared.types.identity import Incarnation, NodeId, Round
 from shared.types.registry import Committee, SchedulerParameters
 from shared.types.runtime import SpentSequence
 
@@ -90,7 +90,7 @@ class Surroundings:
     """What a worker works with."""
 
     node_id: NodeId
-    domain: ProposalDomain
+    domain: RoundDomain
     scheduler: SchedulerParameters
     enclave: ComputeEnclaveApi
     store: Store
@@ -107,6 +107,7 @@ class RoundWorker:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._with = surroundings
+        self._domain = surroundings.domain
         self._phase: RoundPhase = Following(Round(0))
         self._parent: BlockHeader | None = None
         self._committee: Committee | None = None
@@ -209,9 +210,12 @@ class RoundWorker:
             log.warning("vote_repeated", round=phase.round)
             self._repeat_vote(vote)
 
-    def restart(self) -> None:
-        """Forget the open round: the network was rewound."""
-        self._with.voice.forget()
+    def enter(self, incarnation: Incarnation) -> None:
+        """Forget the open round where the chain is in another life: it is opened anew."""
+        if incarnation == self._domain.incarnation:
+            return
+        self._domain = replace(self._domain, incarnation=incarnation)
+        self._with.voice.enter(self._domain)
         self._phase, self._parent, self._committee = Following(Round(0)), None, None
         self._is_resuming, self._votes, self._held = True, [], HeldProposals()
 
@@ -316,7 +320,7 @@ class RoundWorker:
         try:
             rank = verify_proposal(
                 proposal,
-                self._with.domain,
+                self._domain,
                 parent=parent,
                 committee=committee,
                 limits=self._with.scheduler,

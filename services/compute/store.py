@@ -27,6 +27,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -34,7 +35,7 @@ from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.commitment import ExecutorCommitment, Proposal
-from shared.types.identity import Round
+from shared.types.identity import Incarnation, Round
 from shared.types.runtime import SpentSequence
 
 IN_MEMORY = Path(":memory:")
@@ -44,10 +45,15 @@ _rounds = Table(
     "rounds",
     _metadata,
     Column("round", Integer, primary_key=True),
+    Column("incarnation", Integer, nullable=False),
     Column("header", LargeBinary, nullable=False),
     Column("outputs", LargeBinary),
 )
-"""Finalized rounds; `outputs` is CBOR `[transactions, results]`, null where there are none."""
+"""
+Finalized rounds, each with the life of the chain in which the node took it up.
+
+`outputs` is CBOR `[transactions, results]`, null where there are none.
+"""
 
 _votes = Table(
     "votes",
@@ -70,9 +76,17 @@ _proposals = Table(
 )
 """What the node itself proposed in rounds that are not final yet."""
 
+_life = Table("life", _metadata, Column("incarnation", Integer, nullable=False))
+"""One row: the life of the chain to which everything here belongs; `rollback` alone changes it."""
+
 _settle = insert(_rounds).from_select(
-    ["round", "header", "outputs"],
-    select(bindparam("at", type_=Integer), bindparam("header", type_=LargeBinary), _votes.c.outputs)
+    ["round", "incarnation", "header", "outputs"],
+    select(
+        bindparam("at", type_=Integer),
+        bindparam("incarnation", type_=Integer),
+        bindparam("header", type_=LargeBinary),
+        _votes.c.outputs,
+    )
     .where(
         _votes.c.round == bindparam("at", type_=Integer),
         _votes.c.state_root == bindparam("state_root"),
@@ -112,6 +126,12 @@ class Store:
         # One connection for all: taking one from the pool costs more than most statements.
         self._connection = self._engine.connect()
         self._final: list[BlockHeader] = []
+        with self._connection.begin():
+            known = self._connection.scalar(select(_life.c.incarnation))
+            if known is None:
+                self._connection.execute(insert(_life), {"incarnation": 0})
+        self.incarnation = Incarnation(known or 0)
+        """Life of the chain to which everything here belongs."""
 
     # -- the open round ------------------------------------------------------------------------
 
@@ -201,6 +221,7 @@ class Store:
             for header in final:
                 at = {"at": header.round}
                 row = at | {
+                    "incarnation": self.incarnation,
                     "header": encode_record(header),
                     "state_root": header.state_root,
                     "io_root": header.io_root,
@@ -215,6 +236,7 @@ class Store:
         rows = [
             {
                 "round": block.header.round,
+                "incarnation": self.incarnation,
                 "header": encode_record(block.header),
                 "outputs": _encode_outputs(block.transactions, block.results)
                 if block.transactions
@@ -228,13 +250,15 @@ class Store:
             connection.execute(_forget_votes, newest)
             connection.execute(_forget_proposals, newest)
 
-    def rollback(self, round_: Round) -> None:
-        """Forget every round after one, and all votes: the network was rewound."""
+    def rollback(self, round_: Round, incarnation: Incarnation) -> None:
+        """Forget every round after one, and all votes: the chain is in another life."""
         self._final = [header for header in self._final if header.round <= round_]
         with self._writing() as connection:
             connection.execute(delete(_rounds).where(_rounds.c.round > round_))
             connection.execute(delete(_votes))
             connection.execute(delete(_proposals))
+            connection.execute(update(_life).values(incarnation=incarnation))
+        self.incarnation = incarnation
 
     def close(self) -> None:
         """Close the file."""

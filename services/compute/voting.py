@@ -7,7 +7,7 @@ import structlog
 
 from services.compute import metrics
 from services.compute.enclave.protocol import ExecutedBatch
-from services.compute.rules.proposal import ProposalDomain, build_proposal
+from services.compute.rules.proposal import RoundDomain, build_proposal
 from services.compute.rules.vote import sign_failure, sign_results
 from services.compute.store import Store, Vote
 from shared.crypto.signing import Signer
@@ -34,7 +34,7 @@ class Voice:
     def __init__(
         self,
         signer: Signer,
-        domain: ProposalDomain,
+        domain: RoundDomain,
         store: Store,
         sender: Sender,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -63,16 +63,18 @@ class Voice:
         self._proposal = proposal
         return proposal
 
-    def forget(self) -> None:
-        """Forget the node's proposal: the network was rewound."""
-        self._proposal = None
+    def enter(self, domain: RoundDomain) -> None:
+        """Speak in another life of the chain from now on; what was said in the one before is void.
+
+        Its proposal, where there is one, is looked for on disk again.
+        """
+        self._domain, self._proposal, self._has_looked = domain, None, False
 
     def vote(self, proposal: Proposal, rank: int, executed: ExecutedBatch) -> Vote:
         """Vote for what the enclave made of a proposal."""
         commitment = sign_results(
             self._signer,
-            runtime_id=self._domain.runtime_id,
-            chain_context=self._domain.chain_context,
+            domain=self._domain,
             scheduler_id=proposal.node_id,
             results=executed.header,
             rak_signature=executed.rak_signature,
@@ -89,8 +91,7 @@ class Voice:
             return
         commitment = sign_failure(
             self._signer,
-            runtime_id=self._domain.runtime_id,
-            chain_context=self._domain.chain_context,
+            domain=self._domain,
             scheduler_id=proposal.node_id,
             round_=proposal.header.round,
             failure=failure,

@@ -22,7 +22,7 @@ from shared.rules import state_keys
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
-from shared.types.identity import Address, Epoch, Height, Round, RuntimeId
+from shared.types.identity import Address, Epoch, Height, Incarnation, Round, RuntimeId
 from shared.types.keymanager import KeyManagerStatus
 from shared.types.methods import AdvanceEpoch, Method
 from shared.types.proof import ProvenState
@@ -68,6 +68,7 @@ class ConsensusService:
             engine=solo.NAME,
             capabilities=solo.CAPABILITIES,
             is_mock_tee=True,
+            incarnation=self._node.store.incarnation,
         )
 
     async def fetch_genesis(self) -> bytes:
@@ -144,13 +145,17 @@ class ConsensusService:
         """ParaTime block of a round."""
         return self._node.store.load_round_header(runtime_id, round)
 
-    def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
+    def watch_blocks(
+        self, from_height: Height, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[BlockEvents]:
         """Events of every block from a height on, then of each new one."""
-        return self._node.watch(from_height)
+        return self._node.watch(from_height, incarnation)
 
-    async def watch_news(self, about: RuntimeId, from_height: Height) -> AsyncIterator[BlockEvents]:
+    async def watch_news(
+        self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[BlockEvents]:
         """Events of the blocks from a height on that tell of a runtime."""
-        async for events in self._node.watch(from_height):
+        async for events in self._node.watch(from_height, incarnation):
             if is_news(events, about):
                 yield events
 

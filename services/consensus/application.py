@@ -45,7 +45,7 @@ from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
-from shared.rules.meta import decode_meta, encode_meta
+from shared.rules.meta import MAX_META_BYTES, decode_meta, encode_meta
 from shared.tee.attestation import verify_attestation
 from shared.types import genesis as documents
 from shared.types.identity import NodeId
@@ -87,6 +87,7 @@ class ConsensusApplication:
         self._store, self._verify_attestation = store, verify_attestation
         self._tree = store.load_tree()
         self._committed = CommittedState(self._tree)
+        self._incarnation = store.incarnation
         self._chain_context = ""
         # Entries and events of `init_chain`, until the first block carries them into the store.
         self._first_changes: dict[bytes, bytes | None] = {}
@@ -174,7 +175,7 @@ class ConsensusApplication:
 
     def prepare_proposal(self, block: Block, max_bytes: int) -> list[bytes]:
         """Choose those candidates that have a place in the block, and add its state root."""
-        left = max_bytes - len(encode_meta(bytes(32))) - TX_OVERHEAD_BYTES
+        left = max_bytes - MAX_META_BYTES - TX_OVERHEAD_BYTES
 
         def fits(tx: bytes) -> bool:
             nonlocal left
@@ -184,7 +185,7 @@ class ConsensusApplication:
             return True
 
         execution = self._execute(block, filter(fits, block.txs), must_fit=False)
-        return [*execution.transactions, encode_meta(execution.tree.root)]
+        return [*execution.transactions, encode_meta(execution.tree.root, self._incarnation)]
 
     def process_proposal(self, block: Block) -> bool:
         """Accept a block whose transactions all have a place, and whose root is ours."""
@@ -225,12 +226,17 @@ class ConsensusApplication:
     def _executed(self, block: Block) -> Execution:
         """Execution of a block that carries its root; raises `Rejected` or `RootMismatch`."""
         *transactions, meta = block.txs or (b"",)
-        root = decode_meta(meta)
+        carried = decode_meta(meta)
+        if carried.incarnation != self._incarnation:
+            raise RootMismatch(
+                f"height {block.height} is of incarnation {carried.incarnation}, "
+                f"{self._incarnation} here"
+            )
         key = _key_of(block, tuple(transactions))
         execution = next((kept for kept in self._executions if kept.key == key), None)
         if execution is None:
             execution = self._execute(block, transactions, must_fit=True)
-        if execution.tree.root != root:
+        if execution.tree.root != carried.state_root:
             raise RootMismatch(f"height {block.height}: {execution.tree.root.hex()} here")
         return execution
 
@@ -259,7 +265,7 @@ class ConsensusApplication:
         end_block(state, context)
         changes = state.changes()
         happened = self._first_events + state.events
-        events = collect_events(happened, block.height, block.time_ns, load_epoch(state).epoch)
+        events = collect_events(happened, context, load_epoch(state).epoch)
         execution = Execution(
             key=_key_of(block, tuple(included)),
             transactions=tuple(included),
@@ -282,7 +288,12 @@ class ConsensusApplication:
 
     def _context(self, height: int, time_ns: int, proposer: bytes) -> BlockContext:
         return BlockContext(
-            height, time_ns, self._chain_context, proposer, self._verify_attestation
+            height,
+            time_ns,
+            self._chain_context,
+            proposer,
+            self._verify_attestation,
+            self._incarnation,
         )
 
     def _read_chain_context(self) -> str:

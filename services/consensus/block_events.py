@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from services.consensus.rules.context import BlockContext
 from services.consensus.rules.events import EpochBegan, Event, NodeRegistered
 from shared.api.consensus import (
     BlockEvents,
@@ -17,7 +18,7 @@ from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 E = TypeVar("E")
 
 
-def collect_events(happened: Iterable[Event], height: int, time_ns: int, epoch: int) -> BlockEvents:
+def collect_events(happened: Iterable[Event], context: BlockContext, epoch: int) -> BlockEvents:
     """Sort events by kind; of a key manager's statuses only the last counts."""
     events = tuple(happened)
 
@@ -26,8 +27,8 @@ def collect_events(happened: Iterable[Event], height: int, time_ns: int, epoch: 
 
     statuses = {status.id: status for status in of(KeyManagerStatus)}
     return BlockEvents(
-        height=Height(height),
-        time_ns=time_ns,
+        height=Height(context.height),
+        time_ns=context.time_ns,
         epoch=Epoch(epoch),
         is_epoch_change=bool(of(EpochBegan)),
         finalized=of(FinalizedRound),
@@ -37,4 +38,5 @@ def collect_events(happened: Iterable[Event], height: int, time_ns: int, epoch: 
         key_managers=tuple(statuses.values()),
         secrets=of(SignedPublishedSecret),
         registered=tuple(event.node_id for event in of(NodeRegistered)),
+        incarnation=context.incarnation,
     )

@@ -52,7 +52,6 @@ class ConsensusNode:
         self._make_engine, self._clock = make_engine, clock
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
-        self._generation = 0
         self._waiting: dict[bytes, list[asyncio.Future[TransactionResult]]] = {}
         self._silent: set[NodeId] = set()
         self.engine = self._started_engine()
@@ -199,7 +198,9 @@ class ConsensusNode:
 
     # -- watching ------------------------------------------------------------------------------
 
-    async def watch(self, from_height: int) -> AsyncIterator[BlockEvents]:
+    async def watch(
+        self, from_height: int, incarnation: int | None = None
+    ) -> AsyncIterator[BlockEvents]:
         """
         Events of every block from a height on, then of each new one; 0 begins at the newest.
 
@@ -208,20 +209,23 @@ class ConsensusNode:
         UnknownHeight
             The store no longer holds blocks that old.
         ChainRewound
-            The chain went back: heights that were given are void.
+            The chain is not, or no longer, in the life that the caller knows, by default the one
+            that is: heights that were given are void.
         """
-        generation = self._generation
+        known = self.store.incarnation if incarnation is None else incarnation
         height = from_height or max(self.store.height, 1)
         if height < self.store.first_height:
             raise UnknownHeight(height)
         with metrics.watchers.track_inprogress():
             while True:
                 news = self._news
-                while height <= self.store.height and generation == self._generation:
+                while height <= self.store.height and known == self.store.incarnation:
                     yield self.store.load_events(height)
                     height += 1
-                if generation != self._generation:
-                    raise ChainRewound("the chain was rewound")
+                if known != self.store.incarnation:
+                    raise ChainRewound(
+                        f"the chain is in incarnation {self.store.incarnation}, not {known}"
+                    )
                 await news.wait()
 
     # -- dev controls --------------------------------------------------------------------------
@@ -233,16 +237,19 @@ class ConsensusNode:
         return self.height
 
     def rewind(self, height: int) -> None:
-        """Forget all blocks above a height, the pool, and whoever waits; or `UnknownHeight`."""
+        """
+        Forget all blocks above a height, the pool, and whoever waits; or `UnknownHeight`.
+
+        The first block of the new incarnation is made at once: only it proves that there is one.
+        """
         self.store.rollback(height)
         self.engine = self._started_engine()
-        self._generation += 1
         rewound = ChainRewound(f"the chain was rewound to height {height}")
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
                     future.set_exception(rewound)
         self._waiting.clear()
-        log.warning("chain_rewound", height=height)
-        self._announce()
+        log.warning("chain_rewound", height=height, incarnation=self.store.incarnation)
+        self.make_block()
         self._wake.set()

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Kept in SQLite's `user_version`; a database of another version is refused."""
 
 tables = MetaData()
@@ -44,7 +44,17 @@ round_headers = Table(
     Column("runtime_id", LargeBinary, primary_key=True),
     Column("round", Integer, primary_key=True),
     Column("height", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("incarnation", Integer, nullable=False),
     Column("header", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Blocks of the ParaTimes, with the consensus height that finalized them."""
+"""Blocks of the ParaTimes, with where consensus finalized them: height, epoch and incarnation."""
+
+life = Table(
+    "life",
+    tables,
+    Column("incarnation", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""One row: how often the chain was rewound. Changes only together with what a rewind removes."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import delete, event, func, insert, select, text
+from sqlalchemy import delete, event, func, insert, select, text, update
 
 from services.consensus.abci import BlockResult, Misbehavior
 from services.consensus.proofs import KeptProof, build_proven_state, prove_items
@@ -25,6 +25,7 @@ from services.consensus.schema import (
     SCHEMA_VERSION,
     blocks,
     entries,
+    life,
     outcomes,
     round_headers,
     tables,
@@ -36,6 +37,7 @@ from shared.encoding.record import decode_record, encode_record, from_wire, to_w
 from shared.errors import Rejected
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
+from shared.types.identity import Incarnation
 from shared.types.proof import LightBlock, ProvenState
 
 RECENT_BLOCKS = 256
@@ -97,6 +99,8 @@ class Store:
             bounds = self._connection.execute(
                 select(func.min(outcomes.c.height), func.max(outcomes.c.height))
             ).one()
+            self.incarnation = Incarnation(self._connection.scalar(select(life.c.incarnation)) or 0)
+            """How often the chain was rewound."""
         self.first_height: int = bounds[0] or 0
         """Oldest height that was executed; 0 before the first block."""
         self.height: int = bounds[1] or 0
@@ -113,6 +117,8 @@ class Store:
             if version not in (0, SCHEMA_VERSION):
                 raise ForeignDatabase(f"schema {version}, this program has {SCHEMA_VERSION}")
             tables.create_all(self._connection)
+            if version == 0:
+                self._connection.execute(insert(life), {"incarnation": 0})
             self._connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
     def checkpoint(self) -> None:
@@ -203,6 +209,8 @@ class Store:
                 "runtime_id": header.namespace,
                 "round": header.round,
                 "height": height,
+                "epoch": events.epoch,
+                "incarnation": events.incarnation,
                 "header": encode_record(header),
             }
             for header in finalized_rounds
@@ -269,12 +277,21 @@ class Store:
     # -- going back ----------------------------------------------------------------------------
 
     def rollback(self, height: int) -> None:
-        """Forget everything above a height, or raise `UnknownHeight`."""
+        """
+        Forget everything above a height and count a new incarnation, in one transaction.
+
+        Raises
+        ------
+        UnknownHeight
+            The store has no such height; nothing changed.
+        """
         self._expect_height(height)
         with self._connection.begin():
             for table in (blocks, outcomes, entries, round_headers):
                 self._connection.execute(delete(table).where(table.c.height > height))
+            self._connection.execute(update(life).values(incarnation=life.c.incarnation + 1))
         self.height = height
+        self.incarnation = Incarnation(self.incarnation + 1)
         self._decided = None
         for recent in (self._trees, self._events):
             for above in [known for known in recent if known > height]:

@@ -35,11 +35,10 @@ from services.keymanager.rules.duties import (
     publisher_rank,
     replication_peers,
 )
-from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
+from shared.api.consensus import BlockEvents, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.channel import until_available
-from shared.rules.light_client import ConflictingHeader, OldHeight, TimeNotRising
 from shared.types.identity import Epoch, Height, NodeId
 from shared.types.keymanager import SignedInitResponse
 
@@ -126,33 +125,17 @@ class KeyManagerNode:
             tasks.create_task(self._take_turns())
 
     async def _follow_blocks(self) -> None:
-        height = Height(0)
-
         async def follow() -> None:
-            nonlocal height
             status = await self._consensus.fetch_status()
-            if status.height < height:
-                self._forget_registration()
-            height = status.height
             self._wake.set()
-            try:
-                async for events in self._consensus.watch_news(
-                    self._description.runtime_id, Height(height + 1)
-                ):
-                    height = events.height
-                    if self._concerns_us(events):
-                        self._wake.set()
-            except ChainRewound:
-                self._forget_registration()
-                raise
+            async for events in self._consensus.watch_news(
+                self._description.runtime_id, Height(status.height + 1), status.incarnation
+            ):
+                if self._concerns_us(events):
+                    self._wake.set()
 
         while True:
             await until_available(follow)
-
-    def _forget_registration(self) -> None:
-        """Register again: the chain was rewound, and may not know this start of the enclave."""
-        log.warning("chain_rewound")
-        self._registered = None
 
     def _concerns_us(self, events: BlockEvents) -> bool:
         return bool(
@@ -228,11 +211,11 @@ class KeyManagerNode:
         status = await self._consensus.fetch_key_manager(runtime_id)
         keys = proven_keys(runtime_id, () if status is None else status.nodes, self._node_id)
         proven = await self._consensus.fetch_proven_state(keys)
-        try:
-            state = await self.enclave.synchronize(proven)
-        except (OldHeight, ConflictingHeader, TimeNotRising):
-            state = await self.enclave.rewind(proven)
-            self._forget_registration()
+        state = await self.enclave.synchronize(proven)
+        if self._state is not None and state.incarnation != self._state.incarnation:
+            # The chain that it goes on from may not know this start of the enclave.
+            log.warning("chain_rewound", incarnation=state.incarnation, height=state.height)
+            self._registered, self._due_since, self._lost_since = None, {}, None
         chain = read_chain(dict(proven.items), runtime_id)
         self._peers.learn(chain.members)
         self._chain = chain

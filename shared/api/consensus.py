@@ -12,7 +12,16 @@ from typing import Protocol
 from shared.encoding.contract import Transport, client_of
 from shared.errors import Rejected, Unavailable
 from shared.types.block import BlockHeader
-from shared.types.identity import Address, Epoch, Height, NodeId, Round, RuntimeId
+from shared.types.identity import (
+    FIRST_INCARNATION,
+    Address,
+    Epoch,
+    Height,
+    Incarnation,
+    NodeId,
+    Round,
+    RuntimeId,
+)
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
@@ -75,8 +84,10 @@ class ConsensusStatus:
     state_root: bytes
     engine: str
     capabilities: tuple[str, ...]
-    """Of rewind, mine, exact_replay, time_offset, multi_machine."""
+    """Of rewind, mine, exact_replay, multi_machine."""
     is_mock_tee: bool
+    incarnation: Incarnation = FIRST_INCARNATION
+    """Life of the chain: how often it was rewound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,8 @@ class BlockEvents:
     """Statuses that changed."""
     secrets: tuple[SignedPublishedSecret, ...] = ()
     registered: tuple[NodeId, ...] = ()
+    incarnation: Incarnation = FIRST_INCARNATION
+    """Life of the chain in which the block was made."""
     proven: ProvenState | None = None
     """The last-block keys of the finalized rounds; None where there are none."""
 
@@ -226,15 +239,20 @@ class ConsensusApi(Protocol):
         """ParaTime block of a round."""
         ...
 
-    def watch_blocks(self, from_height: Height) -> AsyncIterator[BlockEvents]:
+    def watch_blocks(
+        self, from_height: Height, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[BlockEvents]:
         """
         Events of every block from a height on, then of each new one; 0 begins at the newest.
 
-        Ends with an `Unavailable` error where the chain was rewound.
+        Ends with `ChainRewound` where the chain is, or comes to be, in another life than the one
+        that the caller names, by default the one that is.
         """
         ...
 
-    def watch_news(self, about: RuntimeId, from_height: Height) -> AsyncIterator[BlockEvents]:
+    def watch_news(
+        self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[BlockEvents]:
         """
         Like `watch_blocks`, without blocks that say nothing about a runtime.
 

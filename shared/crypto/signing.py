@@ -37,9 +37,10 @@ class Context:
         """Bind to one network; `chain_context` is the hex hash of its genesis document."""
         return _checked(f"{self.base} for chain {chain_context}".encode())
 
-    def for_runtime(self, chain_context: str, runtime_id: bytes) -> bytes:
-        """Bind to one ParaTime of one network."""
-        return _checked(self.for_chain(chain_context) + f" for runtime {runtime_id.hex()}".encode())
+    def for_runtime(self, chain_context: str, runtime_id: bytes, incarnation: int) -> bytes:
+        """Bind to one ParaTime of one network, in one life of its chain."""
+        where = f" for runtime {runtime_id.hex()} in incarnation {incarnation}"
+        return _checked(self.for_chain(chain_context) + where.encode())
 
     def anywhere(self) -> bytes:
         """Without separation, where the signed body itself names its network or none matters."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from shared.enclave.errors import BrokenHeaderChain
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader
-from shared.types.identity import Round
+from shared.types.identity import Incarnation, Round
 
 REMEMBERED_HEADERS = 256
 """Newest headers kept in memory: the window of BLOCKHASH and of leashes."""
@@ -32,10 +32,24 @@ class HeaderHistory:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("CREATE TABLE IF NOT EXISTS header (round INTEGER PRIMARY KEY, raw BLOB)")
+        self._db.execute("CREATE TABLE IF NOT EXISTS life (incarnation INTEGER)")
         self._recent: dict[int, BlockHeader] = {}
         row = self._db.execute("SELECT raw FROM header ORDER BY round DESC LIMIT 1").fetchone()
+        life = self._db.execute("SELECT max(incarnation) FROM life").fetchone()[0]
+        self._incarnation = Incarnation(life or 0)
         self._newest = None if row is None else decode_record(BlockHeader, row[0])
         self._newest_hash = b"" if self._newest is None else self._newest.hash()
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Life of the chain to which the headers belong."""
+        return self._incarnation
+
+    def enter(self, incarnation: Incarnation) -> None:
+        """Note that what is void in a later life of the chain was removed."""
+        with self._lock:
+            self._db.execute("INSERT INTO life VALUES (?)", (incarnation,))
+        self._incarnation = incarnation
 
     @property
     def newest(self) -> BlockHeader | None:

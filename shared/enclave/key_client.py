@@ -106,6 +106,15 @@ class KeyRing:
                     del self._epochs[old]
             return keys
 
+    def forget_after(self, epoch: int | None) -> None:
+        """Forget the keys of later epochs: the chain was rewound, and gets other ones; or none."""
+        if epoch is None:
+            return
+        with self._lock:
+            for void in [held for held in self._epochs if held > epoch]:
+                del self._epochs[void]
+            self._older.clear()
+
     def _fetch(self, epoch: Epoch) -> EpochKeys:
         call_id = transaction_key_id(self._runtime_id, self._chain_context(), epoch)
         call, random = self._ephemeral(epoch, call_id, epoch_random_key_id())

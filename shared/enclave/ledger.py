@@ -11,8 +11,10 @@ from shared.enclave.errors import BrokenHeaderChain, RoundUnknown, WrongOutputs
 from shared.enclave.finality import Finality
 from shared.enclave.history import HeaderHistory
 from shared.enclave.state import VersionedState
+from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundChange
-from shared.types.identity import Round
+from shared.types.identity import Round, RuntimeId
+from shared.types.incarnation import IncarnationState
 
 GENESIS = Round(0)
 
@@ -20,7 +22,14 @@ GENESIS = Round(0)
 class Ledger:
     """One ParaTime's rounds. Changed by one thread, read by any."""
 
-    def __init__(self, state: VersionedState, history: HeaderHistory, finality: Finality) -> None:
+    def __init__(
+        self,
+        runtime_id: RuntimeId,
+        state: VersionedState,
+        history: HeaderHistory,
+        finality: Finality,
+    ) -> None:
+        self._runtime_id = runtime_id
         self._state, self._history, self._finality = state, history, finality
         self._anchor = Round(-1)
         if history.next_round > state.version + 1:
@@ -72,6 +81,11 @@ class Ledger:
                 continue
             if header.round > self.next_round or not self._take_up(header, None):
                 break
+        head = self._finality.head.round
+        if self.next_round > head + 1:
+            # Consensus lost its newest blocks, as by a power cut; what it has not is not final.
+            self._history.truncate(Round(head + 1))
+            self._drop_states_without_header()
         self._verify_head()
 
     def apply_changes(self, changes: tuple[RoundChange, ...]) -> tuple[RoundChange, ...]:
@@ -100,18 +114,28 @@ class Ledger:
         self._verify_head()
         return tuple(taken_up)
 
-    def rollback(self, round_: Round) -> None:
-        """Forget every round after one."""
-        if round_ < self.next_round - 1:
-            self._history.truncate(Round(round_ + 1))
-        if round_ < self._state.version:
-            self._state.rollback(round_)
-        self._anchor = min(self._anchor, round_)
+    def enter(self, life: IncarnationState) -> None:
+        """Forget the rounds that are void in a life of the chain, where it is a later one."""
+        known = self._history.incarnation
+        if life.incarnation <= known:
+            return
+        shared = last_shared_round(life, known, self._runtime_id)
+        if shared is not None:
+            self._history.truncate(Round(min(shared + 1, self.next_round)))
+            # A tentative round on top goes as well: it was executed with keys of the other life.
+            self._drop_states_without_header()
+            self._anchor = Round(min(self._anchor, shared))
+        self._history.enter(life.incarnation)
 
     def discard_tentative(self) -> None:
         """Take back a round that was executed but is not final."""
-        if self._state.version > self.newest.round:
-            self._state.rollback(self.newest.round)
+        self._drop_states_without_header()
+
+    def _drop_states_without_header(self) -> None:
+        newest = self._history.newest
+        round_ = GENESIS if newest is None else newest.round
+        if self._state.version > round_:
+            self._state.rollback(round_)
 
     def close(self) -> None:
         """Close the file of headers."""

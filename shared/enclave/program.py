@@ -17,7 +17,7 @@ from shared.tee.platform import QuoteWithCollateral
 from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
 from shared.types.attestation import CapabilityTee
-from shared.types.identity import Height, NodeId
+from shared.types.identity import Height, Incarnation, NodeId
 from shared.types.proof import ProvenState, Validator
 
 NANOSECONDS = 1_000_000_000
@@ -33,6 +33,11 @@ class OtherChain(Rejected, module="tee", code=4):
 
 class VerifiedState(Protocol):
     """What a light client gives: consensus state that validators have signed."""
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Life of the chain in which that block was made."""
+        ...
 
     @property
     def height(self) -> Height:
@@ -51,7 +56,7 @@ class VerifiedState(Protocol):
 
 
 class LightClient(Protocol):
-    """Verifies consensus state from an untrusted host. Heights only go forward."""
+    """Verifies consensus state from an untrusted host. Within one life heights only go forward."""
 
     def verify(self, untrusted: ProvenState) -> VerifiedState:
         """Verify headers, commit and proof, or raise."""
@@ -80,7 +85,9 @@ class EnclaveProgram:
     def _new_light_client(self) -> LightClient:
         """Make a light client that stands at the validators of the measured configuration."""
         validators = [Validator(v.public_key, v.power) for v in self.config.validators]
-        return light_client.LightClient(self.config.chain_id, validators)
+        return light_client.LightClient(
+            self.config.chain_id, validators, follows_rewinds=self.config.has_dev_controls
+        )
 
     def observe(self, untrusted: ProvenState) -> VerifiedState:
         """
@@ -95,13 +102,32 @@ class EnclaveProgram:
         OtherChain
             The chain context is missing, or not the one that was seen first.
         """
-        verified = self._light_client.verify(untrusted)
+        verified, known = self._light_client.verify(untrusted), self._latest
         if self._chain_context is None or state_keys.CHAIN_CONTEXT in verified.values:
             self._check_chain(verified.values.get(state_keys.CHAIN_CONTEXT))
         self._latest = verified
+        if known is not None and known.incarnation != verified.incarnation:
+            # What the registry held in the life before proves nothing in this one.
+            self.registered = None
+            self.enter_incarnation(verified, known.incarnation)
         found = find_capability(verified.values, self.config.runtime_id, self.rak.public_key)
         self.registered = found or self.registered
         return verified
+
+    def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
+        """
+        Drop what is void in a later life of the chain; for programs that keep anything.
+
+        The one place where an enclave goes back: it is called by a proof of the chain alone, and
+        only where the light client follows rewinds (`EnclaveConfig.has_dev_controls`).
+
+        Parameters
+        ----------
+        verified : `VerifiedState`
+            Proven state of the new life, with the value of `state_keys.INCARNATION`.
+        known : `Incarnation`
+            The life that the enclave has seen before.
+        """
 
     def _check_chain(self, value: bytes | None) -> None:
         if value is None:

@@ -21,7 +21,7 @@ class RoundContext:
     """The round whose state is read, or built upon."""
     epoch: Epoch
     """Epoch of the round that would follow."""
-    identity: tuple[bytes, int]
-    """Hash of the parent, and epoch."""
+    identity: tuple[bytes, int, int]
+    """Hash of the parent, epoch, and incarnation: an epoch that is lived again has new keys."""
     keys: Callable[[], RoundKeys] = field(repr=False)
     """Gives the keys of the round that would follow; may have to ask the key manager."""

@@ -5,16 +5,21 @@ It starts from the validators that the enclave's measured configuration pins, an
 headers upward. Source: cometbft light/verifier.go @ v0.40.0. Differs: the first set is trusted
 without end (an enclave has no clock of its own, and the set is part of its measurement), so there
 is no trusting period and no clock drift; instead time must rise with height.
+
+Each block says in which life of the chain it was made (ADR 0014). Heights rise within one life.
+Only a later life may lead to a lower height, and only where the enclave's measured configuration
+says that the chain can be rewound; no word of the host does that.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.crypto.hashes import sha256
 from shared.crypto.merkle import BadMerkleProof, verify_merkle_proof
 from shared.crypto.signing import BadSignature, verify_raw
 from shared.crypto.state_tree import BadStateProof, verify_state_proof
 from shared.errors import Rejected
+from shared.rules import state_keys
 from shared.rules.headers import (
     header_hash,
     precommit_sign_bytes,
@@ -22,7 +27,8 @@ from shared.rules.headers import (
     validators_hash,
 )
 from shared.rules.meta import NotMeta, decode_meta
-from shared.types.identity import Height
+from shared.types.identity import Height, Incarnation
+from shared.types.methods import BlockMeta
 from shared.types.proof import Commit, Header, LightBlock, MetaProof, ProvenState, Validator
 
 
@@ -66,10 +72,24 @@ class ConflictingHeader(Rejected, module="light_client", code=10):
     """It is another header than the one that is trusted at its height."""
 
 
+class RewindForbidden(Rejected, module="light_client", code=11):
+    """The chain was rewound, and this network has no dev controls that could do it."""
+
+
+class OldIncarnation(Rejected, module="light_client", code=12):
+    """The block is of an earlier life of the chain than one that is trusted already: it is void."""
+
+
+class UnprovenRewind(Rejected, module="light_client", code=13):
+    """The block is of a later life of the chain, and the proof does not show what that voids."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedState:
     """Consensus state that is proven."""
 
+    incarnation: Incarnation
+    """Life of the chain in which the block was made."""
     height: Height
     time_ns: int
     """Time of the block [ns]."""
@@ -88,20 +108,29 @@ class _Trusted:
     hash: bytes
     validators: tuple[Validator, ...]
     next_validators_hash: bytes
+    incarnation: int = 0
 
 
 class LightClient:
     """Follows one chain. A step that fails changes nothing."""
 
-    def __init__(self, chain_id: str, validators: Sequence[Validator]) -> None:
-        """Pin the chain and its first validators."""
-        self._chain_id = chain_id
-        self._trusted = _Trusted(0, 0, b"", tuple(validators), validators_hash(validators))
+    def __init__(
+        self, chain_id: str, validators: Sequence[Validator], *, follows_rewinds: bool = False
+    ) -> None:
+        """Pin the chain and its first validators, and whether it can be rewound at all."""
+        self._chain_id, self._follows_rewinds = chain_id, follows_rewinds
+        self._first = _Trusted(0, 0, b"", tuple(validators), validators_hash(validators))
+        self._trusted = self._first
 
     @property
     def height(self) -> Height:
         """Highest height that was verified; 0 before the first."""
         return Height(self._trusted.height)
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """Latest life of the chain that was seen."""
+        return Incarnation(self._trusted.incarnation)
 
     @property
     def time_ns(self) -> int:
@@ -118,17 +147,34 @@ class LightClient:
             One of the classes of this module, or `NumberOutOfRange`. Nothing changes.
         """
         header = untrusted.light_block.header
-        trusted = self._verify_header(untrusted.light_block)
-        root = _verify_meta(header, untrusted.meta)
+        meta = _read_meta(untrusted.meta)
+        values = dict(untrusted.items)
+        base = self._verify_life(meta.incarnation, values)
+        trusted = self._verify_header(untrusted.light_block, base)
+        _verify_meta(header, untrusted.meta)
         try:
-            verify_state_proof(root, untrusted.state_proof, untrusted.items)
+            verify_state_proof(meta.state_root, untrusted.state_proof, untrusted.items)
         except BadStateProof as error:
             raise WrongStateValues(error.message) from None
         self._trusted = trusted
-        return VerifiedState(header.height, header.time_ns, dict(untrusted.items))
+        return VerifiedState(meta.incarnation, header.height, header.time_ns, values)
 
-    def _verify_header(self, untrusted: LightBlock) -> _Trusted:
-        header, trusted = untrusted.header, self._trusted
+    def _verify_life(self, incarnation: Incarnation, values: Mapping[bytes, object]) -> _Trusted:
+        """Give what a block of a life of the chain is verified against."""
+        known = self._trusted
+        if incarnation < known.incarnation:
+            raise OldIncarnation(f"incarnation {incarnation}, {known.incarnation} was seen already")
+        if incarnation == known.incarnation:
+            return known
+        if not self._follows_rewinds:
+            raise RewindForbidden("the network has no dev controls, so its chain only goes forward")
+        if state_keys.INCARNATION not in values:
+            raise UnprovenRewind(f"the proof does not tell where incarnation {incarnation} began")
+        # Blocks that were trusted are void, and so is a validator set that only they knew.
+        return replace(self._first, incarnation=incarnation)
+
+    def _verify_header(self, untrusted: LightBlock, trusted: _Trusted) -> _Trusted:
+        header = untrusted.header
         if header.chain_id != self._chain_id:
             raise OtherChain(f"chain {header.chain_id!r}, expected {self._chain_id!r}")
         if header.height < trusted.height:
@@ -159,6 +205,7 @@ class LightClient:
             hash_,
             untrusted.validators,
             header.next_validators_hash,
+            trusted.incarnation,
         )
 
     def _verify_power(
@@ -194,8 +241,16 @@ class LightClient:
             raise TooLittlePower(f"power {power} of {total}, needed over {numerator}/{denominator}")
 
 
-def _verify_meta(header: Header, untrusted: MetaProof) -> bytes:
-    """Verify that the block ends with a transaction that carries the state root; give the root."""
+def _read_meta(untrusted: MetaProof) -> BlockMeta:
+    """Read what the last transaction of a block says; whether it is that is not verified yet."""
+    try:
+        return decode_meta(untrusted.transaction)
+    except NotMeta as error:
+        raise WrongStateRoot(error.message) from None
+
+
+def _verify_meta(header: Header, untrusted: MetaProof) -> None:
+    """Verify that the block ends with this transaction, which carries its state root."""
     try:
         verify_merkle_proof(
             header.data_hash,
@@ -204,6 +259,5 @@ def _verify_meta(header: Header, untrusted: MetaProof) -> bytes:
             total=untrusted.total,
             aunts=untrusted.aunts,
         )
-        return decode_meta(untrusted.transaction)
-    except (BadMerkleProof, NotMeta) as error:
+    except BadMerkleProof as error:
         raise WrongStateRoot(error.message) from None

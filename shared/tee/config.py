@@ -35,3 +35,5 @@ class EnclaveConfig:
     """How many of them must."""
     runtime: str | None = None
     """What a compute enclave runs, such as `evm`; None in a key manager."""
+    has_dev_controls: bool = False
+    """Whether the chain can be rewound; anywhere else an older chain is an attack."""

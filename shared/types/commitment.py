@@ -47,7 +47,7 @@ class CommitmentHeader:
     """None where `failure` is set."""
     failure: CommitmentFailure = CommitmentFailure.NONE
     rak_signature: RawSignature | None = None
-    """By the enclave's RAK over the results header; context without chain separation."""
+    """By the enclave's RAK over the results header; context of chain, runtime and incarnation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ExecutorCommitment:
     node_id: NodeId
     header: CommitmentHeader
     signature: RawSignature
-    """By the node key over the header; context bound to chain and runtime."""
+    """By the node key over the header; context bound to chain, runtime and incarnation."""
     round: Round
     """The open round it is for, also where the header has no results."""
 
@@ -80,5 +80,5 @@ class Proposal:
     node_id: NodeId
     header: ProposalHeader
     signature: RawSignature
-    """By the node key over the header; context bound to chain and runtime."""
+    """By the node key over the header; context bound to chain, runtime and incarnation."""
     batch: tuple[bytes, ...]

@@ -10,6 +10,9 @@ Round = NewType("Round", int)
 """A ParaTime block [rounds]; round 0 is genesis."""
 Epoch = NewType("Epoch", int)
 """An election period [epochs]."""
+Incarnation = NewType("Incarnation", int)
+"""A life of the chain, from 0; each rewind begins the next one [incarnations]."""
+FIRST_INCARNATION = Incarnation(0)
 
 Hash = Bytes32
 """SHA-512/256 unless said otherwise."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from shared.encoding.record import Signed
 from shared.types.commitment import ExecutorCommitment, ProposalHeader
-from shared.types.identity import Address, Hash, NodeId, RawSignature, RuntimeId
+from shared.types.identity import (
+    FIRST_INCARNATION,
+    Address,
+    Hash,
+    Incarnation,
+    NodeId,
+    RawSignature,
+    RuntimeId,
+)
 
 
 class Method(enum.StrEnum):
@@ -41,11 +49,14 @@ class BlockMeta:
     """
     Body of `consensus.Meta`: the state root that a block leads to, in that very block.
 
+    It also says in which life of the chain the block was made (ADR 0014).
+
     The system transaction, last of each block. It is this record as it is, unsigned: the block's
     signatures cover it (ADR 0003).
     """
 
     state_root: Hash
+    incarnation: Incarnation = FIRST_INCARNATION
 
 
 @dataclass(frozen=True, slots=True)

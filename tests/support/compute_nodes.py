@@ -107,13 +107,24 @@ class KeyManagerNode:
         enclaves.show_block()
         enclaves.chain.accept_master(master)
         enclaves.show_block()
+        self._before = {}
+        self._publish(epochs)
+        self.is_down = False
+        self.calls = 0
+
+    def _publish(self, epochs) -> None:
+        enclaves = self._enclaves
         for epoch in epochs:
+            self._before[epoch] = enclaves.chain.snapshot()
             enclaves.chain.epoch = epoch
             enclaves.show_block()
             enclaves.chain.publish(self.program.generate_ephemeral_secret(epoch))
             enclaves.show_block()
-        self.is_down = False
-        self.calls = 0
+
+    def replace_secrets(self, first: int) -> None:
+        """Go back to before an epoch, and live it and the later ones once more."""
+        self._enclaves.chain.rewind(self._before[first])
+        self._publish([epoch for epoch in sorted(self._before) if epoch >= first])
 
     def call_session(self, session_id: bytes, message: bytes) -> bytes:
         self.calls += 1
@@ -146,7 +157,12 @@ class DirectKeyManager:
 
 
 def make_program(
-    name: str, host, directory: Path | None = None, *, key_manager=KEY_MANAGER_ID
+    name: str,
+    host,
+    directory: Path | None = None,
+    *,
+    key_manager=KEY_MANAGER_ID,
+    has_dev_controls: bool = True,
 ) -> ComputeProgram:
     """Start the compute enclave of a node; without a directory it keeps nothing."""
     config = EnclaveConfig(
@@ -160,6 +176,7 @@ def make_program(
         policy_signers=(),
         policy_threshold=0,
         runtime="evm",
+        has_dev_controls=has_dev_controls,
     )
     context = EnclaveContext(
         config=config,

@@ -230,7 +230,18 @@ class World:
         validators = tuple(ValidatorPower(v.public_key, v.power) for v in g.validators)
         return EngineGenesis(g.chain_id, g.time_ns, g.initial_height, validators, encode_record(g))
 
+    def rewind(self, height: int) -> None:
+        """Go back to a height: the next block begins another life of the chain."""
+        self.store.rollback(height)
+        self.app = ConsensusApplication(self.store, self.verifier)
+        self.height = height
+        self.block()
+
     # -- reading ---------------------------------------------------------------------------------
+
+    @property
+    def incarnation(self) -> int:
+        return self.store.incarnation
 
     @property
     def state(self) -> State:
@@ -402,12 +413,19 @@ class World:
         round_ = self.last.round + 1
         if failure is CommitmentFailure.NONE:
             results = self.results(root, **changes)
-            word = (rak or keys.rak).sign(COMPUTE_RESULTS_HEADER.anywhere(), encode_record(results))
+            word = (rak or keys.rak).sign(
+                COMPUTE_RESULTS_HEADER.for_runtime(
+                    chain or self.chain_context, runtime_id, self.incarnation
+                ),
+                encode_record(results),
+            )
             header = CommitmentHeader(scheduler.id, results, failure, word)
             round_ = results.round
         else:
             header = CommitmentHeader(scheduler.id, None, failure)
-        context = EXECUTOR_COMMITMENT.for_runtime(chain or self.chain_context, runtime_id)
+        context = EXECUTOR_COMMITMENT.for_runtime(
+            chain or self.chain_context, runtime_id, self.incarnation
+        )
         signature = keys.node.sign(context, encode_record(header))
         return ExecutorCommitment(keys.id, header, signature, round_)
 

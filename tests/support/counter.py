@@ -24,7 +24,7 @@ from services.consensus.store import Store
 from shared.api.consensus import BlockEvents, FinalizedRound
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
-from shared.rules.meta import NotMeta, decode_meta, encode_meta
+from shared.rules.meta import MAX_META_BYTES, NotMeta, decode_meta, encode_meta
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader, HeaderType
 
@@ -78,7 +78,7 @@ class CounterApplication:
         return TxResult(0)
 
     def prepare_proposal(self, block: Block, max_bytes: int) -> Sequence[bytes]:
-        size = len(encode_meta(bytes(32)))
+        size = MAX_META_BYTES
         chosen = []
         for tx in block.txs:
             if size + len(tx) > max_bytes:
@@ -86,14 +86,14 @@ class CounterApplication:
             size += len(tx)
             chosen.append(tx)
         execution = self._execute(block, chosen)
-        return [*chosen, encode_meta(execution.result.app_hash)]
+        return [*chosen, encode_meta(execution.result.app_hash, self._store.incarnation)]
 
     def process_proposal(self, block: Block) -> bool:
         if not block.txs:
             return False
         *txs, last = block.txs
         try:
-            root = decode_meta(last)
+            root = decode_meta(last).state_root
         except NotMeta:
             return False
         return self._execute(block, txs).result.app_hash == root
@@ -101,7 +101,7 @@ class CounterApplication:
     def finalize_block(self, block: Block) -> BlockResult:
         *txs, meta = block.txs
         execution = self._execute(block, txs)
-        assert decode_meta(meta) == execution.result.app_hash
+        assert decode_meta(meta).state_root == execution.result.app_hash
         execution.result = dataclasses.replace(
             execution.result, tx_results=(*execution.result.tx_results, TxResult(0))
         )
@@ -172,6 +172,7 @@ class CounterApplication:
             block.time_ns,
             0,
             finalized=tuple(FinalizedRound(RUNTIME, header) for header in headers),
+            incarnation=self._store.incarnation,
         )
         return _Execution(tree, changes, result, events, tuple(headers))
 

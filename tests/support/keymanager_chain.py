@@ -10,11 +10,12 @@ from services.consensus.proofs import build_proven_state, prove_items
 from services.keymanager.rules.chain import proven_keys
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
-from shared.encoding import cbor
 from shared.encoding.record import encode_record
 from shared.rules import headers, state_keys
+from shared.rules.incarnations import FIRST_LIFE, with_start
 from shared.rules.meta import encode_meta
 from shared.types.beacon import EpochState
+from shared.types.incarnation import IncarnationStart
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.proof import ProvenState, Validator
 from shared.types.registry import NodeDescriptor
@@ -27,9 +28,7 @@ SECOND = 1_000_000_000
 class ScriptedChain:
     """One validator signs whatever state the test has written."""
 
-    def __init__(
-        self, runtime, *, start_ns: int, epoch: int = 2, has_dev_controls: bool = True
-    ) -> None:
+    def __init__(self, runtime, *, start_ns: int, epoch: int = 2) -> None:
         self.signer = Signer(b"\x07" * 32)
         self.runtime_id = runtime.id
         validators = (Validator(self.signer.public_key, 10),)
@@ -46,18 +45,23 @@ class ScriptedChain:
         self._changes: dict[bytes, bytes | None] = {
             state_keys.CHAIN_CONTEXT: CHAIN_CONTEXT.encode(),
             state_keys.runtime_key(runtime.id): encode_record(runtime),
-            state_keys.PARAMETERS: cbor.encode(
-                {"dev_control_key": b"d" * 32} if has_dev_controls else {}
-            ),
         }
+        self.life = FIRST_LIFE
 
     def snapshot(self) -> dict[str, Any]:
         """Remember where the chain stands."""
         return copy.copy(self.__dict__) | {"nodes": dict(self.nodes)}
 
     def rewind(self, snapshot: dict[str, Any]) -> None:
-        """Go back to where the chain stood; the next block is another one than before."""
+        """Go back to where the chain stood; the next block is of another life than before."""
+        incarnation = self.life.incarnation + 1
         self.__dict__.update(snapshot)
+        secrets = {}
+        if self.ephemeral is not None:
+            secrets[self.runtime_id] = self.ephemeral.secret.epoch
+        start = IncarnationStart(incarnation, self._chain.height, {}, secrets)
+        self.life = with_start(self.life, start)
+        self.write(state_keys.INCARNATION, self.life)
 
     def write(self, key: bytes, record: object | None) -> None:
         self._changes[key] = None if record is None else encode_record(record)
@@ -92,7 +96,7 @@ class ScriptedChain:
         self.write(state_keys.key_manager_status_key(self.runtime_id), self.status)
         self.tree = self.tree.with_changes(self._changes)
         self._changes = {}
-        transactions = (encode_meta(self.tree.root),)
+        transactions = (encode_meta(self.tree.root, self.life.incarnation),)
         proposer = headers.validator_address(self.signer.public_key)
         time_ns = self._chain.time_ns + int(seconds * SECOND)
         header = self._chain.build_header(time_ns, transactions, (), proposer)

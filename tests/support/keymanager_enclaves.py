@@ -47,11 +47,8 @@ class Enclaves:
             RuntimeKind.KEY_MANAGER,
             (Deployment(VERSION, 0, mock_tee.constraints(KEY_MANAGER)),),
         )
-        self.chain = ScriptedChain(
-            runtime,
-            start_ns=mock_tee.NOW_S * 1_000_000_000,
-            has_dev_controls=has_dev_controls,
-        )
+        self.chain = ScriptedChain(runtime, start_ns=mock_tee.NOW_S * 1_000_000_000)
+        self._has_dev_controls = has_dev_controls
         self.chain.status = replace(self.chain.status, policy=policy or sign_policy(make_policy()))
         self.running: dict[bytes, KeyManagerProgram] = {}
         self._starts = 0
@@ -69,6 +66,7 @@ class Enclaves:
             key_manager=None,
             policy_signers=SIGNER_KEYS,
             policy_threshold=2,
+            has_dev_controls=self._has_dev_controls,
         )
         program = KeyManagerProgram(
             EnclaveContext(

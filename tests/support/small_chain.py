@@ -26,9 +26,11 @@ from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
 from shared.rules import headers, state_keys
+from shared.rules.incarnations import FIRST_LIFE, with_start
 from shared.rules.meta import encode_meta
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader, HeaderType
+from shared.types.incarnation import IncarnationStart
 from shared.types.methods import ExecutorCommit, Method
 from shared.types.proof import Validator
 from shared.types.registry import (
@@ -55,6 +57,7 @@ class SmallChain:
         self, runtime: RuntimeDescriptor, *, key_manager=None, start_ns: int, epoch: int = 2
     ) -> None:
         self.runtime, self.epoch = runtime, epoch
+        self.key_manager_id = None if key_manager is None else key_manager.id
         validators = (Validator(SIGNER.public_key, 10),)
         self._chain = Chain(
             CHAIN_ID, 0, start_ns, None, validators, validators, b"", b"", 1_000_000
@@ -69,7 +72,7 @@ class SmallChain:
         self._kept: dict[int, tuple] = {}
         self.events: list[BlockEvents] = []
         self._news = asyncio.Event()
-        self.is_rewound = 0
+        self.life = FIRST_LIFE
         self.round_headers: list[BlockHeader] = []
         self.nodes: dict[bytes, NodeDescriptor] = {}
         self.others: tuple[NodeDescriptor, ...] = ()
@@ -112,13 +115,21 @@ class SmallChain:
 
     def rewind(self, height: int) -> None:
         """Go back to a height, as `evm_revert` does."""
-        self._chain, _, self.tree, self.epoch, rounds, self.committee = self._kept[height]
+        incarnation = self.life.incarnation + 1
+        self._chain, _, self.tree, self.epoch, rounds, self.committee, life = self._kept[height]
         self._kept = {h: kept for h, kept in self._kept.items() if h <= height}
         del self.round_headers[rounds:]
         del self.events[height:]
         self.votes = {}
-        self.is_rewound += 1
-        self._announce()
+        start = IncarnationStart(
+            incarnation,
+            height,
+            {self.runtime.id: self.head.round},
+            {} if self.key_manager_id is None else {self.key_manager_id: self.epoch},
+        )
+        self.life = with_start(life, start)
+        self.write(state_keys.INCARNATION, self.life)
+        self.make_block()
 
     @property
     def head(self) -> BlockHeader:
@@ -184,7 +195,7 @@ class SmallChain:
         self.write(state_keys.EPOCH, EpochState(self.epoch, 1, 0, bytes(32)))
         self.tree = self.tree.with_changes(self._changes)
         self._changes = {}
-        transactions = (encode_meta(self.tree.root),)
+        transactions = (encode_meta(self.tree.root, self.life.incarnation),)
         proposer = headers.validator_address(SIGNER.public_key)
         time_ns = self._chain.time_ns + int(seconds * SECOND)
         header = self._chain.build_header(time_ns, transactions, (), proposer)
@@ -198,8 +209,11 @@ class SmallChain:
             self.epoch,
             len(self.round_headers),
             self.committee,
+            self.life,
         )
-        told = BlockEvents(self.height, time_ns, self.epoch, **events)
+        told = BlockEvents(
+            self.height, time_ns, self.epoch, incarnation=self.life.incarnation, **events
+        )
         if told.finalized:
             last = state_keys.last_block_key(self.runtime.id)
             told = replace(told, proven=self.prove((last,)))
@@ -219,7 +233,7 @@ class SmallChain:
     async def fetch_status(self) -> ConsensusStatus:
         return ConsensusStatus(
             CHAIN_ID, CHAIN_CONTEXT, self.height, self._chain.time_ns, self.epoch,
-            self.tree.root, "small", (), True,
+            self.tree.root, "small", (), True, self.life.incarnation,
         )  # fmt: skip
 
     async def fetch_runtime(self, runtime_id, height=0):
@@ -260,15 +274,16 @@ class SmallChain:
                     self.commit(commitment)
         return TransactionResult(0)
 
-    async def watch_news(self, about, from_height):
-        generation, height = self.is_rewound, from_height
+    async def watch_news(self, about, from_height, incarnation=None):
+        known = self.life.incarnation if incarnation is None else incarnation
+        height = from_height
         while True:
             news = self._news
-            while height <= self.height and generation == self.is_rewound:
+            while height <= self.height and known == self.life.incarnation:
                 if is_news(self.events[height - 1], about):
                     yield self.events[height - 1]
                 height += 1
-            if generation != self.is_rewound:
+            if known != self.life.incarnation:
                 raise ChainRewound("the chain was rewound")
             await news.wait()
 

@@ -25,11 +25,12 @@ from shared.enclave.finality import Finality
 from shared.enclave.history import HeaderHistory
 from shared.enclave.key_client import KeyRing, RoundKeys
 from shared.enclave.ledger import Ledger
-from shared.enclave.program import EnclaveProgram
+from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import RoundContext
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
+from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session import PeerPolicy, SessionIdentity
@@ -37,7 +38,7 @@ from shared.tee.session_peers import SessionClient
 from shared.tee.transport import sync_client_of
 from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
-from shared.types.identity import Epoch, Round
+from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView
 from shared.types.proof import ProvenState
 from shared.types.registry import Deployment, RuntimeDescriptor
@@ -103,7 +104,7 @@ class ComputeProgram(EnclaveProgram):
         open_runtime, module = find_runtime(self.config.runtime or "")
         runtime = open_runtime(module, genesis, directory, self._keys.state_key)
         history = HeaderHistory(None if directory is None else directory / "headers.db")
-        return runtime, Ledger(runtime, history, self._finality)
+        return runtime, Ledger(self.config.runtime_id, runtime, history, self._finality)
 
     def advance(self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
         """
@@ -124,6 +125,8 @@ class ComputeProgram(EnclaveProgram):
             self._key_manager = read_required(
                 RuntimeDescriptor, values, state_keys.runtime_key(key_manager)
             )
+        # The rounds on disk may be of a life that this start of the enclave has not seen.
+        self._ledger.enter(read_incarnation(values))
         self._ledger.apply_proof(values, headers)
         return self._state()
 
@@ -133,15 +136,16 @@ class ComputeProgram(EnclaveProgram):
         results = [result for change in taken_up for result in change.block.results]
         return AppliedRounds(self._state(), self._runtime.read_spent(results))
 
-    def rollback(self, round: Round) -> EnclaveState:  # noqa: A002
-        """Forget later rounds, and the heights that the light client has seen."""
-        self._ledger.rollback(round)
-        self._light_client = self._new_light_client()
-        return self._state()
+    def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
+        """Drop the keys of epochs that are void; rounds follow in `_follow`."""
+        if self.config.key_manager is not None:
+            life = read_incarnation(verified.values)
+            self._keys.forget_after(last_shared_secret(life, known, self.config.key_manager))
 
     def _state(self) -> EnclaveState:
         ledger = self._ledger
         return EnclaveState(
+            incarnation=self.latest.incarnation,
             height=self.latest.height,
             epoch=self._finality.epoch,
             head=self._finality.head,
@@ -213,18 +217,26 @@ class ComputeProgram(EnclaveProgram):
         )
         return ExecutedBatch(
             header=header,
-            rak_signature=self.rak.sign(COMPUTE_RESULTS_HEADER.anywhere(), encode_record(header)),
+            rak_signature=self.rak.sign(self._results_domain(), encode_record(header)),
             included=pending.included,
             refused=pending.refused,
             results=pending.results,
             spent=runtime.read_spent(pending.results),
         )
 
+    def _results_domain(self) -> bytes:
+        return COMPUTE_RESULTS_HEADER.for_runtime(
+            self.chain_context, self.config.runtime_id, self.latest.incarnation
+        )
+
     def _round_context(self, parent: BlockHeader) -> RoundContext:
         epoch = self._finality.epoch
         parent_hash = parent.hash()
         return RoundContext(
-            parent, epoch, (parent_hash, epoch), lambda: self._round_keys(parent_hash, epoch)
+            parent,
+            epoch,
+            (parent_hash, epoch, self.latest.incarnation),
+            lambda: self._round_keys(parent_hash, epoch),
         )
 
     def _round_keys(self, parent_hash: bytes, epoch: Epoch) -> RoundKeys:

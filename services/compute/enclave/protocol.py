@@ -16,6 +16,7 @@ from shared.types.commitment import ComputeResultsHeader
 from shared.types.identity import (
     Epoch,
     Height,
+    Incarnation,
     NodeId,
     PublicKey,
     RawSignature,
@@ -43,6 +44,8 @@ class EnclaveDescription:
 class EnclaveState:
     """Where the enclave stands."""
 
+    incarnation: Incarnation
+    """Life of the chain."""
     height: Height
     """Newest verified consensus block."""
     epoch: Epoch
@@ -142,10 +145,6 @@ class ComputeEnclaveApi(Protocol):
 
     async def fetch_call_data_key(self) -> EpochPublicKey:
         """Key of the current epoch."""
-        ...
-
-    async def rollback(self, round: Round) -> EnclaveState:  # noqa: A002
-        """Forget later rounds, and heights: the network itself was rewound (dev controls)."""
         ...
 
 

@@ -8,8 +8,8 @@ from shared.encoding.cbor import encode
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.types.block import BlockHeader
-from shared.types.commitment import PROPOSAL, Proposal, ProposalHeader
-from shared.types.identity import Hash, Round, RuntimeId
+from shared.types.commitment import EXECUTOR_COMMITMENT, PROPOSAL, Proposal, ProposalHeader
+from shared.types.identity import FIRST_INCARNATION, Hash, Incarnation, Round, RuntimeId
 from shared.types.registry import Committee, SchedulerParameters
 
 
@@ -30,15 +30,22 @@ class BatchTooLarge(Rejected, module="proposal", code=4):
 
 
 @dataclass(frozen=True, slots=True)
-class ProposalDomain:
-    """What separates the signatures of one ParaTime on one network."""
+class RoundDomain:
+    """What separates the signatures of one ParaTime on one network, in one life of its chain."""
 
     runtime_id: RuntimeId
     chain_context: str
+    incarnation: Incarnation = FIRST_INCARNATION
 
-    def context(self) -> bytes:
+    def proposals(self) -> bytes:
         """Signature context of proposals."""
-        return PROPOSAL.for_runtime(self.chain_context, self.runtime_id)
+        return PROPOSAL.for_runtime(self.chain_context, self.runtime_id, self.incarnation)
+
+    def commitments(self) -> bytes:
+        """Signature context of votes."""
+        return EXECUTOR_COMMITMENT.for_runtime(
+            self.chain_context, self.runtime_id, self.incarnation
+        )
 
 
 def batch_hash(batch: tuple[bytes, ...]) -> Hash:
@@ -48,7 +55,7 @@ def batch_hash(batch: tuple[bytes, ...]) -> Hash:
 
 def build_proposal(
     signer: Signer,
-    domain: ProposalDomain,
+    domain: RoundDomain,
     *,
     round_: Round,
     previous_hash: Hash,
@@ -60,14 +67,14 @@ def build_proposal(
         runtime_id=domain.runtime_id,
         node_id=signer.public_key,
         header=header,
-        signature=signer.sign(domain.context(), encode_record(header)),
+        signature=signer.sign(domain.proposals(), encode_record(header)),
         batch=batch,
     )
 
 
 def verify_proposal(
     untrusted: Proposal,
-    domain: ProposalDomain,
+    domain: RoundDomain,
     *,
     parent: BlockHeader,
     committee: Committee,
@@ -103,6 +110,6 @@ def verify_proposal(
     if batch_hash(untrusted.batch) != header.batch_hash:
         raise WrongBatchHash("the batch does not have the hash that was signed")
     verify_signature(
-        untrusted.node_id, domain.context(), encode_record(header), untrusted.signature
+        untrusted.node_id, domain.proposals(), encode_record(header), untrusted.signature
     )
     return rank

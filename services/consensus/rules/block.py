@@ -1,7 +1,8 @@
 """
 A block of consensus: misbehavior and time first, then its transactions, then what they decide.
 
-    begin:         punish proven misbehavior of validators; begin the next epoch if its time came
+    begin:         open a new incarnation after a rewind; punish proven misbehavior of validators;
+                   begin the next epoch if its time came
     transactions:  authenticate, run the method; a failed one keeps only its fee and nonce
     end:           decide rounds, elect where it is due, pay out fees
 """
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from services.consensus.rules.context import BlockContext
 from services.consensus.rules.epoch_change import advance_epoch, elect_between_epochs, is_epoch_over
+from services.consensus.rules.incarnations import begin_incarnation
 from services.consensus.rules.methods import apply_method
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.registry.entities import FREEZE_FOREVER, freeze_node, load_status
@@ -52,6 +54,7 @@ class Executed:
 
 def begin_block(state: State, context: BlockContext, offences: Iterable[Offence]) -> None:
     """Do what is due before the first transaction."""
+    begin_incarnation(state, context)
     for offence in offences:
         punish_validator(state, offence)
     if is_epoch_over(state, context):

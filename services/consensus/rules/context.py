@@ -5,6 +5,7 @@ from typing import Protocol
 
 from shared.crypto.address import staking_address
 from shared.types.attestation import CapabilityTee, TeeConstraints
+from shared.types.identity import FIRST_INCARNATION, Incarnation
 
 
 class AttestationVerifier(Protocol):
@@ -36,6 +37,8 @@ class BlockContext:
     proposer: bytes
     """CometBFT address of the validator who made the block, 20 bytes."""
     verify_attestation: AttestationVerifier
+    incarnation: Incarnation = FIRST_INCARNATION
+    """Life of the chain in which the block is made."""
 
     @property
     def time_s(self) -> int:

@@ -70,6 +70,11 @@ class EphemeralSecrets:
         while len(self._by_epoch) > KEPT_EPOCHS:
             del self._by_epoch[min(self._by_epoch)]
 
+    def forget_after(self, epoch: int) -> None:
+        """Forget the secrets of later epochs: the chain was rewound, and gets other ones."""
+        for void in [held for held in self._by_epoch if held > epoch]:
+            del self._by_epoch[void]
+
 
 def verify_epoch_in_reach(epoch: int, *, now_epoch: int, max_age: int) -> None:
     """

@@ -5,15 +5,32 @@ It is sealed, not because it is secret, but so that the host cannot write an old
 there. Upstream does the same: keymanager/src/policy/cached.rs @ f9f1fdc.
 """
 
+from dataclasses import dataclass
+
 from services.keymanager.enclave.files import Files
 from services.keymanager.enclave.policy import VerifiedPolicy, accept_policy
 from shared.encoding.record import decode_record, encode_record
+from shared.errors import Unavailable
 from shared.tee.config import EnclaveConfig
 from shared.tee.sealing import CannotUnseal, Sealer
+from shared.types.identity import Incarnation
 from shared.types.keymanager import SignedPolicy
 
 POLICY_SEAL = b"oasis-core/keymanager: policy seal"
 POLICY_FILE = "policy.sealed"
+
+
+class VoidIncarnation(Unavailable, module="keys", code=54):
+    """The chain is shown in an earlier life than the one in which a policy was followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPolicy:
+    """What is sealed."""
+
+    signed: SignedPolicy
+    incarnation: Incarnation
+    """Life of the chain in which it was followed; in a later one an older policy may return."""
 
 
 class PolicyRecord:
@@ -21,9 +38,10 @@ class PolicyRecord:
 
     def __init__(self, config: EnclaveConfig, sealer: Sealer, files: Files) -> None:
         self._config, self._sealer, self._files = config, sealer, files
+        self._incarnation = Incarnation(0)
         self.followed = self._recall()
 
-    def follow(self, signed: SignedPolicy | None) -> VerifiedPolicy:
+    def follow(self, signed: SignedPolicy | None, incarnation: Incarnation) -> VerifiedPolicy:
         """
         Follow the policy that consensus holds.
 
@@ -31,18 +49,19 @@ class PolicyRecord:
         ------
         Rejected
             As `accept_policy`; the enclave goes on with the policy it followed.
+        VoidIncarnation
+            See the class.
         """
-        accepted = self._accept(signed, self.followed)
-        if accepted is not self.followed:
-            blob = self._sealer.seal(POLICY_SEAL, encode_record(accepted.signed))
-            self._files.save(POLICY_FILE, blob)
-            self.followed = accepted
+        if incarnation < self._incarnation:
+            raise VoidIncarnation(f"incarnation {incarnation}, {self._incarnation} was followed")
+        # The chain may have gone back to before the policy that was followed.
+        followed = self.followed if incarnation == self._incarnation else None
+        accepted = self._accept(signed, followed)
+        if accepted is not followed:
+            sealed = SealedPolicy(accepted.signed, incarnation)
+            self._files.save(POLICY_FILE, self._sealer.seal(POLICY_SEAL, encode_record(sealed)))
+            self.followed, self._incarnation = accepted, incarnation
         return accepted
-
-    def forget(self) -> None:
-        """Begin anew: the chain went back to before the policy that was followed."""
-        self.followed = None
-        self._files.delete(POLICY_FILE)
 
     def _accept(
         self, signed: SignedPolicy | None, followed: VerifiedPolicy | None
@@ -64,4 +83,6 @@ class PolicyRecord:
         except CannotUnseal:
             # Of another measurement or platform: this enclave starts without a memory.
             return None
-        return self._accept(decode_record(SignedPolicy, raw), None)
+        sealed = decode_record(SealedPolicy, raw)
+        self._incarnation = sealed.incarnation
+        return self._accept(sealed.signed, None)

@@ -34,16 +34,17 @@ from services.keymanager.rules.chain import (
     read_chain,
 )
 from shared.crypto.secret import SecretBytes
-from shared.enclave.program import ChainUnknown, EnclaveProgram
+from shared.enclave.program import ChainUnknown, EnclaveProgram, VerifiedState
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
+from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session import PeerIdentity, PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient, SessionServer
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import EnclaveIdentity
-from shared.types.identity import Epoch, NodeId, RuntimeId
+from shared.types.identity import Epoch, Incarnation, NodeId, RuntimeId
 from shared.types.key_requests import MasterSecretMissing
 from shared.types.keymanager import (
     ENCRYPTED_SECRET,
@@ -60,10 +61,6 @@ from shared.types.proof import ProvenState
 
 class EpochNotNow(Rejected, module="keys", code=53):
     """Ephemeral secrets are made for the current epoch and the next only."""
-
-
-class RewindForbidden(Rejected, module="keys", code=54):
-    """The enclave does not go back to an older block."""
 
 
 class KeyManagerProgram(EnclaveProgram):
@@ -115,7 +112,9 @@ class KeyManagerProgram(EnclaveProgram):
         # First of all: an old policy must not be asked with an old clock.
         self._vault.position = ChainPosition(verified.height, verified.time_ns, chain.epoch)
         self._chain = chain
-        self._vault.permissions = Permissions(self._follow_policy(chain).body, self._identity)
+        self._vault.permissions = Permissions(
+            self._follow_policy(verified, chain).body, self._identity
+        )
         self._follow_master(chain)
         self._follow_proposal(chain)
         self._follow_ephemeral(chain)
@@ -126,9 +125,9 @@ class KeyManagerProgram(EnclaveProgram):
                 self.reks.forget_before(self.registered.rek)
         return self._state()
 
-    def _follow_policy(self, chain: KeyManagerChain) -> VerifiedPolicy:
+    def _follow_policy(self, verified: VerifiedState, chain: KeyManagerChain) -> VerifiedPolicy:
         try:
-            policy = self._policy.follow(chain.status.policy)
+            policy = self._policy.follow(chain.status.policy, verified.incarnation)
         except Rejected as refusal:
             if self._policy.followed is None:
                 raise
@@ -138,28 +137,17 @@ class KeyManagerProgram(EnclaveProgram):
         self._policy_refusal = ""
         return policy
 
-    def rewind(self, proven: ProvenState) -> EnclaveState:
+    def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
         """
-        Follow a chain that went back to an earlier height, and keep the secrets.
+        Drop the secrets of epochs that are void, and keep the others.
 
-        A restart would do the same and lose the ephemeral ones. Only where genesis has dev
-        controls: anywhere else an older chain is an attack.
-
-        Raises
-        ------
-        RewindForbidden
-            Genesis has no dev controls.
-        Rejected
-            As `synchronize`.
+        A restart would do the same and lose them all.
         """
-        light_client = self._new_light_client()
-        chain = read_chain(light_client.verify(proven).values, self.config.runtime_id)
-        if not chain.has_dev_controls:
-            raise RewindForbidden("the network has no dev controls, so its chain only goes forward")
-        self._light_client = light_client
-        self._policy.forget()
-        self.registered, self._vault.is_fresh = None, False
-        return self.synchronize(proven)
+        life = read_incarnation(verified.values)
+        shared = last_shared_secret(life, known, self.config.runtime_id)
+        if shared is not None:
+            self._vault.ephemeral.forget_after(shared)
+        self._vault.is_fresh = False
 
     def _follow_master(self, chain: KeyManagerChain) -> None:
         master, status = self._vault.master, chain.status
@@ -216,6 +204,7 @@ class KeyManagerProgram(EnclaveProgram):
     def _state(self) -> EnclaveState:
         chain, vault = self._known_chain, self._vault
         return EnclaveState(
+            incarnation=self.latest.incarnation,
             height=vault.position.height,
             epoch=chain.epoch,
             init_response=None if self._lacks_master(chain) else self._init_response(),

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from shared.encoding.record import Bytes32
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
-from shared.types.identity import Epoch, Height, NodeId, PublicKey, RuntimeId
+from shared.types.identity import Epoch, Height, Incarnation, NodeId, PublicKey, RuntimeId
 from shared.types.keymanager import SignedInitResponse, SignedPublicKey, SignedPublishedSecret
 from shared.types.proof import ProvenState
 from shared.types.registry import Version
@@ -30,6 +30,8 @@ class EnclaveDescription:
 class EnclaveState:
     """Where the enclave stands after it has verified a block."""
 
+    incarnation: Incarnation
+    """Life of the chain."""
     height: Height
     epoch: Epoch
     init_response: SignedInitResponse | None
@@ -57,10 +59,6 @@ class KeyManagerEnclaveApi(Protocol):
 
     async def synchronize(self, proven: ProvenState) -> EnclaveState:
         """Verify a block and follow it: policy, master secret, proposal, ephemeral secret."""
-        ...
-
-    async def rewind(self, proven: ProvenState) -> EnclaveState:
-        """Follow a chain that went back to an earlier height; needs dev controls in genesis."""
         ...
 
     async def attest(self, node_id: NodeId) -> CapabilityTee:

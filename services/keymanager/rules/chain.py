@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shared.encoding import cbor
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
@@ -47,8 +46,6 @@ class KeyManagerChain:
     """The newest published ephemeral secret."""
     members: tuple[NodeDescriptor, ...]
     """Registered nodes of the committee."""
-    has_dev_controls: bool = False
-    """Whether genesis lets somebody move time, epochs and the chain itself."""
 
 
 def proven_keys(runtime_id: bytes, members: tuple[bytes, ...], node_id: bytes) -> tuple[bytes, ...]:
@@ -61,7 +58,7 @@ def proven_keys(runtime_id: bytes, members: tuple[bytes, ...], node_id: bytes) -
     return (
         state_keys.CHAIN_CONTEXT,
         state_keys.EPOCH,
-        state_keys.PARAMETERS,
+        state_keys.INCARNATION,
         state_keys.runtime_key(runtime_id),
         state_keys.key_manager_status_key(runtime_id),
         state_keys.master_secret_key(runtime_id),
@@ -95,7 +92,6 @@ def read_chain(values: Mapping[bytes, bytes | None], runtime_id: bytes) -> KeyMa
             SignedPublishedSecret, values, state_keys.ephemeral_secret_key(runtime_id)
         ),
         members=tuple(member for member in members if member is not None),
-        has_dev_controls=_has_dev_controls(values),
     )
 
 
@@ -170,15 +166,6 @@ def missing_epochs(
     if published is not None and published.secret.epoch >= chain.epoch:
         wanted |= {Epoch(epoch) for epoch in range(chain.epoch, published.secret.epoch + 1)}
     return tuple(sorted(epoch for epoch in wanted if not holds(epoch)))
-
-
-def _has_dev_controls(values: Mapping[bytes, bytes | None]) -> bool:
-    """Read one field of the parameters; the rest of that record is consensus's own affair."""
-    if state_keys.PARAMETERS not in values:
-        raise IncompleteProof("the proof does not cover the parameters")
-    parameters = values[state_keys.PARAMETERS]
-    fields = None if parameters is None else cbor.decode(parameters)
-    return isinstance(fields, dict) and fields.get("dev_control_key") is not None
 
 
 def _required(kind: type[R], values: Mapping[bytes, bytes | None], key: bytes) -> R:

@@ -6,7 +6,7 @@ import pytest
 
 from services.compute.admission import NodeBusy
 from services.compute.node import MAX_INBOX
-from services.compute.rules.proposal import ProposalDomain, build_proposal
+from services.compute.rules.proposal import RoundDomain, build_proposal
 from shared.api.compute import (
     ComputeApi,
     ComputePeerApi,
@@ -178,7 +178,7 @@ async def test_transactions_of_a_peer_are_executed_in_the_nodes_turn(peer, netwo
 
 async def test_a_proposal_by_nobody_changes_nothing(peer, network):
     stranger = Signer(b"x" * 32)
-    domain = ProposalDomain(network.chain.runtime.id, CHAIN_CONTEXT)
+    domain = RoundDomain(network.chain.runtime.id, CHAIN_CONTEXT)
     head = network.chain.head
     await peer.propose(
         build_proposal(

@@ -23,6 +23,7 @@ from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
 from shared.kit.channel import Link, Service, serve_frames
 from shared.rules import state_keys
+from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient
 from shared.types.registry import RuntimeKind
 from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS
@@ -250,3 +251,32 @@ async def test_without_the_control_key_of_the_genesis_there_are_no_dev_controls(
         with pytest.raises(DevControlsOff):
             await call
     assert node.height == height
+
+
+async def test_each_rewind_begins_an_incarnation_that_status_blocks_and_proofs_tell(api, node):
+    await api.mine_blocks(3)
+    assert (await api.fetch_status()).incarnation == 0
+    for incarnation in (1, 2):
+        await api.rewind(2)
+        status = await api.fetch_status()
+        assert status.incarnation == incarnation
+        assert status.height > 2
+        (events,) = await take(api.watch_blocks(3, incarnation), 1)
+        assert events.incarnation == incarnation
+        proven = await api.fetch_proven_state((state_keys.INCARNATION,))
+        client = LightClient(CHAIN_ID, VALIDATORS, follows_rewinds=True)
+        assert client.verify(proven).incarnation == incarnation
+        assert read_incarnation(dict(proven.items)).incarnation == incarnation
+
+
+async def test_who_slept_through_a_rewind_is_told_however_high_the_chain_is_by_then(api):
+    await api.mine_blocks(5)
+    known = await api.fetch_status()
+    await api.rewind(2)
+    for mined in (0, 20):
+        if mined:
+            await api.mine_blocks(mined)
+        with pytest.raises(ChainRewound):
+            await take(api.watch_blocks(known.height + 1, known.incarnation), 1)
+        with pytest.raises(ChainRewound):
+            await take(api.watch_news(PARATIME, known.height + 1, known.incarnation), 1)

@@ -10,7 +10,7 @@ import sqlalchemy
 
 from services.consensus.abci import Block, Misbehavior, MisbehaviorKind
 from services.consensus.store import Store
-from shared.rules.meta import decode_meta, encode_meta
+from shared.rules.meta import MAX_META_BYTES, decode_meta, encode_meta
 from tests.support.applications import SUBJECTS, Subject
 from tests.support.chains import GENESIS_NS, POWER, SoloChain
 from tests.support.networks import ROOT
@@ -45,7 +45,7 @@ def assert_no_success(chain: SoloChain, block: Block) -> None:
     if application.process_proposal(block):
         result = application.finalize_block(block)
         assert all(r.code != 0 for r in result.tx_results[:-1])
-        assert result.app_hash == decode_meta(block.txs[-1])
+        assert result.app_hash == decode_meta(block.txs[-1]).state_root
 
 
 # -- rule 1: functions of state and arguments ------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_bad_transaction_in_a_block_gives_a_code_where_it_does_not_spoil_the_p
         block = dataclasses.replace(good, txs=(raw, *good.txs))
         assert_no_success(chain, block)
         # The chain goes on as if nothing had been.
-        assert chain.engine.make_block().result.app_hash == decode_meta(good.txs[-1])
+        assert chain.engine.make_block().result.app_hash == decode_meta(good.txs[-1]).state_root
 
 
 # -- rule 4: check_tx filters, finalize_block decides ----------------------------------------------
@@ -161,7 +161,7 @@ def test_a_block_without_due_work_leaves_the_app_hash_as_it_was(subject):
 def test_the_last_transaction_carries_the_root_that_finalize_reaches(subject):
     chain = run_workload(subject)
     for height in range(1, chain.store.height + 1):
-        root = decode_meta(chain.store.load_decision(height).transactions[-1])
+        root = decode_meta(chain.store.load_decision(height).transactions[-1]).state_root
         assert root == chain.store.load_result(height).app_hash
         assert root == chain.store.load_tree(height).root
 
@@ -188,7 +188,7 @@ def test_a_proposal_keeps_to_its_size(subject):
     first = subject.first
     state = chain.engine.chain
     block = Block(state.height + 1, state.time_ns + 1, first, bytes(20))
-    limit = len(first[0]) + len(encode_meta(bytes(32))) + 32  # room for field tags
+    limit = len(first[0]) + MAX_META_BYTES + 32  # room for field tags
     prepared = chain.engine.application.prepare_proposal(block, limit)
     assert sum(map(len, prepared)) <= limit
     assert prepared[0] == first[0]

@@ -96,7 +96,8 @@ async def test_a_watcher_is_told_when_the_chain_goes_back(node):
     watching = asyncio.create_task(take(node.watch(node.height + 50), 1))
     await asyncio.sleep(0)
     node.rewind(2)
-    assert node.height == 2
+    assert node.height == 3
+    assert node.store.load_events(3).incarnation == 1
     with pytest.raises(ChainRewound):
         await watching
     await node.execute(transaction(1, "key", "anew"))

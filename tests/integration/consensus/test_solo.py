@@ -37,7 +37,7 @@ def test_waiting_transactions_share_a_block(chain):
 def test_the_last_transaction_of_a_block_carries_the_root_of_its_own_state(chain):
     chain.engine.submit(transaction(0, "key", "value"))
     made = chain.engine.make_block()
-    assert decode_meta(made.block.transactions[-1]) == chain.store.load_tree().root
+    assert decode_meta(made.block.transactions[-1]).state_root == chain.store.load_tree().root
     following = chain.engine.make_block()
     assert following.block.light_block.header.app_hash == chain.store.load_tree().root
 

@@ -61,6 +61,7 @@ class Believed:
     height: int
     time_ns: int
     values: dict
+    incarnation: int = 0
 
 
 class TrustingLightClient:

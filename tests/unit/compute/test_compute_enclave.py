@@ -15,13 +15,15 @@ from shared.enclave.errors import (
     WrongOutputs,
 )
 from shared.encoding.record import decode_record, encode_record
-from shared.errors import PeerUnavailable, QanatError
+from shared.errors import PeerUnavailable
 from shared.rules import state_keys
+from shared.rules.light_client import RewindForbidden
 from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
 from shared.types.evm import Account, AccountQuery, EvmCall, EvmQuery
 from shared.types.key_requests import StaleAsker
 from tests.support.compute_nodes import (
+    PARATIME_ID,
     RICH,
     START_NS,
     WEI,
@@ -34,7 +36,7 @@ from tests.support.compute_nodes import (
     raw,
 )
 from tests.support.signing import log_emitter
-from tests.support.small_chain import SmallChain
+from tests.support.small_chain import CHAIN_CONTEXT, SmallChain
 
 
 class Bench:
@@ -48,15 +50,16 @@ class Bench:
         )
         self.keys = (
             state_keys.CHAIN_CONTEXT,
+            state_keys.INCARNATION,
             state_keys.EPOCH,
             state_keys.runtime_key(runtime.id),
             state_keys.runtime_key(runtime.key_manager),
             state_keys.last_block_key(runtime.id),
         )
 
-    def program(self, name: str, directory=None):
+    def program(self, name: str, directory=None, **config):
         host = EnclaveHost(DirectKeyManager(self.key_manager))
-        return make_program(name, host, directory)
+        return make_program(name, host, directory, **config)
 
     def start(self, name: str = "a", directory=None):
         program = self.program(name, directory)
@@ -119,7 +122,7 @@ def test_equal_batches_give_equal_roots_and_signed_headers_on_two_enclaves(bench
     for program, executed in zip((first, second), results, strict=True):
         verify_signature(
             program.describe().rak,
-            COMPUTE_RESULTS_HEADER.anywhere(),
+            COMPUTE_RESULTS_HEADER.for_runtime(CHAIN_CONTEXT, PARATIME_ID, incarnation=0),
             encode_record(executed.header),
             executed.rak_signature,
         )
@@ -313,15 +316,64 @@ def test_the_calldata_key_is_the_key_managers_for_the_epoch(bench):
     assert first.fetch_call_data_key().public_key.key != key.public_key.key
 
 
+def test_an_enclave_of_a_network_that_cannot_be_rewound_follows_no_rewind(bench):
+    program = bench.program("a", has_dev_controls=False)
+    program.initialize(bench.chain.prove(bench.keys))
+    height = bench.chain.height
+    bench.run(program, raw(0))
+    bench.chain.rewind(height)
+    with pytest.raises(RewindForbidden):
+        program.initialize(bench.chain.prove(bench.keys))
+    assert account(program, 1).nonce == 1
+
+
+def test_an_enclave_that_slept_through_a_rewind_drops_void_rounds_from_its_disk(bench, tmp_path):
+    program = bench.start("a", tmp_path)
+    bench.run(program, raw(0))
+    height = bench.chain.height
+    for nonce in (1, 2):
+        bench.run(program, raw(nonce))
+    program.close()
+    # The chain lives on meanwhile, past the height and round at which the sleeper stopped.
+    bench.chain.rewind(height)
+    bench.chain.begin_epoch()
+    for _ in range(4):
+        bench.chain.fail_round()
+    program = bench.program("a", tmp_path)
+    state = program.initialize(bench.chain.prove(bench.keys))
+    assert (state.next_round, state.is_level) == (2, False)
+    assert account(program, 1).nonce == 1
+    missing = bench.chain.round_headers[2:]
+    applied = program.apply(tuple(RoundChange(RoundBlock(header), b"") for header in missing))
+    assert applied.state.is_level
+
+
+def test_keys_of_a_void_epoch_are_fetched_anew_and_equal_on_every_node(bench):
+    survivor = bench.start("a")
+    height = bench.chain.height
+    kept = survivor.fetch_call_data_key()
+    bench.chain.begin_epoch()
+    survivor.advance(bench.chain.prove(bench.keys))
+    void = survivor.fetch_call_data_key().public_key.key
+    bench.chain.rewind(height)
+    bench.key_manager.replace_secrets(3)
+    survivor.initialize(bench.chain.prove(bench.keys))
+    calls = bench.key_manager.calls
+    assert survivor.fetch_call_data_key() == kept
+    assert bench.key_manager.calls == calls  # what both lives have is not asked for again
+    bench.chain.begin_epoch()
+    survivor.advance(bench.chain.prove(bench.keys))
+    restarted = bench.start("b")
+    key = survivor.fetch_call_data_key().public_key.key
+    assert key == restarted.fetch_call_data_key().public_key.key != void
+
+
 def test_a_rewind_forgets_rounds_and_heights(bench):
     program = bench.start()
     bench.run(program, raw(0))
     height = bench.chain.height
     bench.run(program, raw(1))
     bench.chain.rewind(height)
-    with pytest.raises(QanatError):
-        program.initialize(bench.chain.prove(bench.keys))
-    program.rollback(bench.chain.head.round)
     assert program.initialize(bench.chain.prove(bench.keys)).is_level
     assert account(program, 1).nonce == 1
     assert bench.chain.head.header_type is HeaderType.NORMAL

@@ -7,7 +7,7 @@ from services.compute.rules.proposal import (
     BatchTooLarge,
     ForeignProposal,
     NotScheduler,
-    ProposalDomain,
+    RoundDomain,
     WrongBatchHash,
     build_proposal,
     verify_proposal,
@@ -44,10 +44,19 @@ PARENT = BlockHeader(1, RUNTIME, 6, 0, HeaderType.NORMAL, EMPTY_HASH, EMPTY_HASH
 LIMITS = SchedulerParameters(max_batch_size=3, max_batch_size_bytes=100)
 
 
-def make(signer=SIGNERS[0], *, runtime=RUNTIME, chain=CHAIN, round_=7, parent=PARENT, batch=None):
+def make(
+    signer=SIGNERS[0],
+    *,
+    runtime=RUNTIME,
+    chain=CHAIN,
+    life=0,
+    round_=7,
+    parent=PARENT,
+    batch=None,
+):
     return build_proposal(
         signer,
-        ProposalDomain(runtime, chain),
+        RoundDomain(runtime, chain, life),
         round_=round_,
         previous_hash=parent.hash(),
         batch=batch or (b"a",),
@@ -56,7 +65,7 @@ def make(signer=SIGNERS[0], *, runtime=RUNTIME, chain=CHAIN, round_=7, parent=PA
 
 def verify(proposal):
     return verify_proposal(
-        proposal, ProposalDomain(RUNTIME, CHAIN), parent=PARENT, committee=COMMITTEE, limits=LIMITS
+        proposal, RoundDomain(RUNTIME, CHAIN), parent=PARENT, committee=COMMITTEE, limits=LIMITS
     )
 
 
@@ -74,6 +83,7 @@ def test_every_worker_has_its_own_rank_in_a_round():
         (make(SIGNERS[3]), NotScheduler),
         (make(Signer(b"x" * 32)), NotScheduler),
         (make(chain=OTHER_CHAIN), BadSignature),
+        (make(life=1), BadSignature),
         (replace(make(), node_id=SIGNERS[1].public_key), BadSignature),
         (replace(make(), batch=(b"b",)), WrongBatchHash),
         (replace(make(), batch=(b"a", b"a")), WrongBatchHash),
@@ -86,21 +96,20 @@ def test_a_proposal_that_is_not_for_this_round_or_not_its_signers_is_refused(pro
         verify(proposal)
 
 
-def test_a_vote_verifies_for_its_chain_and_paratime_alone():
+def test_a_vote_verifies_for_its_chain_paratime_and_incarnation_alone():
     results = ComputeResultsHeader(7, PARENT.hash(), EMPTY_HASH, EMPTY_HASH)
     vote = sign_results(
         SIGNERS[0],
-        runtime_id=RUNTIME,
-        chain_context=CHAIN,
+        domain=RoundDomain(RUNTIME, CHAIN),
         scheduler_id=SIGNERS[1].public_key,
         results=results,
         rak_signature=bytes(64),
     )
     message = encode_record(vote.header)
-    context = EXECUTOR_COMMITMENT.for_runtime(CHAIN, RUNTIME)
+    context = EXECUTOR_COMMITMENT.for_runtime(CHAIN, RUNTIME, 0)
     verify_signature(vote.node_id, context, message, vote.signature)
-    for chain, runtime in ((OTHER_CHAIN, RUNTIME), (CHAIN, OTHER)):
-        context = EXECUTOR_COMMITMENT.for_runtime(chain, runtime)
+    for chain, runtime, life in ((OTHER_CHAIN, RUNTIME, 0), (CHAIN, OTHER, 0), (CHAIN, RUNTIME, 1)):
+        context = EXECUTOR_COMMITMENT.for_runtime(chain, runtime, life)
         with pytest.raises(BadSignature):
             verify_signature(vote.node_id, context, message, vote.signature)
 
@@ -108,8 +117,7 @@ def test_a_vote_verifies_for_its_chain_and_paratime_alone():
 def test_a_failure_says_nothing_of_results():
     vote = sign_failure(
         SIGNERS[0],
-        runtime_id=RUNTIME,
-        chain_context=CHAIN,
+        domain=RoundDomain(RUNTIME, CHAIN),
         scheduler_id=SIGNERS[1].public_key,
         round_=7,
         failure=CommitmentFailure.STATE_UNAVAILABLE,

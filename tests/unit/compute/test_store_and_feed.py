@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from services.compute.feed import NetworkRewound, RoundFeed
-from services.compute.rules.proposal import ProposalDomain, build_proposal
+from services.compute.rules.proposal import RoundDomain, build_proposal
 from services.compute.rules.vote import sign_failure, sign_results
 from services.compute.store import IN_MEMORY, Store, Vote
 from shared.crypto.hashes import EMPTY_HASH
@@ -21,7 +21,7 @@ def header(round_: int, kind=HeaderType.NORMAL, roots=ROOTS) -> BlockHeader:
 
 
 def proposal(round_: int):
-    domain = ProposalDomain(RUNTIME, CHAIN)
+    domain = RoundDomain(RUNTIME, CHAIN)
     return build_proposal(SIGNER, domain, round_=round_, previous_hash=EMPTY_HASH, batch=(b"t",))
 
 
@@ -29,8 +29,7 @@ def vote(round_: int, rank: int = 0, roots=ROOTS) -> Vote:
     results = ComputeResultsHeader(round_, EMPTY_HASH, roots[1], roots[0])
     commitment = sign_results(
         SIGNER,
-        runtime_id=RUNTIME,
-        chain_context=CHAIN,
+        domain=RoundDomain(RUNTIME, CHAIN),
         scheduler_id=SIGNER.public_key,
         results=results,
         rak_signature=bytes(64),
@@ -71,8 +70,7 @@ def test_a_proposal_and_votes_are_there_again_after_a_kill(reopen):
 def test_a_vote_for_a_failure_is_kept_as_well(reopen):
     commitment = sign_failure(
         SIGNER,
-        runtime_id=RUNTIME,
-        chain_context=CHAIN,
+        domain=RoundDomain(RUNTIME, CHAIN),
         scheduler_id=b"o" * 32,
         round_=3,
         failure=CommitmentFailure.UNKNOWN,
@@ -133,10 +131,11 @@ def test_a_rewind_forgets_later_rounds_and_every_vote(reopen):
     store.save_blocks(tuple(RoundBlock(header(r)) for r in range(4)))
     store.save_vote(vote(4))
     store.note_final(header(4))
-    store.rollback(1)
+    store.rollback(1, 1)
     assert store.load_newest_round() == 1
     assert store.load_block(2) is None
     assert store.load_votes(4) == ()
+    assert store.incarnation == 1
 
 
 def feed_of(count: int) -> tuple[RoundFeed, Store]:
@@ -179,7 +178,7 @@ async def test_a_rewind_ends_every_watch_and_begins_again_below():
     feed, store = feed_of(5)
     watching = asyncio.create_task(take(feed.watch(3), 9))
     await asyncio.sleep(0)
-    store.rollback(1)
+    store.rollback(1, 1)
     feed.rewind(1)
     with pytest.raises(NetworkRewound):
         await watching

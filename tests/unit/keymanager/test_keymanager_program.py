@@ -11,14 +11,14 @@ import pytest
 from services.keymanager.enclave.committee import NotInCommittee
 from services.keymanager.enclave.derivation import checksum_ephemeral_secret
 from services.keymanager.enclave.master import WrongGeneration
-from services.keymanager.enclave.program import EpochNotNow, RewindForbidden
+from services.keymanager.enclave.program import EpochNotNow
 from services.keymanager.enclave.publication import decrypt_secret
 from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.key_policy import policy_checksum, verify_public_key
-from shared.rules.light_client import ConflictingHeader, OldHeight, WrongStateValues
+from shared.rules.light_client import OldHeight, RewindForbidden, WrongStateValues
 from shared.tee.attestation import UnknownEnclave
 from shared.types.key_requests import (
     ChainView,
@@ -496,7 +496,7 @@ class TestRewind:
     def rewind(self, network, snapshot):
         network.chain.rewind(snapshot)
         proven = network.chain.block(seconds=2)
-        return [program.rewind(proven) for program in network.enclaves.running.values()]
+        return [program.synchronize(proven) for program in network.enclaves.running.values()]
 
     def test_secrets_survive_when_the_chain_goes_back(self, network):
         before = public_keys(network.second)
@@ -523,6 +523,35 @@ class TestRewind:
         network.publish_ephemeral(by=network.second)
         assert public_keys(network.first, 3) == public_keys(network.second, 3) != abandoned
 
+    def test_secret_of_an_epoch_that_is_void_is_given_to_nobody(self, network):
+        snapshot = network.chain.snapshot()
+        kept = public_keys(network.first, 2)
+        network.begin_epoch()
+        network.publish_ephemeral()
+        for state in self.rewind(network, snapshot):
+            assert state.ephemeral_epochs == (2,)
+        network.begin_epoch()
+        for program in (network.first, network.second):
+            with pytest.raises(EphemeralSecretMissing):
+                public_keys(program, 3)
+            assert public_keys(program, 2) == kept
+
+    def test_who_slept_through_several_rewinds_keeps_only_what_all_lives_share(self, network):
+        first = network.chain.snapshot()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        second = network.chain.snapshot()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        assert network.enclaves.show_block()
+        # Nobody sees a block of the life that went back furthest.
+        for snapshot in (second, first):
+            network.chain.rewind(snapshot)
+            proven = network.chain.block(seconds=2)
+        network.chain.epoch = 5
+        proven = network.chain.block(seconds=2)
+        assert network.first.synchronize(proven).ephemeral_epochs == (2,)
+
     def test_policy_from_before_is_followed_again(self, network):
         snapshot = network.chain.snapshot()
         newer = sign_policy(make_policy(serial=2))
@@ -541,8 +570,7 @@ class TestRewind:
         network.begin_epoch()
         with pytest.raises(RewindForbidden):
             self.rewind(network, snapshot)
-        with pytest.raises(ConflictingHeader):
-            network.first.synchronize(network.chain.prove())
+        assert network.first.latest.incarnation == 0
 
 
 REQUEST = {"runtime_id": PARATIME_ID, "key_pair_ids": (PAIR,), "generation": 0}
@@ -614,7 +642,7 @@ class TestFreshness:
         network.chain.rewind(snapshot)
         proven = network.chain.block(seconds=2)
         for program in network.enclaves.running.values():
-            assert not program.rewind(proven).is_fresh
+            assert not program.synchronize(proven).is_fresh
 
 
 class TestForwardSecrecy:

@@ -106,19 +106,19 @@ def verify_sender(commitment: ExecutorCommitment, caller: Caller) -> None:
 
 
 def verify_node_signature(
-    commitment: ExecutorCommitment, runtime_id: bytes, chain_context: str
+    context: BlockContext, commitment: ExecutorCommitment, runtime_id: bytes
 ) -> None:
     """Verify that the node stands behind the commitment, or raise `BadSignature`."""
     verify_known_signature(
         commitment.node_id,
-        _commitment_context(chain_context, runtime_id),
+        _commitment_domain(context.chain_context, runtime_id, context.incarnation),
         encode_record(commitment.header),
         commitment.signature,
     )
 
 
 def verify_enclave_signature(
-    state: State, commitment: ExecutorCommitment, runtime_id: bytes
+    state: State, context: BlockContext, commitment: ExecutorCommitment, runtime_id: bytes
 ) -> None:
     """
     Verify that the node's registered enclave stands behind the results, where there are any.
@@ -137,7 +137,10 @@ def verify_enclave_signature(
     if capability is None:
         raise NoEnclave(f"node {commitment.node_id.hex()} serves no such runtime")
     verify_known_signature(
-        capability.rak, _RESULTS_CONTEXT, _encoded_results(header.results), header.rak_signature
+        capability.rak,
+        _results_domain(context.chain_context, runtime_id, context.incarnation),
+        _encoded_results(header.results),
+        header.rak_signature,
     )
 
 
@@ -150,16 +153,18 @@ def verify_commitment(
 ) -> None:
     """Verify form, position and both signatures; see the functions above for what is raised."""
     verify_position(commitment, last)
-    verify_node_signature(commitment, runtime_id, context.chain_context)
-    verify_enclave_signature(state, commitment, runtime_id)
-
-
-_RESULTS_CONTEXT = COMPUTE_RESULTS_HEADER.anywhere()
+    verify_node_signature(context, commitment, runtime_id)
+    verify_enclave_signature(state, context, commitment, runtime_id)
 
 
 @lru_cache(maxsize=64)
-def _commitment_context(chain_context: str, runtime_id: bytes) -> bytes:
-    return EXECUTOR_COMMITMENT.for_runtime(chain_context, runtime_id)
+def _results_domain(chain_context: str, runtime_id: bytes, incarnation: int) -> bytes:
+    return COMPUTE_RESULTS_HEADER.for_runtime(chain_context, runtime_id, incarnation)
+
+
+@lru_cache(maxsize=64)
+def _commitment_domain(chain_context: str, runtime_id: bytes, incarnation: int) -> bytes:
+    return EXECUTOR_COMMITMENT.for_runtime(chain_context, runtime_id, incarnation)
 
 
 @lru_cache(maxsize=64)

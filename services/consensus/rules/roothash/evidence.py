@@ -1,6 +1,9 @@
 """
 Equivocation: proof that a node signed two things that exclude each other.
 
+Only within one life of the chain: what a node signed before a rewind does not verify after it, and
+is no offence, since it may well decide otherwise then (ADR 0014).
+
 Source: oasis-core go/roothash/api/evidence.go and
 go/consensus/cometbft/apps/roothash/transactions.go @ f9f1fdc. Differs: the node is frozen as well,
 for as long as stake debonds.
@@ -94,7 +97,7 @@ def _verify_commitments(
     if not one.round == other.round == first.round:
         raise NotEquivocation("the results are of another round")
     for commitment in (first, second):
-        verify_node_signature(commitment, runtime_id, context.chain_context)
+        verify_node_signature(context, commitment, runtime_id)
     return first.node_id, first.round
 
 
@@ -106,7 +109,7 @@ def _verify_proposals(
         raise NotEquivocation("the proposals are of two nodes or rounds")
     if first.header == second.header:
         raise NotEquivocation("the proposals are the same")
-    signed_for = PROPOSAL.for_runtime(context.chain_context, runtime_id)
+    signed_for = PROPOSAL.for_runtime(context.chain_context, runtime_id, context.incarnation)
     for statement in (first, second):
         verify_known_signature(
             statement.node_id, signed_for, encode_record(statement.header), statement.signature

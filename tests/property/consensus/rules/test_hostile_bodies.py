@@ -74,7 +74,7 @@ def honest_bodies(world: World) -> list[tuple]:
 
     def statement(batch: bytes) -> ProposalStatement:
         header = ProposalHeader(world.last.round + 1, world.last.hash(), batch)
-        context = PROPOSAL.for_runtime(world.chain_context, PARATIME)
+        context = PROPOSAL.for_runtime(world.chain_context, PARATIME, 0)
         return ProposalStatement(ALICE.id, header, ALICE.node.sign(context, encode_record(header)))
 
     def secret(generation) -> SignedPublishedSecret:

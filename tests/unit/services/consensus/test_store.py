@@ -146,3 +146,12 @@ def test_a_database_of_another_version_is_refused(tmp_path):
     database.close()
     with pytest.raises(ForeignDatabase):
         Store(path)
+
+
+def test_every_rollback_is_counted_for_good(chain):
+    for incarnation, height in enumerate((4, 4, 3, 2), start=1):
+        chain.store.rollback(height)
+        assert chain.store.incarnation == reopened(chain).incarnation == incarnation
+    with pytest.raises(UnknownHeight):
+        chain.store.rollback(3)
+    assert chain.store.incarnation == 4

@@ -20,7 +20,7 @@ def test_signature_holds_for_its_message_and_context_only() -> None:
     others = [
         (Signer(bytes(32)).public_key, context, b"message", signature),
         (SIGNER.public_key, CONTEXT.for_chain("cd" * 32), b"message", signature),
-        (SIGNER.public_key, CONTEXT.for_runtime(CHAIN, bytes(32)), b"message", signature),
+        (SIGNER.public_key, CONTEXT.for_runtime(CHAIN, bytes(32), 0), b"message", signature),
         (SIGNER.public_key, CONTEXT.anywhere(), b"message", signature),
         (SIGNER.public_key, context, b"massage", signature),
         (SIGNER.public_key, context, b"message", bytes(64)),

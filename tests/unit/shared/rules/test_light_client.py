@@ -10,9 +10,9 @@ from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.protobuf import NumberOutOfRange
 from shared.errors import Rejected
-from shared.rules import headers, light_client
+from shared.rules import headers, light_client, state_keys
 from shared.rules.light_client import LightClient
-from shared.rules.meta import encode_meta
+from shared.rules.meta import decode_meta, encode_meta
 from shared.types.proof import (
     BlockId,
     Commit,
@@ -44,11 +44,12 @@ def proven(
     chain_id: str = CHAIN_ID,
     time_ns: int | None = None,
     first: bytes = b"first",
+    incarnation: int = 0,
 ) -> ProvenState:
     """State proven by a block that `signers` signed, and whose header names the set `named`."""
     named = set_of(*signers) if named is None else named
     tree = StateTree.empty().with_changes(state or {b"key": b"value"})
-    transactions = [first, b"second", encode_meta(tree.root)]
+    transactions = [first, b"second", encode_meta(tree.root, incarnation)]
     header = Header(
         version_block=headers.BLOCK_VERSION,
         version_app=1,
@@ -241,3 +242,58 @@ def test_values_that_the_root_does_not_hold_are_refused(client):
     for items in [((b"key", b"other"),), ((b"key", None),), ((b"absent", b"value"),)]:
         changed = dataclasses.replace(state, items=items)
         refused(client, changed, light_client.WrongStateValues)
+
+
+# -- lives of the chain --------------------------------------------------------------------------
+
+LIFE = (state_keys.INCARNATION,)
+
+
+def test_a_later_life_leads_to_a_lower_height_where_rewinds_are_followed():
+    client = LightClient(CHAIN_ID, set_of(SIGNERS[0]), follows_rewinds=True)
+    client.verify(proven(9, SIGNERS[:1]))
+    verified = client.verify(proven(5, SIGNERS[:1], incarnation=1, keys=LIFE))
+    assert (verified.height, verified.incarnation) == (5, 1)
+    refused(client, proven(4, SIGNERS[:1], incarnation=1, keys=LIFE), light_client.OldHeight)
+    assert client.verify(proven(6, SIGNERS[:1], incarnation=1)).height == 6
+
+
+def test_no_life_but_the_first_is_followed_where_the_chain_cannot_be_rewound(client):
+    late = proven(5, SIGNERS[:1], incarnation=1, keys=LIFE)
+    refused(client, late, light_client.RewindForbidden)
+    client.verify(proven(9, SIGNERS[:1]))
+    refused(client, late, light_client.RewindForbidden)
+    higher = proven(10, SIGNERS[:1], incarnation=1, keys=LIFE)
+    refused(client, higher, light_client.RewindForbidden)
+
+
+def test_a_void_life_is_refused_at_any_height():
+    client = LightClient(CHAIN_ID, set_of(SIGNERS[0]), follows_rewinds=True)
+    client.verify(proven(5, SIGNERS[:1], incarnation=2, keys=LIFE))
+    for height in (4, 5, 6, 1000):
+        for incarnation in (0, 1):
+            void = proven(height, SIGNERS[:1], incarnation=incarnation, keys=LIFE)
+            refused(client, void, light_client.OldIncarnation)
+
+
+def test_a_later_life_must_be_proven_with_what_it_voids():
+    client = LightClient(CHAIN_ID, set_of(SIGNERS[0]), follows_rewinds=True)
+    refused(client, proven(5, SIGNERS[:1], incarnation=1), light_client.UnprovenRewind)
+
+
+def test_a_later_life_counts_only_under_the_signatures_of_the_pinned_validators():
+    client = LightClient(CHAIN_ID, set_of(SIGNERS[0]), follows_rewinds=True)
+    client.verify(proven(5, SIGNERS[:1], following=set_of(SIGNERS[1])))
+    client.verify(proven(6, SIGNERS[1:2]))
+    # The set of SIGNERS[1] came about in a life that is void, for all that the host shows.
+    foreign = proven(3, SIGNERS[1:2], incarnation=1, keys=LIFE)
+    refused(client, foreign, light_client.TooLittlePower)
+    assert client.verify(proven(3, SIGNERS[:1], incarnation=1, keys=LIFE)).incarnation == 1
+
+
+def test_the_incarnation_is_part_of_what_is_signed():
+    client = LightClient(CHAIN_ID, set_of(SIGNERS[0]), follows_rewinds=True)
+    state = proven(5, SIGNERS[:1], keys=LIFE)
+    root = decode_meta(state.meta.transaction).state_root
+    meta = dataclasses.replace(state.meta, transaction=encode_meta(root, 1))
+    refused(client, dataclasses.replace(state, meta=meta), light_client.WrongStateRoot)

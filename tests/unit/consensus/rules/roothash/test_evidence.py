@@ -43,7 +43,7 @@ def pair_of(world: World, keys, *, round_=None, **second) -> Evidence:
 
 def proposal(world: World, keys, batch: bytes, *, round_=None, chain=None) -> ProposalStatement:
     header = ProposalHeader(round_ or world.last.round + 1, world.last.hash(), batch)
-    context = PROPOSAL.for_runtime(chain or world.chain_context, PARATIME)
+    context = PROPOSAL.for_runtime(chain or world.chain_context, PARATIME, world.incarnation)
     return ProposalStatement(keys.id, header, keys.node.sign(context, encode_record(header)))
 
 
