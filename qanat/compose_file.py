@@ -84,7 +84,7 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
     """
     is_default = file == DEFAULT_FILE
     plans = plan_nodes(network, DEFAULT_PORT_BASE, by_name=True)
-    names = ["public", *(plan.name for plan in plans if plan.service != "gateway")]
+    names = ["public", *(plan.name for plan in plans)]
     return "".join(
         (
             HEADER.format(
@@ -100,7 +100,7 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
             *(f"      - {name}:/network/{name}\n" for name in names),
             *(_render_node(plan) for plan in plans),
             "\nvolumes:\n",
-            *(f"  {name}:\n" for name in ["public", *(plan.name for plan in plans)]),
+            *(f"  {name}:\n" for name in names),
         )
     )
 

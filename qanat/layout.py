@@ -5,6 +5,8 @@ from pathlib import Path
 
 from shared.kit.identity import IDENTITY_FILE
 
+DEV_TOKEN_FILE = "dev-token"  # noqa: S105 - the name of the file
+
 
 @dataclass(frozen=True, slots=True)
 class DataLayout:
@@ -53,6 +55,15 @@ class DataLayout:
     def identity(self, name: str) -> Path:
         """Seeds of a node's keys."""
         return self.node(name) / IDENTITY_FILE
+
+    @property
+    def dev_token(self) -> Path:
+        """What dev controls ask for; only the owner of the network reads it."""
+        return self.root / DEV_TOKEN_FILE
+
+    def node_dev_token(self, name: str) -> Path:
+        """The same, where the node finds it: in containers its directory is all that it sees."""
+        return self.node(name) / DEV_TOKEN_FILE
 
     @property
     def mock_authority(self) -> Path:

@@ -104,6 +104,10 @@ def provision(
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
         layout.node(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
+    if network.dev_controls:
+        token = entropy.draw("dev token").hex().encode()
+        for path in (layout.dev_token, *(layout.node_dev_token(plan.name) for plan in plans)):
+            write_private(path, token)
     _save_summary(layout, network, identities, enclaves, seed)
     layout.public.mkdir(parents=True, exist_ok=True)
     unfinished = layout.genesis.with_suffix(".new")

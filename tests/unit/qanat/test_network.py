@@ -178,5 +178,4 @@ def test_compose_file_runs_the_same_nodes_on_the_same_ports(tmp_path: Path) -> N
         for port in service["ports"]:
             assert int(port.rpartition(":")[2]) in plan.ports
         assert f"{name}:/network/{name}" in service["volumes"]
-        mounted = f"{name}:/network/{name}" in services["setup"]["volumes"]
-        assert mounted == (plan.service != "gateway")
+        assert f"{name}:/network/{name}" in services["setup"]["volumes"]

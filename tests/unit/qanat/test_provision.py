@@ -1,0 +1,141 @@
+"""What provisioning leaves on the disk, and which data directories it refuses."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from qanat.layout import DataLayout
+from qanat.network import Network, load_network
+from qanat.provision.data_directory import OtherNetwork, provision, remove_data
+from shared.encoding.record import decode_record
+from shared.tee.config import EnclaveConfig
+from shared.types.genesis import Genesis
+from shared.types.keymanager import Policy
+from shared.types.registry import RuntimeKind
+
+ROOT = Path(__file__).resolve().parents[3]
+NETWORKS = ROOT / "networks"
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(NETWORKS / "paratimes.toml")
+
+
+@pytest.fixture(scope="module")
+def layout(network: Network, tmp_path_factory: pytest.TempPathFactory) -> DataLayout:
+    layout = DataLayout(tmp_path_factory.mktemp("data"))
+    assert provision(layout, network, {"0x" + "11" * 20: 5}, seed=b"provision")
+    return layout
+
+
+def genesis_of(layout: DataLayout) -> Genesis:
+    return decode_record(Genesis, layout.genesis.read_bytes())
+
+
+def config_of(layout: DataLayout, node: str, runtime: str) -> EnclaveConfig:
+    return decode_record(EnclaveConfig, layout.enclave_config(node, runtime).read_bytes())
+
+
+def test_each_runtime_of_the_file_is_in_genesis(network: Network, layout: DataLayout) -> None:
+    runtimes = {runtime.id.hex(): runtime for runtime in genesis_of(layout).runtimes}
+    assert runtimes.keys() == {one.id for one in (*network.key_manager, *network.paratime)}
+    for paratime in network.paratime:
+        runtime = runtimes[paratime.id]
+        assert runtime.kind is RuntimeKind.COMPUTE
+        assert (runtime.key_manager is not None) == paratime.confidential
+        assert runtime.executor.group_size == paratime.committee.workers
+
+
+def test_each_runtime_of_a_node_has_an_enclave_of_its_own_measurement(
+    network: Network, layout: DataLayout
+) -> None:
+    listed = {
+        runtime.id: runtime.deployments[0].tee.enclaves for runtime in genesis_of(layout).runtimes
+    }
+    assert len(set(listed.values())) == len(listed)
+    for paratime in network.paratime:
+        for node in paratime.nodes:
+            config = config_of(layout, node, paratime.name)
+            assert config.runtime_id.hex() == paratime.id
+            assert config.runtime == paratime.runtime
+
+
+def test_a_policy_lets_each_paratime_ask_for_its_own_keys_only(
+    network: Network, layout: DataLayout
+) -> None:
+    genesis = genesis_of(layout)
+    listed = {r.id: r.deployments[0].tee.enclaves for r in genesis.runtimes}
+    (signed,) = genesis.policies
+    policy = decode_record(Policy, signed.untrusted_raw_value)
+    (enclave,) = policy.enclaves
+    confidential = {bytes.fromhex(one.id) for one in network.paratime if one.confidential}
+    assert enclave.may_query == {id_: listed[id_] for id_ in confidential}
+
+
+def test_dev_token_is_the_owners_only(network: Network, layout: DataLayout) -> None:
+    token = layout.dev_token.read_text()
+    assert len(bytes.fromhex(token)) == 32
+    for path in (layout.dev_token, layout.node_dev_token("consensus-0")):
+        assert path.read_text() == token
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_second_start_finds_the_network(network: Network, layout: DataLayout) -> None:
+    assert not provision(layout, network, {}, seed=b"provision")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network": "other"}, "not 'paratimes'"),
+        ({"format": 1}, r"in data format 1; this version reads format \d+ only.*--wipe"),
+        ({"enclaves": {"keymanager": "00"}}, "with the runtimes keymanager, not"),
+    ],
+)
+def test_directory_of_another_network_is_refused(
+    network: Network, layout: DataLayout, changes: dict[str, object], reason: str
+) -> None:
+    path = layout.public / "network.json"
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | changes))
+    try:
+        with pytest.raises(OtherNetwork, match=reason):
+            provision(layout, network, {})
+    finally:
+        path.write_text(before)
+
+
+def test_directory_of_the_first_version_is_refused_with_what_to_do(
+    network: Network, layout: DataLayout
+) -> None:
+    path = layout.public / "network.json"
+    before = path.read_text()
+    path.write_text('{"network": "paratimes", "code": "ab"}')
+    try:
+        with pytest.raises(OtherNetwork, match=r"format 1.*--wipe"):
+            provision(layout, network, {})
+    finally:
+        path.write_text(before)
+
+
+def test_directory_measured_from_other_code_is_refused(
+    network: Network, layout: DataLayout
+) -> None:
+    path = layout.enclave_config("compute-0", "emerald")
+    before = path.read_bytes()
+    path.write_bytes(layout.enclave_config("compute-0", "sapphire").read_bytes())
+    try:
+        with pytest.raises(OtherNetwork, match="measured from other code"):
+            provision(layout, network, {})
+    finally:
+        path.write_bytes(before)
+
+
+def test_removing_refuses_a_directory_that_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(OtherNetwork, match="nothing was removed"):
+        remove_data(tmp_path)
+    assert (tmp_path / "precious").exists()
