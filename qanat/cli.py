@@ -10,20 +10,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
+from qanat.node_commands import node_app
+from qanat.options import (
+    DEFAULT_NETWORK,
+    ROOT,
+    AmountOption,
+    CountOption,
+    DataOption,
+    JsonOption,
+    NetworkOption,
+    PortOption,
+    SeedOption,
+    TestMnemonicOption,
+    ToOption,
+    data_layout,
+    err,
+    find_network,
+    out,
+    seed_of,
+)
 from shared.errors import QanatError
 
 if TYPE_CHECKING:
     from qanat.network import NodePlan
-    from qanat.observe import Running
-
-ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_NETWORK = ROOT / "networks" / "default.toml"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,60 +46,7 @@ app = typer.Typer(
 )
 epoch_app = typer.Typer(no_args_is_help=True, help="Epochs: needs dev controls.")
 app.add_typer(epoch_app, name="epoch")
-# Into a pipe or file a table must not lose columns to a terminal's width.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False)
-
-NetworkOption = Annotated[
-    Path, typer.Option("--network", help="Network file.", envvar="QANAT_NETWORK")
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="Data directory. [default: .qanat/NAME]", envvar="QANAT_DATA"),
-]
-PortOption = Annotated[
-    int,
-    typer.Option("--port-base", help="Port of the gateway's HTTP; others follow from it."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-ToOption = Annotated[
-    str | None,
-    typer.Option("--to", "-to", envvar="TO", help="Mnemonic or addresses to fund at genesis."),
-]
-CountOption = Annotated[
-    int | None, typer.Option("--accounts", "-n", envvar="N", help="Accounts of the mnemonic.")
-]
-AmountOption = Annotated[
-    str | None,
-    typer.Option("--amount", "-amount", envvar="AMOUNT", help="Whole tokens for each account."),
-]
-TestMnemonicOption = Annotated[
-    bool, typer.Option("--test-mnemonic", "-test-mnemonic", help="Fund the test mnemonic.")
-]
-SeedOption = Annotated[
-    str | None,
-    typer.Option(
-        "--seed", envvar="QANAT_SEED", help="Text that fixes every key, for exact replay."
-    ),
-]
-
-
-def _seed_of(text: str | None) -> bytes | None:
-    return text.encode() if text else None
-
-
-def data_layout(network_file: Path, data: Path | None) -> DataLayout:
-    """Give the data directory, by default one for each network name below `.qanat/`."""
-    if data is None:
-        data = Path(".qanat") / load_network(network_file).name
-    return DataLayout(data.resolve())
-
-
-def find_network(network_file: Path, data: Path | None, port_base: int) -> "Running":
-    """Find the running network that a command is about, whichever launcher started it."""
-    from qanat.observe import find_running
-
-    return find_running(data_layout(network_file, data), network_file, port_base)
+app.add_typer(node_app, name="node")
 
 
 @app.command()
@@ -131,7 +92,7 @@ def up(
             to=None if test_mnemonic else to,
             count=accounts,
             amount=amount,
-            seed=_seed_of(seed),
+            seed=seed_of(seed),
             database_url=database_url,
             listen_host=listen_host,
             log_level=log_level,
@@ -164,13 +125,13 @@ def provision(
         to=None if test_mnemonic else to,
         count=accounts,
         amount=amount,
-        seed=_seed_of(seed),
+        seed=seed_of(seed),
     )
     out.print(f"network data {'made' if is_new else 'found'} in {data}")
 
 
 @app.command()
-def node(
+def run(
     name: Annotated[str, typer.Argument(help="Node name, such as compute-0.")],
     data: Annotated[Path, typer.Option("--data", help="Data directory.", envvar="QANAT_DATA")],
     network: NetworkOption = DEFAULT_NETWORK,
@@ -191,7 +152,7 @@ def node(
         DataLayout(data.resolve()),
         name,
         port_base=port_base,
-        seed=_seed_of(seed),
+        seed=seed_of(seed),
         database_url=database_url or None,
         log_level=log_level,
     )

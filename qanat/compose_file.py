@@ -48,7 +48,7 @@ NODE = """\
     <<: *node
     hostname: {name}
     labels: {{io.qanat.node: {name}, io.qanat.service: {service}{runtimes}}}
-    entrypoint: ["python", "-m", "qanat", "node", "{name}"]
+    entrypoint: ["python", "-m", "qanat", "run", "{name}"]
     command: []
 {ports}    volumes: ["public:/network/public:ro", "{name}:/network/{name}"]
     healthcheck:

@@ -40,6 +40,11 @@ class DataLayout:
         return self.root / "launcher.lock"
 
     @property
+    def control_socket(self) -> Path:
+        """Where the running launcher takes commands."""
+        return self.root / "control.sock"
+
+    @property
     def logs(self) -> Path:
         """One file for each process."""
         return self.root / "logs"

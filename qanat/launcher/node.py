@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -51,6 +54,10 @@ class NodeSupervisor:
         self._enclaves: dict[str, cpu.EnclaveProcess] = {}
         self._state = "starting"
         self._restarts = 0
+        self._has_served = False
+        self._is_wanted, self._is_unwanted = asyncio.Event(), asyncio.Event()
+        self._is_wanted.set()
+        self._is_down = asyncio.Event()
 
     def records(self) -> tuple[ProcessRecord, ...]:
         """Describe the node's processes."""
@@ -83,22 +90,31 @@ class NodeSupervisor:
         return (host, *enclaves)
 
     async def run(self) -> None:
-        """Start the node and restart it whenever it dies, until cancelled."""
+        """
+        Start the node and restart it whenever it dies, until cancelled.
+
+        Raises
+        ------
+        BadStart
+            A process said, before the node ever served, that trying again is of no use. Later that
+            is the trouble of one node, and the others go on.
+        """
         pause_s = FIRST_PAUSE_S
         loop = asyncio.get_running_loop()
         while True:
+            await self._is_wanted.wait()
             began = loop.time()
             try:
                 part, status = await self._run_once()
             finally:
                 await self._stop_processes()
+            if not self._is_wanted.is_set():
+                continue
             if loop.time() - began > STEADY_S:
-                pause_s = FIRST_PAUSE_S
-            if status == EXIT_BAD_START:
-                raise BadStart(
-                    f"{self.plan.name} cannot start; see "
-                    f"{self._layout.log_of(self.plan.name, 'host')}"
-                )
+                pause_s, self._has_served = FIRST_PAUSE_S, True
+            if status == EXIT_BAD_START and not self._has_served:
+                path = self._layout.log_of(self.plan.name, part)
+                raise BadStart(f"{self.plan.name} cannot start; see {path}")
             self._restarts += 1
             self._set_state("restarting")
             log.warning(
@@ -107,11 +123,43 @@ class NodeSupervisor:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    # -- what the control plane asks ------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop the clock of the node's processes."""
+        self._signal(signal.SIGSTOP)
+        self._set_state("paused")
+
+    def resume(self) -> None:
+        """Let the node's processes go on."""
+        self._signal(signal.SIGCONT)
+        if self._state == "paused":
+            self._set_state("running")
+
+    async def stop(self) -> None:
+        """End the node's processes; returns when they have ended, and they stay so."""
+        self._is_wanted.clear()
+        self._is_unwanted.set()
+        await self._is_down.wait()
+
+    def start(self) -> None:
+        """Start the node again, after it was stopped."""
+        self._is_unwanted.clear()
+        self._is_wanted.set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        pids = [record.pid for record in self.records() if record.pid is not None]
+        for pid in pids:
+            # It may end at this moment; then the supervision sees that by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     async def _run_once(self) -> tuple[str, int]:
         environment = host_environment(
             self._network, self._plans, self.plan, self._layout, self._options
         )
-        waits: dict[str, asyncio.Task[int]] = {}
+        waits: dict[str, asyncio.Task[Any]] = {}
+        self._is_down.clear()
         with contextlib.ExitStack() as sockets:
             inherited = []
             for runtime in self.plan.runtimes if self.plan.has_enclave else ():
@@ -128,6 +176,7 @@ class NodeSupervisor:
                 self.plan.service, environment, self._log_path("host"), tuple(inherited)
             )
         waits["host"] = asyncio.create_task(self._host.wait())
+        waits["control"] = asyncio.create_task(self._is_unwanted.wait())
         self._set_state("running")
         try:
             done, _ = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -135,7 +184,7 @@ class NodeSupervisor:
             for task in waits.values():
                 task.cancel()
         part = next(name for name, task in waits.items() if task in done)
-        return part, waits[part].result()
+        return part, int(waits[part].result())
 
     async def _start_enclave(
         self, runtime: str, enclave_end: socket.socket, environment: dict[str, str]
@@ -156,6 +205,8 @@ class NodeSupervisor:
 
     async def _stop_processes(self) -> None:
         host, enclaves = self._host, self._enclaves
+        # Who is paused does not hear that it should end.
+        self._signal(signal.SIGCONT)
         if host is not None and host.returncode is None:
             host.terminate()
             try:
@@ -167,6 +218,7 @@ class NodeSupervisor:
         await asyncio.gather(*(enclave.stop() for enclave in enclaves.values()))
         self._host, self._enclaves = None, {}
         self._set_state("stopped")
+        self._is_down.set()
 
     def _set_state(self, state: str) -> None:
         self._state = state

@@ -8,7 +8,7 @@ from typing import Any
 
 from qanat.layout import DataLayout
 
-PROCESS_STATES = ("starting", "running", "restarting", "stopped")
+PROCESS_STATES = ("starting", "running", "paused", "restarting", "stopped")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from qanat.launcher.control import LauncherControl, serve_control
 from qanat.launcher.environment import RunOptions
 from qanat.launcher.node import BadStart, NodeSupervisor
 from qanat.launcher.state import LauncherState, save_state
@@ -43,11 +44,11 @@ class Supervisor:
     ) -> None:
         """`only` names the one node that runs here, in a container."""
         self._layout, self._network_file, self._port_base = layout, network_file, port_base
-        self._nodes = [
-            NodeSupervisor(network, plans, plan, layout, options, self._save)
+        self._nodes = {
+            plan.name: NodeSupervisor(network, plans, plan, layout, options, self._save)
             for plan in plans
             if only is None or plan.name == only
-        ]
+        }
 
     async def run(self) -> None:
         """
@@ -68,17 +69,21 @@ class Supervisor:
                 raise AlreadyRunning(f"a network already runs on {self._layout.root}") from None
             self._save()
             try:
-                async with asyncio.TaskGroup() as group:
-                    for node in self._nodes:
+                async with (
+                    await serve_control(self._layout, LauncherControl(self._nodes)),
+                    asyncio.TaskGroup() as group,
+                ):
+                    for node in self._nodes.values():
                         group.create_task(node.run())
             except* BadStart as group_error:
                 reasons = "; ".join(str(error) for error in group_error.exceptions)
                 raise NodeCannotStart(reasons) from None
             finally:
+                self._layout.control_socket.unlink(missing_ok=True)
                 self._layout.launcher_state.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        records = tuple(record for node in self._nodes for record in node.records())
+        records = tuple(record for node in self._nodes.values() for record in node.records())
         save_state(
             self._layout,
             LauncherState(os.getpid(), str(self._network_file), self._port_base, records),

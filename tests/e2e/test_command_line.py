@@ -70,7 +70,7 @@ def test_nothing_runs_is_said(tmp_path: Path) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("up", "down", "status", "ps", "roots", "logs", "provision", "node", "compose"):
+    for command in ("up", "down", "status", "ps", "roots", "logs", "provision", "run", "compose"):
         assert "--help" in run(command, "--help").stdout
     assert "advance" in run("epoch", "--help").stdout
 

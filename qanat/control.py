@@ -1,0 +1,85 @@
+"""The client's side of the control plane: commands to the launcher, and to nodes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from qanat.launcher.control import reachable
+from qanat.layout import DataLayout
+from qanat.observe import NotRunning, Running
+from shared.api.control import (
+    Fault,
+    LauncherControlApi,
+    NodeControlApi,
+    launcher_control,
+    node_control,
+)
+from shared.errors import Rejected
+from shared.kit.channel import Link
+
+T = TypeVar("T")
+
+COMMAND_TIMEOUT_S = 15.0
+"""How long a command may take [s]: stopping a node that does not listen takes five."""
+
+
+class NoSuchFault(Rejected, module="launcher", code=7):
+    """Only compute nodes misbehave on demand, and only where the network has dev controls."""
+
+
+def ask_launcher(layout: DataLayout, ask: Callable[[LauncherControlApi], Awaitable[T]]) -> T:
+    """
+    Put a command to the launcher of a data directory.
+
+    Raises
+    ------
+    NotRunning
+        No launcher runs there; Docker Compose pauses and stops containers by itself.
+    """
+    if not layout.control_socket.exists():
+        raise NotRunning(f"no launcher runs on {layout.root}")
+
+    async def main() -> T:
+        with reachable(layout.control_socket) as path:
+            link = Link("the launcher", path)
+            try:
+                async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                    return await ask(launcher_control(link))
+            finally:
+                link.close()
+
+    return asyncio.run(main())
+
+
+def inject_fault(
+    running: Running, layout: DataLayout, name: str, paratime: str | None, fault: Fault
+) -> None:
+    """
+    Have a compute node misbehave in one of its ParaTimes, by default in the first.
+
+    Raises
+    ------
+    NoSuchFault
+        There is no such compute node, it does not serve the ParaTime, or there is no token.
+    """
+    plan = next((one for one in running.plans_of("compute") if one.name == name), None)
+    if plan is None:
+        names = ", ".join(one.name for one in running.plans_of("compute"))
+        raise NoSuchFault(f"no compute node {name!r}; there are {names}")
+    served = paratime or plan.paratimes[0]
+    if served not in plan.paratimes:
+        raise NoSuchFault(f"{name} serves {', '.join(plan.paratimes)}, not {served}")
+    if not layout.dev_token.exists():
+        raise NoSuchFault(f"{layout.dev_token} is missing: the network has no dev controls")
+    token = layout.dev_token.read_text().strip()
+
+    async def main() -> None:
+        link = Link(name, plan.frame_address, part=running.network.find_paratime(served).id)
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                control: NodeControlApi = node_control(link)
+                await control.inject_fault(token, fault)
+        finally:
+            link.close()
+
+    asyncio.run(main())

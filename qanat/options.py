@@ -1,0 +1,78 @@
+"""Options that several commands have, and what they stand for."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from qanat.layout import DataLayout
+from qanat.network import load_network
+
+if TYPE_CHECKING:
+    from qanat.observe import Running
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_NETWORK = ROOT / "networks" / "default.toml"
+
+# Into a pipe or file a table must not lose columns to a terminal's width.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False)
+
+NetworkOption = Annotated[
+    Path, typer.Option("--network", help="Network file.", envvar="QANAT_NETWORK")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory. [default: .qanat/NAME]", envvar="QANAT_DATA"),
+]
+PortOption = Annotated[
+    int,
+    typer.Option("--port-base", help="Port of the gateway's HTTP; others follow from it."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", "-to", envvar="TO", help="Mnemonic or addresses to fund at genesis."),
+]
+CountOption = Annotated[
+    int | None, typer.Option("--accounts", "-n", envvar="N", help="Accounts of the mnemonic.")
+]
+AmountOption = Annotated[
+    str | None,
+    typer.Option("--amount", "-amount", envvar="AMOUNT", help="Whole tokens for each account."),
+]
+TestMnemonicOption = Annotated[
+    bool, typer.Option("--test-mnemonic", "-test-mnemonic", help="Fund the test mnemonic.")
+]
+SeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", envvar="QANAT_SEED", help="Text that fixes every key, for exact replay."
+    ),
+]
+NodeArgument = Annotated[str, typer.Argument(help="Node name, such as compute-0.")]
+ParaTimeOption = Annotated[
+    str | None, typer.Option("--paratime", help="Which of its ParaTimes. [default: the first]")
+]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=0, help="How often; 0 is no more.")]
+
+
+def seed_of(text: str | None) -> bytes | None:
+    """Give the bytes of a seed; an empty text is none."""
+    return text.encode() if text else None
+
+
+def data_layout(network_file: Path, data: Path | None) -> DataLayout:
+    """Give the data directory, by default one for each network name below `.qanat/`."""
+    if data is None:
+        data = Path(".qanat") / load_network(network_file).name
+    return DataLayout(data.resolve())
+
+
+def find_network(network_file: Path, data: Path | None, port_base: int) -> "Running":
+    """Find the running network that a command is about, whichever launcher started it."""
+    from qanat.observe import find_running
+
+    return find_running(data_layout(network_file, data), network_file, port_base)
