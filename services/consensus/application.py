@@ -5,8 +5,11 @@ A block is executed once. `prepare_proposal` keeps what it made, and `process_pr
 `finalize_block` of the same block take it; `commit` alone writes.
 """
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from services.consensus.abci import (
     AppInfo,
@@ -26,9 +29,11 @@ from services.consensus.rules.beacon.epoch import epoch_end_ns, load_epoch
 from services.consensus.rules.block import (
     Executed,
     Offence,
+    RuleFailed,
     begin_block,
     end_block,
     execute_transaction,
+    is_bug,
 )
 from services.consensus.rules.context import AttestationVerifier, BlockContext
 from services.consensus.rules.events import Event
@@ -41,6 +46,7 @@ from services.consensus.rules.state import CommittedState, State
 from services.consensus.rules.transactions import OpenedTransaction, verify_admission
 from services.consensus.store import Store
 from shared.api.consensus import BlockEvents, FinalizedRound
+from shared.crypto.hashes import sha256
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
@@ -50,12 +56,16 @@ from shared.tee.attestation import verify_attestation
 from shared.types import genesis as documents
 from shared.types.identity import NodeId
 
+log = structlog.get_logger()
+
 APP_VERSION = 1
 """Version of the rules, in every header."""
 TX_OVERHEAD_BYTES = 8
 """Most that a block's encoding adds to a transaction: field tag and length."""
 KEPT_EXECUTIONS = 4
 """Candidates for one height that are kept until one is committed."""
+KEPT_SUSPECTS = 1_000
+"""Hashes of transactions that broke a block; more than fit beside each other in the pool's life."""
 
 
 class RootMismatch(RuntimeError):
@@ -94,6 +104,8 @@ class ConsensusApplication:
         self._first_events: tuple[Event, ...] = ()
         self._opened = OpenedTransactions()
         self._next_nonces: dict[bytes, int] = {}
+        # Hashes of transactions with which no block could be made here, oldest first.
+        self._suspects: OrderedDict[bytes, None] = OrderedDict()
         self._executions: list[Execution] = []
         self._finalized: tuple[Block, Execution] | None = None
         if store.height:
@@ -158,18 +170,29 @@ class ConsensusApplication:
 
         A recheck is the same check: the commit before it has forgotten what waits.
         """
-        state = State(self._committed)
         try:
-            opened = self._open(tx, load_parameters(state))
-            address = opened.caller.address
-            nonce = self._next_nonces.get(address)
-            if nonce is None:
-                nonce = load_account(state, address).nonce
-            verify_admission(state, opened, nonce)
+            opened = self._admit(tx)
         except Rejected as error:
             return _refusal(error)
-        self._next_nonces[address] = nonce + 1
+        except BaseException as error:
+            if not is_bug(error):
+                raise
+            log.error("transaction_check_failed", tx_hash=sha256(tx).hex(), exc_info=error)
+            return _refusal(RuleFailed())
         return TxResult(0, gas_wanted=opened.fee.gas)
+
+    def _admit(self, tx: bytes) -> OpenedTransaction:
+        if sha256(tx) in self._suspects:
+            raise RuleFailed
+        state = State(self._committed)
+        opened = self._open(tx, load_parameters(state))
+        address = opened.caller.address
+        nonce = self._next_nonces.get(address)
+        if nonce is None:
+            nonce = load_account(state, address).nonce
+        verify_admission(state, opened, nonce)
+        self._next_nonces[address] = nonce + 1
+        return opened
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -184,14 +207,49 @@ class ConsensusApplication:
             left -= len(tx) + TX_OVERHEAD_BYTES
             return True
 
-        execution = self._execute(block, filter(fits, block.txs), must_fit=False)
+        execution = self._choose(block, tuple(filter(fits, block.txs)))
         return [*execution.transactions, encode_meta(execution.tree.root, self._incarnation)]
+
+    def _choose(self, block: Block, candidates: Sequence[bytes]) -> Execution:
+        """Execute candidates; without those with which no block can be made, should there be."""
+        try:
+            return self._execute(block, candidates, must_fit=False)
+        except Exception as error:
+            if not candidates:
+                raise
+            log.error("block_failed", height=block.height, exc_info=error)
+        return self._execute(block, self._sound(block, (), candidates), must_fit=False)
+
+    def _sound(
+        self, block: Block, before: Sequence[bytes], candidates: Sequence[bytes]
+    ) -> tuple[bytes, ...]:
+        """Those candidates that a block can hold behind others; the rest becomes suspect."""
+        try:
+            self._execute(block, (*before, *candidates), must_fit=False)
+        except Exception:  # noqa: BLE001 - whatever it is, the candidate is left out and named
+            if len(candidates) > 1:
+                half = len(candidates) // 2
+                first = self._sound(block, before, candidates[:half])
+                return first + self._sound(block, (*before, *first), candidates[half:])
+            self._suspect(candidates[0])
+            return ()
+        return tuple(candidates)
+
+    def _suspect(self, tx: bytes) -> None:
+        hash_ = sha256(tx)
+        log.error("transaction_breaks_blocks", tx_hash=hash_.hex())
+        self._suspects[hash_] = None
+        if len(self._suspects) > KEPT_SUSPECTS:
+            self._suspects.popitem(last=False)
 
     def process_proposal(self, block: Block) -> bool:
         """Accept a block whose transactions all have a place, and whose root is ours."""
         try:
             self._executed(block)
         except (Rejected, RootMismatch):
+            return False
+        except Exception as error:
+            log.error("proposal_failed", height=block.height, exc_info=error)
             return False
         return True
 
@@ -260,6 +318,14 @@ class ConsensusApplication:
                 if must_fit:
                     raise
                 continue
+            if isinstance(executed.error, RuleFailed):
+                log.error(
+                    "transaction_failed_by_a_bug",
+                    tx_hash=sha256(tx).hex(),
+                    method=opened.method,
+                    height=block.height,
+                    exc_info=executed.error.__cause__,
+                )
             included.append(tx)
             results.append(_result_of(executed))
         end_block(state, context)

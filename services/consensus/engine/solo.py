@@ -7,7 +7,10 @@ block proves the state in that very block (ADR 0003, ADR 0005).
 
 A block passes these steps; after a crash at any of them `start` goes on from what is stored:
 
-    prepare -> sign -> store the decision -> finalize -> commit -> settle the pool
+    prepare -> sign -> finalize -> store the decision -> commit -> settle the pool
+
+The decision is stored only when the block was executed and its results were hashed: what a stranger
+sent may break a process, and must not break every process that starts after it (ADR 0013).
 """
 
 from collections.abc import Iterable
@@ -131,7 +134,7 @@ class SoloEngine:
                 f"the application is at height {info.height}, the blocks at {decided.height}"
             )
         log.info("block_replayed", height=decided.height)
-        self._execute(decided)
+        self._commit(decided, *self._finalize(decided))
 
     def submit(self, raw: bytes) -> bytes:
         """Put a transaction into the pool; its hash, or the error that the application gives."""
@@ -160,9 +163,10 @@ class SoloEngine:
         accepts = self.application.process_proposal
         if self._process_proposals and not accepts(self._executable(block)):
             raise ProposalRefused(f"the proposal of height {block.height} was refused")
+        result, chain = self._finalize(block)
         self._store.save_decision(block)
         self._misbehavior.clear()
-        return self._execute(block)
+        return self._commit(block, result, chain)
 
     # -- the steps -----------------------------------------------------------------------------
 
@@ -192,13 +196,17 @@ class SoloEngine:
         )
         return DecidedBlock(light_block, transactions, misbehavior)
 
-    def _execute(self, block: DecidedBlock) -> MadeBlock:
+    def _finalize(self, block: DecidedBlock) -> tuple[BlockResult, Chain]:
+        """What a block makes, and where the chain stands after it; nothing is stored."""
         result = self.application.finalize_block(self._executable(block))
-        self.application.commit()
         updates = self._applicable(result.validator_updates)
         if len(updates) < len(result.validator_updates):
             log.warning("validator_updates_unapplied", engine=NAME, height=block.height)
-        self._chain = self.chain.after(block.light_block, result, updates)
+        return result, self.chain.after(block.light_block, result, updates)
+
+    def _commit(self, block: DecidedBlock, result: BlockResult, chain: Chain) -> MadeBlock:
+        self.application.commit()
+        self._chain = chain
         return MadeBlock(block, result, tuple(self.pool.settle(block.transactions)))
 
     def _executable(self, block: DecidedBlock) -> Block:

@@ -5,6 +5,8 @@ A block of consensus: misbehavior and time first, then its transactions, then wh
                    begin the next epoch if its time came
     transactions:  authenticate, run the method; a failed one keeps only its fee and nonce
     end:           decide rounds, elect where it is due, pay out fees
+
+A transaction fails by a rule that refuses it, and as well by a bug in one (ADR 0013).
 """
 
 from collections.abc import Iterable
@@ -33,6 +35,32 @@ from shared.rules import state_keys
 from shared.types.registry import NodeDescriptor
 
 
+class RuleFailed(Rejected, module="transaction", code=8):
+    """
+    A rule met a bug of its own in this transaction; its `__cause__` is what it raised.
+
+    The text says nothing of the cause: results are the same on every validator, messages of Python
+    need not be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("a rule failed by a bug; the log of the consensus node has it")
+
+
+MACHINE_FAULTS = (MemoryError, RecursionError)
+"""What the machine lacks, and another one may have: no verdict about a transaction."""
+
+
+def is_bug(error: BaseException) -> bool:
+    """
+    Say whether an exception shows a bug in the code, the same on every machine.
+
+    A panic of a native library counts: PyO3 raises it beside `Exception`, like an interrupt.
+    """
+    is_panic = type(error).__name__ == "PanicException"
+    return is_panic or (isinstance(error, Exception) and not isinstance(error, MACHINE_FAULTS))
+
+
 @dataclass(frozen=True, slots=True)
 class Offence:
     """What the engine has proven of a validator."""
@@ -49,7 +77,7 @@ class Executed:
     gas_wanted: int
     gas_used: int
     error: Rejected | None = None
-    """Why the method was refused; None on success."""
+    """Why the method was refused, or that it failed by a bug; None on success."""
 
 
 def begin_block(state: State, context: BlockContext, offences: Iterable[Offence]) -> None:
@@ -80,7 +108,7 @@ def punish_validator(state: State, offence: Offence) -> None:
 
 def execute_transaction(state: State, context: BlockContext, opened: OpenedTransaction) -> Executed:
     """
-    Execute one transaction.
+    Execute one transaction. What it changed is encoded as well: that may fail, too.
 
     Raises
     ------
@@ -89,12 +117,20 @@ def execute_transaction(state: State, context: BlockContext, opened: OpenedTrans
     """
     apply_authentication(state, opened)
     needed = gas_needed(opened, load_parameters(state))
+    used = min(needed, opened.fee.gas)
     try:
         verify_gas(opened, needed)
         with state.attempt():
             apply_method(state, context, opened.caller, opened.method, opened.transaction.body)
+            state.encode()
     except Rejected as error:
-        return Executed(opened.fee.gas, min(needed, opened.fee.gas), error)
+        return Executed(opened.fee.gas, used, error)
+    except BaseException as error:
+        if not is_bug(error):
+            raise
+        failure = RuleFailed()
+        failure.__cause__ = error
+        return Executed(opened.fee.gas, used, failure)
     return Executed(opened.fee.gas, needed)
 
 

@@ -2,7 +2,7 @@
 Consensus state as the rules see it: typed records at keys, under an overlay of changes.
 
 The base is the committed state and never changes. Records are frozen, so base and overlay share
-them; they are encoded once, when a block's root is computed.
+them; each is encoded once, after the transaction that made it or when the root is computed.
 """
 
 from collections.abc import Iterator
@@ -67,11 +67,13 @@ class CommittedState:
 class State:
     """What a block has made of the committed state so far. Not for concurrent use."""
 
-    __slots__ = ("_base", "_changes", "_events", "_journal")
+    __slots__ = ("_base", "_changes", "_encoded", "_events", "_journal")
 
     def __init__(self, base: CommittedState) -> None:
         self._base = base
         self._changes: dict[bytes, object | None] = {}
+        # Records that were encoded already, with their bytes.
+        self._encoded: dict[bytes, tuple[object, bytes]] = {}
         self._events: list[Event] = []
         # (key, what the overlay held before); _ABSENT where it held nothing.
         self._journal: list[tuple[bytes, object | None]] = []
@@ -135,6 +137,20 @@ class State:
             del self._events[events:]
             raise
 
+    def encode(self) -> None:
+        """Encode what is not yet; raises `ValueError` where a record has no encoding."""
+        for key, record in self._changes.items():
+            if record is not None:
+                self._encode(key, record)
+
+    def _encode(self, key: bytes, record: object) -> bytes:
+        known = self._encoded.get(key)
+        if known is not None and known[0] is record:
+            return known[1]
+        encoded = record if isinstance(record, bytes) else encode_record(record)
+        self._encoded[key] = record, encoded
+        return encoded
+
     def records(self) -> dict[bytes, object | None]:
         """Changed records by key; None where a key was emptied."""
         return dict(self._changes)
@@ -142,17 +158,13 @@ class State:
     def changes(self) -> dict[bytes, bytes | None]:
         """Changed values by key, encoded; without those that are as they were."""
         encoded = {
-            key: None if record is None else _encode(record)
+            key: None if record is None else self._encode(key, record)
             for key, record in sorted(self._changes.items())
         }
         return {key: value for key, value in encoded.items() if value != self._base.raw(key)}
 
 
 _ABSENT = object()
-
-
-def _encode(record: object) -> bytes:
-    return record if isinstance(record, bytes) else encode_record(record)
 
 
 def _decode(kind: type[R], raw: bytes) -> R:
