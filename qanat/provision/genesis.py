@@ -22,6 +22,7 @@ from shared.types.genesis import (
 )
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
+from shared.types.methods import Method
 from shared.types.registry import (
     Deployment,
     Entity,
@@ -37,6 +38,16 @@ POLICY_SIGNERS = 3
 POLICY_THRESHOLD = 2
 """As upstream's test builds: two of three. Source: oasis-core keymanager/src/policy @ f9f1fdc."""
 
+MIN_GAS_PRICE = 1
+GAS_TX_BYTE = 1
+GAS_COSTS = {method.value: 1_000 for method in Method} | {
+    Method.EXECUTOR_COMMIT: 10_000,
+    Method.EVIDENCE: 5_000,
+    Method.ADVANCE_EPOCH: 10_000,
+}
+"""Nobody without tokens has a place in a block. Source: the proportions of mainnet's genesis."""
+SENDER_BALANCE = 1_000_000_000_000_000
+"""Of each key that sends transactions: 10^15 base units pay for some 10^11 votes."""
 ENTITY_BALANCE = 1_000_000_000_000
 ENTITY_STAKE = 1_000_000_000_000
 """1,000 tokens of 10^9 base units: enough for every threshold and several penalties."""
@@ -125,16 +136,13 @@ def build_genesis(
         chain_id=network.chain_id,
         time_ns=time_ns,
         validators=validators,
-        consensus=ConsensusParameters(),
+        consensus=ConsensusParameters(
+            min_gas_price=MIN_GAS_PRICE, gas_tx_byte=GAS_TX_BYTE, gas_costs=GAS_COSTS
+        ),
         beacon=BeaconParameters(network.epoch_interval_s * 1000, Epoch(network.base_epoch)),
         staking=StakingParameters(thresholds=STAKE_THRESHOLDS, slashing=SLASHING),
         registry=RegistryParameters(tee_root_ca_hash=sha256(root_ca), tee_root_ca=root_ca),
-        accounts=tuple(
-            GenesisAccount(
-                staking_address(identity.entity.public_key), ENTITY_BALANCE, ENTITY_STAKE
-            )
-            for identity in identities.values()
-        ),
+        accounts=_accounts(identities, dev_control_key),
         entities=tuple(
             Entity(identity.entity.public_key, (identity.node.public_key,))
             for identity in identities.values()
@@ -148,6 +156,21 @@ def build_genesis(
         ),
         policies=tuple(_policy(network, one, enclaves, signers) for one in network.key_manager),
         dev_control_key=dev_control_key,
+    )
+
+
+def _accounts(
+    identities: dict[str, Identity], dev_control_key: bytes | None
+) -> tuple[GenesisAccount, ...]:
+    senders = [identity.node.public_key for identity in identities.values()]
+    if dev_control_key is not None:
+        senders.append(dev_control_key)
+    return (
+        *(
+            GenesisAccount(staking_address(one.entity.public_key), ENTITY_BALANCE, ENTITY_STAKE)
+            for one in identities.values()
+        ),
+        *(GenesisAccount(staking_address(key), SENDER_BALANCE) for key in senders),
     )
 
 

@@ -1,4 +1,4 @@
-"""Sending consensus transactions: nonces in order, also when many are under way."""
+"""Sending consensus transactions: nonces in order, also when many are under way, and fees."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,16 +7,24 @@ from typing import TypeVar
 from shared.api.consensus import ConsensusApi, InvalidNonce
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signer
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import error_from
+from shared.rules.fees import build_fee
+from shared.types.genesis import ConsensusParameters, Genesis
 from shared.types.transaction import (
     CONSENSUS_TRANSACTION,
+    Fee,
     SignedTransaction,
     Transaction,
     TransactionResult,
 )
 
 R = TypeVar("R")
+
+LARGEST_FEE = Fee(2**64 - 1, 2**63 - 1)
+"""Stands in a transaction while its size is measured, since the fee has a part in it."""
+ENVELOPE_BYTES = 160
+"""Most that key, signature, field names and lengths add to an encoded transaction."""
 
 
 def verify_result(result: TransactionResult) -> None:
@@ -30,7 +38,7 @@ class TransactionSender:
     Signs and sends the transactions of one key.
 
     The next nonce is kept here, so that a transaction need not wait for the one before; after a
-    refusal it is asked for anew.
+    refusal it is asked for anew. Each offers the lowest fee that the genesis lets it.
     """
 
     def __init__(self, consensus: ConsensusApi, signer: Signer, chain_context: str) -> None:
@@ -38,6 +46,7 @@ class TransactionSender:
         self._context = CONSENSUS_TRANSACTION.for_chain(chain_context)
         self._address = staking_address(signer.public_key)
         self._next_nonce: int | None = None
+        self._rules: ConsensusParameters | None = None
         self._order = asyncio.Lock()
 
     async def send(self, method: str, body: object) -> TransactionResult:
@@ -90,9 +99,16 @@ class TransactionSender:
 
     async def _build(self, method: str, body: object) -> bytes:
         async with self._order:
+            if self._rules is None:
+                genesis = decode_record(Genesis, await self._consensus.fetch_genesis())
+                self._rules = genesis.consensus
+            rules = self._rules
             if self._next_nonce is None:
                 self._next_nonce = await self._consensus.fetch_nonce(self._address)
             nonce = self._next_nonce
             self._next_nonce += 1
-        raw = encode_record(Transaction(nonce, method, encode_record(body)))
+        encoded = encode_record(body)
+        largest = encode_record(Transaction(nonce, method, encoded, LARGEST_FEE))
+        fee = build_fee(rules, method, len(largest) + ENVELOPE_BYTES)
+        raw = encode_record(Transaction(nonce, method, encoded, fee))
         return encode_record(SignedTransaction(raw, self._signer.endorse(self._context, raw)))

@@ -29,7 +29,10 @@ class ConsensusParameters:
     max_tx_bytes: int = 1_048_576
     max_block_bytes: int = 22_020_096
     """CometBFT's own limit, 21 MiB."""
+    max_tx_gas: int = 10_000_000
+    """Most gas that a transaction may ask for: some ten times what the largest one needs."""
     min_gas_price: int = 0
+    """Floor of fees [base units per unit of gas]; 0 asks for none."""
     gas_tx_byte: int = 0
     gas_costs: dict[str, int] | None = None
     """By method; a method that is not listed costs nothing."""

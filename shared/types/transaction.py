@@ -5,10 +5,11 @@ Source: oasis-core go/consensus/api/transaction @ f9f1fdc.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signature, register_context
-from shared.encoding.record import encode_record
+from shared.encoding.record import AtMost, Natural, encode_record
 
 CONSENSUS_TRANSACTION = register_context("qanat/consensus: tx")
 
@@ -19,7 +20,8 @@ class Fee:
 
     amount: int
     """[base units]"""
-    gas: int
+    gas: Natural
+    """CometBFT hashes it as a signed integer of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Transaction:
     """A call of one method of the consensus application."""
 
     nonce: int
-    method: str
+    method: Annotated[str, AtMost(64)]
     """`module.Method`; see `docs/services/consensus.md` for the table."""
     body: bytes
     """The method's record, encoded."""

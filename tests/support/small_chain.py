@@ -42,6 +42,7 @@ from shared.types.registry import (
     SignedDescriptor,
 )
 from shared.types.transaction import SignedTransaction, Transaction, TransactionResult
+from tests.support.consensus_world import make_genesis
 
 CHAIN_ID = "qanat-test"
 CHAIN_CONTEXT = "ab" * 32
@@ -235,6 +236,9 @@ class SmallChain:
             CHAIN_ID, CHAIN_CONTEXT, self.height, self._chain.time_ns, self.epoch,
             self.tree.root, "small", (), True, self.life.incarnation,
         )  # fmt: skip
+
+    async def fetch_genesis(self):
+        return encode_record(make_genesis())
 
     async def fetch_runtime(self, runtime_id, height=0):
         return self.runtime if runtime_id == self.runtime.id else None

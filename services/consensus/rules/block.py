@@ -112,7 +112,7 @@ def execute_transaction(state: State, context: BlockContext, opened: OpenedTrans
 
     Raises
     ------
-    InvalidNonce, InsufficientBalance, GasPriceTooLow, InvalidFee
+    InvalidNonce, InsufficientBalance, GasLimitTooHigh, GasPriceTooLow
         It has no place in the block; nothing was changed.
     """
     apply_authentication(state, opened)

@@ -84,6 +84,7 @@ def _verify_parameters(genesis: Genesis) -> None:
         "max_node_expiration": genesis.registry.max_node_expiration,
         "max_evidence_age_rounds": roothash.max_evidence_age_rounds,
         "max_past_roots_stored": roothash.max_past_roots_stored,
+        "max_tx_gas": genesis.consensus.max_tx_gas,
         "min_gas_price": genesis.consensus.min_gas_price,
         "gas_tx_byte": genesis.consensus.gas_tx_byte,
     }

@@ -21,6 +21,7 @@ from shared.api.consensus import InvalidNonce
 from shared.crypto.signing import verify_signature
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
+from shared.rules.fees import gas_of
 from shared.types.genesis import ConsensusParameters
 from shared.types.methods import Method
 from shared.types.transaction import CONSENSUS_TRANSACTION, Fee, SignedTransaction, Transaction
@@ -48,8 +49,8 @@ class OutOfGas(Rejected, module="transaction", code=5):
         self.limit, self.needed = limit, needed
 
 
-class InvalidFee(Rejected, module="transaction", code=6):
-    """A fee is not negative."""
+class GasLimitTooHigh(Rejected, module="transaction", code=7):
+    """The fee asks for more gas than genesis lets any transaction use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,17 @@ def verify_admission(state: State, opened: OpenedTransaction, next_nonce: int) -
 
     Raises
     ------
-    InvalidNonce, InsufficientBalance, GasPriceTooLow, InvalidFee
+    InvalidNonce, InsufficientBalance, GasLimitTooHigh, GasPriceTooLow
         See each class.
     """
     if opened.transaction.nonce != next_nonce:
         raise InvalidNonce(opened.transaction.nonce, next_nonce)
-    fee, minimum = opened.fee, load_parameters(state).consensus.min_gas_price
-    if fee.amount < 0 or fee.gas < 0:
-        raise InvalidFee(f"amount {fee.amount}, gas {fee.gas}")
+    fee, rules = opened.fee, load_parameters(state).consensus
+    if fee.gas > rules.max_tx_gas:
+        raise GasLimitTooHigh(f"gas limit {fee.gas}, at most {rules.max_tx_gas}")
     price = fee.amount // fee.gas if fee.gas else 0
-    if price < minimum:
-        raise GasPriceTooLow(f"gas price {price}, at least {minimum}")
+    if price < rules.min_gas_price:
+        raise GasPriceTooLow(f"gas price {price}, at least {rules.min_gas_price}")
     balance = load_account(state, opened.caller.address).balance
     if balance < fee.amount:
         raise InsufficientBalance(balance, fee.amount)
@@ -120,7 +121,7 @@ def apply_authentication(state: State, opened: OpenedTransaction) -> None:
 
     Raises
     ------
-    InvalidNonce, InsufficientBalance, GasPriceTooLow, InvalidFee
+    InvalidNonce, InsufficientBalance, GasLimitTooHigh, GasPriceTooLow
         The transaction has no place in the block at all.
     """
     account = load_account(state, opened.caller.address)
@@ -132,9 +133,7 @@ def apply_authentication(state: State, opened: OpenedTransaction) -> None:
 
 def gas_needed(opened: OpenedTransaction, parameters: Parameters) -> int:
     """Gas that a transaction uses: for its size, and for its method."""
-    rules = parameters.consensus
-    of_method = (rules.gas_costs or {}).get(opened.method, 0)
-    return opened.size_bytes * rules.gas_tx_byte + of_method
+    return gas_of(parameters.consensus, opened.method, opened.size_bytes)
 
 
 def verify_gas(opened: OpenedTransaction, needed: int) -> None:

@@ -18,10 +18,11 @@ from shared.rules.headers import validator_address
 from shared.types.genesis import ConsensusParameters
 from shared.types.methods import Method, Transfer
 from shared.types.transaction import CONSENSUS_TRANSACTION, Fee, SignedTransaction, Transaction
-from tests.support.consensus_world import BALANCE, COMPUTE, World, make_genesis
+from tests.support.consensus_world import BALANCE, COMPUTE, World, make_genesis, signer
 from tests.support.hostile import hostile_bytes
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
+STRANGER = signer("without a single token")
 
 
 def transfer(amount: int = 1) -> Transfer:
@@ -99,6 +100,24 @@ def test_negative_fee_is_refused(fee):
     tx = encode_record(SignedTransaction(raw, ALICE.entity.endorse(context, raw)))
     assert world.block(tx) == ()
     assert world.app.check_tx(tx, False).codespace == "encoding"
+
+
+@pytest.mark.parametrize("gas", [101, 2**63 - 1])
+def test_gas_above_the_bound_of_the_genesis_has_no_place_in_a_block(gas):
+    world = priced(max_tx_gas=100)
+    greedy = world.tx(ALICE.entity, Method.TRANSFER, transfer(), fee=Fee(0, gas), nonce=0)
+    assert world.app.check_tx(greedy, False).code == transactions.GasLimitTooHigh.code
+    assert world.block(greedy) == ()
+    assert world.run(ALICE.entity, Method.TRANSFER, transfer(), fee=Fee(0, 100)).code == 0
+
+
+def test_a_stranger_without_tokens_has_no_place_in_a_block():
+    world = priced(min_gas_price=1, gas_tx_byte=1)
+    free = world.tx(STRANGER, Method.TRANSFER, b"", nonce=0)
+    assert world.app.check_tx(free, False).code == transactions.GasPriceTooLow.code
+    owing = world.tx(STRANGER, Method.TRANSFER, b"", fee=Fee(500, 500), nonce=0)
+    assert world.app.check_tx(owing, False).code == InsufficientBalance.code
+    assert world.block(free) == world.block(owing) == ()
 
 
 def test_gas_price_below_the_minimum_has_no_place_in_a_block():

@@ -8,13 +8,14 @@ import pytest
 from shared.api.consensus import InvalidNonce
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
-from shared.encoding.record import decode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import BadRequest, PeerUnavailable, QanatError
 from shared.types.attestation import CapabilityTee
+from shared.types.genesis import ConsensusParameters
 from shared.types.methods import Method, Transfer
 from shared.types.registry import NodeDescriptor, Role, SignedDescriptor
 from shared.types.transaction import TransactionResult
-from tests.support.consensus_world import COMPUTE, PARATIME, VERSION, World
+from tests.support.consensus_world import BALANCE, COMPUTE, PARATIME, VERSION, World, make_genesis
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
 
@@ -26,6 +27,9 @@ class PooledConsensus:
         self.world = world
         self.pool: list[bytes] = []
         self.lost = 0
+
+    async def fetch_genesis(self) -> bytes:
+        return encode_record(self.world.genesis)
 
     async def fetch_nonce(self, address: bytes) -> int:
         await asyncio.sleep(0)
@@ -104,6 +108,27 @@ async def test_a_transaction_that_fell_out_of_the_pool_is_sent_again(consensus):
     consensus.execute_transaction = execute
     assert (await sender.send(Method.TRANSFER, Transfer(BOB.address, 1))).code == 0
     assert len(sent) == 2
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ConsensusParameters(min_gas_price=2, gas_tx_byte=3, gas_costs={Method.TRANSFER: 700}),
+        ConsensusParameters(min_gas_price=5),
+        ConsensusParameters(gas_tx_byte=1),
+        ConsensusParameters(gas_costs={Method.TRANSFER: 9}),
+    ],
+)
+async def test_a_sender_offers_what_the_genesis_asks_for_and_little_more(rules):
+    consensus = PooledConsensus(World(make_genesis(consensus=rules)))
+    sender = sender_of(consensus)
+    await sender.submit(Method.TRANSFER, Transfer(BOB.address, 1))
+    (raw,) = consensus.pool
+    (result,) = consensus.world.block(raw)
+    assert result.code == 0
+    assert result.gas_used <= result.gas_wanted <= max(result.gas_used + 20 * rules.gas_tx_byte, 1)
+    paid = BALANCE - 1 - consensus.world.account(ALICE).balance
+    assert paid == result.gas_wanted * rules.min_gas_price
 
 
 async def test_a_registrar_registers_its_node_under_all_its_keys(consensus):
