@@ -81,9 +81,12 @@ class ChainReader:
             state_keys.INCARNATION,
             state_keys.runtime_key(self.runtime_id),
             state_keys.last_block_key(self.runtime_id),
+            # Proves to the enclave that this state is newer than its start.
+            state_keys.node_key(self.peers.own_id),
         ]
         if self.key_manager is not None:
             keys.append(state_keys.runtime_key(self.key_manager))
+            keys.append(state_keys.key_manager_status_key(self.key_manager))
         proven = await self.consensus.fetch_proven_state(tuple(keys), height)
         values = dict(proven.items)
         raw_head = values[state_keys.last_block_key(self.runtime_id)]

@@ -286,7 +286,8 @@ class ComputeNode:
             header.header_type in (HeaderType.EPOCH_TRANSITION, HeaderType.SUSPENDED)
             for header in headers
         )
-        if events.is_epoch_change or is_new_committee:
+        is_registered = self._chain.peers.own_id in events.registered
+        if events.is_epoch_change or is_new_committee or is_registered:
             view = await self._chain.look(events.height)
             self._committee, proven = view.committee, view.proven
             self._standing.enter(view.epoch)

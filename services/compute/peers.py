@@ -42,7 +42,7 @@ class Peers:
     """Connections to the other nodes of one ParaTime."""
 
     def __init__(self, own_id: NodeId, runtime_id: RuntimeId, connect: Connect) -> None:
-        self._own_id, self._runtime_id, self._connect = own_id, runtime_id, connect
+        self.own_id, self._runtime_id, self._connect = own_id, runtime_id, connect
         self._addresses: dict[bytes, str] = {}
         self._transports: dict[bytes, NoticeTransport] = {}
         self._clients: dict[bytes, ComputePeerApi] = {}
@@ -53,7 +53,7 @@ class Peers:
             node.id: node.addresses[0]
             for node in nodes
             if node.addresses
-            and node.id != self._own_id
+            and node.id != self.own_id
             and any(served.id == self._runtime_id for served in node.runtimes)
         }
         for node_id, address in addresses.items():

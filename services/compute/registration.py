@@ -9,6 +9,7 @@ from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.api.registration import Registrar
 from shared.errors import QanatError
 from shared.types.identity import Epoch, NodeId
+from shared.types.key_requests import FreshnessUnproven
 
 log = structlog.get_logger()
 
@@ -85,6 +86,9 @@ class Standing:
                 await self._enclave.prepare_epoch(epoch)
             except QanatError as error:
                 log.debug("keys_awaited", epoch=epoch, reason=error.message)
+                if isinstance(error, FreshnessUnproven):
+                    # The registration is on its way; it takes no longer than a block.
+                    pause_s = FIRST_PAUSE_S
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 if epoch != self._epoch:

@@ -7,15 +7,14 @@ nothing.
 """
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from shared.crypto.hashes import kmac256
 from shared.crypto.secret import SecretBytes
 from shared.encoding import cbor
 from shared.encoding.record import to_wire
-from shared.errors import PeerUnavailable
+from shared.errors import PeerUnavailable, Unavailable
 from shared.rules.key_ids import epoch_random_key_id, state_key_id, transaction_key_id
 from shared.tee.session_peers import SessionClient
 from shared.types.identity import Epoch, RuntimeId
@@ -61,26 +60,50 @@ class RoundKeys:
     """CBOR of `{epoch, public_key}`, as contracts and clients ask for it."""
 
 
+class ChainKnowledge(Protocol):
+    """What the enclave has verified by now, as far as keys depend on it."""
+
+    @property
+    def chain_context(self) -> str:
+        """Hash of the genesis document."""
+        ...
+
+    def key_view(self) -> ChainView:
+        """
+        Give the newest verified block, to show that the asker is not behind.
+
+        Raises
+        ------
+        FreshnessUnproven
+            This start of the enclave is not proven to be registered: all that it has seen of the
+            chain may be old, and an enclave with an old view asks for no key.
+        """
+        ...
+
+    def open_epochs(self) -> tuple[Epoch, ...]:
+        """Earlier epochs of which there are keys, in the epoch that is proven."""
+        ...
+
+
 class KeyRing:
     """Fetches and keeps keys. Safe for threads."""
 
     def __init__(
         self,
-        session: SessionClient,
+        sessions: tuple[SessionClient, ...],
         runtime_id: RuntimeId,
-        chain_context: Callable[[], str],
-        view: Callable[[], ChainView],
+        chain: ChainKnowledge,
     ) -> None:
         """
         Prepare; nothing is fetched yet.
 
-        `chain_context` and `view` tell what the light client has verified by now.
+        Each of the `sessions` is with another key manager, as far as the host can.
         """
-        self._session, self._runtime_id = session, runtime_id
-        self._chain_context, self._view = chain_context, view
+        self._sessions, self._runtime_id, self._chain = sessions, runtime_id, chain
+        self._answering = 0
         self._lock = threading.Lock()
         self._epochs: dict[int, EpochKeys] = {}
-        self._older: dict[int, SecretBytes | None] = {}
+        self._older: dict[int, SecretBytes] = {}
 
     def state_key(self, name: bytes) -> bytes:
         """Storage key, 32 bytes, of a contract or whatever else a runtime names; it keeps it."""
@@ -89,7 +112,7 @@ class KeyRing:
             runtime_id=self._runtime_id,
             key_pair_ids=(state_key_id(name),),
             generation=FIRST_GENERATION,
-            view=self._view(),
+            view=self._chain.key_view(),
         )
         return bytes(pair.state_key)
 
@@ -116,7 +139,7 @@ class KeyRing:
             self._older.clear()
 
     def _fetch(self, epoch: Epoch) -> EpochKeys:
-        call_id = transaction_key_id(self._runtime_id, self._chain_context(), epoch)
+        call_id = transaction_key_id(self._runtime_id, self._chain.chain_context, epoch)
         call, random = self._ephemeral(epoch, call_id, epoch_random_key_id())
         public_key: SignedPublicKey = self._ask(
             "get_public_ephemeral_key",
@@ -134,7 +157,7 @@ class KeyRing:
             runtime_id=self._runtime_id,
             key_pair_ids=key_pair_ids,
             epoch=epoch,
-            view=self._view(),
+            view=self._chain.key_view(),
         )
         return pairs
 
@@ -156,30 +179,47 @@ class KeyRing:
         )
 
     def _older_secret(self, now: Epoch, epoch: Epoch) -> SecretBytes | None:
-        """Call secret of an earlier epoch; None where the key manager has none."""
-        if epoch < 0:
+        """
+        Call secret of an earlier epoch; None where consensus says that the epoch is not open.
+
+        Only consensus says so, and it says the same to all nodes: one that lacks the key of an open
+        epoch must get it, or has no result. One that still has a key of another epoch does not use
+        it.
+        """
+        if epoch not in self._chain.open_epochs():
             return None
         keys = self._epochs.get(epoch)
-        if keys is not None:
-            return keys.call_secret
+        secret = self._older.get(epoch) if keys is None else keys.call_secret
+        if secret is not None:
+            return secret
         with self._lock:
             if epoch not in self._older:
-                call_id = transaction_key_id(self._runtime_id, self._chain_context(), epoch)
+                call_id = transaction_key_id(self._runtime_id, self._chain.chain_context, epoch)
                 try:
                     (pair,) = self._ephemeral(epoch, call_id)
-                    self._older[epoch] = SecretBytes(pair.secret_key)
-                except (EphemeralSecretMissing, EpochOutOfReach):
-                    self._older[epoch] = None
+                except EpochOutOfReach as error:
+                    # The key manager is an epoch ahead of us.
+                    raise EphemeralSecretMissing(error.message) from error
+                self._older[epoch] = SecretBytes(pair.secret_key)
                 for old in [e for e in self._older if e < now - OLDER_EPOCHS]:
                     del self._older[old]
             return self._older[epoch]
 
     def _ask(self, method: str, **arguments: Any) -> Any:
+        """Ask one key manager, and the others where it cannot be reached or lacks something."""
         request = encode_key_request(method, **arguments)
-        try:
-            answer = self._session.ask(request)
-        except PeerUnavailable:
-            # That key manager is gone; for a new session the host chooses another one.
-            self._session.close()
-            answer = self._session.ask(request)
-        return decode_key_answer(method, answer)
+        first, count = self._answering, len(self._sessions)
+        for number in range(first, first + count):
+            session = self._sessions[number % count]
+            try:
+                answer = decode_key_answer(method, session.ask(request))
+            except Unavailable as error:
+                if isinstance(error, PeerUnavailable):
+                    # For another session the host chooses another key manager.
+                    session.close()
+                if number == first + count - 1:
+                    raise
+                continue
+            self._answering = number % count
+            return answer
+        raise PeerUnavailable("there is no session with a key manager")

@@ -188,6 +188,25 @@ def make_program(
     return ComputeProgram(context, in_memory=directory is None)
 
 
+def register_program(chain: SmallChain, name: str, program: ComputeProgram) -> None:
+    """Register a node with what its enclave says of itself, as its host would."""
+    chain.register(
+        NodeDescriptor(
+            id=identity_of(name).node.public_key,
+            entity_id=b"o" * 32,
+            expiration=9,
+            consensus_key=bytes(32),
+            tls_key=bytes(32),
+            roles=int(Role.COMPUTE),
+            runtimes=(
+                NodeRuntime(
+                    PARATIME_ID, VERSION, program.attest(identity_of(name).node.public_key)
+                ),
+            ),
+        )
+    )
+
+
 class EnclaveTransport:
     """Runs an enclave's messages on threads, as its runtime does."""
 

@@ -31,6 +31,7 @@ from shared.rules.meta import encode_meta
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.incarnation import IncarnationStart
+from shared.types.keymanager import KeyManagerStatus
 from shared.types.methods import ExecutorCommit, Method
 from shared.types.proof import Validator
 from shared.types.registry import (
@@ -94,6 +95,19 @@ class SmallChain:
         members = [CommitteeMember(node, CommitteeRole.WORKER) for node in workers]
         members += [CommitteeMember(node, CommitteeRole.BACKUP_WORKER) for node in backups]
         self.committee = Committee(self.runtime.id, self.epoch, tuple(members))
+
+    def register(self, descriptor: NodeDescriptor) -> None:
+        """Register a node, or register it anew."""
+        self.nodes[descriptor.id] = descriptor
+        self.write(state_keys.node_key(descriptor.id), descriptor)
+        self.make_block(registered=(descriptor.id,))
+
+    def open_epochs(self, *epochs: int) -> None:
+        """Say which earlier epochs have keys; the next block tells of it."""
+        key_manager = self.runtime.key_manager
+        assert key_manager is not None
+        status = KeyManagerStatus(key_manager, open_epochs=epochs)
+        self.write(state_keys.key_manager_status_key(key_manager), status)
 
     def begin_epoch(self, workers=None, backups=()) -> None:
         self.epoch += 1
@@ -271,8 +285,7 @@ class SmallChain:
                     NodeDescriptor,
                     decode_record(SignedDescriptor, transaction.body).untrusted_raw_value,
                 )
-                self.nodes[descriptor.id] = descriptor
-                self.make_block(registered=(descriptor.id,))
+                self.register(descriptor)
             case Method.EXECUTOR_COMMIT:
                 for commitment in decode_record(ExecutorCommit, transaction.body).commitments:
                     self.commit(commitment)

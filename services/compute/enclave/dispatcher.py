@@ -28,7 +28,7 @@ from shared.enclave.ledger import Ledger
 from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import RoundContext
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.rules import state_keys
 from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
@@ -39,10 +39,14 @@ from shared.tee.transport import sync_client_of
 from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
-from shared.types.key_requests import ChainView
+from shared.types.key_requests import ChainView, FreshnessUnproven
+from shared.types.keymanager import KeyManagerStatus
 from shared.types.proof import ProvenState
 from shared.types.registry import Deployment, RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
+
+KEY_MANAGER_SESSIONS = 2
+"""So that another key manager is at hand where one is gone, or lacks a secret."""
 
 
 class ComputeProgram(EnclaveProgram):
@@ -54,15 +58,17 @@ class ComputeProgram(EnclaveProgram):
         self._in_memory = in_memory
         config = context.config
         host = sync_client_of(ComputeHostApi, context.host)
-        session = SessionClient(
-            host.call_key_manager,
-            lambda: SessionIdentity(self.rak, self.quoted()),
-            self._key_manager_policy,
-            context.entropy,
+        sessions = tuple(
+            SessionClient(
+                host.call_key_manager,
+                lambda: SessionIdentity(self.rak, self.quoted()),
+                self._key_manager_policy,
+                context.entropy,
+            )
+            for _ in range(KEY_MANAGER_SESSIONS)
         )
-        self._keys = KeyRing(
-            session, config.runtime_id, lambda: self.chain_context, self._chain_view
-        )
+        self._keys = KeyRing(sessions, config.runtime_id, self)
+        self._open_epochs: tuple[Epoch, ...] = ()
         self._finality = Finality(config.runtime_id)
         self._key_manager: RuntimeDescriptor | None = None
         self._opened: tuple[Runtime, Ledger] | None = None
@@ -127,6 +133,10 @@ class ComputeProgram(EnclaveProgram):
             )
         # The rounds on disk may be of a life that this start of the enclave has not seen.
         self._ledger.enter(read_incarnation(values))
+        if key_manager is not None and state_keys.key_manager_status_key(key_manager) in values:
+            raw = values[state_keys.key_manager_status_key(key_manager)]
+            status = None if raw is None else decode_record(KeyManagerStatus, raw)
+            self._open_epochs = () if status is None else status.open_epochs
         self._ledger.apply_proof(values, headers)
         return self._state()
 
@@ -167,8 +177,15 @@ class ComputeProgram(EnclaveProgram):
         keys = self._keys.prepare(self._finality.epoch)
         return EpochPublicKey(keys.epoch, keys.public_key)
 
-    def _chain_view(self) -> ChainView:
+    def key_view(self) -> ChainView:
+        """Give the newest verified block, once this start is proven to be registered."""
+        if self.registered is None:
+            raise FreshnessUnproven("this start of the enclave is not proven to be registered yet")
         return ChainView(self.latest.height, self.latest.time_ns)
+
+    def open_epochs(self) -> tuple[Epoch, ...]:
+        """Earlier epochs of which there are keys; they stay the same for an epoch."""
+        return self._open_epochs
 
     def _key_manager_policy(self) -> PeerPolicy:
         deployment: Deployment | None = None

@@ -21,7 +21,7 @@ from shared.rules.light_client import RewindForbidden
 from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
 from shared.types.evm import Account, AccountQuery, EvmCall, EvmQuery
-from shared.types.key_requests import StaleAsker
+from shared.types.key_requests import FreshnessUnproven, StaleAsker
 from tests.support.compute_nodes import (
     PARATIME_ID,
     RICH,
@@ -30,13 +30,17 @@ from tests.support.compute_nodes import (
     DirectKeyManager,
     EnclaveHost,
     KeyManagerNode,
+    identity_of,
     key_manager_runtime,
     make_program,
     paratime,
     raw,
+    register_program,
 )
 from tests.support.signing import log_emitter
 from tests.support.small_chain import CHAIN_CONTEXT, SmallChain
+
+NAMES = ("a", "b", "old", "new")
 
 
 class Bench:
@@ -55,6 +59,8 @@ class Bench:
             state_keys.runtime_key(runtime.id),
             state_keys.runtime_key(runtime.key_manager),
             state_keys.last_block_key(runtime.id),
+            state_keys.key_manager_status_key(runtime.key_manager),
+            *(state_keys.node_key(identity_of(name).node.public_key) for name in NAMES),
         )
 
     def program(self, name: str, directory=None, **config):
@@ -64,7 +70,13 @@ class Bench:
     def start(self, name: str = "a", directory=None):
         program = self.program(name, directory)
         program.initialize(self.chain.prove(self.keys))
+        self.join(name, program)
         return program
+
+    def join(self, name: str, program) -> None:
+        """Register an enclave, and prove to it that it is."""
+        register_program(self.chain, name, program)
+        program.initialize(self.chain.prove(self.keys))
 
     def finalize(self, executed):
         """Make a result final, and prove it."""
@@ -263,6 +275,7 @@ def test_a_new_enclave_is_level_only_after_the_whole_way(bench):
     with pytest.raises(NotLevel):
         new.execute(4, ())
     assert new.apply(tuple(changes[2:])).state.is_level
+    bench.join("new", new)
     assert new.execute(4, (raw(3),)).header == old.execute(4, (raw(3),)).header
 
 
@@ -271,12 +284,11 @@ def test_a_restart_keeps_final_rounds_and_a_tentative_one(bench, tmp_path):
     bench.run(program, raw(0))
     executed = program.execute(2, (raw(1),))
     program.close()
-    proven = bench.finalize(executed)
+    bench.finalize(executed)
     again = bench.start("a", tmp_path)
     assert again._state().is_level
     assert account(again, 2).nonce == 2
     assert account(again, 1).nonce == 1
-    assert proven.light_block.header.height == bench.chain.height
 
 
 def test_rounds_that_do_not_exist_here_cannot_be_asked_about(bench):
@@ -299,6 +311,26 @@ def test_without_a_key_manager_nothing_runs_and_with_it_again_everything(bench):
     assert program.execute(1, ()).header.round == 1
 
 
+def test_enclave_that_is_not_proven_to_be_registered_asks_for_no_key(bench):
+    program = bench.program("a")
+    program.initialize(bench.chain.prove(bench.keys))
+    calls = bench.key_manager.calls
+    with pytest.raises(FreshnessUnproven):
+        program.prepare_epoch(2)
+    with pytest.raises(FreshnessUnproven):
+        program.execute(1, ())
+    assert bench.key_manager.calls == calls
+    # The registration of an earlier start proves nothing about this one.
+    other = bench.program("b")
+    other.initialize(bench.chain.prove(bench.keys))
+    register_program(bench.chain, "a", other)
+    program.initialize(bench.chain.prove(bench.keys))
+    with pytest.raises(FreshnessUnproven):
+        program.prepare_epoch(2)
+    bench.join("a", program)
+    program.prepare_epoch(2)
+
+
 def test_an_enclave_whose_view_is_old_gets_no_keys(bench):
     program = bench.start()
     bench.key_manager._enclaves.show_block(seconds=700)
@@ -319,6 +351,7 @@ def test_the_calldata_key_is_the_key_managers_for_the_epoch(bench):
 def test_an_enclave_of_a_network_that_cannot_be_rewound_follows_no_rewind(bench):
     program = bench.program("a", has_dev_controls=False)
     program.initialize(bench.chain.prove(bench.keys))
+    bench.join("a", program)
     height = bench.chain.height
     bench.run(program, raw(0))
     bench.chain.rewind(height)

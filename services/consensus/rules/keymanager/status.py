@@ -154,11 +154,15 @@ def refresh_status(
 
 
 def _open_epochs(state: State, status: KeyManagerStatus) -> tuple[Epoch, ...]:
-    """Give the epochs before this one whose secrets a member says it holds, the newest few."""
+    """Give the epochs before this one that are in reach, and whose secrets a member holds."""
+    if status.policy is None:
+        return ()
     epoch = load_epoch(state).epoch
+    policy = decode_record(Policy, status.policy.untrusted_raw_value)
+    oldest = epoch - min(policy.max_ephemeral_secret_age, MAX_OPEN_EPOCHS)
     said = [_response_of(served) for _, served in members_of(state, status)]
     held = {one for response in said if response is not None for one in response.ephemeral_epochs}
-    return tuple(sorted(one for one in held if one < epoch))[-MAX_OPEN_EPOCHS:]
+    return tuple(sorted(one for one in held if oldest <= one < epoch))
 
 
 def _with_replicated_secret(state: State, status: KeyManagerStatus) -> KeyManagerStatus:
