@@ -69,6 +69,10 @@ class PeerFailed(Unavailable, module="peer", code=2):
     """The other process met a bug of its own while it served the request."""
 
 
+class PeerBusy(Unavailable, module="peer", code=4):
+    """Too much of this connection is under way at the other side; ask again, or another node."""
+
+
 class RuntimeRejected(Rejected):
     """
     A failure inside a ParaTime, with the module and code of that runtime.

@@ -15,6 +15,7 @@ from typing import Any
 
 from services.compute import metrics
 from services.compute.enclave.protocol import ComputeEnclaveApi
+from services.compute.gossip import Gossip
 from services.compute.rules.txpool import (
     BatchLimits,
     PooledTransaction,
@@ -29,17 +30,20 @@ from services.compute.rules.txpool import (
 )
 from shared.api.compute import Submission
 from shared.errors import QanatError, Unavailable
+from shared.kit.limits import split
 from shared.types.block import RoundBlock
 from shared.types.runtime import CheckedTransaction, SpentSequence
 
 MAX_WAITING = 20_000
 """Transactions that may wait for their check; more are refused until the enclave is through."""
-MAX_GOSSIPED = 20_000
-"""Transactions of peers kept unchecked; the oldest make room, their node has them still."""
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+"""Their bytes [bytes]."""
 MAX_UNCHECKED = 64
 """Transactions of peers that may stand in a batch without a check of this node."""
 MAX_CHECKED_AT_ONCE = 1_000
 """Transactions of one message to the enclave, so that other messages get their turn."""
+MAX_CHECKED_BYTES = 8 * 1024 * 1024
+"""Their bytes: far below the size of a frame [bytes]."""
 
 
 class NodeBusy(Unavailable, module="compute", code=21):
@@ -85,9 +89,8 @@ class Admission:
         self._post, self._spawn = post, spawn
         self._pool = PoolState(limits)
         self._submitted: list[_Submitted] = []
-        self._waiting = 0
-        self._gossiped: dict[bytes, None] = {}
-        self._wanted: dict[bytes, None] = {}
+        self._waiting = self._waiting_bytes = 0
+        self._gossiped, self._wanted = Gossip(), Gossip()
         self._rechecks: dict[bytes, None] = {}
         self._is_checking = False
 
@@ -95,32 +98,36 @@ class Admission:
 
     async def submit(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
         """Check a client's transactions, put the good ones into the pool, and say which."""
-        if self._waiting + len(raws) > MAX_WAITING:
+        size_bytes = sum(map(len, raws))
+        if (
+            self._waiting + len(raws) > MAX_WAITING
+            or self._waiting_bytes + size_bytes > MAX_WAITING_BYTES
+        ):
             raise NodeBusy("too many transactions wait for their check")
         answer: asyncio.Future[tuple[Submission, ...]] = asyncio.get_running_loop().create_future()
         self._submitted.append(_Submitted(raws, answer))
         self._waiting += len(raws)
+        self._waiting_bytes += size_bytes
         self._start()
         return await answer
 
     def add_gossiped(self, raws: Iterable[bytes]) -> None:
         """Keep transactions of a peer until they are wanted, or have been executed."""
-        for raw in raws:
-            if raw not in self._pool.by_raw:
-                self._gossiped[raw] = None
-        while len(self._gossiped) > MAX_GOSSIPED:
-            del self._gossiped[next(iter(self._gossiped))]
+        self._gossiped.add(
+            raw
+            for raw in raws
+            if raw not in self._pool.by_raw and len(raw) <= self._pool.limits.max_bytes
+        )
 
     def check_gossiped(self) -> None:
         """Check what peers sent: this node is about to schedule."""
-        self._wanted |= self._gossiped
-        self._gossiped = {}
+        self._wanted.add(self._gossiped.take_all())
         self._start()
 
     def recheck(self, raws: Iterable[bytes]) -> None:
         """Check what a round refused: what is good waits in the pool, what is bad is forgotten."""
         for raw in raws:
-            self._gossiped.pop(raw, None)
+            self._gossiped.discard(raw)
             self._rechecks[raw] = None
         self._start()
 
@@ -137,7 +144,7 @@ class Admission:
 
     async def _check(self) -> None:
         submitted, self._submitted = tuple(self._submitted), []
-        gossiped, self._wanted = tuple(self._wanted), {}
+        gossiped = self._wanted.take_all()
         rechecked, self._rechecks = tuple(self._rechecks), {}
         raws = list(
             dict.fromkeys([r for s in submitted for r in s.raws] + list(gossiped + rechecked))
@@ -146,12 +153,11 @@ class Admission:
         try:
             # Who saw a round that paid them may spend it at once.
             await self._until_taken_up()
-            for start in range(0, len(raws), MAX_CHECKED_AT_ONCE):
-                chunk = tuple(raws[start : start + MAX_CHECKED_AT_ONCE])
+            for chunk in split(raws, max_items=MAX_CHECKED_AT_ONCE, max_bytes=MAX_CHECKED_BYTES):
                 outcomes.update(zip(chunk, await self._enclave.check(chunk), strict=True))
         except QanatError as error:
             for entry in submitted:
-                self._waiting -= len(entry.raws)
+                self._forget_waiting(entry)
                 if not entry.answer.done():
                     entry.answer.set_exception(error)
             submitted = ()
@@ -168,7 +174,7 @@ class Admission:
         """
         accepted: list[bytes] = []
         for entry in checked.submitted:
-            self._waiting -= len(entry.raws)
+            self._forget_waiting(entry)
             answers = []
             for raw in entry.raws:
                 submission = self._admit(raw, checked.outcomes[raw])
@@ -183,7 +189,7 @@ class Admission:
                 self._admit(raw, checked.outcomes[raw])
             else:
                 # The check itself failed; the transaction waits for another.
-                self._gossiped[raw] = None
+                self._gossiped.add((raw,))
         for raw in checked.rechecked:
             outcome = checked.outcomes.get(raw)
             if outcome is None or outcome.hash is None:
@@ -214,15 +220,19 @@ class Admission:
             apply_transaction(self._pool, tx, state_sequence=outcome.state_sequence)
         except QanatError as refusal:
             return Submission(outcome.hash, refusal.module, refusal.code, refusal.message)
-        self._gossiped.pop(raw, None)
+        self._gossiped.discard(raw)
         return Submission(outcome.hash)
+
+    def _forget_waiting(self, entry: _Submitted) -> None:
+        self._waiting -= len(entry.raws)
+        self._waiting_bytes -= sum(map(len, entry.raws))
 
     # -- out -----------------------------------------------------------------------------------
 
     def apply_block(self, block: RoundBlock) -> None:
         """Let go of what a finalized round executed."""
         for raw in block.transactions:
-            self._gossiped.pop(raw, None)
+            self._gossiped.discard(raw)
 
     def apply_spent(self, spent: tuple[SpentSequence, ...]) -> None:
         """Let go of what may not run again, after rounds that were finalized."""

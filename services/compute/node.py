@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 MAX_INBOX = 10_000
 """Messages that may wait; edges are refused beyond it."""
+MAX_INBOX_BYTES = 32 * 1024 * 1024
+"""Transactions of peers that may wait in these messages [bytes]; more are refused."""
 MAX_BEHIND = 4
 """How far behind a ready node may be [rounds]: one that only follows always is a little."""
 TAKE_UP_TIMEOUT_S = 5.0
@@ -70,12 +72,20 @@ class ProposalReceived:
 
     proposal: Proposal
 
+    def size_bytes(self) -> int:
+        """Give the bytes of its transactions."""
+        return sum(map(len, self.proposal.batch))
+
 
 @dataclass(frozen=True, slots=True)
 class TransactionsReceived:
     """A peer hands on transactions."""
 
     raws: tuple[bytes, ...]
+
+    def size_bytes(self) -> int:
+        """Give the bytes of the transactions."""
+        return sum(map(len, self.raws))
 
 
 Message = (
@@ -419,6 +429,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._offered_bytes = 0
         self._tasks: asyncio.TaskGroup | None = None
         self._early: list[Coroutine[Any, Any, None]] = []
 
@@ -433,15 +444,19 @@ class Mailbox:
         """Put a message of the node's own into the queue."""
         self._queue.put_nowait(message)
 
-    def offer(self, message: Message) -> None:
+    def offer(self, message: ProposalReceived | TransactionsReceived) -> None:
         """Put a message of somebody else into the queue, or raise `NodeBusy`."""
-        if self._queue.qsize() >= MAX_INBOX:
+        if self._queue.qsize() >= MAX_INBOX or self._offered_bytes > MAX_INBOX_BYTES:
             raise NodeBusy("too many messages wait")
+        self._offered_bytes += message.size_bytes()
         self._queue.put_nowait(message)
 
     async def take(self) -> Message:
         """Wait for the next message."""
-        return await self._queue.get()
+        message = await self._queue.get()
+        if isinstance(message, ProposalReceived | TransactionsReceived):
+            self._offered_bytes -= message.size_bytes()
+        return message
 
     def spawn(self, task: Coroutine[Any, Any, None]) -> None:
         """Run a task beside the loop; its failure is the node's."""

@@ -65,6 +65,10 @@ class Peers:
             del self._clients[gone], self._transports[gone]
         self._addresses = addresses
 
+    def is_known(self, node_id: NodeId) -> bool:
+        """Say whether a node is registered for this ParaTime, as far as this node has heard."""
+        return node_id in self._addresses
+
     def ordered(self, preferred: Sequence[NodeId]) -> list[ComputePeerApi]:
         """Give the peers to ask, those that are preferred first."""
         first = [node_id for node_id in preferred if node_id in self._clients]

@@ -19,7 +19,7 @@ from services.compute.enclave.errors import NotLevel
 from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
 from services.compute.held import HeldProposals
 from services.compute.peers import Peers
-from services.compute.rules.proposal import RoundDomain, verify_proposal
+from services.compute.rules.proposal import RoundDomain, verify_batch, verify_proposal
 from services.compute.rules.round import (
     Committed,
     Duty,
@@ -312,7 +312,7 @@ class RoundWorker:
         parent, committee = self._parent, self._committee
         round_ = proposal.header.round
         if parent is None or committee is None or round_ > parent.round + 1:
-            self._held.add(proposal)
+            self._hold_early(proposal)
             return
         if round_ <= parent.round:
             metrics.proposals.labels("late").inc()
@@ -360,6 +360,21 @@ class RoundWorker:
                 log.debug("proposal_ignored", round=phase.round, rank=rank, reason=reason)
             case _:
                 assert_never(judgement)
+
+    def _hold_early(self, proposal: Proposal) -> None:
+        """Keep a proposal whose round has not come, once it is sure who signed it."""
+        if not self._held.is_wanted(proposal):
+            return
+        if not self._with.peers.is_known(proposal.node_id):
+            metrics.proposals.labels("refused").inc()
+            return
+        try:
+            verify_batch(proposal, self._domain, self._with.scheduler)
+        except Rejected as error:
+            metrics.proposals.labels("refused").inc()
+            log.warning("proposal_refused", scheduler=proposal.node_id.hex(), reason=error.message)
+            return
+        self._held.add(proposal)
 
     def _judge_held(self) -> None:
         for proposal in self._held.take(self._phase.round):

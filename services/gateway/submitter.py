@@ -5,9 +5,12 @@ import asyncio
 from services.gateway.compute_nodes import ComputeNodes
 from shared.api.compute import Submission
 from shared.errors import PeerFailed
+from shared.kit.limits import split
 
 MAX_TRANSACTIONS = 1000
 """Transactions of one message; a pool takes a round's worth at a time."""
+MAX_BYTES = 512 * 1024
+"""Their bytes: a node takes frames of 1 MiB from clients [bytes]."""
 
 
 class Submitter:
@@ -34,10 +37,12 @@ class Submitter:
 
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), MAX_TRANSACTIONS):
-            task = asyncio.get_running_loop().create_task(
-                self._send(waiting[start : start + MAX_TRANSACTIONS])
-            )
+        sizes = split((r for r, _ in waiting), max_items=MAX_TRANSACTIONS, max_bytes=MAX_BYTES)
+        start = 0
+        for part in sizes:
+            batch = waiting[start : start + len(part)]
+            start += len(part)
+            task = asyncio.get_running_loop().create_task(self._send(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

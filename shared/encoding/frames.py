@@ -136,32 +136,44 @@ def decode_payload(untrusted: bytes) -> Frame:
     raise MalformedFrame("the frame is none of the five kinds")
 
 
-def frame_length(header: bytes | bytearray) -> int:
+def frame_length(header: bytes | bytearray, max_bytes: int = MAX_FRAME_BYTES) -> int:
     """Length of the payload from its 4-byte header, checked against the limit."""
     length = int.from_bytes(header, "big")
-    if length > MAX_FRAME_BYTES:
-        raise MalformedFrame(f"a frame of {length} bytes is over {MAX_FRAME_BYTES}")
+    if length > max_bytes:
+        raise MalformedFrame(f"a frame of {length} bytes is over {max_bytes}")
     return length
 
 
 class FrameDecoder:
     """Collects bytes and gives the whole frames in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
+        self.max_frame_bytes = max_frame_bytes
+        """Largest frame that is taken [bytes]; may change between frames."""
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much of a frame that is not complete waits here [bytes]."""
+        return len(self._buffer)
 
     def feed(self, untrusted: bytes) -> list[Frame]:
         """Take bytes as they arrive; return the frames that are now complete."""
+        return [frame for frame, _ in self.feed_sized(untrusted)]
+
+    def feed_sized(self, untrusted: bytes) -> list[tuple[Frame, int]]:
+        """Take bytes as they arrive; return complete frames, each with its size [bytes]."""
         buffer = self._buffer
         buffer += untrusted
-        frames: list[Frame] = []
+        frames: list[tuple[Frame, int]] = []
         offset = 0
         while len(buffer) - offset >= LENGTH_BYTES:
             start = offset + LENGTH_BYTES
-            end = start + frame_length(buffer[offset:start])
+            length = frame_length(buffer[offset:start], self.max_frame_bytes)
+            end = start + length
             if len(buffer) < end:
                 break
-            frames.append(decode_payload(bytes(buffer[start:end])))
+            frames.append((decode_payload(bytes(buffer[start:end])), length))
             offset = end
         del buffer[:offset]
         return frames

@@ -3,7 +3,9 @@ Connections between processes: frames over TCP or a Unix socket, both ends may a
 
 A `Channel` is one live connection. A `Link` is a client's lasting relation to a server: it connects
 when first used, and again after the connection broke; what was under way then fails with
-`PeerUnavailable`, and the caller decides whether to ask again.
+`PeerUnavailable`, and the caller decides whether to ask again. Nothing that the other side does
+takes more memory than the channel's `Limits` say: who does not read, or asks for too much at once,
+is cut off.
 """
 
 import asyncio
@@ -16,15 +18,26 @@ import structlog
 
 from shared.encoding import frames
 from shared.encoding.contract import find_method, serve_call, serve_stream
-from shared.errors import MethodNotFound, PeerFailed, PeerUnavailable, QanatError, Unavailable
+from shared.errors import (
+    MethodNotFound,
+    PeerBusy,
+    PeerFailed,
+    PeerUnavailable,
+    QanatError,
+    Unavailable,
+)
+from shared.kit import limits, metrics
+from shared.kit.limits import BoundedQueue, Limits, UnfinishedFrames
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 2.0
 """How long a connection attempt on a local network may take [s]."""
-STREAM_ITEMS = 4096
-"""Items of one stream that may wait for a slow reader; a reader further behind is cut off."""
+REDIAL_PAUSE_S = 1.0
+"""How long a server that was cut off for not reading is left alone [s]."""
+MAX_WAITING_NOTICES = 64
+"""Notices that may wait for a connection; more are lost, as notices may be."""
 
 
 SELECT_PART = "@part"
@@ -75,18 +88,29 @@ class Service:
 class Channel(asyncio.Protocol):
     """One connection. Calls the other side, and answers its calls by a `Service`."""
 
-    def __init__(self, peer: str, service: Service | None = None) -> None:
+    def __init__(
+        self,
+        peer: str,
+        service: Service | None = None,
+        bounds: Limits = limits.STRANGER,
+        unfinished: UnfinishedFrames | None = None,
+    ) -> None:
         self.peer = peer
         self._service = service or Service()
         self._part = ""
-        self._decoder = frames.FrameDecoder()
+        self._bounds = bounds
+        self._decoder = frames.FrameDecoder(bounds.frame_bytes)
+        self._unfinished = unfinished
         self._ids = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Any]] = {}
-        self._streams: dict[int, asyncio.Queue[frames.Frame | None]] = {}
+        self._streams: dict[int, BoundedQueue[frames.Frame | None]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._noticed: set[asyncio.Task[None]] = set()
+        self._under_way_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
+        self.was_slow = False
+        """Whether it was cut off because the other side did not read."""
         self.closed = asyncio.Event()
 
     # -- asyncio's side ------------------------------------------------------------------------
@@ -117,61 +141,83 @@ class Channel(asyncio.Protocol):
                 future.set_exception(PeerUnavailable(f"{self.peer} closed the connection"))
         self._calls.clear()
         for queue in self._streams.values():
-            queue.put_nowait(None)
+            queue.put(None)
         for task in self._serving.values():
             task.cancel()
+        if self._unfinished is not None:
+            self._unfinished.note(self, 0)
 
     def data_received(self, data: bytes) -> None:
         """Dispatch whole frames; a peer that does not speak frames is cut off."""
         try:
-            arrived = self._decoder.feed(data)
+            arrived = self._decoder.feed_sized(data)
         except frames.MalformedFrame as error:
-            log.warning("frame_malformed", peer=self.peer, reason=error.message)
-            self.close()
+            self._cut_off("malformed_frame", error.message)
             return
-        for frame in arrived:
-            self._dispatch(frame)
+        for frame, size_bytes in arrived:
+            self._dispatch(frame, size_bytes)
+        if self._unfinished is not None:
+            self._unfinished.note(self, self._decoder.unfinished_bytes)
 
-    def _dispatch(self, frame: frames.Frame) -> None:
+    def _dispatch(self, frame: frames.Frame, size_bytes: int) -> None:
         match frame:
             case frames.Request(id=frames.NOTICE, method=method) if method == SELECT_PART:
                 self._part = str(frame.body)
-            case frames.Request(id=frames.NOTICE):
-                task = asyncio.get_running_loop().create_task(self._serve(frame))
-                self._noticed.add(task)
-                task.add_done_callback(self._noticed.discard)
-            case frames.Request(id=id_):
-                task = asyncio.get_running_loop().create_task(self._serve(frame))
-                self._serving[id_] = task
-                task.add_done_callback(lambda _: self._serving.pop(id_, None))
+            case frames.Request():
+                self._take_up(frame, size_bytes)
             case frames.Cancel(id=id_):
                 serving = self._serving.get(id_)
                 if serving is not None:
                     serving.cancel()
             case frames.Event(id=id_):
-                self._push(id_, frame)
+                self._push(id_, frame, size_bytes)
             case frames.Response(id=id_, body=body):
                 future = self._calls.pop(id_, None)
                 if future is None:
-                    self._push(id_, frame)
+                    self._push(id_, frame, size_bytes)
                 elif not future.done():
                     future.set_result(body)
             case frames.Failure(id=id_):
                 future = self._calls.pop(id_, None)
                 if future is None:
-                    self._push(id_, frame)
+                    self._push(id_, frame, size_bytes)
                 elif not future.done():
                     future.set_exception(frame.error())
 
-    def _push(self, id_: int, frame: frames.Frame) -> None:
+    def _take_up(self, request: frames.Request, size_bytes: int) -> None:
+        """Begin to serve a request, if the limits allow."""
+        id_ = request.id
+        under_way = len(self._serving) + len(self._noticed)
+        if under_way >= self._bounds.requests or self._under_way_bytes > self._bounds.request_bytes:
+            metrics.refused_requests.inc()
+            if id_ != frames.NOTICE:
+                busy = PeerBusy(f"{under_way} requests of this connection are under way")
+                self._try_send(frames.Failure.of(id_, busy))
+            return
+        if id_ in self._serving:
+            self._cut_off("malformed_frame", f"request {id_} is under way already")
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(request))
+        self._under_way_bytes += size_bytes
+        if id_ == frames.NOTICE:
+            self._noticed.add(task)
+        else:
+            self._serving[id_] = task
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._under_way_bytes -= size_bytes
+            if id_ == frames.NOTICE:
+                self._noticed.discard(task)
+            else:
+                del self._serving[id_]
+
+        task.add_done_callback(end)
+
+    def _push(self, id_: int, frame: frames.Frame, size_bytes: int) -> None:
         queue = self._streams.get(id_)
-        if queue is None:
-            return
-        if queue.full():
-            log.warning("stream_reader_too_slow", peer=self.peer, waiting=queue.qsize())
-            self.close()
-            return
-        queue.put_nowait(frame)
+        if queue is not None and not queue.offer(frame, size_bytes):
+            # What arrived so far is still read; the reader then asks for the rest anew.
+            self._cut_off("stream_reader_too_slow", f"{len(queue)} items wait")
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -184,25 +230,30 @@ class Channel(asyncio.Protocol):
             self._send(frames.Request(id_, method, body))
             return await future
         except asyncio.CancelledError:
-            if not self.closed.is_set():
-                self._send(frames.Cancel(id_))
+            self._try_send(frames.Cancel(id_))
             raise
         finally:
             self._calls.pop(id_, None)
 
     def notify(self, method: str, body: Any) -> None:
-        """Send a message that is not answered; one that is refused there is not heard of here."""
-        self._send(frames.Request(frames.NOTICE, method, body))
+        """
+        Send a message that is not answered.
+
+        One that is refused there, or that finds the connection closed, is not heard of here.
+        """
+        self._try_send(frames.Request(frames.NOTICE, method, body))
 
     async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
         """Open a stream and give the bodies of its events until it ends."""
         id_ = next(self._ids)
-        queue: asyncio.Queue[frames.Frame | None] = asyncio.Queue(STREAM_ITEMS)
+        queue: BoundedQueue[frames.Frame | None] = BoundedQueue(
+            limits.STREAM_ITEMS, self._bounds.stream_bytes
+        )
         self._streams[id_] = queue
         try:
             self._send(frames.Request(id_, method, body))
             while True:
-                frame = await queue.get()
+                frame = await queue.take()
                 match frame:
                     case frames.Event(body=item):
                         yield item
@@ -214,8 +265,7 @@ class Channel(asyncio.Protocol):
                         raise PeerUnavailable(f"{self.peer} closed the connection")
         finally:
             self._streams.pop(id_, None)
-            if not self.closed.is_set():
-                self._send(frames.Cancel(id_))
+            self._try_send(frames.Cancel(id_))
 
     # -- answering -----------------------------------------------------------------------------
 
@@ -236,28 +286,74 @@ class Channel(asyncio.Protocol):
             log.exception("request_failed", peer=self.peer, method=request.method)
             bug = PeerFailed(f"{request.method} failed by a bug; see the log of the peer")
             answer = frames.Failure.of(request.id, bug)
-        if request.id != frames.NOTICE and not self.closed.is_set():
+        if request.id == frames.NOTICE:
+            return
+        try:
             self._send(answer)
+        except frames.MalformedFrame as error:
+            # Larger than a frame may be: the asker must not wait for it for ever.
+            self._try_send(frames.Failure.of(request.id, error))
+        except PeerUnavailable as error:
+            log.debug("answer_lost", peer=self.peer, reason=error.message)
 
     async def _serve_stream(
         self, contract: type, implementation: Any, request: frames.Request
     ) -> None:
         items = serve_stream(contract, implementation, request.method, request.body)
         async for body in items:
-            await self._writable.wait()
-            if self.closed.is_set():
+            if not self._writable.is_set():
+                await self._until_read()
+            if not self.is_open:
                 return
             self._send(frames.Event(request.id, body))
 
+    async def _until_read(self) -> None:
+        """Wait for a slow reader, with patience that ends."""
+        try:
+            async with asyncio.timeout(self._bounds.reader_patience_s):
+                await self._writable.wait()
+        except TimeoutError:
+            self._cut_off("slow_reader", "a stream waits for its reader")
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether anything can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def _send(self, frame: frames.Frame) -> None:
-        if self._transport is None or self.closed.is_set():
+        transport = self._transport
+        if transport is None or transport.is_closing():
             raise PeerUnavailable(f"{self.peer} is not connected")
-        self._transport.write(frames.encode_frame(frame))
+        unsent_bytes = transport.get_write_buffer_size()
+        if unsent_bytes > self._bounds.unsent_bytes:
+            self._cut_off("slow_reader", f"{unsent_bytes} bytes wait to be read")
+            raise PeerUnavailable(f"{self.peer} does not read what it is sent")
+        transport.write(frames.encode_frame(frame))
+
+    def _try_send(self, frame: frames.Frame) -> None:
+        """Send where that is possible; nobody here waits for it."""
+        try:
+            self._send(frame)
+        except QanatError as error:
+            log.debug("frame_lost", peer=self.peer, reason=error.message)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection once everything is sent."""
         if self._transport is not None:
             self._transport.close()
+
+    def drop(self, reason: str) -> None:
+        """Cut the connection off at once; what waits to be sent is lost."""
+        self._cut_off(reason, "too much is held for all connections together")
+
+    def _cut_off(self, reason: str, detail: str) -> None:
+        if not self.is_open:
+            return
+        assert self._transport is not None  # noqa: S101
+        metrics.dropped_connections.labels(reason).inc()
+        log.warning("connection_cut_off", peer=self.peer, cause=reason, detail=detail)
+        self.was_slow = reason == "slow_reader"
+        self._transport.abort()
 
 
 class Link:
@@ -277,22 +373,33 @@ class Link:
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
         self._notifying: set[asyncio.Task[None]] = set()
+        self._not_before = 0.0
 
     async def _connected(self) -> Channel:
         channel = self._channel
-        if channel is not None and not channel.closed.is_set():
+        if channel is not None and channel.is_open:
             return channel
         async with self._connecting:
             channel = self._channel
-            if channel is None or channel.closed.is_set():
+            if channel is None or not channel.is_open:
+                self._spare_slow(channel)
                 channel = self._channel = await self._connect()
             return channel
+
+    def _spare_slow(self, channel: Channel | None) -> None:
+        """Leave a server that did not read alone for a while: it would only be cut off again."""
+        now_s = asyncio.get_running_loop().time()
+        if channel is not None and channel.was_slow:
+            channel.was_slow = False
+            self._not_before = now_s + REDIAL_PAUSE_S
+        if now_s < self._not_before:
+            raise PeerUnavailable(f"{self.peer} does not read what it is sent")
 
     async def _connect(self) -> Channel:
         loop = asyncio.get_running_loop()
 
         def new_channel() -> Channel:
-            return Channel(self.peer, self._service)
+            return Channel(self.peer, self._service, limits.DIALED)
 
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -317,8 +424,10 @@ class Link:
     def notify(self, method: str, body: Any) -> None:
         """Send a message that is not answered; lost where the server cannot be reached."""
         channel = self._channel
-        if channel is not None and not channel.closed.is_set():
+        if channel is not None and channel.is_open:
             channel.notify(method, body)
+            return
+        if len(self._notifying) >= MAX_WAITING_NOTICES:
             return
         task = asyncio.get_running_loop().create_task(self._notify_later(method, body))
         self._notifying.add(task)
@@ -343,7 +452,12 @@ class Link:
 
 
 async def serve_frames(
-    service: Service, host: str, port: int, *, on_channel: Callable[[Channel], None] | None = None
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    bounds: Limits = limits.PEER,
+    on_channel: Callable[[Channel], None] | None = None,
 ) -> asyncio.Server:
     """
     Serve contracts on a TCP port.
@@ -353,9 +467,10 @@ async def serve_frames(
     OSError
         The port is taken; the caller says so to the person.
     """
+    unfinished = UnfinishedFrames()
 
     def new_channel() -> Channel:
-        channel = Channel("a client", service)
+        channel = Channel("a client", service, bounds, unfinished)
         if on_channel is not None:
             on_channel(channel)
         return channel
@@ -367,7 +482,9 @@ async def adopt_socket(sock: socket.socket, peer: str, service: Service | None =
     """Speak frames over an inherited, connected socket, as a host does with its enclave."""
     sock.setblocking(False)
     loop = asyncio.get_running_loop()
-    _, channel = await loop.connect_accepted_socket(lambda: Channel(peer, service), sock)
+    _, channel = await loop.connect_accepted_socket(
+        lambda: Channel(peer, service, limits.ENCLAVE), sock
+    )
     return channel
 
 

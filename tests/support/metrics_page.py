@@ -8,6 +8,8 @@ from prometheus_client.metrics import MetricWrapperBase
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 SERVICES = ("consensus", "keymanager", "compute", "gateway")
+MODULES = {"node": "shared.kit.metrics"} | {name: f"services.{name}.metrics" for name in SERVICES}
+"""Where the metrics of each service stand, and those that every node has."""
 
 
 def render() -> str:
@@ -18,8 +20,8 @@ def render() -> str:
         "units; counters end in `_total`. This page is made by",
         "`python -m tests.support.metrics_page`, and a test compares it.",
     ]
-    for service in SERVICES:
-        module = importlib.import_module(f"services.{service}.metrics")
+    for service, path in MODULES.items():
+        module = importlib.import_module(path)
         metrics = [m for m in vars(module).values() if isinstance(m, MetricWrapperBase)]
         lines += ["", f"## {service}", "", "| metric | kind | labels | what |", "|---|---|---|---|"]
         for metric in sorted(metrics, key=lambda one: one._name):

@@ -104,6 +104,24 @@ def verify_proposal(
     rank = committee.scheduler_rank(header.round, untrusted.node_id)
     if rank is None:
         raise NotScheduler(f"{untrusted.node_id.hex()} is not a worker")
+    verify_batch(untrusted, domain, limits)
+    return rank
+
+
+def verify_batch(untrusted: Proposal, domain: RoundDomain, limits: SchedulerParameters) -> None:
+    """
+    Verify what can be told of a proposal without its round: its size, hash and signature.
+
+    Whether `node_id` may propose is the caller's to know.
+
+    Raises
+    ------
+    ForeignProposal, WrongBatchHash, BatchTooLarge, BadSignature
+        See each class.
+    """
+    header = untrusted.header
+    if untrusted.runtime_id != domain.runtime_id:
+        raise ForeignProposal("a proposal for another ParaTime")
     size_bytes = sum(map(len, untrusted.batch))
     if len(untrusted.batch) > limits.max_batch_size or size_bytes > limits.max_batch_size_bytes:
         raise BatchTooLarge(f"{len(untrusted.batch)} transactions of {size_bytes} bytes")
@@ -112,4 +130,3 @@ def verify_proposal(
     verify_signature(
         untrusted.node_id, domain.proposals(), encode_record(header), untrusted.signature
     )
-    return rank

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.compute.held import MAX_PER_ROUND, MAX_ROUNDS_AHEAD, HeldProposals
+from services.compute import held as held_module
+from services.compute.held import MAX_ROUNDS_AHEAD, HeldProposals
 from services.compute.rules.proposal import (
     BatchTooLarge,
     ForeignProposal,
@@ -10,6 +11,7 @@ from services.compute.rules.proposal import (
     RoundDomain,
     WrongBatchHash,
     build_proposal,
+    verify_batch,
     verify_proposal,
 )
 from services.compute.rules.vote import sign_failure, sign_results
@@ -126,16 +128,48 @@ def test_a_failure_says_nothing_of_results():
     assert (vote.header.results, vote.header.rak_signature) == (None, None)
 
 
-def test_early_proposals_are_kept_within_bounds_and_until_their_round_is_over():
+def test_early_proposals_are_kept_until_their_round_is_over():
     held = HeldProposals()
     held.begin(6)
     for round_ in (5, 6, 7, 6 + MAX_ROUNDS_AHEAD, 7 + MAX_ROUNDS_AHEAD):
         held.add(make(round_=round_))
         held.add(make(round_=round_))
     assert [len(held.take(r)) for r in range(5, 12)] == [0, 0, 1, 0, 1, 0, 0]
-    for number in range(20):
-        held.add(make(batch=(bytes([number]),)))
-    assert len(held.take(7)) == MAX_PER_ROUND
     held.add(make())
     held.begin(7)
     assert held.take(7) == []
+
+
+def test_one_node_has_the_room_of_one_proposal_in_a_round():
+    held = HeldProposals()
+    held.begin(6)
+    for number in range(20):
+        held.add(make(batch=(bytes([number]),)))
+    held.add(make(SIGNERS[1]))
+    assert [proposal.batch for proposal in held.take(7)] == [(bytes([19]),), (b"a",)]
+
+
+def test_early_proposals_are_bounded_in_bytes():
+    held = HeldProposals()
+    held.begin(6)
+    half = (bytes(held_module.MAX_BYTES // 2),)
+    for signer in SIGNERS:
+        held.add(make(signer, batch=half))
+    assert len(held.take(7)) == 2
+    held.add(make(batch=half))
+    assert len(held.take(7)) == 1
+
+
+@pytest.mark.parametrize(
+    ("proposal", "error"),
+    [
+        (make(runtime=OTHER, round_=9), ForeignProposal),
+        (make(chain=OTHER_CHAIN, round_=9), BadSignature),
+        (replace(make(round_=9), node_id=SIGNERS[1].public_key), BadSignature),
+        (replace(make(round_=9), batch=(b"b",)), WrongBatchHash),
+        (make(batch=(bytes(101),), round_=9), BatchTooLarge),
+    ],
+)
+def test_a_proposal_is_refused_before_its_round_has_come(proposal, error):
+    with pytest.raises(error):
+        verify_batch(proposal, RoundDomain(RUNTIME, CHAIN), LIMITS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.metrics_page import PAGE, ROOT, SERVICES, render
+from tests.support.metrics_page import MODULES, PAGE, ROOT, SERVICES, render
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = ROOT / "docs" / "adr"
@@ -74,4 +74,4 @@ def test_metrics_page_is_up_to_date() -> None:
 def test_metrics_are_named_by_service_thing_and_unit() -> None:
     names = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert names
-    assert all(name.startswith(tuple(f"qanat_{s}_" for s in SERVICES)) for name in names)
+    assert all(name.startswith(tuple(f"qanat_{s}_" for s in MODULES)) for name in names)

@@ -3,14 +3,32 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from shared.encoding import frames
 from shared.encoding.contract import client_of
-from shared.errors import BadRequest, MethodNotFound, PeerFailed, PeerUnavailable, Rejected
-from shared.kit.channel import Channel, Link, PartUnknown, Service, adopt_socket, until_available
+from shared.errors import (
+    BadRequest,
+    MethodNotFound,
+    PeerBusy,
+    PeerFailed,
+    PeerUnavailable,
+    Rejected,
+)
+from shared.kit.channel import (
+    MAX_WAITING_NOTICES,
+    Channel,
+    Link,
+    PartUnknown,
+    Service,
+    adopt_socket,
+    until_available,
+)
+from shared.kit.limits import Limits, UnfinishedFrames
 
 
 class Refused(Rejected, module="test-channel", code=1):
@@ -19,6 +37,8 @@ class Refused(Rejected, module="test-channel", code=1):
 
 class Calculator(Protocol):
     async def add(self, left: int, right: int = 1) -> int: ...
+
+    async def zeros(self, count: int) -> bytes: ...
 
     async def refuse(self) -> None: ...
 
@@ -35,6 +55,9 @@ class Abacus:
 
     async def add(self, left: int, right: int = 1) -> int:
         return left + right
+
+    async def zeros(self, count: int) -> bytes:
+        return bytes(count)
 
     async def refuse(self) -> None:
         raise Refused("not today")
@@ -208,3 +231,178 @@ async def test_who_names_no_part_gets_the_only_one_and_none_of_several(parts: An
     with pytest.raises(MethodNotFound):
         await client.add(2, 3)
     link.close()
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+SMALL = Limits(
+    frame_bytes=4096,
+    unsent_bytes=64 * 1024,
+    stream_bytes=10_000,
+    requests=8,
+    request_bytes=10_000,
+    reader_patience_s=0.05,
+)
+
+
+@asynccontextmanager
+async def deaf_peer(service: Service | None = None) -> AsyncIterator[tuple[Channel, Any]]:
+    """A channel whose other side is a plain socket, which reads only when a test does."""
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    _, channel = await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: Channel("deaf", service, SMALL), left
+    )
+    yield channel, right
+    channel.close()
+    right.close()
+
+
+async def closed_soon(channel: Channel) -> None:
+    async with asyncio.timeout(2):
+        await channel.closed.wait()
+
+
+async def test_notices_that_are_not_read_end_the_connection(
+    socket_enabled: None,
+) -> None:
+    async with deaf_peer() as (channel, _):
+        buffered = []
+        for _ in range(1000):
+            channel.notify("add", {"left": bytes(10_000)})
+            buffered.append(channel._transport.get_write_buffer_size())
+        assert max(buffered) < 100_000
+        await closed_soon(channel)
+        assert channel.was_slow
+
+
+async def test_calls_of_a_peer_that_does_not_read_end_the_connection(socket_enabled: None) -> None:
+    async with deaf_peer() as (channel, _):
+        calls = [asyncio.ensure_future(channel.call("add", bytes(10_000))) for _ in range(100)]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(one) for one in done} == {PeerUnavailable}
+
+
+async def test_stream_whose_reader_does_not_read_ends_the_connection(socket_enabled: None) -> None:
+    given = 0
+
+    class Endless(Abacus):
+        async def count(self, upto: int) -> AsyncIterator[int]:
+            nonlocal given
+            while True:
+                given += 1
+                yield 2**62
+
+    async with deaf_peer(Service((Calculator, Endless()))) as (channel, right):
+        request = frames.Request(1, "count", {"upto": 1})
+        await asyncio.get_running_loop().sock_sendall(right, frames.encode_frame(request))
+        await closed_soon(channel)
+        assert given < 100_000
+
+
+async def test_requests_under_way_are_bounded(socket_enabled: None) -> None:
+    async with deaf_peer(Service((Calculator, Abacus()))) as (channel, right):
+        for id_ in range(1, 30):
+            request = frames.Request(id_, "sleep", {})
+            await asyncio.get_running_loop().sock_sendall(right, frames.encode_frame(request))
+        await asyncio.sleep(0.05)
+        assert len(channel._serving) == SMALL.requests
+        decoder = frames.FrameDecoder()
+        answers = decoder.feed(await asyncio.get_running_loop().sock_recv(right, 65_536))
+        assert {(one.id, type(one.error())) for one in answers} == {
+            (id_, PeerBusy) for id_ in range(9, 30)
+        }
+
+
+async def test_one_id_for_two_requests_ends_the_connection(socket_enabled: None) -> None:
+    async with deaf_peer(Service((Calculator, Abacus()))) as (channel, right):
+        request = frames.encode_frame(frames.Request(7, "sleep", {}))
+        await asyncio.get_running_loop().sock_sendall(right, request + request)
+        await closed_soon(channel)
+
+
+async def test_frame_over_the_limit_of_the_connection_is_not_awaited(socket_enabled: None) -> None:
+    async with deaf_peer() as (channel, right):
+        header = (SMALL.frame_bytes + 1).to_bytes(4, "big")
+        await asyncio.get_running_loop().sock_sendall(right, header)
+        await closed_soon(channel)
+
+
+async def test_stream_that_is_not_read_is_cut_off_and_gives_what_had_arrived(
+    socket_enabled: None,
+) -> None:
+    async with deaf_peer() as (channel, right):
+        items = channel.stream("count", {})
+        first = asyncio.ensure_future(anext(items))
+        await asyncio.sleep(0)
+        event = frames.encode_frame(frames.Event(1, bytes(1_000)))
+        await asyncio.get_running_loop().sock_sendall(right, event)
+        assert await first == bytes(1_000)
+        for _ in range(50):
+            with suppress(OSError):
+                await asyncio.get_running_loop().sock_sendall(right, event)
+        await closed_soon(channel)
+        arrived = 0
+        with pytest.raises(PeerUnavailable):
+            async for _ in items:
+                arrived += 1
+        assert 0 < arrived * 1_000 <= SMALL.stream_bytes
+
+
+async def test_answer_that_fits_no_frame_is_a_failure_and_not_silence(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client, _ = pair
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1_000)
+    calculator = client_of(Calculator, client)
+    with pytest.raises(frames.MalformedFrame):
+        await calculator.zeros(1_001)
+    assert await calculator.zeros(900) == bytes(900)
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def drop(self, reason: str) -> None:
+        self.reason = reason
+
+
+def test_unfinished_frames_of_all_clients_are_bounded_and_the_oldest_goes() -> None:
+    unfinished = UnfinishedFrames(max_bytes=100)
+    first, second, third = Holder(), Holder(), Holder()
+    unfinished.note(first, 40)
+    unfinished.note(second, 40)
+    unfinished.note(first, 60)
+    unfinished.note(second, 0)
+    unfinished.note(second, 40)
+    assert [one.reason for one in (first, second)] == ["", ""]
+    unfinished.note(third, 10)
+    assert [one.reason for one in (first, second, third)] == ["unfinished_frames", "", ""]
+    unfinished.note(third, 60)
+    assert second.reason == ""
+    unfinished.note(third, 61)
+    assert second.reason == "unfinished_frames"
+
+
+async def test_notices_that_wait_for_a_connection_are_bounded(socket_enabled: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    link = Link("compute-7", f"127.0.0.1:{port}")
+    for _ in range(1000):
+        link.notify("add", {})
+    assert len(link._notifying) == MAX_WAITING_NOTICES
+
+
+async def test_server_that_did_not_read_is_left_alone_for_a_while(socket_enabled: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        link = Link("deaf", f"127.0.0.1:{deaf.getsockname()[1]}")
+        link.notify("add", {})
+        await asyncio.gather(*link._notifying)
+        channel = link._channel
+        while channel.is_open:
+            channel.notify("add", {"left": bytes(4_000_000)})
+        await closed_soon(channel)
+        with pytest.raises(PeerUnavailable, match="does not read"):
+            await link.call("add", {})
