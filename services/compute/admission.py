@@ -66,6 +66,8 @@ class Checked:
     gossiped: tuple[bytes, ...]
     rechecked: tuple[bytes, ...]
     outcomes: dict[bytes, CheckedTransaction] = field(repr=False)
+    generation: int = 0
+    """Of the pool that it was made for; see `Admission.clear`."""
 
 
 class Admission:
@@ -93,6 +95,7 @@ class Admission:
         self._gossiped, self._wanted = Gossip(), Gossip()
         self._rechecks: dict[bytes, None] = {}
         self._is_checking = False
+        self._generation = 0
 
     # -- in ------------------------------------------------------------------------------------
 
@@ -143,6 +146,7 @@ class Admission:
             self._spawn(self._check())
 
     async def _check(self) -> None:
+        generation = self._generation
         submitted, self._submitted = tuple(self._submitted), []
         gossiped = self._wanted.take_all()
         rechecked, self._rechecks = tuple(self._rechecks), {}
@@ -161,7 +165,7 @@ class Admission:
                 if not entry.answer.done():
                     entry.answer.set_exception(error)
             submitted = ()
-        self._post(Checked(submitted, gossiped, rechecked, outcomes))
+        self._post(Checked(submitted, gossiped, rechecked, outcomes, generation))
 
     def apply_checked(self, checked: Checked) -> tuple[bytes, ...]:
         """
@@ -172,6 +176,12 @@ class Admission:
         accepted : `tuple`
             Raw transactions of clients that entered the pool: peers should hear of them.
         """
+        if checked.generation != self._generation:
+            # Checked on a state that is void: what clients sent is checked anew.
+            self._submitted[:0] = checked.submitted
+            self._is_checking = False
+            self._start()
+            return ()
         accepted: list[bytes] = []
         for entry in checked.submitted:
             self._forget_waiting(entry)
@@ -276,7 +286,8 @@ class Admission:
             remove_transactions(self._pool, (tx.hash,))
 
     def clear(self) -> None:
-        """Forget everything: the network was rewound."""
+        """Forget everything: the network was rewound. A check that is under way is void too."""
+        self._generation += 1
         self._pool = PoolState(self._pool.limits)
         self._gossiped.clear()
         self._wanted.clear()

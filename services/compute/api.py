@@ -17,7 +17,7 @@ from shared.api.compute import CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown
 from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import Proposal
-from shared.types.identity import NodeId, Round
+from shared.types.identity import Incarnation, NodeId, Round
 
 FETCH_WAIT_S = 1.0
 """How long a peer that asks for the round to come waits for it [s]."""
@@ -54,6 +54,7 @@ class ComputeEdge:
             is_backup=duty.is_backup,
             mr_enclave=self._description.identity.mr_enclave,
             is_mock_tee=True,
+            incarnation=node.feed.incarnation,
         )
 
     async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
@@ -78,9 +79,11 @@ class ComputeEdge:
         """Raw transactions that wait."""
         return self._node.admission.pending()
 
-    def watch_rounds(self, from_round: Round) -> AsyncIterator[RoundBlock]:
+    def watch_rounds(
+        self, from_round: Round, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[RoundBlock]:
         """Every round from one on, then each new one."""
-        return self._node.feed.watch(from_round)
+        return self._node.feed.watch(from_round, incarnation)
 
     async def _round(self, round_: Round | None) -> Round:
         """Give the round whose state a question is about, once the enclave has it."""

@@ -87,12 +87,17 @@ async def read_network(consensus: ConsensusApi, runtime_id: RuntimeId) -> Networ
 class Host:
     """What the ParaTimes of one node share: its keys, and its account in consensus."""
 
+    name: str
     identity: NodeIdentity
     registrar: NodeRegistrar
 
 
 def build_host(
-    identity: NodeIdentity, address: str, consensus: ConsensusApi, chain_context: str
+    name: str,
+    identity: NodeIdentity,
+    address: str,
+    consensus: ConsensusApi,
+    chain_context: str,
 ) -> Host:
     """Make what the ParaTimes share; `address` is where peers reach the node."""
     registrar = NodeRegistrar(
@@ -102,7 +107,7 @@ def build_host(
         addresses=(address,),
         software_version=SOFTWARE_VERSION,
     )
-    return Host(identity, registrar)
+    return Host(name, identity, registrar)
 
 
 def build_node(
@@ -154,7 +159,14 @@ def build_node(
     served = ServedRuntime(runtime.id, description.version, Role.COMPUTE)
     registrar = Registrar(host.registrar, served)
     node = ComputeNode(
-        chain=ChainReader(consensus, runtime.id, description.key_manager, peers, key_managers),
+        chain=ChainReader(
+            consensus,
+            runtime.id,
+            description.key_manager,
+            peers,
+            key_managers,
+            f"{host.name} {runtime.id.hex()[-8:]}",
+        ),
         enclave=enclave,
         store=store,
         feed=RoundFeed(store),
@@ -182,7 +194,9 @@ async def serve_compute(settings: Settings) -> None:
     identity = load_identity(settings.data_dir)
     consensus = consensus_client(Link("consensus", settings.consensus))
     status = await until_available(consensus.fetch_status)
-    host = build_host(identity, settings.advertise, consensus, status.chain_context)
+    host = build_host(
+        settings.node_name, identity, settings.advertise, consensus, status.chain_context
+    )
     paratimes = [ServedParaTime(settings, host, consensus, fd) for fd in settings.enclave_fds]
 
     async def health() -> tuple[bool, dict[str, Any]]:

@@ -62,14 +62,28 @@ class ChainReader:
         key_manager: RuntimeId | None,
         peers: Peers,
         key_managers: KeyManagers,
+        follower: str,
     ) -> None:
-        self.consensus = consensus
+        """Prepare; `follower` is the name under which the node reports its arrivals."""
+        self.consensus, self._follower = consensus, follower
         self.runtime_id, self.key_manager = runtime_id, key_manager
         self.peers, self._key_managers = peers, key_managers
 
     async def look(self, height: Height = NEWEST) -> ChainView:
         """See where the ParaTime stands, waiting while consensus cannot be reached."""
         return await until_available(lambda: self._look(height))
+
+    async def look_at(self, height: Height) -> ChainView | None:
+        """See where the ParaTime stood at a height; None where the chain has that no longer."""
+        try:
+            return await self.look(height)
+        except UnknownHeight:
+            return None
+
+    async def fetch_epoch(self, header: BlockHeader) -> Epoch | None:
+        """Epoch in which consensus finalized a round; None where it has not."""
+        fetch = functools.partial(self.consensus.fetch_round_epoch, self.runtime_id, header.round)
+        return await until_available(fetch)
 
     async def _look(self, height: Height) -> ChainView:
         if height == NEWEST:
@@ -116,6 +130,13 @@ class ChainReader:
             headers.append(head)
         return tuple(headers)
 
+    async def _report_arrival(self, incarnation: Incarnation) -> None:
+        """Tell consensus, for who waits for a rewind, in which life of the chain the node is."""
+        try:
+            await self.consensus.report_incarnation(self._follower, incarnation)
+        except QanatError as error:
+            log.warning("arrival_not_reported", incarnation=incarnation, reason=error.message)
+
     async def learn_peers(self) -> None:
         """Read from the registry where fellow nodes and key managers are."""
         try:
@@ -130,6 +151,8 @@ class ChainReader:
         """Give every block of a life of the chain from a height on; ends where that life ends."""
         height = from_height
         while True:
+            # Again at each connection: consensus remembers no reports over its own restart.
+            await self._report_arrival(incarnation)
             try:
                 async for events in self.consensus.watch_news(
                     self.runtime_id, Height(height), incarnation

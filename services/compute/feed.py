@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from services.compute.store import Store
 from shared.errors import Unavailable
 from shared.types.block import RoundBlock
-from shared.types.identity import Round
+from shared.types.identity import Incarnation, Round
 
 RECENT_ROUNDS = 256
 """Rounds answered from memory; watchers further behind read the store."""
@@ -70,15 +70,24 @@ class RoundFeed:
             return False
         return True
 
-    async def watch(self, from_round: Round) -> AsyncIterator[RoundBlock]:
+    @property
+    def incarnation(self) -> Incarnation:
+        """Life of the chain to which the rounds belong."""
+        return self._store.incarnation
+
+    async def watch(
+        self, from_round: Round, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[RoundBlock]:
         """
         Every round from one on, then each new one.
 
         Raises
         ------
         NetworkRewound
-            The network went back while somebody watched.
+            The network went back while somebody watched, or is in another life than they know.
         """
+        if incarnation not in (None, self.incarnation):
+            raise NetworkRewound(f"the rounds here are of incarnation {self.incarnation}")
         generation, round_ = self._generation, from_round
         while True:
             news = self._news

@@ -7,7 +7,7 @@ changes; whatever takes time runs as a task and posts its outcome.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import structlog
@@ -27,7 +27,7 @@ from shared.errors import QanatError, Unavailable
 from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import Proposal
-from shared.types.identity import Hash, Incarnation, Round
+from shared.types.identity import Epoch, Hash, Incarnation, Round
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
@@ -124,6 +124,7 @@ class ComputeNode:
         self._forwarder, self._catch_up = forwarder, catch_up
         self._standing, self._mailbox = standing, mailbox
         self._genesis_root = genesis_root
+        self._incarnation = store.incarnation
         self._state: EnclaveState | None = None
         self._head: BlockHeader | None = None
         self._committee: Committee | None = None
@@ -234,7 +235,8 @@ class ComputeNode:
         """Find out where consensus stands: at the start, and after it was rewound."""
         view = await self._chain.look()
         self._go_back(view)
-        self._worker.enter(view.life.incarnation)
+        self._incarnation = view.life.incarnation
+        self._worker.enter(self._incarnation)
         self._state = await self._initialize(view.proven, view.head)
         self._committee = view.committee
         self._standing.enter(view.epoch)
@@ -242,10 +244,10 @@ class ComputeNode:
         # What the node voted for before it stopped may have become final since.
         for header in await self._chain.fetch_headers(self.feed.next_round, view.head):
             self._worker.recall_votes(header.round)
-            self._settle((header,), was_level=False)
+            self._settle((header,), await self._chain.fetch_epoch(header), was_level=False)
         self._begin_round()
         self._on_enclave_moved(self._state)
-        self._mailbox.spawn(self._watch(view.height + 1, view.life.incarnation))
+        self._mailbox.spawn(self._watch(view.height + 1, self._incarnation))
 
     def _go_back(self, view: ChainView) -> None:
         """Drop what is void where the chain is in another life than the rounds here, or shorter."""
@@ -285,6 +287,8 @@ class ComputeNode:
         self._mailbox.post(ChainLost())
 
     async def _on_block(self, events: BlockEvents) -> None:
+        if events.incarnation != self._incarnation:
+            return  # void; `ChainLost` is on its way, or was here
         headers = tuple(
             finalized.header
             for finalized in events.finalized
@@ -298,13 +302,15 @@ class ComputeNode:
         )
         is_registered = self._chain.peers.own_id in events.registered
         if events.is_epoch_change or is_new_committee or is_registered:
-            view = await self._chain.look(events.height)
+            view = await self._chain.look_at(events.height)
+            if view is None or view.life.incarnation != self._incarnation:
+                return  # the chain was rewound meanwhile: `ChainLost` is on its way
             self._committee, proven = view.committee, view.proven
             self._standing.enter(view.epoch)
             if not headers:
                 headers = (view.head,)
         if headers and proven is not None:
-            self._on_finality(headers, proven)
+            self._on_finality(headers, events.epoch, proven)
         for discrepancy in events.discrepancies:
             if discrepancy.runtime_id == self._chain.runtime_id:
                 self._worker.on_discrepancy(discrepancy)
@@ -314,17 +320,25 @@ class ComputeNode:
             if published.secret.runtime_id == self._chain.key_manager:
                 self._standing.announce(published.secret.epoch)
 
-    def _on_finality(self, headers: tuple[BlockHeader, ...], proven: ProvenState) -> None:
+    def _on_finality(
+        self, headers: tuple[BlockHeader, ...], epoch: Epoch, proven: ProvenState
+    ) -> None:
         # The enclave serves this before the next batch, so nothing here waits for it.
         self._mailbox.spawn(self._advance(proven, headers[:-1]))
         if self._head is not None and headers[-1].round <= self._head.round:
             return
         self._head = headers[-1]
-        self._settle(headers, was_level=self._is_level)
+        self._settle(headers, epoch, was_level=self._is_level)
         self._begin_round()
 
-    def _settle(self, headers: Sequence[BlockHeader], *, was_level: bool) -> None:
-        """Publish the rounds that this node executed itself, or in which nothing was executed."""
+    def _settle(
+        self, headers: Sequence[BlockHeader], epoch: Epoch | None, *, was_level: bool
+    ) -> None:
+        """
+        Publish the rounds that this node executed itself, or in which nothing was executed.
+
+        `epoch` is the one in which they were finalized, and so the one whose keys they used.
+        """
         self._is_level = False
         for header in headers:
             if header.round < self.feed.next_round:
@@ -332,15 +346,16 @@ class ComputeNode:
             settled = self._worker.settle(header) if header.round == self.feed.next_round else None
             if settled is None:
                 return
-            self._publish(settled.block)
+            block = replace(settled.block, epoch=epoch)
+            self._publish(block)
             self.admission.apply_spent(settled.spent)
-            self._mailbox.spawn(self._save(settled.block))
+            self._mailbox.spawn(self._save(block))
         self._is_level = was_level and self.feed.next_round == self.head.round + 1
 
     async def _save(self, block: RoundBlock) -> None:
         """Keep a published round; runs when its watchers have been served."""
         if block.transactions:
-            self._store.note_final(block.header)
+            self._store.note_final(block.header, block.epoch)
         else:
             self._store.save_blocks((block,))
 
@@ -382,7 +397,7 @@ class ComputeNode:
     # -- being level ---------------------------------------------------------------------------
 
     def _on_enclave_moved(self, state: EnclaveState) -> None:
-        if state.head.round > self.head.round:
+        if state.incarnation != self._incarnation or state.head.round > self.head.round:
             # From before the network was rewound.
             return
         self._state = state
@@ -415,6 +430,8 @@ class ComputeNode:
         )
 
     def _on_rounds_fetched(self, fetched: RoundsFetched) -> None:
+        if fetched.applied.state.incarnation != self._incarnation:
+            return  # void rounds, which the enclave has dropped by now
         fresh = tuple(b for b in fetched.blocks if b.header.round >= self.feed.next_round)
         if fresh:
             self._store.save_blocks(fresh)

@@ -35,7 +35,7 @@ from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.commitment import ExecutorCommitment, Proposal
-from shared.types.identity import Incarnation, Round
+from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.runtime import SpentSequence
 
 IN_MEMORY = Path(":memory:")
@@ -46,11 +46,12 @@ _rounds = Table(
     _metadata,
     Column("round", Integer, primary_key=True),
     Column("incarnation", Integer, nullable=False),
+    Column("epoch", Integer),
     Column("header", LargeBinary, nullable=False),
     Column("outputs", LargeBinary),
 )
 """
-Finalized rounds, each with the life of the chain in which the node took it up.
+Finalized rounds, each with the life of the chain in which the node took it up, and its epoch.
 
 `outputs` is CBOR `[transactions, results]`, null where there are none.
 """
@@ -80,10 +81,11 @@ _life = Table("life", _metadata, Column("incarnation", Integer, nullable=False))
 """One row: the life of the chain to which everything here belongs; `rollback` alone changes it."""
 
 _settle = insert(_rounds).from_select(
-    ["round", "incarnation", "header", "outputs"],
+    ["round", "incarnation", "epoch", "header", "outputs"],
     select(
         bindparam("at", type_=Integer),
         bindparam("incarnation", type_=Integer),
+        bindparam("epoch", type_=Integer),
         bindparam("header", type_=LargeBinary),
         _votes.c.outputs,
     )
@@ -125,7 +127,7 @@ class Store:
         _metadata.create_all(self._engine)
         # One connection for all: taking one from the pool costs more than most statements.
         self._connection = self._engine.connect()
-        self._final: list[BlockHeader] = []
+        self._final: list[tuple[BlockHeader, Epoch | None]] = []
         with self._connection.begin():
             known = self._connection.scalar(select(_life.c.incarnation))
             if known is None:
@@ -189,24 +191,24 @@ class Store:
     def load_block(self, round_: Round) -> RoundBlock | None:
         """Give a finalized round."""
         self._flush()
-        query = select(_rounds.c.header, _rounds.c.outputs).where(_rounds.c.round == round_)
+        columns = _rounds.c.header, _rounds.c.outputs, _rounds.c.epoch
+        query = select(*columns).where(_rounds.c.round == round_)
         with self._connection.begin():
             row = self._connection.execute(query).one_or_none()
         if row is None:
             return None
         header = decode_record(BlockHeader, row.header)
-        if row.outputs is None:
-            return RoundBlock(header)
-        return RoundBlock(header, *_decode_outputs(row.outputs))
+        outputs = ((), ()) if row.outputs is None else _decode_outputs(row.outputs)
+        return RoundBlock(header, *outputs, epoch=row.epoch)
 
-    def note_final(self, header: BlockHeader) -> None:
+    def note_final(self, header: BlockHeader, epoch: Epoch | None) -> None:
         """
         Keep a finalized round whose transactions and results were kept with the vote for it.
 
         It is written together with whatever is written next, since that alone is not lost by a
         crash: the vote stands in the database, and consensus knows that it became final.
         """
-        self._final.append(header)
+        self._final.append((header, epoch))
 
     def _flush(self) -> None:
         if self._final:
@@ -218,10 +220,11 @@ class Store:
         """Write in one transaction, and in the same what has become final before."""
         final, self._final = self._final, []
         with self._connection.begin():
-            for header in final:
+            for header, epoch in final:
                 at = {"at": header.round}
                 row = at | {
                     "incarnation": self.incarnation,
+                    "epoch": epoch,
                     "header": encode_record(header),
                     "state_root": header.state_root,
                     "io_root": header.io_root,
@@ -237,6 +240,7 @@ class Store:
             {
                 "round": block.header.round,
                 "incarnation": self.incarnation,
+                "epoch": block.epoch,
                 "header": encode_record(block.header),
                 "outputs": _encode_outputs(block.transactions, block.results)
                 if block.transactions
@@ -252,7 +256,7 @@ class Store:
 
     def rollback(self, round_: Round, incarnation: Incarnation) -> None:
         """Forget every round after one, and all votes: the chain is in another life."""
-        self._final = [header for header in self._final if header.round <= round_]
+        self._final = [entry for entry in self._final if entry[0].round <= round_]
         with self._writing() as connection:
             connection.execute(delete(_rounds).where(_rounds.c.round > round_))
             connection.execute(delete(_votes))

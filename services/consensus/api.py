@@ -4,14 +4,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
+
 from services.consensus.engine import solo
 from services.consensus.node import ConsensusNode
 from shared.api.consensus import (
     NEWEST,
+    PATIENCE_MS,
     BlockEvents,
     ConsensusStatus,
     DevControlsOff,
+    Reverted,
+    Snapshot,
     TooManyAtOnce,
+    TooManySnapshots,
+    UnknownSnapshot,
     is_news,
 )
 from shared.api.submission import TransactionSender, verify_result
@@ -23,6 +30,7 @@ from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
 from shared.types.identity import Address, Epoch, Height, Incarnation, Round, RuntimeId
+from shared.types.incarnation import IncarnationState
 from shared.types.keymanager import KeyManagerStatus
 from shared.types.methods import AdvanceEpoch, Method
 from shared.types.proof import ProvenState
@@ -30,8 +38,12 @@ from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
 from shared.types.staking import Account
 from shared.types.transaction import TransactionResult
 
+log = structlog.get_logger()
 R = TypeVar("R")
 
+MAX_SNAPSHOTS = 1_000
+MAX_PATIENCE_MS = 60_000
+"""Longest that a rewind waits for nodes [ms]."""
 MAX_BLOCKS_AT_ONCE = 1_000
 """Most blocks that one call of a dev control makes: about a second's work."""
 
@@ -145,6 +157,10 @@ class ConsensusService:
         """ParaTime block of a round."""
         return self._node.store.load_round_header(runtime_id, round)
 
+    async def fetch_round_epoch(self, runtime_id: RuntimeId, round: Round) -> Epoch | None:  # noqa: A002
+        """Epoch in which a round was finalized."""
+        return self._node.store.load_round_epoch(runtime_id, round)
+
     def watch_blocks(
         self, from_height: Height, incarnation: Incarnation | None = None
     ) -> AsyncIterator[BlockEvents]:
@@ -177,6 +193,49 @@ class ConsensusService:
         """Forget all blocks above a height; needs dev controls."""
         self._dev_control(1)
         self._node.rewind(height)
+
+    async def take_snapshot(self) -> Snapshot:
+        """Remember the newest block; needs dev controls."""
+        self._dev_control(1)
+        if len(self._node.store.load_snapshots()) >= MAX_SNAPSHOTS:
+            raise TooManySnapshots(f"there are {MAX_SNAPSHOTS} snapshots")
+        return self._node.store.add_snapshot()
+
+    async def fetch_snapshots(self) -> tuple[Snapshot, ...]:
+        """Snapshots that can be gone back to."""
+        return self._node.store.load_snapshots()
+
+    async def drop_snapshot(self, snapshot_id: int) -> None:
+        """Forget a snapshot; needs dev controls."""
+        self._dev_control(1)
+        self._node.store.drop_snapshot(self._snapshot(snapshot_id).id)
+
+    async def revert(self, snapshot_id: int, patience_ms: int = PATIENCE_MS) -> Reverted:
+        """Go back to a snapshot with the whole network; needs dev controls."""
+        self._dev_control(1)
+        snapshot, node = self._snapshot(snapshot_id), self._node
+        node.rewind(snapshot.height)
+        incarnation = node.store.incarnation
+        patience_s = min(max(patience_ms, 0), MAX_PATIENCE_MS) / 1000
+        missing = await node.followers.until_arrived(incarnation, patience_s)
+        if missing:
+            log.warning("nodes_missing", incarnation=incarnation, missing=missing)
+        arrived = tuple(name for name in node.followers.names() if name not in missing)
+        return Reverted(snapshot.height, incarnation, arrived, missing)
+
+    def watch_incarnations(self) -> AsyncIterator[IncarnationState]:
+        """The life of the chain, and each that begins from then on."""
+        return self._node.watch_incarnations()
+
+    async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
+        """Note that a node has arrived in a life of the chain."""
+        self._node.followers.report(follower, incarnation)
+
+    def _snapshot(self, snapshot_id: int) -> Snapshot:
+        for snapshot in self._node.store.load_snapshots():
+            if snapshot.id == snapshot_id:
+                return snapshot
+        raise UnknownSnapshot(f"there is no snapshot {snapshot_id}")
 
     def _dev_control(self, count: int) -> Signer:
         if self._identity.dev_control is None:

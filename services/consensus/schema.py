@@ -51,6 +51,18 @@ round_headers = Table(
 )
 """Blocks of the ParaTimes, with where consensus finalized them: height, epoch and incarnation."""
 
+snapshots = Table(
+    "snapshots",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("height", Integer, nullable=False),
+    Column("incarnation", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("time_ns", Integer, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given again, whatever was removed
+)
+"""Heights that the network can go back to, and that pruning spares."""
+
 life = Table(
     "life",
     tables,

@@ -28,16 +28,17 @@ from services.consensus.schema import (
     life,
     outcomes,
     round_headers,
+    snapshots,
     tables,
 )
-from shared.api.consensus import BlockEvents, UnknownHeight
+from shared.api.consensus import BlockEvents, Snapshot, UnknownHeight
 from shared.crypto.state_tree import StateTree
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record, from_wire, to_wire
 from shared.errors import Rejected
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
-from shared.types.identity import Incarnation
+from shared.types.identity import Epoch, Incarnation
 from shared.types.proof import LightBlock, ProvenState
 
 RECENT_BLOCKS = 256
@@ -248,6 +249,15 @@ class Store:
             raw = self._connection.scalar(query)
         return None if raw is None else decode_record(BlockHeader, raw)
 
+    def load_round_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
+        """Epoch in which a round was finalized; None where it was not."""
+        query = select(round_headers.c.epoch).where(
+            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
+        )
+        with self._connection.begin():
+            epoch = self._connection.scalar(query)
+        return None if epoch is None else Epoch(epoch)
+
     def load_tree(self, height: int | None = None) -> StateTree:
         """State after a height, by default the newest; empty before the first block."""
         if height is None:
@@ -287,7 +297,7 @@ class Store:
         """
         self._expect_height(height)
         with self._connection.begin():
-            for table in (blocks, outcomes, entries, round_headers):
+            for table in (blocks, outcomes, entries, round_headers, snapshots):
                 self._connection.execute(delete(table).where(table.c.height > height))
             self._connection.execute(update(life).values(incarnation=life.c.incarnation + 1))
         self.height = height
@@ -296,6 +306,34 @@ class Store:
         for recent in (self._trees, self._events):
             for above in [known for known in recent if known > height]:
                 del recent[above]
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    def add_snapshot(self) -> Snapshot:
+        """Remember the newest height, or raise `UnknownHeight` before the first block."""
+        events = self.load_events(self.height)
+        row = insert(snapshots).values(
+            height=events.height,
+            incarnation=self.incarnation,
+            epoch=events.epoch,
+            time_ns=events.time_ns,
+        )
+        with self._connection.begin():
+            id_ = self._connection.execute(row.returning(snapshots.c.id)).scalar_one()
+        return Snapshot(id_, events.height, self.incarnation, events.epoch, events.time_ns)
+
+    def load_snapshots(self) -> tuple[Snapshot, ...]:
+        """Snapshots, oldest first."""
+        with self._connection.begin():
+            rows = self._connection.execute(select(snapshots).order_by(snapshots.c.id)).all()
+        return tuple(
+            Snapshot(row.id, row.height, row.incarnation, row.epoch, row.time_ns) for row in rows
+        )
+
+    def drop_snapshot(self, snapshot_id: int) -> None:
+        """Forget a snapshot, if there is one."""
+        with self._connection.begin():
+            self._connection.execute(delete(snapshots).where(snapshots.c.id == snapshot_id))
 
     def _remember(self, height: int, tree: StateTree, events: BlockEvents) -> None:
         self._trees[height], self._events[height] = tree, events

@@ -7,6 +7,7 @@ turn; so does the time at which a publication falls due. What failed is due agai
 """
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -35,11 +36,11 @@ from services.keymanager.rules.duties import (
     publisher_rank,
     replication_peers,
 )
-from shared.api.consensus import BlockEvents, ConsensusApi
+from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.channel import until_available
-from shared.types.identity import Epoch, Height, NodeId
+from shared.types.identity import Epoch, Height, Incarnation, NodeId
 from shared.types.keymanager import SignedInitResponse
 
 log = structlog.get_logger()
@@ -77,6 +78,7 @@ class KeyManagerNode:
         self._chain: KeyManagerChain | None = None
         self._state: EnclaveState | None = None
         self._registered: Registration | None = None
+        self._reported: Incarnation | None = None
         self._due_since: dict[Publication, float] = {}
         self._lost_since: float | None = None
         self.is_open = False
@@ -127,12 +129,15 @@ class KeyManagerNode:
     async def _follow_blocks(self) -> None:
         async def follow() -> None:
             status = await self._consensus.fetch_status()
+            # Consensus remembers no reports over its own restart.
+            self._reported = None
             self._wake.set()
-            async for events in self._consensus.watch_news(
-                self._description.runtime_id, Height(status.height + 1), status.incarnation
-            ):
-                if self._concerns_us(events):
-                    self._wake.set()
+            with suppress(ChainRewound):
+                async for events in self._consensus.watch_news(
+                    self._description.runtime_id, Height(status.height + 1), status.incarnation
+                ):
+                    if self._concerns_us(events):
+                        self._wake.set()
 
         while True:
             await until_available(follow)
@@ -172,6 +177,9 @@ class KeyManagerNode:
         """Do everything that is due; give the time until something else falls due [s]."""
         was_ready = not self.waits_for()
         chain, state = await self._synchronize()
+        if state.incarnation != self._reported:
+            await self._consensus.report_incarnation(self._name, state.incarnation)
+            self._reported = state.incarnation
         sleep_s = LONGEST_SLEEP_S
         if self._is_replication_due(chain, state):
             state = await self._replicate(chain, state)

@@ -13,7 +13,15 @@ from shared.encoding.contract import Transport, client_of
 from shared.encoding.record import Bytes32
 from shared.types.block import RoundBlock, RoundChange
 from shared.types.commitment import Proposal
-from shared.types.identity import Epoch, Hash, NodeId, Round, RuntimeId
+from shared.types.identity import (
+    FIRST_INCARNATION,
+    Epoch,
+    Hash,
+    Incarnation,
+    NodeId,
+    Round,
+    RuntimeId,
+)
 from shared.types.keymanager import SignedPublicKey
 
 
@@ -34,6 +42,8 @@ class ComputeStatus:
     is_backup: bool
     mr_enclave: Hash
     is_mock_tee: bool
+    incarnation: Incarnation = FIRST_INCARNATION
+    """Life of the chain to which the node's rounds belong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +100,15 @@ class ComputeApi(Protocol):
         """Raw transactions that wait in the pool, in the order in which they would run."""
         ...
 
-    def watch_rounds(self, from_round: Round) -> AsyncIterator[RoundBlock]:
-        """Every round from one on, then each new one as it is finalized."""
+    def watch_rounds(
+        self, from_round: Round, incarnation: Incarnation | None = None
+    ) -> AsyncIterator[RoundBlock]:
+        """
+        Every round from one on, then each new one as it is finalized.
+
+        Ends with `NetworkRewound` where the node is, or comes to be, in another life of the chain
+        than the one that the caller names, by default the one that is.
+        """
         ...
 
 

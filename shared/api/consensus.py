@@ -22,11 +22,14 @@ from shared.types.identity import (
     Round,
     RuntimeId,
 )
+from shared.types.incarnation import IncarnationState
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
 from shared.types.transaction import TransactionResult
 
+PATIENCE_MS = 5_000
+"""How long a rewind waits for nodes, by default [ms]."""
 NEWEST = Height(0)
 """Stands for the newest committed block in reads."""
 
@@ -49,6 +52,18 @@ class DevControlsOff(Rejected, module="consensus", code=5):
 
 class TooManyAtOnce(Rejected, module="consensus", code=6):
     """The call asks for more than one call may do."""
+
+
+class UnknownSnapshot(Rejected, module="consensus", code=7):
+    """There is no such snapshot, or the chain went back to before it."""
+
+
+class TooManyFollowers(Rejected, module="consensus", code=8):
+    """More nodes report than one network has."""
+
+
+class TooManySnapshots(Rejected, module="consensus", code=9):
+    """Drop some first: each keeps the history from its height on."""
 
 
 class AlreadyPending(Rejected, module="pool", code=1):
@@ -151,6 +166,32 @@ class BlockEvents:
     """The last-block keys of the finalized rounds; None where there are none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A point of the chain that the network can go back to."""
+
+    id: int
+    """Rises from 1, and names no other one ever after."""
+    height: Height
+    incarnation: Incarnation
+    epoch: Epoch
+    time_ns: int
+    """Of that block [ns]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """What became of a rewind of the whole network."""
+
+    height: Height
+    """Last block that is left of the life before."""
+    incarnation: Incarnation
+    arrived: tuple[str, ...]
+    """Nodes that are in the new life."""
+    missing: tuple[str, ...]
+    """Nodes that did not say so in time; they follow when they return."""
+
+
 def is_news(events: BlockEvents, about: RuntimeId) -> bool:
     """Say whether a block tells who follows a runtime more than that a vote came in."""
     return bool(
@@ -239,6 +280,10 @@ class ConsensusApi(Protocol):
         """ParaTime block of a round."""
         ...
 
+    async def fetch_round_epoch(self, runtime_id: RuntimeId, round: Round) -> Epoch | None:  # noqa: A002
+        """Epoch in which a round was finalized: the one whose keys executed it."""
+        ...
+
     def watch_blocks(
         self, from_height: Height, incarnation: Incarnation | None = None
     ) -> AsyncIterator[BlockEvents]:
@@ -271,6 +316,35 @@ class ConsensusApi(Protocol):
 
     async def rewind(self, height: Height) -> None:
         """Forget all blocks above a height; needs dev controls and capability `rewind`."""
+        ...
+
+    async def take_snapshot(self) -> Snapshot:
+        """Remember the newest block, for good; needs dev controls and capability `rewind`."""
+        ...
+
+    async def fetch_snapshots(self) -> tuple[Snapshot, ...]:
+        """Snapshots that can be gone back to, oldest first."""
+        ...
+
+    async def drop_snapshot(self, snapshot_id: int) -> None:
+        """Forget a snapshot; needs dev controls. The chain stays as it is."""
+        ...
+
+    async def revert(self, snapshot_id: int, patience_ms: int = PATIENCE_MS) -> Reverted:
+        """
+        Go back to a snapshot with the whole network; needs dev controls and capability `rewind`.
+
+        Returns when every node that follows has said that it is there, or patience ends. Later
+        snapshots are gone; this one stays.
+        """
+        ...
+
+    def watch_incarnations(self) -> AsyncIterator[IncarnationState]:
+        """The life of the chain, and each that begins from then on."""
+        ...
+
+    async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
+        """Say that a node has arrived in a life of the chain, for who waits for that."""
         ...
 
 

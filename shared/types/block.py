@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.crypto.hashes import EMPTY_HASH, sha512_256
 from shared.encoding.record import encode_record
-from shared.types.identity import Hash, Round, RuntimeId
+from shared.types.identity import Epoch, Hash, Round, RuntimeId
 
 
 class HeaderType(enum.IntEnum):
@@ -57,6 +57,12 @@ class RoundBlock:
     """Raw signed transactions, in order."""
     results: tuple[bytes, ...] = ()
     """One result of the runtime per transaction; see `docs/services/compute.md`."""
+    epoch: Epoch | None = None
+    """
+    Epoch in which the round was finalized: executing it again needs that epoch's keys.
+
+    Nothing proves it but the outcome. None where a node does not know.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,7 @@ class ComputeNetwork:
             self.chain.round_headers[0],
         )
         node = self.nodes[name] = build_node(
-            host=build_host(identity, f"{name}:1", self.chain, network.chain_context),
+            host=build_host(name, identity, f"{name}:1", self.chain, network.chain_context),
             description=await enclave.describe(),
             network=network,
             enclave=enclave,

@@ -35,6 +35,7 @@ class SmallConsensus:
         self.refused: list[str] = []
         self.published: list[tuple[str, int]] = []
         self._proven = None
+        self.arrived: dict[str, int] = {}
         self._readers: list[asyncio.Queue[BlockEvents]] = []
         self._init: dict[bytes, SignedInitResponse] = {}
         self.make_block()
@@ -70,6 +71,9 @@ class SmallConsensus:
     async def fetch_key_manager(self, runtime_id, height=0):
         assert runtime_id == KEY_MANAGER_ID
         return self.chain.status
+
+    async def report_incarnation(self, follower, incarnation):
+        self.arrived[follower] = incarnation
 
     async def fetch_proven_state(self, keys, height=0):
         return self._proven

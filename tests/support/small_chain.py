@@ -75,6 +75,7 @@ class SmallChain:
         self.events: list[BlockEvents] = []
         self._news = asyncio.Event()
         self.life = FIRST_LIFE
+        self.arrived: dict[str, int] = {}
         self.round_headers: list[BlockHeader] = []
         self.nodes: dict[bytes, NodeDescriptor] = {}
         self.others: tuple[NodeDescriptor, ...] = ()
@@ -259,6 +260,12 @@ class SmallChain:
 
     async def fetch_round_header(self, runtime_id, round_):
         return self.round_headers[round_] if round_ < len(self.round_headers) else None
+
+    async def fetch_round_epoch(self, runtime_id, round_):
+        return None if round_ >= len(self.round_headers) else self.epoch
+
+    async def report_incarnation(self, follower, incarnation):
+        self.arrived[follower] = incarnation
 
     async def fetch_proven_state(self, keys, height=0):
         return self.prove(keys, height)

@@ -14,8 +14,10 @@ from shared.api.consensus import (
     ChainRewound,
     ConsensusApi,
     DevControlsOff,
+    Reverted,
     TooManyAtOnce,
     UnknownHeight,
+    UnknownSnapshot,
     consensus_client,
     is_news,
 )
@@ -23,7 +25,7 @@ from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
 from shared.kit.channel import Link, Service, serve_frames
 from shared.rules import state_keys
-from shared.rules.incarnations import read_incarnation
+from shared.rules.incarnations import FIRST_LIFE, read_incarnation
 from shared.rules.light_client import LightClient
 from shared.types.registry import RuntimeKind
 from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS
@@ -247,7 +249,15 @@ async def test_a_dev_control_does_a_bounded_amount_at_once(api, count):
 async def test_without_the_control_key_of_the_genesis_there_are_no_dev_controls(node, key):
     service = build_service(node, CONSENSUS.document, key)
     height = node.mine(3)
-    for call in (service.advance_epoch(1), service.mine_blocks(1), service.rewind(1)):
+    calls = (
+        service.advance_epoch(1),
+        service.mine_blocks(1),
+        service.rewind(1),
+        service.take_snapshot(),
+        service.revert(1),
+        service.drop_snapshot(1),
+    )
+    for call in calls:
         with pytest.raises(DevControlsOff):
             await call
     assert node.height == height
@@ -280,3 +290,65 @@ async def test_who_slept_through_a_rewind_is_told_however_high_the_chain_is_by_t
             await take(api.watch_blocks(known.height + 1, known.incarnation), 1)
         with pytest.raises(ChainRewound):
             await take(api.watch_news(PARATIME, known.height + 1, known.incarnation), 1)
+
+
+async def test_a_network_goes_back_to_a_snapshot_twice_and_to_one_within_another(api):
+    await api.mine_blocks(2)
+    outer = await api.take_snapshot()
+    status = await api.fetch_status()
+    assert (outer.id, outer.incarnation) == (1, 0)
+    assert outer.height <= status.height
+    root = (await api.fetch_proven_state((state_keys.EPOCH,), outer.height)).light_block
+    await api.execute_transaction(CONSENSUS_FIRST[0])
+    inner = await api.take_snapshot()
+    await api.execute_transaction(CONSENSUS_FIRST[1])
+    assert [one.id for one in await api.fetch_snapshots()] == [outer.id, inner.id]
+    for incarnation, snapshot in enumerate((inner, inner, outer, outer), start=1):
+        reverted = await api.revert(snapshot.id)
+        assert reverted == Reverted(snapshot.height, incarnation, (), ())
+        # What the snapshot did not have can be done again.
+        again = CONSENSUS_FIRST[0 if snapshot is outer else 1]
+        assert (await api.execute_transaction(again)).code == 0
+    assert [one.id for one in await api.fetch_snapshots()] == [outer.id]
+    with pytest.raises(UnknownSnapshot):
+        await api.revert(inner.id)
+    kept = (await api.fetch_proven_state((state_keys.EPOCH,), outer.height)).light_block
+    assert kept == root
+    # An id names no other snapshot ever after.
+    assert (await api.take_snapshot()).id > inner.id
+    await api.drop_snapshot(outer.id)
+    with pytest.raises(UnknownSnapshot):
+        await api.drop_snapshot(outer.id)
+
+
+async def test_a_rewind_returns_when_the_nodes_have_arrived_and_names_who_has_not(api):
+    await api.mine_blocks(2)
+    snapshot = await api.take_snapshot()
+    await api.report_incarnation("dead", 0)
+    lives = api.watch_incarnations()
+    assert (await anext(lives)).incarnation == 0
+
+    async def follow() -> None:
+        async for life in lives:
+            await api.report_incarnation("alive", life.incarnation)
+
+    await api.report_incarnation("alive", 0)
+    following = asyncio.create_task(follow())
+    reverted = await api.revert(snapshot.id, 300)
+    assert (reverted.arrived, reverted.missing) == (("alive",), ("dead",))
+    async with asyncio.timeout(2):
+        # Who is dead is waited for once.
+        reverted = await api.revert(snapshot.id, 60_000)
+    assert (reverted.arrived, reverted.missing) == (("alive",), ("dead",))
+    following.cancel()
+
+
+async def test_who_asks_for_the_life_of_the_chain_is_told_of_each_start(api):
+    await api.mine_blocks(2)
+    lives = api.watch_incarnations()
+    assert await anext(lives) == FIRST_LIFE
+    for incarnation in (1, 2):
+        await api.rewind(1)
+        life = await anext(lives)
+        assert life.incarnation == incarnation
+        assert [(one.incarnation, one.height) for one in life.starts] == [(incarnation, 1)]

@@ -319,3 +319,48 @@ async def test_two_runs_give_equal_roots(make_network):
         roots.append([(h.state_root, h.io_root) for h in network.chain.round_headers])
         await network.close()
     assert roots[0] == roots[1]
+
+
+async def test_a_node_that_was_dead_during_rewinds_drops_the_void_rounds_when_it_returns(
+    make_network,
+):
+    network = await make_network(on_disk=True)
+    await submit(network, "a", raw(0))
+    await until_executed(network, raw(0))
+    height = network.chain.height
+    void = [raw(nonce) for nonce in (1, 2, 3)]
+    for transaction in void:
+        await submit(network, "a", transaction)
+        await until_executed(network, transaction)
+    await network.kill("d")
+    network.chain.rewind(height)
+    other = [raw(nonce, value=7) for nonce in range(1, 7)]
+    for transaction in other:
+        await submit(network, "a", transaction)
+        await until_executed(network, transaction, names="abc")
+    # By now the chain is higher than when the node died, in heights and in rounds.
+    await network.start("d")
+    await until_executed(network, *other)
+    assert executed(network.nodes["d"]) == [raw(0), *other]
+    await assert_all_agree(network)
+    await network.until(lambda: len(set(network.chain.arrived.values())) == 1)
+    assert set(network.chain.arrived.values()) == {1}
+
+
+async def test_each_round_is_kept_with_the_epoch_whose_keys_it_used(make_network):
+    network = await make_network(on_disk=True)
+    first = network.chain.epoch
+    for nonce in (0, 1):
+        await submit(network, "a", raw(nonce))
+        await until_executed(network, raw(nonce))
+        if nonce == 0:
+            network.chain.begin_epoch()
+            await network.until_round(network.chain.head.round)
+    blocks = [network.nodes["b"].feed.find(r) for r in range(1, network.chain.head.round + 1)]
+    epochs = {block.transactions[0]: block.epoch for block in blocks if block.transactions}
+    assert epochs == {raw(0): first, raw(1): first + 1}
+    await network.kill("b")
+    await network.start("b")
+    await network.until_round(blocks[-1].header.round, "b")
+    feed = network.nodes["b"].feed
+    assert [feed.find(block.header.round) for block in blocks] == blocks

@@ -84,19 +84,19 @@ def test_the_final_round_is_the_one_of_its_roots_among_several_votes(reopen):
     store = reopen()
     store.save_vote(vote(3, rank=1, roots=(b"x" * 32, b"y" * 32)))
     store.save_vote(vote(3, rank=0))
-    store.note_final(header(3))
-    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",))
+    store.note_final(header(3), 7)
+    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",), epoch=7)
     assert store.load_votes(3) == ()
 
 
 def test_a_noted_round_is_written_with_the_next_vote(reopen):
     store = reopen()
     store.save_vote(vote(3))
-    store.note_final(header(3))
+    store.note_final(header(3), 7)
     store.save_vote(vote(4))
     store = reopen()
     assert store.load_newest_round() == 3
-    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",))
+    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",), epoch=7)
     assert store.load_votes(4) == (vote(4),)
 
 
@@ -104,7 +104,7 @@ def test_a_kill_before_that_leaves_the_vote_from_which_the_round_is_found_again(
     path = tmp_path / "compute.sqlite"
     store = Store(path)
     store.save_vote(vote(3))
-    store.note_final(header(3))
+    store.note_final(header(3), 7)
     store._final.clear()
     store.close()
     store = Store(path)
@@ -117,7 +117,7 @@ def test_rounds_from_elsewhere_replace_nothing_and_clear_the_open_round(reopen):
     store = reopen()
     store.save_proposal(proposal(2))
     store.save_vote(vote(2))
-    block = RoundBlock(header(2), (b"a",), (b"b",))
+    block = RoundBlock(header(2), (b"a",), (b"b",), epoch=8)
     store.save_blocks((RoundBlock(header(1, HeaderType.EPOCH_TRANSITION)), block))
     store.save_blocks((RoundBlock(header(2), (b"other",), (b"other",)),))
     store = reopen()
@@ -130,7 +130,7 @@ def test_a_rewind_forgets_later_rounds_and_every_vote(reopen):
     store = reopen()
     store.save_blocks(tuple(RoundBlock(header(r)) for r in range(4)))
     store.save_vote(vote(4))
-    store.note_final(header(4))
+    store.note_final(header(4), 7)
     store.rollback(1, 1)
     assert store.load_newest_round() == 1
     assert store.load_block(2) is None

@@ -155,3 +155,26 @@ def test_every_rollback_is_counted_for_good(chain):
     with pytest.raises(UnknownHeight):
         chain.store.rollback(3)
     assert chain.store.incarnation == 4
+
+
+def test_snapshots_survive_a_restart_and_a_rollback_to_before_them_removes_them(chain):
+    store = chain.store
+    store.rollback(4)
+    early = store.add_snapshot()
+    chain.restart()
+    chain.engine.start()
+    chain.make_blocks(2)
+    store = chain.store
+    late = store.add_snapshot()
+    assert (early.height, early.incarnation, late.height) == (4, 1, 6)
+    assert reopened(chain).load_snapshots() == store.load_snapshots() == (early, late)
+    store.rollback(5)
+    assert reopened(chain).load_snapshots() == (early,)
+    store.rollback(4)
+    assert store.load_snapshots() == (early,)
+    assert store.add_snapshot().id > late.id
+
+
+def test_the_epoch_of_each_round_is_kept(chain):
+    assert chain.store.load_round_epoch(RUNTIME, 1) == 0
+    assert chain.store.load_round_epoch(RUNTIME, 99) is None
