@@ -72,6 +72,11 @@ def node_status_key(node_id: bytes) -> bytes:
     return b"\x10s" + node_id
 
 
+def collateral_floor_key(family: str) -> bytes:
+    """Value: `CollateralFloor` of a platform family."""
+    return b"\x10c" + family.encode()
+
+
 def runtime_key(runtime_id: bytes) -> bytes:
     """Value: `RuntimeDescriptor`."""
     return RUNTIMES + runtime_id

@@ -20,7 +20,13 @@ from shared.tee.quote_verification import (
     last_certificate,
     verify_policy,
 )
-from shared.types.attestation import Attestation, CapabilityTee, Collateral, TeeConstraints
+from shared.types.attestation import (
+    Attestation,
+    CapabilityTee,
+    Collateral,
+    CollateralEdition,
+    TeeConstraints,
+)
 from shared.types.identity import Height
 
 ATTESTATION = register_context("oasis-core/node: TEE attestation signature")
@@ -109,7 +115,7 @@ def verify_attestation(
     now_s: int,
     min_height: int,
     max_height: int,
-) -> None:
+) -> CollateralEdition:
     """
     Verify that a node runs a listed enclave with these keys.
 
@@ -128,6 +134,11 @@ def verify_attestation(
     min_height, max_height : `int`
         Heights, both included, that the attestation may name: the oldest that is fresh enough, and
         the newest block.
+
+    Returns
+    -------
+    edition : `CollateralEdition`
+        How new the evidence is; whoever remembers what others have shown judges it further.
 
     Raises
     ------
@@ -158,6 +169,7 @@ def verify_attestation(
         raise AttestationFromFuture(f"height {attestation.height}, newest {max_height}")
     if attestation.height < min_height:
         raise AttestationTooOld(f"height {attestation.height}, oldest allowed {min_height}")
+    return quote.edition
 
 
 def verify_rak_binding(quote: AuthenticQuote, rak: bytes) -> None:

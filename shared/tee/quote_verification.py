@@ -15,7 +15,12 @@ from shared.crypto.hashes import sha256
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.tee.quote import SgxReport, TdReport, parse_quote
-from shared.types.attestation import Collateral, EnclaveIdentity, QuotePolicy
+from shared.types.attestation import (
+    Collateral,
+    CollateralEdition,
+    EnclaveIdentity,
+    QuotePolicy,
+)
 
 ACCEPTED_STATUSES = frozenset({"UpToDate", "SWHardeningNeeded"})
 """TCB statuses of a platform that pass. Source: oasis-core go/common/sgx/pcs/tcb.go @ f9f1fdc."""
@@ -103,11 +108,26 @@ class AuthenticQuote:
     """Issue date of the QE identity [Unix s]."""
     expires_s: int
     """When the first of certificates, lists and TCB data expires [Unix s]."""
+    root_crl_number: int
+    pck_crl_number: int
+    """Numbers of the two lists of revoked certificates."""
 
     @property
     def identity(self) -> EnclaveIdentity:
         """Exact code of the enclave."""
         return self.report.identity
+
+    @property
+    def edition(self) -> CollateralEdition:
+        """How new the collateral is."""
+        kind = "SGX" if isinstance(self.report, SgxReport) else "TDX"
+        return CollateralEdition(
+            family=f"{kind} {self.fmspc}",
+            root_crl=self.root_crl_number,
+            pck_crl=self.pck_crl_number,
+            tcb_evaluation=self.tcb_evaluation_data_number,
+            qe_evaluation=self.qe_evaluation_data_number,
+        )
 
 
 class _Cache:
@@ -250,20 +270,28 @@ def _claims(quote: bytes, collateral: Collateral, root_ca: bytes, now_s: int) ->
         collateral.qe_identity,
         collateral.qe_identity_signature,
     )
+    reason = ""
     try:
         claims = dcap_qvl.QuoteVerifier(root_ca).verify_with_policy(
             quote, evidence, now_s, dcap_qvl.QuotePolicy.claims_only(now_s)
         )
-    except ValueError as error:
-        reason = str(error)
-    else:
         return json.loads(claims.to_json())
+    except BaseException as error:  # noqa: BLE001 - others are raised on
+        reason = _reason_of(error)
     try:
         # This way of calling the verifier also tells the cause behind the reason.
         dcap_qvl.verify_with_root_ca(quote, evidence, root_ca, now_s)
-    except ValueError as error:
-        reason = str(error)
+    except BaseException as error:  # noqa: BLE001 - others are raised on
+        reason = _reason_of(error)
     raise _refusal(reason)
+
+
+def _reason_of(error: BaseException) -> str:
+    """Text of a refusal by the verifier; another exception is raised on."""
+    # The verifier reads what anybody sent. Where that makes it panic, the quote is no good.
+    if isinstance(error, ValueError) or type(error).__name__ == "PanicException":
+        return str(error)
+    raise error
 
 
 _REFUSALS: tuple[tuple[str, type[Rejected]], ...] = (
@@ -312,6 +340,8 @@ def _facts(report: SgxReport | TdReport, collateral: Collateral, claims: Any) ->
         expires_s=min(
             claims["earliest_expiration_date"], claims["qe_iden_earliest_expiration_date"]
         ),
+        root_crl_number=claims["platform"]["root_ca_crl_num"],
+        pck_crl_number=claims["platform"]["pck_crl_num"],
     )
 
 

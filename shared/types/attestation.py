@@ -1,9 +1,10 @@
 """What a node says about its enclave, and what a runtime asks of it."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from shared.encoding.record import Bytes64
-from shared.types.identity import Hash, Height, PublicKey
+from shared.encoding.record import AtMost, Bytes64
+from shared.types.identity import Epoch, Hash, Height, PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,33 @@ class Collateral:
     qe_identity_issuer_chain: str
     qe_identity: str
     qe_identity_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralEdition:
+    """How new a collateral is: numbers that grow with every revocation and TCB recovery."""
+
+    family: Annotated[str, AtMost(32)]
+    """Kind of TEE and platform family (FMSPC): numbers are compared within one."""
+    root_crl: int
+    """Number of the root CA's list of revoked certificates."""
+    pck_crl: int
+    """Number of the list of revoked platforms."""
+    tcb_evaluation: int
+    qe_evaluation: int
+    """TCB evaluation data numbers of the TCB info and the QE identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralFloor:
+    """What consensus remembers of a platform family: older collateral is refused."""
+
+    newest: CollateralEdition
+    """Largest numbers that a registered node has shown."""
+    since: Epoch
+    """Epoch in which they were first shown."""
+    before: CollateralEdition | None
+    """What binds until they do; None for a family that is new."""
 
 
 @dataclass(frozen=True, slots=True)

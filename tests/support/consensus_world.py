@@ -20,6 +20,7 @@ from shared.types.attestation import (
     Attestation,
     CapabilityTee,
     Collateral,
+    CollateralEdition,
     EnclaveIdentity,
     TeeConstraints,
 )
@@ -107,6 +108,7 @@ class ScriptedVerifier:
     def __init__(self) -> None:
         self.refused: set[bytes] = set()
         self.asked = 0
+        self.edition = CollateralEdition("SGX 00", 1, 1, 17, 17)
 
     def __call__(
         self, capability, *, node_id, constraints, root_ca, now_s, min_height, max_height
@@ -117,6 +119,7 @@ class ScriptedVerifier:
             raise BadQuote("refused by the test")
         if not min_height <= capability.attestation.height <= max_height:
             raise BadQuote("too old, or from the future")
+        return self.edition
 
 
 def signer(name: str) -> Signer:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.crypto.address import staking_address
-from shared.types.attestation import CapabilityTee, TeeConstraints
+from shared.types.attestation import CapabilityTee, CollateralEdition, TeeConstraints
 from shared.types.identity import FIRST_INCARNATION, Incarnation
 
 
@@ -21,8 +21,12 @@ class AttestationVerifier(Protocol):
         now_s: int,
         min_height: int,
         max_height: int,
-    ) -> None:
-        """Return where the enclave may be trusted; raise `Rejected` otherwise."""
+    ) -> CollateralEdition:
+        """
+        Say how new the evidence is for an enclave that may be trusted.
+
+        Raises `Rejected` for any other.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import dcap_qvl
 import pytest
 
 from qanat import cpu
@@ -335,3 +336,23 @@ def test_pinned_root_is_found_at_the_end_of_the_chain():
             )
     with pytest.raises(quote_verification.UntrustedRoot):
         find_root_ca(collateral, bytes(32))
+
+
+class PanicException(BaseException):
+    """As PyO3 raises it."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(PanicException("out of bounds"), "QuoteNotGenuine"), (KeyboardInterrupt(), None)],
+)
+def test_a_panic_of_the_verifier_is_a_refusal_and_an_interrupt_stays_one(monkeypatch, raised, seen):
+    def fails(*_):
+        raise raised
+
+    monkeypatch.setattr(dcap_qvl, "QuoteVerifier", fails)
+    monkeypatch.setattr(dcap_qvl, "verify_with_root_ca", fails)
+    monkeypatch.setattr(quote_verification, "_VERIFIED", quote_verification._Cache())
+    kind = type(raised) if seen is None else getattr(quote_verification, seen)
+    with pytest.raises(kind):
+        verify(mock_tee.attested())

@@ -13,6 +13,7 @@ from services.consensus.rules.beacon.epoch import load_epoch, oldest_fresh_heigh
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.events import NodeRegistered
 from services.consensus.rules.parameters import load_parameters
+from services.consensus.rules.registry.collateral import note_edition, verify_edition
 from services.consensus.rules.registry.entities import (
     WrongSigners,
     is_barred,
@@ -28,6 +29,7 @@ from shared.encoding.record import decode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.rules.headers import validator_address
+from shared.types.attestation import CollateralEdition
 from shared.types.registry import (
     REGISTER_NODE,
     NodeDescriptor,
@@ -91,7 +93,7 @@ def apply_register_node(
     Raises
     ------
     WrongSigners, BadSignature, UnknownEntity, NotListed, BadExpiration, BadRoles, KeyInUse,
-    ForbiddenUpdate, VersionNotDeployed, AttestationMissing, InsufficientStake
+    ForbiddenUpdate, VersionNotDeployed, AttestationMissing, CollateralSuperseded, InsufficientStake
         See each class.
     Rejected
         Of the attestation's own classes.
@@ -108,8 +110,7 @@ def apply_register_node(
     _verify_expiration(state, node)
     _verify_update(state, node)
     _verify_roles(state, node)
-    for served in node.runtimes:
-        verify_node_runtime(state, context, node, served)
+    editions = [verify_node_runtime(state, context, node, served) for served in node.runtimes]
     _verify_keys(state, node.id, keys)
     known = state.load(NodeDescriptor, state_keys.node_key(node.id))
     is_newcomer = known is None or known.expiration < load_epoch(state).epoch
@@ -117,6 +118,8 @@ def apply_register_node(
     owner = staking_address(node.entity_id)
     claim_stake(state, owner, _claim_name(node.id), _kinds(node), parameters.staking.thresholds)
     _index_keys(state, node, keys)
+    for edition in editions:
+        note_edition(state, edition)
     state.save(state_keys.node_key(node.id), node)
     state.emit(NodeRegistered(node.id, is_newcomer))
     return node
@@ -155,13 +158,18 @@ def _verify_roles(state: State, node: NodeDescriptor) -> None:
 
 def verify_node_runtime(
     state: State, context: BlockContext, node: NodeDescriptor, served: NodeRuntime
-) -> None:
+) -> CollateralEdition:
     """
     Verify that a node serves a deployed version in an attested enclave, as of now.
 
+    Returns
+    -------
+    edition : `CollateralEdition`
+        How new the evidence about its platform is; new enough.
+
     Raises
     ------
-    VersionNotDeployed, AttestationMissing
+    VersionNotDeployed, AttestationMissing, CollateralSuperseded
         See each class.
     Rejected
         Of the attestation's own classes.
@@ -175,7 +183,7 @@ def verify_node_runtime(
         raise VersionNotDeployed(f"{served.version} of runtime {served.id.hex()}")
     if served.tee is None:
         raise AttestationMissing(f"runtime {served.id.hex()} asks for an enclave")
-    context.verify_attestation(
+    edition = context.verify_attestation(
         served.tee,
         node_id=node.id,
         constraints=deployment.tee,
@@ -184,6 +192,8 @@ def verify_node_runtime(
         min_height=oldest_fresh_height(state, deployment.tee.max_attestation_age),
         max_height=context.height,
     )
+    verify_edition(state, edition)
+    return edition
 
 
 def _verify_keys(state: State, node_id: bytes, keys: tuple[bytes, ...]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from qanat.cpu import TcbDeclaration, certificate_serial
 from services.consensus.application import ConsensusApplication
 from services.consensus.rules.registry.nodes import AttestationMissing
 from shared.crypto.hashes import sha256
@@ -115,6 +116,69 @@ def test_old_attestations_are_refused_at_registration(world):
         world.next_epoch()
     assert world.try_register(NODE, early).codespace == "attestation"
     assert world.try_register(NODE, world.capability(NODE)).code == 0
+
+
+REVOKED = mock_tee.platform("to be revoked")
+
+
+def newer_collateral(days: int = 1):
+    """As the mock Intel publishes it once it has revoked a platform."""
+    declared = TcbDeclaration(revoked=(certificate_serial(REVOKED),), status="UpToDate")
+    return mock_tee.pki().issue_collateral(mock_tee.NOW_S + days * 86_400, declared)
+
+
+def renewed(capability, collateral):
+    attestation = replace(capability.attestation, collateral=collateral)
+    return replace(capability, attestation=attestation)
+
+
+def refusal_of(result) -> str:
+    return QanatError.by_code[result.codespace, result.code].__name__ if result.code else ""
+
+
+def test_collateral_from_before_a_revocation_is_refused_once_newer_was_shown(world):
+    world.block(seconds=5 * 86_400)
+    old = world.capability(OTHER, of=REVOKED)
+    assert world.try_register(OTHER, old).code == 0
+    new = newer_collateral()
+    assert world.try_register(NODE, renewed(world.capability(NODE), new)).code == 0
+    # With the new list the platform is out at once ...
+    answer = world.try_register(OTHER, renewed(world.capability(OTHER, of=REVOKED), new))
+    assert refusal_of(answer) == "PlatformRevoked"
+    # ... and with the old one when everybody had two epochs to fetch the new.
+    assert world.try_register(OTHER, world.capability(OTHER, of=REVOKED)).code == 0
+    world.next_epoch()
+    assert world.try_register(OTHER, world.capability(OTHER, of=REVOKED)).code == 0
+    world.next_epoch()
+    answer = world.try_register(OTHER, world.capability(OTHER, of=REVOKED))
+    assert refusal_of(answer) == "CollateralSuperseded"
+    assert world.try_register(NODE, renewed(world.capability(NODE), new)).code == 0
+
+
+def test_collateral_that_was_superseded_is_not_elected(world):
+    world.verifier = verify_attestation
+    for keys in COMPUTE:
+        assert world.try_register(keys, world.capability(keys)).code == 0
+    new = newer_collateral()
+    world.block(seconds=5 * 86_400)
+    for _ in range(2):
+        for keys in COMPUTE:
+            shown = renewed(world.capability(keys), new) if keys is NODE else world.capability(keys)
+            assert world.try_register(keys, shown).code == 0
+        world.next_epoch()
+    assert world.committee is None
+    for keys in COMPUTE:
+        assert world.try_register(keys, renewed(world.capability(keys), new)).code == 0
+    assert world.committee is not None
+
+
+def test_a_newcomer_cannot_force_old_collateral_on_anybody(world):
+    new = newer_collateral(0)
+    assert world.try_register(NODE, renewed(world.capability(NODE), new)).code == 0
+    for _ in range(3):
+        world.next_epoch()
+        assert world.try_register(NODE, renewed(world.capability(NODE), new)).code == 0
+    assert refusal_of(world.try_register(OTHER, world.capability(OTHER))) == "CollateralSuperseded"
 
 
 def test_time_travel_does_not_wear_out_the_mock_hardware(world):
