@@ -1,0 +1,54 @@
+"""Real enclave programs under a host that lies in every message and every file."""
+
+from dataclasses import dataclass
+
+import pytest
+from evm_native import keccak256
+
+from services.compute.enclave.protocol import ComputeEnclaveApi
+from shared.types.block import RoundChange
+from tests.support.compute_nodes import RICH, raw
+from tests.support.enclave_bench import Bench
+from tests.support.evm_state import KEEPER_INIT
+from tests.support.lying_host import LyingHost
+
+
+@dataclass
+class Scene:
+    """A chain whose second round deployed a contract that keeps a secret, and a lying host."""
+
+    bench: Bench
+    host: LyingHost
+    victim: bytes
+    changes: list[RoundChange]
+    """Every round that is final, with its diff, genesis first."""
+
+    def show_chain(self):
+        """Show the enclave the newest block."""
+        return self.host.ask("initialize", self.bench.chain.prove(self.bench.keys))
+
+    def catch_up(self):
+        """Show the enclave the newest block, and give it every round."""
+        self.show_chain()
+        return self.host.ask("apply", tuple(self.changes)).state
+
+
+def created_by_rich(nonce: int) -> bytes:
+    """Address of a contract that the rich account creates."""
+    # RLP of [address, nonce] for a nonce below 128.
+    encoded = bytes([0xD6, 0x94]) + RICH + (bytes([nonce]) if nonce else b"\x80")
+    return keccak256(encoded)[12:]
+
+
+@pytest.fixture
+def scene(tmp_path) -> Scene:
+    from tests.support.enclave_bench import genesis_change
+
+    bench = Bench()
+    honest = bench.start("honest")
+    changes = [genesis_change(bench.chain)]
+    changes.append(bench.run(honest, raw(0)))
+    changes.append(bench.run(honest, raw(1, to=b"", data=KEEPER_INIT, gas=1_000_000)))
+    changes.append(bench.run(honest))
+    host = LyingHost(ComputeEnclaveApi, lambda: bench.program("a", tmp_path), tmp_path)
+    return Scene(bench, host, created_by_rich(1), changes)
