@@ -145,12 +145,14 @@ class EvmRuntime:
 
     def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions against the state of a round."""
+        self._verify_state(context)
         with _errors_of_the_core():
             outcomes = self._engine.check(raws, version=context.parent.round)
         return tuple(map(_checked, outcomes))
 
     def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
+        self._verify_state(context)
         balances = None
         if context.parent.state_root == EMPTY_HASH:
             balances = [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
@@ -163,6 +165,12 @@ class EvmRuntime:
         """Read who sent each transaction, and under which nonce, from its result record."""
         return tuple(map(_spent, results))
 
+    def _verify_state(self, context: RoundContext) -> None:
+        """Verify that the disk holds the state under a header; below it, all is hashed."""
+        parent = context.parent
+        if self.root_at(parent.round) != parent.state_root:
+            raise StateRejected(f"the state of round {parent.round} on disk is another one")
+
     def _environment(self, context: RoundContext) -> evm_native.BlockEnv:
         """Give the surroundings of the round that follows a block, making them once."""
         return self._environments.get(context.identity, lambda: _build_environment(context))
@@ -171,6 +179,7 @@ class EvmRuntime:
 
     def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
         """Answer one of `EvmQuery`; see `Runtime.query`."""
+        self._verify_state(context)
         version = context.parent.round
         match method:
             case EvmQuery.CALL:

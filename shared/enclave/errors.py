@@ -19,6 +19,10 @@ class WrongOutputs(Rejected, module="compute", code=6):
     """The transactions and results of a round are not those under its I/O root."""
 
 
+class RoundNotProven(Unavailable, module="compute", code=11):
+    """The round is here, but no proof has been shown yet that consensus finalized it."""
+
+
 class RoundUnknown(Rejected, module="compute", code=7):
     """The round is ahead of this node, or so old that its state is gone."""
 

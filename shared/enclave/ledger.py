@@ -2,14 +2,21 @@
 The rounds that the enclave holds: their states, their headers, and which of them are final.
 
 The state store may be one tentative round ahead of the headers. A header makes it final, or has it
-taken back.
+taken back. Rounds that a host gives are taken up before it is known whether they lead to the proven
+head; until it is, nothing is executed on them and nothing answered: only what lies at or below the
+anchor counts, the newest round that this start of the enclave has seen proven.
 """
 
 from collections.abc import Mapping
 
-from shared.enclave.errors import BrokenHeaderChain, RoundUnknown, WrongOutputs
+from shared.enclave.errors import (
+    BrokenHeaderChain,
+    RoundNotProven,
+    RoundUnknown,
+    WrongOutputs,
+)
 from shared.enclave.finality import Finality
-from shared.enclave.history import HeaderHistory
+from shared.enclave.history import Anchor, ChainedHeader, HeaderHistory
 from shared.enclave.state import VersionedState
 from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundChange
@@ -31,10 +38,15 @@ class Ledger:
     ) -> None:
         self._runtime_id = runtime_id
         self._state, self._history, self._finality = state, history, finality
-        self._anchor = Round(-1)
+        self._anchor: Anchor | None = None
         if history.next_round > state.version + 1:
             # Headers are written after their states; a state that is gone takes its header along.
             history.truncate(Round(state.version + 1))
+        newest = history.newest
+        if newest is not None and state.root_at(newest.round) != newest.state_root:
+            # The files do not belong together: somebody put one of them there.
+            history.truncate(GENESIS)
+            state.rollback(GENESIS)
 
     @property
     def is_level(self) -> bool:
@@ -46,20 +58,32 @@ class Ledger:
         """First round that is not here."""
         return self._history.next_round
 
-    @property
-    def newest(self) -> BlockHeader:
-        """Newest header that is here."""
-        header = self._history.newest
-        if header is None:
-            raise RoundUnknown("the enclave holds no round yet")
-        return header
+    def newest_final(self) -> ChainedHeader:
+        """Give the newest round that is here and proven final, or `RoundNotProven`."""
+        if self._anchor is None:
+            raise RoundNotProven("no round that is here is proven to be final yet")
+        return self.find(self._anchor.round)
 
-    def find(self, round_: Round) -> BlockHeader:
-        """Header of a round whose state is here, or `RoundUnknown`."""
-        header = self._history.find(round_)
-        if header is None or round_ < self._state.oldest:
+    def find(self, round_: Round) -> ChainedHeader:
+        """
+        Look up a round that is final and whose state is here.
+
+        Raises
+        ------
+        RoundNotProven
+            It may be final, but the enclave has not seen that yet.
+        RoundUnknown
+            It is ahead of this node, or gone.
+        """
+        anchor = self._anchor
+        if anchor is None or anchor.round < round_ < self.next_round:
+            raise RoundNotProven(f"round {round_} is not proven to be final yet")
+        found = None
+        if self._state.oldest <= round_ <= anchor.round:
+            found = self._history.find(round_, anchor)
+        if found is None:
             raise RoundUnknown(f"round {round_} is not here")
-        return header
+        return found
 
     def apply_proof(
         self, values: Mapping[bytes, bytes | None], between: tuple[BlockHeader, ...]
@@ -121,10 +145,12 @@ class Ledger:
             return
         shared = last_shared_round(life, known, self._runtime_id)
         if shared is not None:
+            if self._anchor is not None and self._anchor.round > shared:
+                last = self._history.find(Round(shared), self._anchor) if shared >= 0 else None
+                self._anchor = None if last is None else Anchor(Round(shared), last.hash)
             self._history.truncate(Round(min(shared + 1, self.next_round)))
             # A tentative round on top goes as well: it was executed with keys of the other life.
             self._drop_states_without_header()
-            self._anchor = Round(min(self._anchor, shared))
         self._history.enter(life.incarnation)
 
     def discard_tentative(self) -> None:
@@ -176,13 +202,13 @@ class Ledger:
         if self._history.newest_hash != self._finality.head_hash:
             self._forget_foreign()
             raise BrokenHeaderChain(f"round {head.round} here is not the one that is final")
-        self._anchor = head.round
+        self._anchor = Anchor(head.round, self._finality.head_hash)
 
     def _forget_foreign(self) -> None:
         """Go back to the newest round that was proven final."""
-        anchor = self._anchor
-        self._history.truncate(Round(anchor + 1))
-        self._state.rollback(max(anchor, GENESIS))
+        last = Round(-1) if self._anchor is None else self._anchor.round
+        self._history.truncate(Round(last + 1))
+        self._state.rollback(max(last, GENESIS))
 
     def _verify_outputs(self, change: RoundChange) -> None:
         """Verify transactions and results against the header's I/O root."""

@@ -7,7 +7,7 @@ from evm_native import keccak256
 
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.types.block import RoundChange
-from tests.support.compute_nodes import RICH, raw
+from tests.support.compute_nodes import RICH, raw, register_program
 from tests.support.enclave_bench import Bench
 from tests.support.evm_state import KEEPER_INIT
 from tests.support.lying_host import LyingHost
@@ -24,7 +24,9 @@ class Scene:
     """Every round that is final, with its diff, genesis first."""
 
     def show_chain(self):
-        """Show the enclave the newest block."""
+        """Show the enclave the newest block, and that it is registered."""
+        self.host.ask("initialize", self.bench.chain.prove(self.bench.keys))
+        register_program(self.bench.chain, "a", self.host.program)
         return self.host.ask("initialize", self.bench.chain.prove(self.bench.keys))
 
     def catch_up(self):

@@ -217,7 +217,7 @@ def test_a_state_that_changes_under_a_running_enclave_gives_nothing_wrong(stoppe
 
 def test_a_second_chain_of_the_same_name_is_another_chain(scene):
     other = Bench()
-    honest = other.start("other")
+    honest = other.start("honest")
     other.run(honest, raw(0, value=7))
     change = genesis_change(other.chain)
     scene.show_chain()

@@ -19,10 +19,10 @@ from services.compute.enclave.protocol import (
     ExecutedBatch,
 )
 from services.compute.enclave.runtime import Runtime, find_runtime
-from shared.crypto.hashes import sha512_256
+from shared.crypto.hashes import sha3_256, sha512_256
 from shared.enclave.errors import NotInitialized
 from shared.enclave.finality import Finality
-from shared.enclave.history import HeaderHistory
+from shared.enclave.history import ChainedHeader, HeaderHistory
 from shared.enclave.key_client import KeyRing, RoundKeys
 from shared.enclave.ledger import Ledger
 from shared.enclave.program import EnclaveProgram, VerifiedState
@@ -47,6 +47,8 @@ from shared.types.runtime import CheckedTransaction
 
 KEY_MANAGER_SESSIONS = 2
 """So that another key manager is at hand where one is gone, or lacks a secret."""
+HEADERS_FILE = "headers.db"
+HEADERS_KEY = b"qanat/headers: tag of a row (insecure mock)"
 
 
 class ComputeProgram(EnclaveProgram):
@@ -109,7 +111,10 @@ class ComputeProgram(EnclaveProgram):
         directory: Path | None = None if self._in_memory else self.directory
         open_runtime, module = find_runtime(self.config.runtime or "")
         runtime = open_runtime(module, genesis, directory, self._keys.state_key)
-        history = HeaderHistory(None if directory is None else directory / "headers.db")
+        history = HeaderHistory(
+            None if directory is None else directory / HEADERS_FILE,
+            self.platform.seal_key(sha3_256(HEADERS_KEY)),
+        )
         return runtime, Ledger(self.config.runtime_id, runtime, history, self._finality)
 
     def advance(self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
@@ -204,7 +209,7 @@ class ComputeProgram(EnclaveProgram):
 
     def check(self, raws: tuple[bytes, ...]) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions in the state of the newest round that is final and here."""
-        return self._runtime.check(raws, self._round_context(self._ledger.newest))
+        return self._runtime.check(raws, self._round_context(self._ledger.newest_final()))
 
     def execute(self, round: Round, batch: tuple[bytes, ...]) -> ExecutedBatch:  # noqa: A002
         """
@@ -224,7 +229,7 @@ class ComputeProgram(EnclaveProgram):
         if round != head.round + 1:
             raise WrongRound(f"round {round}, expected {head.round + 1}")
         ledger.discard_tentative()
-        pending = runtime.execute(self._round_context(head), batch)
+        pending = runtime.execute(self._round_context(ledger.newest_final()), batch)
         pending.persist()
         header = ComputeResultsHeader(
             round=round,
@@ -246,14 +251,13 @@ class ComputeProgram(EnclaveProgram):
             self.chain_context, self.config.runtime_id, self.latest.incarnation
         )
 
-    def _round_context(self, parent: BlockHeader) -> RoundContext:
+    def _round_context(self, parent: ChainedHeader) -> RoundContext:
         epoch = self._finality.epoch
-        parent_hash = parent.hash()
         return RoundContext(
-            parent,
+            parent.header,
             epoch,
-            (parent_hash, epoch, self.latest.incarnation),
-            lambda: self._round_keys(parent_hash, epoch),
+            (parent.hash, epoch, self.latest.incarnation),
+            lambda: self._round_keys(parent.hash, epoch),
         )
 
     def _round_keys(self, parent_hash: bytes, epoch: Epoch) -> RoundKeys:
