@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from qanat.network.plan import plan_nodes
-from qanat.network.records import KeyManager, Network, ParaTime
+from qanat.network.records import KeyManager, Network, NodeOverride, ParaTime
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 """Of nodes and runtimes: they become folders, host names, containers and volumes."""
@@ -130,10 +130,23 @@ def _of_overrides(network: Network) -> Iterator[str]:
             yield f"[[node]] {override.name}: port must be 1 to {LARGEST_PORT}"
         if override.log_level is not None and override.log_level not in LOG_LEVELS:
             yield f"[[node]] {override.name}: log_level must be one of {', '.join(LOG_LEVELS)}"
+        yield from _of_liar(network, override)
     gateways = {paratime.gateway.name for paratime in network.paratime}
     for override in network.node:
         if override.port is not None and override.name in gateways:
             yield f"[[node]] {override.name}: ports of a gateway stand in [paratime.gateway]"
+
+
+def _of_liar(network: Network, override: NodeOverride) -> Iterator[str]:
+    where = f"[[node]] {override.name}"
+    if override.can_lie and not network.dev_controls:
+        yield f"{where}: can_lie needs dev_controls = true"
+    served = network.compute_nodes().get(override.name, ())
+    for name in override.can_lie:
+        if name not in served:
+            yield f"{where}: can_lie names {name!r}, a ParaTime that the node does not serve"
+        elif ":" in network.find_paratime(name).runtime:
+            yield f"{where}: can_lie names {name!r}, whose runtime has no lying form"
 
 
 def _of_ports(network: Network) -> Iterator[str]:

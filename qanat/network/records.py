@@ -69,6 +69,8 @@ class NodeOverride:
     port: int | None = None
     """First port of the node, instead of the next free one."""
     log_level: str | None = None
+    can_lie: tuple[str, ...] = ()
+    """ParaTimes in which its enclave is one that lies on demand, with its own measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,10 @@ class Network:
     def find_override(self, name: str) -> NodeOverride:
         """Give what is different about a node, which may be nothing."""
         return next((one for one in self.node if one.name == name), NodeOverride(name))
+
+    def is_liar(self, node: str, paratime: str) -> bool:
+        """Say whether a node's enclave for a ParaTime is one that lies on demand."""
+        return paratime in self.find_override(node).can_lie
 
     def compute_nodes(self) -> dict[str, tuple[str, ...]]:
         """Give the ParaTimes of each compute node, by name, in the order of the file."""

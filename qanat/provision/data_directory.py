@@ -8,7 +8,12 @@ from pathlib import Path
 from qanat import cpu
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, plan_nodes
-from qanat.provision.genesis import POLICY_SIGNERS, build_enclave_configs, build_genesis
+from qanat.provision.genesis import (
+    POLICY_SIGNERS,
+    build_enclave_configs,
+    build_genesis,
+    liar_of,
+)
 from qanat.provision.identities import Identity, create_identity, save_identity, write_private
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.crypto.hashes import kmac256, sha256
@@ -100,7 +105,7 @@ def provision(
         if plan.name in identities:
             save_identity(layout.identity(plan.name), identities[plan.name])
         if plan.has_enclave:
-            _make_enclaves(layout, plan, configs)
+            _make_enclaves(layout, network, plan, configs)
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
         layout.node(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
@@ -116,10 +121,13 @@ def provision(
     return True
 
 
-def _make_enclaves(layout: DataLayout, plan: NodePlan, configs: dict[str, bytes]) -> None:
+def _make_enclaves(
+    layout: DataLayout, network: Network, plan: NodePlan, configs: dict[str, bytes]
+) -> None:
     for runtime in plan.runtimes:
+        name = liar_of(runtime) if network.is_liar(plan.name, runtime) else runtime
         layout.enclave(plan.name, runtime).mkdir(parents=True, exist_ok=True, mode=0o700)
-        layout.enclave_config(plan.name, runtime).write_bytes(configs[runtime])
+        layout.enclave_config(plan.name, runtime).write_bytes(configs[name])
 
 
 def _save_summary(
@@ -175,10 +183,11 @@ def _measure_again(layout: DataLayout, network: Network) -> dict[str, str]:
     measured = {}
     for plan in plan_nodes(network):
         for runtime in plan.runtimes if plan.has_enclave else ():
-            if runtime not in measured:
+            name = liar_of(runtime) if network.is_liar(plan.name, runtime) else runtime
+            if name not in measured:
                 path = layout.enclave_config(plan.name, runtime)
                 config = path.read_bytes() if path.exists() else b""
-                measured[runtime] = cpu.measure_enclave(plan.service, config).mr_enclave.hex()
+                measured[name] = cpu.measure_enclave(plan.service, config).mr_enclave.hex()
     return measured
 
 

@@ -1,5 +1,7 @@
 """The genesis document of a network, and the measured configuration of its enclaves."""
 
+from dataclasses import replace
+
 from qanat.accounts import WEI_PER_TOKEN
 from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import KeyManager, Network, ParaTime
@@ -74,7 +76,14 @@ def build_enclave_configs(
     root_ca: bytes,
     signers: list[Signer],
 ) -> dict[str, EnclaveConfig]:
-    """Say what the enclaves of each runtime pin: validators, root CA and policy signers."""
+    """
+    Say what the enclaves of each runtime pin: validators, root CA and policy signers.
+
+    Returns
+    -------
+    configs : `dict`
+        By name of the runtime; of one with a node that can lie, also by `liar_of` this name.
+    """
 
     def config(
         kind: RuntimeKind, runtime_id: str, key_manager: str | None, runtime: str | None
@@ -100,7 +109,17 @@ def build_enclave_configs(
         one.name: config(RuntimeKind.COMPUTE, one.id, one.key_manager, one.runtime)
         for one in network.paratime
     }
-    return managers | paratimes
+    liars = {
+        liar_of(name): replace(paratimes[name], runtime=f"lying:runtimes.{paratimes[name].runtime}")
+        for override in network.node
+        for name in override.can_lie
+    }
+    return managers | paratimes | liars
+
+
+def liar_of(runtime: str) -> str:
+    """Name of the enclave that lies for a runtime; no runtime has such a name."""
+    return f"{runtime}!"
 
 
 def _key_manager_id(network: Network, name: str | None) -> RuntimeId | None:
@@ -127,7 +146,7 @@ def build_genesis(
     identities : `dict`
         By node name.
     enclaves : `dict`
-        Measured identity by name of the runtime.
+        Measured identity by name, as of `build_enclave_configs`.
     balances : `dict`
         Ethereum address to whole tokens.
     """
@@ -148,9 +167,12 @@ def build_genesis(
             for identity in identities.values()
         ),
         runtimes=(
-            *(_key_manager(one, owner, enclaves[one.name]) for one in network.key_manager),
             *(
-                _paratime(network, one, owner, enclaves[one.name], balances)
+                _key_manager(one, owner, _identities(enclaves, one.name))
+                for one in network.key_manager
+            ),
+            *(
+                _paratime(network, one, owner, _identities(enclaves, one.name), balances)
                 for one in network.paratime
             ),
         ),
@@ -174,18 +196,25 @@ def _accounts(
     )
 
 
-def _deployments(enclave: EnclaveIdentity) -> tuple[Deployment, ...]:
+def _identities(enclaves: dict[str, EnclaveIdentity], name: str) -> tuple[EnclaveIdentity, ...]:
+    """Give the enclaves that a deployment lists: the honest one, and a liar where there is one."""
+    return tuple(enclaves[one] for one in (name, liar_of(name)) if one in enclaves)
+
+
+def _deployments(enclaves: tuple[EnclaveIdentity, ...]) -> tuple[Deployment, ...]:
     # The mock issues its TCB data once, and chain time may be moved far on (ADR 0004).
     policy = QuotePolicy(tcb_validity_days=TCB_VALIDITY_DAYS)
-    return (Deployment(VERSION, Epoch(0), TeeConstraints((enclave,), policy)),)
+    return (Deployment(VERSION, Epoch(0), TeeConstraints(enclaves, policy)),)
 
 
-def _key_manager(manager: KeyManager, owner: bytes, enclave: EnclaveIdentity) -> RuntimeDescriptor:
+def _key_manager(
+    manager: KeyManager, owner: bytes, enclaves: tuple[EnclaveIdentity, ...]
+) -> RuntimeDescriptor:
     return RuntimeDescriptor(
         id=bytes.fromhex(manager.id),
         entity_id=owner,
         kind=RuntimeKind.KEY_MANAGER,
-        deployments=_deployments(enclave),
+        deployments=_deployments(enclaves),
     )
 
 
@@ -193,7 +222,7 @@ def _paratime(
     network: Network,
     paratime: ParaTime,
     owner: bytes,
-    enclave: EnclaveIdentity,
+    enclaves: tuple[EnclaveIdentity, ...],
     balances: dict[str, int],
 ) -> RuntimeDescriptor:
     committee = paratime.committee
@@ -201,7 +230,7 @@ def _paratime(
         id=bytes.fromhex(paratime.id),
         entity_id=owner,
         kind=RuntimeKind.COMPUTE,
-        deployments=_deployments(enclave),
+        deployments=_deployments(enclaves),
         key_manager=_key_manager_id(network, paratime.key_manager),
         executor=ExecutorParameters(
             group_size=committee.workers,
@@ -243,7 +272,7 @@ def _policy(
             EnclavePolicy(
                 enclave=enclaves[manager.name],
                 may_query={
-                    bytes.fromhex(one.id): (enclaves[one.name],)
+                    bytes.fromhex(one.id): _identities(enclaves, one.name)
                     for one in network.paratime
                     if one.key_manager == manager.name
                 },

@@ -17,6 +17,8 @@ from services.compute.enclave.protocol import (
     ComputeHostApi,
     EnclaveDescription,
 )
+from services.compute.faults.equivocation import EquivocatingVoice
+from services.compute.faults.switchboard import FaultEdge, Switchboard
 from services.compute.feed import RoundFeed
 from services.compute.forwarding import Forwarder
 from services.compute.node import ComputeNode, Mailbox
@@ -33,8 +35,10 @@ from services.compute.rules.proposal import RoundDomain
 from services.compute.rules.txpool import BatchLimits
 from services.compute.store import Store
 from services.compute.voting import Voice
+from services.compute.witness import Witness
 from shared.api.compute import ComputeApi, ComputePeerApi
 from shared.api.consensus import ConsensusApi, consensus_client
+from shared.api.control import NodeControlApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.encoding.contract import client_of
@@ -121,11 +125,13 @@ def build_node(
     store: Store,
     clock: Clock,
     connect: Connect,
+    switchboard: Switchboard | None = None,
 ) -> ComputeNode:
     """
     Make the node of one ParaTime.
 
-    `connect` is how it reaches its peers; `key_managers` is what its enclave already calls.
+    `connect` is how it reaches its peers; `key_managers` is what its enclave already calls;
+    `switchboard` says which faults are armed where there are dev controls.
     """
     runtime, identity = network.runtime, host.identity
     domain = RoundDomain(runtime.id, network.chain_context)
@@ -141,6 +147,13 @@ def build_node(
         mailbox.post,
         mailbox.spawn,
     )
+    sender = host.registrar.sender
+    said_by = identity.node, domain, store, sender, mailbox.spawn
+    voice = (
+        Voice(*said_by)
+        if switchboard is None
+        else EquivocatingVoice(*said_by, peers=peers, switchboard=switchboard)
+    )
     worker = RoundWorker(
         Surroundings(
             node_id=identity.node.public_key,
@@ -150,7 +163,8 @@ def build_node(
             store=store,
             admission=admission,
             peers=peers,
-            voice=Voice(identity.node, domain, store, host.registrar.sender, mailbox.spawn),
+            voice=voice,
+            witness=Witness(runtime.id, sender, mailbox.spawn),
             clock=clock,
             post=mailbox.post,
             spawn=mailbox.spawn,
@@ -181,12 +195,15 @@ def build_node(
     return node
 
 
-def serve(name: str, identity: NodeIdentity, node: ComputeNode) -> Service:
-    """Give what a node answers to its clients and peers."""
-    return Service(
+def serve(
+    name: str, identity: NodeIdentity, node: ComputeNode, faults: FaultEdge | None = None
+) -> Service:
+    """Give what a node answers to its clients, its peers, and whoever controls its faults."""
+    edges = (
         (ComputeApi, ComputeEdge(name, identity.node.public_key, node)),
         (ComputePeerApi, PeerEdge(node)),
     )
+    return Service(*edges) if faults is None else Service(*edges, (NodeControlApi, faults))
 
 
 async def serve_compute(settings: Settings) -> None:
@@ -237,6 +254,8 @@ class ServedParaTime:
         runtime_id = description.runtime_id
         structlog.contextvars.bind_contextvars(runtime=runtime_id.hex()[-8:])
         network = await until_available(lambda: read_network(self._consensus, runtime_id))
+        token = self._settings.dev_token()
+        switchboard = None if token is None else Switchboard()
         node = build_node(
             host=self._host,
             description=description,
@@ -247,9 +266,13 @@ class ServedParaTime:
             store=Store(self._settings.database(runtime_id)),
             clock=SystemClock(),
             connect=connect_paratime(runtime_id),
+            switchboard=switchboard,
         )
+        faults = None
+        if token is not None and switchboard is not None:
+            faults = FaultEdge(token, switchboard, enclave, node)
         self.opened = description, node
-        parts[runtime_id.hex()] = serve(self._settings.node_name, self._host.identity, node)
+        parts[runtime_id.hex()] = serve(self._settings.node_name, self._host.identity, node, faults)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_until_gone(channel))
             tasks.create_task(node.run())

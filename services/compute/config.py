@@ -23,9 +23,16 @@ class Settings:
     """`host:port` of the frames of the consensus service."""
     enclave_fds: tuple[int, ...]
     """Inherited sockets to the enclaves, one for each ParaTime."""
+    unsafe_dev_controls: bool = False
+    """Whether the node may be told to misbehave, by who knows its `dev-token`."""
     listen_host: str = "127.0.0.1"
     log_level: str = "info"
     log_json: bool = True
+
+    def dev_token(self) -> str | None:
+        """Read the token of dev controls; None where there are none."""
+        path = self.data_dir / "dev-token"
+        return path.read_text().strip() if self.unsafe_dev_controls and path.exists() else None
 
     def database(self, runtime_id: RuntimeId) -> Path:
         """Where rounds and votes of a ParaTime are kept."""

@@ -24,6 +24,9 @@ rounds_not_mine = Counter(
     "qanat_compute_overruled_rounds", "Rounds where another result than the node's became final."
 )
 rounds_fetched = Counter("qanat_compute_fetched_rounds", "Rounds taken from peers.")
+equivocations = Counter(
+    "qanat_compute_seen_equivocations", "Schedulers seen to sign two proposals for one round."
+)
 bad_peers = Counter("qanat_compute_bad_peer_answers", "Answers of peers that did not hold.")
 registrations = Counter("qanat_compute_registrations", "Registrations of this node.")
 queries = Counter("qanat_compute_queries", "Queries to the runtime.")

@@ -69,6 +69,11 @@ class Peers:
         """Say whether a node is registered for this ParaTime, as far as this node has heard."""
         return node_id in self._addresses
 
+    @property
+    def everybody(self) -> tuple[NodeId, ...]:
+        """Ids of all peers."""
+        return tuple(self._transports)
+
     def ordered(self, preferred: Sequence[NodeId]) -> list[ComputePeerApi]:
         """Give the peers to ask, those that are preferred first."""
         first = [node_id for node_id in preferred if node_id in self._clients]

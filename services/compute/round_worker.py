@@ -40,6 +40,7 @@ from services.compute.rules.round import (
 from services.compute.rules.timing import RoundTiming
 from services.compute.store import Store, Vote
 from services.compute.voting import Voice
+from services.compute.witness import Witness
 from shared.api.consensus import DiscrepancyDetected
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.clock import Clock
@@ -97,6 +98,7 @@ class Surroundings:
     admission: Admission
     peers: Peers
     voice: Voice
+    witness: Witness
     clock: Clock
     post: Callable[[WorkerMessage], None]
     spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -216,6 +218,7 @@ class RoundWorker:
             return
         self._domain = replace(self._domain, incarnation=incarnation)
         self._with.voice.enter(self._domain)
+        self._with.witness.forget()
         self._phase, self._parent, self._committee = Following(Round(0)), None, None
         self._is_resuming, self._votes, self._held = True, [], HeldProposals()
 
@@ -334,6 +337,7 @@ class RoundWorker:
                 reason=error.message,
             )
             return
+        self._with.witness.see(proposal)
         self._judge(proposal, rank)
 
     def _judge(self, proposal: Proposal, rank: int) -> None:

@@ -129,11 +129,20 @@ def test_clash_of_two_paratimes_is_named(tmp_path: Path, old: str, new: str, rea
         ('name = "compute-1"\nport = 8600', "port 8600 is given to consensus-0 and to compute-1"),
         ('name = "gateway"\nport = 9000', r"stand in \[paratime.gateway\]"),
         ('name = "compute-1"\nlog_level = "loud"', "log_level must be one of"),
+        ('name = "compute-1"\ncan_lie = ["emerald"]', "that the node does not serve"),
+        ('name = "keymanager-0"\ncan_lie = ["sapphire"]', "that the node does not serve"),
     ],
 )
 def test_fault_in_an_override_is_named(tmp_path: Path, override: str, reason: str) -> None:
     with pytest.raises(BadNetworkFile, match=reason):
         load_network(changed(tmp_path, more=f"[[node]]\n{override}\n"))
+
+
+def test_liar_needs_dev_controls(tmp_path: Path) -> None:
+    more = '[[node]]\nname = "compute-1"\ncan_lie = ["sapphire"]\n'
+    path = changed(tmp_path, ("dev_controls = true", "dev_controls = false"), more=more)
+    with pytest.raises(BadNetworkFile, match="can_lie needs dev_controls"):
+        load_network(path)
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:

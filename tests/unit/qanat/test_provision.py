@@ -75,6 +75,22 @@ def test_a_policy_lets_each_paratime_ask_for_its_own_keys_only(
     assert enclave.may_query == {id_: listed[id_] for id_ in confidential}
 
 
+def test_liar_is_listed_where_the_file_says_so_and_nowhere_else(
+    layout: DataLayout, tmp_path: Path
+) -> None:
+    byzantine = DataLayout(tmp_path / "byzantine")
+    provision(byzantine, load_network(NETWORKS / "byzantine.toml"), {}, seed=b"liar")
+    assert config_of(byzantine, "compute-3", "sapphire").runtime == "lying:runtimes.evm"
+    assert config_of(byzantine, "compute-2", "sapphire").runtime == "evm"
+    genesis = genesis_of(byzantine)
+    (paratime,) = (one for one in genesis.runtimes if one.kind is RuntimeKind.COMPUTE)
+    assert len(paratime.deployments[0].tee.enclaves) == 2
+    policy = decode_record(Policy, genesis.policies[0].untrusted_raw_value)
+    assert policy.enclaves[0].may_query == {paratime.id: paratime.deployments[0].tee.enclaves}
+    honest = genesis_of(layout).runtimes
+    assert {len(one.deployments[0].tee.enclaves) for one in honest} == {1}
+
+
 def test_dev_token_is_the_owners_only(network: Network, layout: DataLayout) -> None:
     token = layout.dev_token.read_text()
     assert len(bytes.fromhex(token)) == 32

@@ -1,0 +1,47 @@
+"""What consensus and compute nodes of a running network say: stake, and parts in a committee."""
+
+import asyncio
+
+from shared.api.compute import ComputeStatus, compute_client
+from shared.api.consensus import consensus_client
+from shared.crypto.address import staking_address
+from shared.kit.channel import Link
+from shared.kit.identity import load_identity
+from tests.support.networks import ProcessNetwork
+
+
+def escrows(network: ProcessNetwork) -> dict[str, int]:
+    """Stake of each node's entity [base units], by the node's name."""
+    addresses = {
+        path.parent.name: staking_address(load_identity(path.parent).entity.public_key)
+        for path in network.data.glob("*/identity.json")
+    }
+    port = network.process("consensus-0")["ports"][0]
+    return asyncio.run(_fetch(f"127.0.0.1:{port}", addresses))
+
+
+async def _fetch(address: str, accounts: dict[str, bytes]) -> dict[str, int]:
+    link = Link("consensus-0", address)
+    try:
+        consensus = consensus_client(link)
+        return {name: await consensus.fetch_escrow(of) for name, of in accounts.items()}
+    finally:
+        link.close()
+
+
+def compute_status(network: ProcessNetwork, name: str, part: str = "") -> ComputeStatus:
+    """What a compute node says of itself; `part` is a runtime id in hex where it serves several."""
+    port = network.process(name)["ports"][0]
+    return asyncio.run(_fetch_status(Link(name, f"127.0.0.1:{port}", part=part)))
+
+
+async def _fetch_status(link: Link) -> ComputeStatus:
+    try:
+        return await compute_client(link).fetch_status()
+    finally:
+        link.close()
+
+
+def slashed(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    """What each entity lost [base units]; those that lost nothing are left out."""
+    return {name: before[name] - now[name] for name in before if now[name] != before[name]}
