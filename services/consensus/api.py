@@ -46,6 +46,8 @@ MAX_PATIENCE_MS = 60_000
 """Longest that a rewind waits for nodes [ms]."""
 MAX_BLOCKS_AT_ONCE = 1_000
 """Most blocks that one call of a dev control makes: about a second's work."""
+MAX_HEADERS = 256
+"""Headers of one answer, so that the loop that makes blocks is not held for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,12 @@ class ConsensusService:
     async def fetch_round_epoch(self, runtime_id: RuntimeId, round: Round) -> Epoch | None:  # noqa: A002
         """Epoch in which a round was finalized."""
         return self._node.store.load_round_epoch(runtime_id, round)
+
+    async def fetch_round_headers(
+        self, runtime_id: RuntimeId, first: Round, count: int
+    ) -> tuple[BlockHeader, ...]:
+        """ParaTime blocks of rounds in a row."""
+        return self._node.store.load_round_headers(runtime_id, first, min(count, MAX_HEADERS))
 
     def watch_blocks(
         self, from_height: Height, incarnation: Incarnation | None = None

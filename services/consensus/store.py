@@ -258,6 +258,22 @@ class Store:
             epoch = self._connection.scalar(query)
         return None if epoch is None else Epoch(epoch)
 
+    def load_round_headers(
+        self, runtime_id: bytes, first: int, count: int
+    ) -> tuple[BlockHeader, ...]:
+        """Blocks of up to `count` rounds in a row; those that were finalized."""
+        query = (
+            select(round_headers.c.header)
+            .where(
+                round_headers.c.runtime_id == runtime_id,
+                round_headers.c.round.between(first, first + count - 1),
+            )
+            .order_by(round_headers.c.round)
+        )
+        with self._connection.begin():
+            found = self._connection.scalars(query).all()
+        return tuple(decode_record(BlockHeader, raw) for raw in found)
+
     def load_tree(self, height: int | None = None) -> StateTree:
         """State after a height, by default the newest; empty before the first block."""
         if height is None:

@@ -5,7 +5,7 @@ import asyncio
 from services.gateway.api import GatewayApp
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.follower import RoundHeaders
+from services.gateway.finality import Anchor, FinalityApi, load_anchor
 from services.gateway.node import GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
@@ -22,11 +22,15 @@ from shared.kit.process import mark_serving
 
 
 def build_node(
-    settings: Settings, nodes: ComputeNodes, consensus: RoundHeaders, probe: Probe
+    settings: Settings,
+    nodes: ComputeNodes,
+    consensus: FinalityApi,
+    anchor: Anchor,
+    probe: Probe,
 ) -> GatewayNode:
     """Make the node over its database."""
     store = BlockStore(settings.index_url(), settings.runtime_id)
-    return GatewayNode(settings, store, nodes, consensus, probe)
+    return GatewayNode(settings, store, nodes, consensus, anchor, probe)
 
 
 def build_app(node: GatewayNode) -> GatewayApp:
@@ -44,7 +48,7 @@ async def serve_gateway(settings: Settings) -> None:
     nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
     consensus = consensus_client(Link("consensus", settings.consensus))
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
-    node = build_node(settings, nodes, consensus, probe)
+    node = build_node(settings, nodes, consensus, load_anchor(settings.genesis), probe)
     app = build_app(node)
     servers = [
         HttpServer(

@@ -41,6 +41,8 @@ class Settings:
     """`host:port` of the frames of every compute node."""
     consensus: str
     """`host:port` of the frames of the consensus service."""
+    genesis: Path
+    """The genesis document: its validators are where trust begins."""
     chain_id: int = 0x5AFD
     """Of the EVM; localnet's."""
     confidential: bool = True

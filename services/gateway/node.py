@@ -10,7 +10,8 @@ import structlog
 from services.gateway import metrics
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.follower import Follower, RoundHeaders
+from services.gateway.finality import Anchor, Finality, FinalityApi
+from services.gateway.follower import Follower
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
@@ -35,7 +36,8 @@ class GatewayNode:
         settings: Settings,
         store: BlockStore,
         nodes: ComputeNodes,
-        consensus: RoundHeaders,
+        consensus: FinalityApi,
+        anchor: Anchor,
         probe: Probe,
     ) -> None:
         self.settings, self.nodes = settings, nodes
@@ -47,7 +49,8 @@ class GatewayNode:
             default_price_wei=settings.default_gas_price_wei,
         )
         self.submitter = Submitter(nodes)
-        self.follower = Follower(settings.runtime_id, self.index, nodes, consensus)
+        self.finality = Finality(settings.runtime_id, anchor, consensus, self.index)
+        self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
         self._may_price_move = asyncio.Event()
         self._may_price_move.set()
@@ -83,6 +86,7 @@ class GatewayNode:
                     tasks.create_task(work)
                     for work in (
                         self.index.write_rounds(),
+                        self.finality.follow(),
                         self.readiness.watch(),
                         self._follow_min_price(),
                     )
@@ -125,10 +129,6 @@ class GatewayNode:
                 metrics.min_gas_price_wei.set(price)
             await asyncio.sleep(PRICE_INTERVAL_S)
 
-    async def rollback(self, round_number: int) -> None:
-        """Go back to a round, as when the whole network is rewound."""
-        await self.follower.rollback(round_number)
-
     def describe(self) -> dict[str, Any]:
         """State for a person: what is ready, what is waited for, and that the TEE is a mock."""
         newest = self.index.newest
@@ -140,6 +140,7 @@ class GatewayNode:
             "chain_id": self.settings.chain_id,
             "runtime_id": self.settings.runtime_id.hex(),
             "round": newest.number if newest else None,
+            "proven_round": self.finality.head_round if newest else None,
             "durable_round": self.index.durable_number if newest else None,
             "block_hash": "0x" + newest.hash.hex() if newest else None,
             "compute": self.readiness.describe(),

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest migration; a database that is there needs no look at the others."""
 
 metadata = MetaData()
@@ -26,6 +26,7 @@ runtimes = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("runtime_id", LargeBinary(32), nullable=False, unique=True),
+    Column("incarnation", BigInteger, nullable=False, server_default="0"),
 )
 
 rounds = Table(

@@ -8,7 +8,7 @@ for all the rounds of a call, and leave only by `rollback`.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from services.gateway.database import open_database
 from services.gateway.index.log_filter import LogFilter
@@ -22,6 +22,7 @@ from services.gateway.index.rounds import (
 from services.gateway.schema import TOPIC_COLUMNS, logs, rounds, runtimes, transactions
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader
+from shared.types.identity import Incarnation
 
 
 class BlockStore:
@@ -61,6 +62,21 @@ class BlockStore:
                 connection.execute(
                     delete(table).where(table.c.runtime == self._runtime, table.c.round > number)
                 )
+
+    def save_incarnation(self, incarnation: Incarnation) -> None:
+        """Note to which life of the chain the rounds belong."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(runtimes)
+                .where(runtimes.c.id == self._runtime)
+                .values(incarnation=incarnation)
+            )
+
+    def load_incarnation(self) -> Incarnation:
+        """Life of the chain to which the rounds belong."""
+        query = select(runtimes.c.incarnation).where(runtimes.c.id == self._runtime)
+        with self._engine.connect() as connection:
+            return Incarnation(connection.scalars(query).one())
 
     def _round_row(self, one: IndexedRound) -> dict[str, Any]:
         return {

@@ -284,6 +284,12 @@ class ConsensusApi(Protocol):
         """Epoch in which a round was finalized: the one whose keys executed it."""
         ...
 
+    async def fetch_round_headers(
+        self, runtime_id: RuntimeId, first: Round, count: int
+    ) -> tuple[BlockHeader, ...]:
+        """ParaTime blocks of up to `count` rounds in a row; those that there are."""
+        ...
+
     def watch_blocks(
         self, from_height: Height, incarnation: Incarnation | None = None
     ) -> AsyncIterator[BlockEvents]:

@@ -278,15 +278,3 @@ class FakeComputeNode:
                 following += 1
                 continue
             await changed
-
-
-class FakeConsensus:
-    """The headers that are final."""
-
-    def __init__(self, chain: FakeChain) -> None:
-        self.chain = chain
-
-    async def fetch_round_header(self, runtime_id, round):  # noqa: A002
-        assert runtime_id == RUNTIME_ID
-        blocks = self.chain.blocks
-        return blocks[round].header if round < len(blocks) else None

@@ -23,8 +23,8 @@ from tests.support.fake_compute import (
     RUNTIME_ID,
     FakeChain,
     FakeComputeNode,
-    FakeConsensus,
 )
+from tests.support.fake_consensus import ANCHOR, FakeConsensus
 
 FIRST_ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -41,6 +41,7 @@ def make_settings(tmp_path, **changes) -> Settings:
         runtime_id=RUNTIME_ID,
         compute=("a:1",),
         consensus="c:1",
+        genesis=tmp_path / "genesis.cbor",
         chain_id=CHAIN_ID,
     )
     return replace(settings, **changes)
@@ -53,6 +54,7 @@ class RunningGateway:
     node: GatewayNode
     chain: FakeChain
     computes: list[FakeComputeNode]
+    consensus: FakeConsensus
     client: httpx.AsyncClient
     app: Any
     ids: itertools.count = field(default_factory=lambda: itertools.count(1))
@@ -101,14 +103,18 @@ async def until(condition) -> None:
 
 
 @asynccontextmanager
-async def running_gateway(tmp_path, *, chain=None, nodes=1, probe=None, ready=True, **settings):
+async def running_gateway(
+    tmp_path, *, chain=None, consensus=None, nodes=1, probe=None, ready=True, **settings
+):
     chain = chain or FakeChain(balances=BALANCES)
     computes = [FakeComputeNode(chain, f"compute-{i}") for i in range(nodes)]
+    consensus = consensus or FakeConsensus(chain)
     members = ComputeNodes({f"host:{i}": one for i, one in enumerate(computes)})
     node = build_node(
         make_settings(tmp_path, **settings),
         members,
-        FakeConsensus(chain),
+        consensus,
+        ANCHOR,
         probe or EncryptedCallProbe(SystemEntropy()),
     )
     app = build_app(node)
@@ -117,7 +123,7 @@ async def running_gateway(tmp_path, *, chain=None, nodes=1, probe=None, ready=Tr
         node.running(),
         httpx.AsyncClient(transport=transport, base_url="http://localhost:8545") as client,
     ):
-        gateway = RunningGateway(node, chain, computes, client, app)
+        gateway = RunningGateway(node, chain, computes, consensus, client, app)
         if ready:
             await until(lambda: node.readiness.is_ready)
             await gateway.until_round(chain.newest.round)

@@ -19,6 +19,7 @@ from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry
 from services.gateway.store import BlockStore
 from shared.errors import Unavailable
+from shared.types.identity import Incarnation
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -56,11 +57,14 @@ class ChainIndex:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
         self._durable = -1
         self._first = 0
+        self.incarnation = Incarnation(0)
+        """Life of the chain to which the rounds belong."""
         self._absent = AbsentTransactions()
         self.arrivals = Arrivals()
 
     async def open(self, warm_rounds: int) -> None:
         """Read where the index stands, with the last few rounds for the memory."""
+        self.incarnation = await self._in_thread(self._store.load_incarnation)
         bounds = await self._in_thread(self._store.load_bounds)
         if bounds is None:
             return
@@ -132,6 +136,12 @@ class ChainIndex:
         for listener in self._rewind_listeners:
             listener(number)
         log.info("index_rolled_back", round=number)
+
+    async def enter(self, incarnation: Incarnation) -> None:
+        """Note that what is void in a life of the chain was dropped."""
+        if incarnation > self.incarnation:
+            self.incarnation = incarnation
+            await self._in_thread(partial(self._store.save_incarnation, incarnation))
 
     async def write_rounds(self) -> None:
         """Bring rounds to the database for ever: one transaction for all that wait."""

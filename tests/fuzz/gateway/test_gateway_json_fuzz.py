@@ -12,7 +12,8 @@ from services.gateway.app import build_node
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.table import build_method_table
-from tests.support.fake_compute import FakeChain, FakeComputeNode, FakeConsensus
+from tests.support.fake_compute import FakeChain, FakeComputeNode
+from tests.support.fake_consensus import ANCHOR, FakeConsensus
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, listening, make_settings, running_gateway
 from tests.support.rounds import make_chain, make_record
 
@@ -28,6 +29,7 @@ def dispatcher(tmp_path_factory):
         make_settings(tmp_path_factory.mktemp("gateway")),
         ComputeNodes({"host:1": FakeComputeNode(chain)}),
         FakeConsensus(chain),
+        ANCHOR,
         probe=None,
     )
     for one in make_chain(5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)):

@@ -86,17 +86,6 @@ async def test_rewind_shows_before_a_new_round_comes(tmp_path):
         assert await gateway.rpc("eth_blockNumber") == "0x1"
 
 
-async def test_explicit_rollback(tmp_path):
-    async with running_gateway(tmp_path) as gateway:
-        hash_ = await gateway.send(sign(0))
-        gateway.chain.rewind(1)
-        await gateway.node.rollback(1)
-        assert await gateway.rpc("eth_blockNumber") == "0x1"
-        assert await gateway.rpc("eth_getTransactionReceipt", hash_) is None
-        await gateway.send(sign(0, value=3))
-        assert await gateway.rpc("eth_getBalance", RECEIVER, "latest") == "0x3"
-
-
 async def test_a_lying_node_is_found_by_asking_consensus(tmp_path):
     async with running_gateway(tmp_path, nodes=2) as gateway:
         liar = FakeChain(balances=BALANCES, name="another chain")

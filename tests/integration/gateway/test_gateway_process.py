@@ -12,8 +12,10 @@ import pytest
 
 from shared.api.compute import ComputeApi
 from shared.api.consensus import ConsensusApi
+from shared.encoding.record import encode_record
 from shared.kit.channel import Service, serve_frames
-from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode, FakeConsensus
+from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
+from tests.support.fake_consensus import GENESIS, FakeConsensus
 from tests.support.gateway import BALANCES, DATABASES, WAIT_S, postgres_schema
 from tests.support.networks import ROOT
 from tests.support.signing import sign
@@ -30,6 +32,8 @@ class Network:
     """Frames of fake compute nodes and consensus, and what a gateway needs to find them."""
 
     def __init__(self, tmp_path, ports, chain):
+        genesis = tmp_path / "genesis.cbor"
+        genesis.write_bytes(encode_record(GENESIS))
         self.chain, self.http_port, self.ws_port = chain, free_port(), free_port()
         self.environ = {
             "PATH": os.environ["PATH"],
@@ -39,6 +43,7 @@ class Network:
             "QANAT_RUNTIME_ID": RUNTIME_ID.hex(),
             "QANAT_COMPUTE": ",".join(f"127.0.0.1:{port}" for port in ports[:-1]),
             "QANAT_CONSENSUS": f"127.0.0.1:{ports[-1]}",
+            "QANAT_GENESIS": str(genesis),
             "QANAT_HTTP_PORT": str(self.http_port),
             "QANAT_WS_PORT": str(self.ws_port),
         }
@@ -93,7 +98,8 @@ async def start(environ) -> asyncio.subprocess.Process:
 @pytest.fixture
 async def network(tmp_path):
     chain = FakeChain(balances=BALANCES)
-    services = [Service((ComputeApi, FakeComputeNode(chain, f"compute-{i}"))) for i in range(2)]
+    nodes = [Service((ComputeApi, FakeComputeNode(chain, f"compute-{i}"))) for i in range(2)]
+    services = [Service(parts={RUNTIME_ID.hex(): node}) for node in nodes]
     services.append(Service((ConsensusApi, FakeConsensus(chain))))
     servers = [await serve_frames(service, "127.0.0.1", 0) for service in services]
     network = Network(tmp_path, [s.sockets[0].getsockname()[1] for s in servers], chain)
@@ -163,6 +169,8 @@ async def test_signal_stops_it_cleanly(network):
         ({"QANAT_UNSAFE_MOCK_TEE": "0"}, b"MOCK"),
         ({"QANAT_RUNTIME_ID": "00"}, b"RUNTIME_ID must be 32 bytes"),
         ({"QANAT_DATABASE_URL": "mystery://"}, b"not a database URL"),
+        ({"QANAT_GENESIS": "/dev/null"}, b"is not a genesis document"),
+        ({"QANAT_GENESIS": "/nowhere"}, b"is not a genesis document"),
     ],
 )
 async def test_bad_start_says_why(network, changes, reason):

@@ -9,6 +9,7 @@ REQUIRED = {
     "QANAT_RUNTIME_ID": "80" + "00" * 31,
     "QANAT_COMPUTE": "a:1, b:2",
     "QANAT_CONSENSUS": "c:3",
+    "QANAT_GENESIS": "/somewhere/genesis.cbor",
 }
 
 

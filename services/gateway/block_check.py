@@ -1,0 +1,29 @@
+"""
+Whether a round's transactions and results are those that were agreed on.
+
+A header names the root over both (its I/O root); a node that shows others under a true header lies.
+"""
+
+from evm_native import io_root
+
+from shared.crypto.hashes import EMPTY_HASH
+from shared.errors import Unavailable
+from shared.types.block import RoundBlock
+
+
+class ForgedResults(Unavailable, module="gateway", code=8):
+    """A node shows results, or transactions, that are not those under the header."""
+
+
+def verify_results(untrusted: RoundBlock) -> None:
+    """Verify a block's contents against its header, which is proven; or raise `ForgedResults`."""
+    header = untrusted.header
+    if not untrusted.transactions and not untrusted.results:
+        root = EMPTY_HASH
+    else:
+        root = io_root(untrusted.transactions, untrusted.results)
+    if len(untrusted.transactions) != len(untrusted.results) or root != header.io_root:
+        raise ForgedResults(
+            f"round {header.round} has the I/O root {header.io_root.hex()}, and what was shown "
+            f"under it {root.hex()}"
+        )

@@ -1,0 +1,161 @@
+"""
+Consensus for tests of the gateway: signed blocks with proofs, one for each round of a `FakeChain`.
+
+The light client of the product verifies them. Fulfils what the gateway asks of `ConsensusApi`.
+"""
+
+import asyncio
+
+from services.consensus.abci import BlockResult
+from services.consensus.engine.chain import Chain, sign_block
+from services.consensus.proofs import build_proven_state, prove_items
+from services.gateway.finality import Anchor
+from shared.api.consensus import BlockEvents, ChainRewound, FinalizedRound
+from shared.crypto.signing import Signer
+from shared.crypto.state_tree import StateTree
+from shared.encoding.record import encode_record
+from shared.errors import PeerUnavailable
+from shared.rules import headers, state_keys
+from shared.rules.incarnations import FIRST_LIFE, with_start
+from shared.rules.meta import encode_meta
+from shared.types.block import BlockHeader
+from shared.types.genesis import (
+    BeaconParameters,
+    ConsensusParameters,
+    Genesis,
+    GenesisValidator,
+    RegistryParameters,
+    StakingParameters,
+)
+from shared.types.incarnation import IncarnationStart
+from shared.types.proof import Validator
+from tests.support.fake_compute import RUNTIME_ID, START_S, FakeChain
+
+SECOND = 1_000_000_000
+SIGNER = Signer(b"\x07" * 32)
+VALIDATORS = (Validator(SIGNER.public_key, 10),)
+GENESIS = Genesis(
+    chain_id="qanat-test",
+    time_ns=START_S * SECOND,
+    validators=(GenesisValidator(SIGNER.public_key, 10),),
+    consensus=ConsensusParameters(),
+    beacon=BeaconParameters(epoch_interval_ms=60_000, base_epoch=2),
+    staking=StakingParameters({}, {}),
+    registry=RegistryParameters(),
+    accounts=(),
+    entities=(),
+    runtimes=(),
+    policies=(),
+    dev_control_key=SIGNER.public_key,
+)
+ANCHOR = Anchor(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
+
+
+class FakeConsensus:
+    """One validator that finalizes what a chain has."""
+
+    def __init__(self, chain: FakeChain, signer: Signer = SIGNER) -> None:
+        self.chain, self._signer = chain, signer
+        self.is_cut_off = False
+        self.oldest_header = 0
+        """First round whose header is kept."""
+        self._seen_rewinds = len(chain.rewinds)
+        self._kept: list[tuple[Chain, tuple[bytes, ...], StateTree]] = []
+        self._rounds: list[int] = []
+        """Round that each block finalizes."""
+        self.life = FIRST_LIFE
+        self._signed = Chain(
+            GENESIS.chain_id, 0, START_S * SECOND, None, VALIDATORS, VALIDATORS, b"", b"", 1_000_000
+        )
+        self._tree = StateTree.empty()
+        self._write({state_keys.CHAIN_CONTEXT: ANCHOR.chain_context.encode()})
+
+    def _write(self, changes) -> None:
+        self._tree = self._tree.with_changes(changes)
+
+    def _sync(self) -> None:
+        """Make a block for each round that has none, anew after a rewind."""
+        for number in self.chain.rewinds[self._seen_rewinds :]:
+            self._rewind(number)
+        self._seen_rewinds = len(self.chain.rewinds)
+        following = self._rounds[-1] + 1 if self._rounds else 0
+        for block in self.chain.blocks[following:]:
+            self._make_block(block.header)
+
+    def _rewind(self, number: int) -> None:
+        """Go back to the block that made a round, and begin a new life with an empty block."""
+        height = max(h for h, made in enumerate(self._rounds, 1) if made <= number)
+        del self._kept[height:], self._rounds[height:]
+        self._signed, _, self._tree = self._kept[-1]
+        start = IncarnationStart(self.life.incarnation + 1, height, {RUNTIME_ID: number})
+        self.life = with_start(self.life, start)
+        self._write({state_keys.INCARNATION: encode_record(self.life)})
+        self._make_block(self._header(self._rounds[-1]))
+
+    def _make_block(self, header: BlockHeader) -> None:
+        self._write({state_keys.last_block_key(RUNTIME_ID): encode_record(header)})
+        transactions = (encode_meta(self._tree.root, self.life.incarnation),)
+        signed = self._signed
+        proposer = headers.validator_address(self._signer.public_key)
+        unsigned = signed.build_header(signed.time_ns + SECOND, transactions, (), proposer)
+        last_commit = None if signed.last is None else signed.last.commit
+        block = sign_block(self._signer, unsigned, VALIDATORS, transactions, (), last_commit)
+        self._signed = signed.after(block, BlockResult(self._tree.root, ()), ())
+        self._kept.append((self._signed, transactions, self._tree))
+        self._rounds.append(header.round)
+
+    def _prove(self, keys, height: int):
+        signed, transactions, tree = self._kept[height - 1]
+        return build_proven_state(signed.last, transactions, prove_items(tree, keys))
+
+    def _enter(self) -> None:
+        if self.is_cut_off:
+            raise PeerUnavailable("consensus does not answer")
+        self._sync()
+
+    def _header(self, number: int) -> BlockHeader:
+        return self.chain.blocks[number].header
+
+    # -- ConsensusApi --------------------------------------------------------------------------
+
+    async def fetch_proven_state(self, keys, height=0):
+        self._enter()
+        return self._prove(keys, height or len(self._kept))
+
+    async def fetch_round_headers(self, runtime_id, first, count):
+        assert runtime_id == RUNTIME_ID
+        self._enter()
+        end = min(first + count, len(self.chain.blocks))
+        return tuple(map(self._header, range(max(first, self.oldest_header), end)))
+
+    async def watch_news(self, about, from_height, incarnation=None):
+        assert about == RUNTIME_ID
+        height = from_height
+        while True:
+            changed = asyncio.ensure_future(self.chain.wait_for_change())
+            await asyncio.sleep(0)
+            try:
+                self._enter()
+                if incarnation is not None:
+                    self._expect_life(incarnation)
+                while height <= len(self._kept):
+                    yield self._events(height)
+                    height += 1
+                await changed
+            finally:
+                changed.cancel()
+
+    def _expect_life(self, incarnation: int) -> None:
+        if incarnation != self.life.incarnation:
+            raise ChainRewound("the chain was rewound")
+
+    def _events(self, height: int) -> BlockEvents:
+        header = self._header(self._rounds[height - 1])
+        return BlockEvents(
+            height,
+            self._kept[height - 1][0].time_ns,
+            self.chain.epoch,
+            incarnation=self.life.incarnation,
+            finalized=(FinalizedRound(RUNTIME_ID, header),),
+            proven=self._prove((state_keys.last_block_key(RUNTIME_ID),), height),
+        )
