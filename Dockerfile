@@ -36,8 +36,8 @@ COPY qanat qanat
 # A named volume takes its owner from the directory that it hides: one for each node of any network.
 RUN for node in . public $(python -m qanat.network); do \
         install -d -m 700 -o qanat -g qanat "/network/$node"; done
-# Compiled once here: a user who cannot write next to the sources would compile at every start.
-RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
+# Compiled once here, also as -OO runs it: a user who cannot write there would compile at every start.
+RUN python -m compileall -q -o 0 -o 2 "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
 ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
 USER qanat
 EXPOSE 8545 8546

@@ -1,8 +1,8 @@
 """
 Starting an enclave: measure it, connect it to its host and its CPU, run it.
 
-The new process gets an environment of five variables and three kinds of open files: standard
-streams, the socket to its host, the socket to the CPU. It is told nothing about its own
+The new process gets an environment of four variables, and open files: standard streams, the socket
+to its host, the socket to the CPU, and the code that was measured. It is told nothing about its own
 measurement; the CPU's answers depend on what was measured here.
 """
 
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from qanat.cpu.measurement import code_root, measure_enclave
+from qanat.cpu.image import EnclaveImage
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.platform_server import PlatformServer
 from shared.kit.channel import Channel, Service, adopt_socket
@@ -120,36 +120,33 @@ async def start_enclave(
     OSError
         The process cannot be started, or the log not be opened.
     """
-    root = root or code_root()
-    server = _prepare(service, root, config_path, platform, enclave_dir, seed, user)
-    cpu_end, enclave_end = socket.socketpair()
-    with enclave_end:
-        process = await _spawn(
-            f"services.{service}.enclave",
-            _environment(root, enclave_dir, host_socket, enclave_end),
-            (host_socket.fileno(), enclave_end.fileno()),
-            log_path,
-            user,
-        )
+    with EnclaveImage(service, config_path, root=root) as image:
+        server = _prepare(image, platform, enclave_dir, seed, user)
+        cpu_end, enclave_end = socket.socketpair()
+        with enclave_end:
+            process = await _spawn(
+                image,
+                _environment(enclave_dir, host_socket, enclave_end),
+                (host_socket.fileno(), enclave_end.fileno()),
+                log_path,
+                user,
+            )
     channel = await adopt_socket(cpu_end, "the enclave", Service((PlatformApi, server)))
     return EnclaveProcess(process, channel, server)
 
 
 def _prepare(
-    service: str,
-    root: Path,
-    config_path: Path,
+    image: EnclaveImage,
     platform: PlatformFile,
     enclave_dir: Path,
     seed: str | None,
     user: EnclaveUser | None,
 ) -> PlatformServer:
-    config = config_path.read_bytes()
     enclave_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = PlatformServer(
         platform,
-        measure_enclave(service, config, root=root),
-        config,
+        image.identity,
+        image.config,
         replay_seed=None if seed is None else bytes.fromhex(seed),
         start=0 if seed is None else _count_start(enclave_dir),
     )
@@ -159,10 +156,9 @@ def _prepare(
 
 
 def _environment(
-    root: Path, enclave_dir: Path, host_socket: socket.socket, platform_socket: socket.socket
+    enclave_dir: Path, host_socket: socket.socket, platform_socket: socket.socket
 ) -> dict[str, str]:
     return {
-        "PYTHONPATH": str(root),
         "LC_ALL": "C.UTF-8",
         HOST_FD: str(host_socket.fileno()),
         PLATFORM_FD: str(platform_socket.fileno()),
@@ -171,7 +167,7 @@ def _environment(
 
 
 async def _spawn(
-    module: str,
+    image: EnclaveImage,
     environment: dict[str, str],
     inherited: tuple[int, ...],
     log_path: Path | None,
@@ -179,7 +175,7 @@ async def _spawn(
 ) -> asyncio.subprocess.Process:
     # -OO: pycryptodome then binds its libraries by ctypes, which starts 50 ms sooner than by cffi.
     # -P, -s: only the measured code, the standard library and site-packages can be imported.
-    command = (sys.executable, "-OO", "-P", "-s", "-m", module)
+    command = (sys.executable, "-OO", "-P", "-s", *image.arguments())
     options: dict[str, object] = {}
     if user is not None:
         options = {"user": user.uid, "group": user.gid, "extra_groups": []}
@@ -192,7 +188,7 @@ async def _spawn(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=inherited,
+            pass_fds=(*inherited, *image.files),
             start_new_session=True,
             **options,  # type: ignore[arg-type]
         )

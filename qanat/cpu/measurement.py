@@ -48,14 +48,19 @@ def measure_enclave(service: str, config: bytes, *, root: Path | None = None) ->
     NotMeasurable
         A part of the code is missing, such as a native package that is not installed.
     """
-    root = root or code_root()
+    paths = enclave_files(service, config, root or code_root())
+    return measure(_hashes(paths), config)
+
+
+def enclave_files(service: str, config: bytes, root: Path) -> dict[str, Path]:
+    """List the files of an enclave by their name in the measurement, or raise `NotMeasurable`."""
     paths = dict(_code_files(service, root))
     if service == "compute" and config:
         runtime = decode_record(EnclaveConfig, config).runtime
         if runtime is None:
             raise NotMeasurable("the configuration of a compute enclave names no runtime")
         paths |= _runtime_files(runtime, root)
-    return measure(_hashes(paths), config)
+    return paths
 
 
 def _hashes(paths: Mapping[str, Path]) -> dict[str, bytes]:

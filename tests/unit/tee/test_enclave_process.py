@@ -1,6 +1,7 @@
 """A real enclave process: the toy in tests/support, started by the mock CPU."""
 
 import asyncio
+import importlib.util
 import os
 import re
 import socket
@@ -145,6 +146,53 @@ async def test_changed_code_is_another_enclave(toy, tmp_path):
         assert process.identity.mr_enclave != before.mr_enclave
 
 
+def _forge_bytecode(source):
+    """Put the bytecode of other code where Python looks for it."""
+    forged = source.read_text().replace("return self.rak.public_key", 'return b"forged".ljust(32)')
+    assert forged != source.read_text()
+    modified = source.stat()
+    for optimization in ("", 1, 2):
+        cached = Path(importlib.util.cache_from_source(source, optimization=optimization))
+        cached.parent.mkdir(exist_ok=True)
+        code = importlib._bootstrap_external._code_to_timestamp_pyc(
+            compile(forged, str(source), "exec"), int(modified.st_mtime), modified.st_size
+        )
+        cached.write_bytes(code)
+
+
+async def test_bytecode_beside_the_measured_files_is_not_run(toy, tmp_path):
+    _forge_bytecode(tmp_path / "code" / "services" / "toy" / "enclave" / "program.py")
+    async with toy() as (enclave, process):
+        assert await enclave.fetch_rak() != b"forged".ljust(32)
+        assert process.identity == _measured(tmp_path)
+
+
+async def test_code_that_changes_after_it_was_measured_is_not_run(toy, tmp_path, monkeypatch):
+    source = tmp_path / "code" / "services" / "toy" / "enclave" / "program.py"
+    honest, spawn = source.read_text(), asyncio.create_subprocess_exec
+    expected = _measured(tmp_path)
+
+    async def change_and_spawn(*command, **options):
+        source.write_text(honest.replace("return self.rak.public_key", 'return b"f" * 32'))
+        return await spawn(*command, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", change_and_spawn)
+    async with toy() as (enclave, process):
+        assert await enclave.fetch_rak() != b"f" * 32
+        assert process.identity == expected
+
+
+async def test_code_of_ours_that_was_not_measured_cannot_be_imported(toy):
+    async with toy() as (enclave, _):
+        for name in ("shared.kit.channel", "services.keymanager.node", "services.toy.other"):
+            assert (await enclave.attempt(f"import {name}")).endswith("was not measured")
+
+
+def _measured(tmp_path):
+    config = (tmp_path / "enclave.cbor").read_bytes()
+    return cpu.measure_enclave("toy", config, root=tmp_path / "code")
+
+
 async def test_enclave_calls_back_to_its_host_while_it_serves(toy):
     async with toy() as (enclave, _):
         assert await enclave.quadruple(3) == 12
@@ -228,7 +276,6 @@ async def test_environment_and_open_files_hold_only_what_an_enclave_needs(toy, m
             environment = _of_process(process, "environ").split(b"\0")
             names = {entry.partition(b"=")[0].decode() for entry in environment if entry}
             assert names == {
-                "PYTHONPATH",
                 "LC_ALL",
                 "QANAT_HOST_FD",
                 "QANAT_PLATFORM_FD",

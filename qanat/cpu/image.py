@@ -1,0 +1,122 @@
+"""
+An enclave as it is loaded: the bytes that were measured, compiled, and nothing read twice.
+
+`qanat.cpu.bootstrap` runs it in the new process.
+"""
+
+import functools
+import hashlib
+import marshal
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Self
+
+from qanat.cpu.bootstrap import Modules
+from qanat.cpu.measurement import code_root, enclave_files
+from shared.tee.measurement import measure
+
+NATIVE_SUFFIX = ".so"
+OPTIMIZE = 2
+"""As `-OO` does: rules never rest on `assert`."""
+FIRST_STEP = (
+    "import marshal,os,sys;exec(marshal.loads(os.read({fd},{length})));start({fd},sys.argv[1])"
+)
+
+
+class EnclaveImage:
+    """The measured code of an enclave in an open file; close it when the process has started."""
+
+    def __init__(self, service: str, config_path: Path, *, root: Path | None = None) -> None:
+        """
+        Read, measure and compile.
+
+        Raises
+        ------
+        NotMeasurable
+            A part of the code is missing.
+        """
+        self._open = ExitStack()
+        self.config = config = config_path.read_bytes()
+        hashes: dict[str, bytes] = {}
+        modules: Modules = {}
+        self._native: dict[str, int] = {}
+        with ExitStack() as on_error:
+            on_error.callback(self._open.close)
+            for name, path in enclave_files(service, config, root or code_root()).items():
+                file = self._open.enter_context(path.open("rb"))
+                content = file.read()
+                hashes[name] = hashlib.sha256(content).digest()
+                if path.suffix == NATIVE_SUFFIX:
+                    self._native[_native_name(name)] = file.fileno()
+                    continue
+                file.close()
+                if path.suffix == ".py":
+                    module, is_package = _module_name(name)
+                    modules[module] = name, is_package, _compile(name, content)
+            first = marshal.dumps(_bootstrap_code())
+            self._code = self._open.enter_context(
+                os.fdopen(os.memfd_create("enclave code", os.MFD_CLOEXEC), "w+b")
+            )
+            self._code.write(first)
+            self._code.write(marshal.dumps((modules, self._native)))
+            self._code.flush()
+            self._code.seek(0)
+            on_error.pop_all()
+        self.identity = measure(hashes, config)
+        self._main = f"services.{service}.enclave"
+        self._first_bytes = len(first)
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """Descriptors that the new process inherits."""
+        return (self._code.fileno(), *self._native.values())
+
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the interpreter; the last one is for people that look at processes."""
+        first = FIRST_STEP.format(fd=self._code.fileno(), length=self._first_bytes)
+        return ("-c", first, self._main)
+
+    def close(self) -> None:
+        """Close the files here; a process that was started has its own."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        self.close()
+
+
+def _module_name(path: str) -> tuple[str, bool]:
+    """Name of the module at a measured path, and whether it is a package."""
+    parts = path.removesuffix(".py").split("/")
+    if parts[-1] == "__init__":
+        return ".".join(parts[:-1]), True
+    return ".".join(parts), False
+
+
+def _native_name(path: str) -> str:
+    """Name of a native module, such as `package._native` of `package/_native.abi3.so`."""
+    *packages, file = path.split("/")
+    return ".".join((*packages, file.partition(".")[0]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compile(name: str, source: bytes) -> bytes:
+    # Kept, because all enclaves of a network run nearly the same code.
+    return marshal.dumps(compile(source, name, "exec", dont_inherit=True, optimize=OPTIMIZE))
+
+
+@functools.cache
+def _bootstrap_code() -> CodeType:
+    path = Path(__file__).with_name("bootstrap.py")
+    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True, optimize=OPTIMIZE)
