@@ -1,7 +1,8 @@
 """
 Logs: one JSON or console line per event on standard output.
 
-The event is a constant that tests may wait for; data are fields. Secrets and plaintext never.
+The event is a constant that tests may wait for; data are fields. Secrets and plaintext never: a
+traceback names places and not the values of variables there, among which a key may be.
 """
 
 import logging
@@ -9,6 +10,7 @@ import sys
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -18,14 +20,19 @@ def configure_logs(level: str = "info", *, as_json: bool = True, **bound: Any) -
     renderer: Any = (
         structlog.processors.JSONRenderer(sort_keys=False)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    tracebacks = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if as_json else structlog.dev.set_exc_info,
+            tracebacks if as_json else structlog.dev.set_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
