@@ -3,7 +3,8 @@ Who took part in the rounds of an epoch, and what silence costs.
 
 Source: oasis-core go/consensus/cometbft/apps/roothash/liveness.go @ f9f1fdc. Differs: judged before
 the next election, so that a suspension holds for it; a round that fails counts as missed by the
-scheduler whose proposal failed.
+scheduler whose proposal failed; a committee may change within an epoch, so each worker is measured
+by the rounds in which it was one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,12 +20,13 @@ from services.consensus.rules.staking.ledger import COMMON_POOL, give
 from services.consensus.rules.state import State
 from shared.crypto.address import staking_address
 from shared.rules import state_keys
-from shared.types.registry import Committee, ExecutorParameters, NodeDescriptor
+from shared.types.registry import ExecutorParameters, NodeDescriptor
 
 
 def with_round(
     statistics: LivenessStatistics,
     *,
+    workers: Iterable[bytes],
     good: Iterable[bytes],
     primary: bytes,
     is_primary_proposal: bool,
@@ -34,6 +36,8 @@ def with_round(
 
     Parameters
     ----------
+    workers : node ids
+        Had the duty to vote.
     good : node ids
         Voted for the result.
     primary : `bytes`
@@ -43,7 +47,7 @@ def with_round(
     """
     counted = replace(
         statistics,
-        total_rounds=statistics.total_rounds + 1,
+        duty_rounds=_incremented(statistics.duty_rounds, workers),
         live_rounds=_incremented(statistics.live_rounds, good),
     )
     if is_primary_proposal:
@@ -64,7 +68,7 @@ def _incremented(counts: Mapping[bytes, int], node_ids: Iterable[bytes]) -> dict
 
 def is_live(statistics: LivenessStatistics, node_id: bytes, executor: ExecutorParameters) -> bool:
     """Say whether a worker took part in enough rounds, and missed few enough proposals."""
-    wanted = statistics.total_rounds * executor.min_live_rounds_percent // 100
+    wanted = statistics.duty_rounds.get(node_id, 0) * executor.min_live_rounds_percent // 100
     if statistics.live_rounds.get(node_id, 0) < wanted:
         return False
     limit = executor.max_missed_proposals_percent
@@ -77,23 +81,23 @@ def judge_liveness(state: State, runtime_id: bytes) -> None:
     """
     At the end of an epoch: suspend workers that were not live; the incorrigible are slashed.
 
-    With few rounds nothing is judged. Backup workers have no duty to be live.
+    Who was a worker in few rounds is not judged. Backup workers have no duty to be live.
     """
-    committee = state.load(Committee, state_keys.committee_key(runtime_id))
     runtime = state.load(RuntimeState, state_keys.runtime_state_key(runtime_id))
     statistics = state.load(LivenessStatistics, state_keys.liveness_key(runtime_id))
-    if committee is None or runtime is None or statistics is None:
+    if runtime is None or statistics is None:
         return
     executor = runtime.descriptor.executor
-    if statistics.total_rounds < max(executor.min_live_rounds_eval, 1):
-        return
-    for node_id in sorted(committee.workers()):
+    for node_id, rounds in sorted(statistics.duty_rounds.items()):
+        if rounds < max(executor.min_live_rounds_eval, 1):
+            continue
         if is_live(statistics, node_id, executor):
             clear_faults(state, node_id, runtime_id)
             continue
         failures = record_fault(state, node_id, runtime_id)
         if 0 < executor.max_liveness_fails <= failures:
             _punish(state, runtime, node_id)
+    state.save(state_keys.liveness_key(runtime_id), LivenessStatistics())
 
 
 def _punish(state: State, runtime: RuntimeState, node_id: bytes) -> None:

@@ -65,10 +65,10 @@ class RoundRoots:
 
 @dataclass(frozen=True, slots=True)
 class LivenessStatistics:
-    """Value at `state_keys.liveness_key`: who took part since the committee began."""
+    """Value at `state_keys.liveness_key`: who took part in the rounds of this epoch."""
 
-    total_rounds: int = 0
-    """Normal rounds."""
+    duty_rounds: dict[bytes, int] = field(default_factory=dict)
+    """Normal rounds in which the node was a worker, by node id: newcomers have fewer."""
     live_rounds: dict[bytes, int] = field(default_factory=dict)
     """Rounds with a good vote, by node id."""
     finalized_proposals: dict[bytes, int] = field(default_factory=dict)

@@ -74,7 +74,6 @@ def begin_committee(
     was_suspended = state.load_required(RuntimeState, key).is_suspended
     is_suspended = committee is None
     state.save(key, RuntimeState(_snapshot(runtime), is_suspended))
-    state.save(state_keys.liveness_key(runtime.id), LivenessStatistics())
     if is_suspended and was_suspended:
         return
     kind = HeaderType.SUSPENDED if is_suspended else HeaderType.EPOCH_TRANSITION
@@ -160,7 +159,13 @@ def _count(
     primary = next(n for n in committee.workers() if committee.scheduler_rank(round_, n) == 0)
     key = state_keys.liveness_key(runtime_id)
     statistics = state.load(LivenessStatistics, key) or LivenessStatistics()
-    counted = with_round(statistics, good=good, primary=primary, is_primary_proposal=rank == 0)
+    counted = with_round(
+        statistics,
+        workers=committee.workers(),
+        good=good,
+        primary=primary,
+        is_primary_proposal=rank == 0,
+    )
     state.save(key, counted)
 
 

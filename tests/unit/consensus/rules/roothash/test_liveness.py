@@ -45,6 +45,60 @@ def test_a_worker_that_is_not_live_is_left_out_of_the_next_elections():
     assert not any(event for event in world.events.slashed)
 
 
+def with_a_newcomer(first_part, wanted, place=0) -> tuple[World, object, object]:
+    """
+    A world in which a fourth node registers within the epoch; the worker at a place before that,
+    and the newcomer.
+
+    How the lots fall hangs on the genesis, so names of the chain are tried until it is as `wanted`.
+    """
+    for attempt in range(40):
+        world = World(make_genesis(executor=STRICT, chain_id=f"newcomer-{attempt}"))
+        present, late = COMPUTE[:3], COMPUTE[3]
+        world.register(*present)
+        world.next_epoch(*present)
+        first = world.workers()[place]
+        first_part(world, first)
+        before = world.workers()
+        world.register(late)
+        if world.workers() != before and wanted(world, first, late):
+            return world, first, late
+    raise AssertionError("the lots never fell as wanted")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_newcomer_does_not_wash_the_record_of_a_lazy_worker(stays):
+    world, lazy, _ = with_a_newcomer(
+        run_epoch_without,
+        lambda world, lazy, _: (lazy in world.workers()) == stays,
+        # The lots stay, and who has the last one makes room.
+        place=0 if stays else -1,
+    )
+    world.next_epoch(*COMPUTE)
+    assert status(world, lazy).faults == {PARATIME: 1}
+    assert status(world, lazy).suspended_until == {PARATIME: world.epoch + 2}
+
+
+def test_a_newcomer_is_measured_by_the_rounds_in_which_it_was_a_worker():
+    def agree(world, _):
+        for _ in range(20):
+            world.agree(GOOD)
+
+    world, *_ = with_a_newcomer(agree, lambda world, _, late: late in world.workers())
+    for _ in range(6):
+        world.agree(GOOD)
+    world.next_epoch(*COMPUTE)
+    assert all(status(world, keys) == NodeStatus() for keys in COMPUTE)
+
+
+def test_statistics_begin_anew_with_the_epoch():
+    world, lazy = world_with_lazy_worker()
+    run_epoch_without(world, lazy, rounds=3)
+    world.next_epoch(*COMPUTE)
+    statistics = world.load(LivenessStatistics, state_keys.liveness_key(PARATIME))
+    assert statistics == LivenessStatistics()
+
+
 def test_live_workers_are_not_suspended():
     world, lazy = world_with_lazy_worker()
     run_epoch_without(world, lazy)
@@ -98,7 +152,10 @@ def test_a_live_epoch_clears_the_faults():
 )
 def test_missed_proposals_are_measured_against_ones_own(missed, finalized, limit, live):
     statistics = LivenessStatistics(
-        10, {b"n": 10}, finalized_proposals={b"n": finalized}, missed_proposals={b"n": missed}
+        {b"n": 10},
+        {b"n": 10},
+        finalized_proposals={b"n": finalized},
+        missed_proposals={b"n": missed},
     )
     executor = ExecutorParameters(max_missed_proposals_percent=limit)
     assert is_live(statistics, b"n", executor) is live
@@ -106,10 +163,19 @@ def test_missed_proposals_are_measured_against_ones_own(missed, finalized, limit
 
 def test_a_round_counts_for_its_voters_and_for_the_first_in_rank():
     counted = with_round(
-        LivenessStatistics(), good=[b"a", b"b"], primary=b"a", is_primary_proposal=True
+        LivenessStatistics(),
+        workers=[b"a", b"b"],
+        good=[b"a", b"b"],
+        primary=b"a",
+        is_primary_proposal=True,
     )
-    counted = with_round(counted, good=[b"b"], primary=b"a", is_primary_proposal=False)
+    counted = with_round(
+        counted, workers=[b"b", b"c"], good=[b"b"], primary=b"a", is_primary_proposal=False
+    )
     counted = with_missed_proposal(counted, b"b")
     assert counted == LivenessStatistics(
-        2, {b"a": 1, b"b": 2}, finalized_proposals={b"a": 1}, missed_proposals={b"a": 1, b"b": 1}
+        {b"a": 1, b"b": 2, b"c": 1},
+        {b"a": 1, b"b": 2},
+        finalized_proposals={b"a": 1},
+        missed_proposals={b"a": 1, b"b": 1},
     )
