@@ -75,6 +75,11 @@ class DataLayout:
         """Keys of the network's mock Intel: revocations and new TCB data are issued with them."""
         return self.root / "mock-authority.cbor"
 
+    @property
+    def policy_signers(self) -> Path:
+        """Seeds of the keys that sign the key managers' policies; only the owner reads them."""
+        return self.root / "policy-signers.json"
+
     def enclave_config(self, name: str, runtime: str) -> Path:
         """The measured configuration of a node's enclave for one runtime."""
         return self.node(name) / "enclave" / f"{runtime}.cbor"

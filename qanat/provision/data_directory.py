@@ -8,15 +8,11 @@ from pathlib import Path
 from qanat import cpu
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, plan_nodes
-from qanat.provision.genesis import (
-    POLICY_SIGNERS,
-    build_enclave_configs,
-    build_genesis,
-    liar_of,
-)
+from qanat.provision.genesis import build_enclave_configs, build_genesis, liar_of
 from qanat.provision.identities import Identity, create_identity, save_identity, write_private
+from qanat.provision.policy import draw_policy_seeds, save_policy_seeds
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
-from shared.crypto.hashes import kmac256, sha256
+from shared.crypto.hashes import cshake256, kmac256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
@@ -65,7 +61,9 @@ def provision(
     if is_provisioned(layout):
         _check_is_same(layout, network)
         return False
-    entropy: Entropy = SystemEntropy() if seed is None else SeededEntropy(sha256(seed))
+    entropy: Entropy = (
+        SystemEntropy() if seed is None else SeededEntropy(_derived(seed, b"network"))
+    )
     time_ns = time.time_ns() if seed is None else REPLAY_GENESIS_TIME_NS
     plans = plan_nodes(network)
     dev_seed = entropy.draw("dev control").hex() if network.dev_controls else None
@@ -76,7 +74,8 @@ def provision(
         for plan in plans
         if plan.service != "gateway"
     }
-    signers = [Signer.generate(entropy, "policy signer") for _ in range(POLICY_SIGNERS)]
+    policy_seeds = draw_policy_seeds(entropy)
+    signers = [Signer(one) for one in policy_seeds]
     validators = (
         GenesisValidator(identities[network.consensus.nodes[0]].consensus.public_key, 100),
     )
@@ -109,11 +108,12 @@ def provision(
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
         layout.node(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
+    save_policy_seeds(layout.policy_signers, policy_seeds)
     if network.dev_controls:
         token = entropy.draw("dev token").hex().encode()
         for path in (layout.dev_token, *(layout.node_dev_token(plan.name) for plan in plans)):
             write_private(path, token)
-    _save_summary(layout, network, identities, enclaves, seed)
+    _save_summary(layout, network, identities, enclaves, is_replay=seed is not None)
     layout.public.mkdir(parents=True, exist_ok=True)
     unfinished = layout.genesis.with_suffix(".new")
     unfinished.write_bytes(encode_record(genesis))
@@ -135,7 +135,8 @@ def _save_summary(
     network: Network,
     identities: dict[str, Identity],
     enclaves: dict[str, EnclaveIdentity],
-    seed: bytes | None,
+    *,
+    is_replay: bool,
 ) -> None:
     layout.public.mkdir(parents=True, exist_ok=True)
     summary = {
@@ -143,7 +144,8 @@ def _save_summary(
         "network": network.name,
         "chain_id": network.chain_id,
         "tee": "MOCK",
-        "replay_seed": None if seed is None else sha256(seed).hex(),
+        # Nothing that is derived from the seed stands here: every key follows from it.
+        "is_replay": is_replay,
         "enclaves": {name: one.mr_enclave.hex() for name, one in enclaves.items()},
         "nodes": {name: identity.node.public_key.hex() for name, identity in identities.items()},
     }
@@ -193,7 +195,12 @@ def _measure_again(layout: DataLayout, network: Network) -> dict[str, str]:
 
 def node_seed(seed: bytes, name: str) -> bytes:
     """Seed of one node's own chance, in a network made from a seed."""
-    return kmac256(sha256(seed), name.encode(), b"qanat/entropy: node")
+    return kmac256(_derived(seed, b"nodes"), name.encode(), b"qanat/entropy: node")
+
+
+def _derived(seed: bytes, purpose: bytes) -> bytes:
+    """One secret for each purpose from a seed of any length; none leads back to it or to others."""
+    return cshake256(seed, b"qanat/provision: seed for " + purpose, 32)
 
 
 def remove_data(root: Path) -> None:

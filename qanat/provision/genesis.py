@@ -6,6 +6,7 @@ from qanat.accounts import WEI_PER_TOKEN
 from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import KeyManager, Network, ParaTime
 from qanat.provision.identities import Identity
+from qanat.provision.policy import POLICY_THRESHOLD, sign_policy
 from shared.crypto.address import staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
@@ -23,7 +24,7 @@ from shared.types.genesis import (
     StakingParameters,
 )
 from shared.types.identity import Epoch, RuntimeId
-from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
+from shared.types.keymanager import EnclavePolicy, Policy, SignedPolicy
 from shared.types.methods import Method
 from shared.types.registry import (
     Deployment,
@@ -36,10 +37,6 @@ from shared.types.registry import (
 )
 
 VERSION = Version(0, 1, 0)
-POLICY_SIGNERS = 3
-POLICY_THRESHOLD = 2
-"""As upstream's test builds: two of three. Source: oasis-core keymanager/src/policy @ f9f1fdc."""
-
 MIN_GAS_PRICE = 1
 GAS_TX_BYTE = 1
 GAS_COSTS = {method.value: 1_000 for method in Method} | {
@@ -168,7 +165,7 @@ def build_genesis(
         ),
         runtimes=(
             *(
-                _key_manager(one, owner, _identities(enclaves, one.name))
+                _key_manager(one, owner, _identities(enclaves, one.name), signers)
                 for one in network.key_manager
             ),
             *(
@@ -208,13 +205,18 @@ def _deployments(enclaves: tuple[EnclaveIdentity, ...]) -> tuple[Deployment, ...
 
 
 def _key_manager(
-    manager: KeyManager, owner: bytes, enclaves: tuple[EnclaveIdentity, ...]
+    manager: KeyManager,
+    owner: bytes,
+    enclaves: tuple[EnclaveIdentity, ...],
+    signers: list[Signer],
 ) -> RuntimeDescriptor:
     return RuntimeDescriptor(
         id=bytes.fromhex(manager.id),
         entity_id=owner,
         kind=RuntimeKind.KEY_MANAGER,
         deployments=_deployments(enclaves),
+        policy_signers=tuple(signer.public_key for signer in signers),
+        policy_threshold=POLICY_THRESHOLD,
     )
 
 
@@ -281,9 +283,7 @@ def _policy(
         master_secret_rotation_interval=manager.master_secret_rotation_interval,
         max_ephemeral_secret_age=manager.max_ephemeral_secret_age,
     )
-    raw = encode_record(policy)
-    signed = tuple(signer.endorse(POLICY.anywhere(), raw) for signer in signers[:POLICY_THRESHOLD])
-    return SignedPolicy(raw, signed)
+    return sign_policy(policy, signers)
 
 
 def _quantity(amount: int) -> bytes:

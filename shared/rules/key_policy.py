@@ -4,12 +4,16 @@ from shared.crypto.hashes import sha3_256
 from shared.crypto.signing import register_context, verify_signature
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
-from shared.types.keymanager import SignedPolicy, SignedPublicKey
+from shared.types.keymanager import POLICY, SignedPolicy, SignedPublicKey
 
 PUBLIC_KEY = register_context("oasis-core/keymanager: pk signature")
 """Upstream's context to the letter: Sapphire's clients get the signature as it is."""
 SIGNED_KEY_LIFETIME = 10
 """Age at which the signature on an ephemeral public key expires [epochs]; upstream's value."""
+
+
+class TooFewPolicySigners(Rejected, module="keys", code=1):
+    """Fewer trusted signers than the threshold have signed the policy."""
 
 
 class PublicKeyExpired(Rejected, module="keys", code=40):
@@ -23,6 +27,31 @@ def policy_checksum(policy: SignedPolicy) -> bytes:
     Source: oasis-core keymanager/src/policy/cached.rs @ f9f1fdc.
     """
     return sha3_256(encode_record(policy))
+
+
+def verify_policy_signatures(
+    signed: SignedPolicy, *, signers: tuple[bytes, ...], threshold: int
+) -> None:
+    """
+    Count the trusted signers; raise `TooFewPolicySigners`, or `BadSignature` at the first bad one.
+
+    A signature by a key that is not trusted is ignored, and each signer counts once.
+    """
+    if threshold < 1:
+        raise TooFewPolicySigners("a threshold below one would accept an unsigned policy")
+    counted = set()
+    for signature in signed.signatures:
+        if signature.public_key not in signers:
+            continue
+        verify_signature(
+            signature.public_key,
+            POLICY.anywhere(),
+            signed.untrusted_raw_value,
+            signature.signature,
+        )
+        counted.add(signature.public_key)
+    if len(counted) < threshold:
+        raise TooFewPolicySigners(f"{len(counted)} of {threshold} trusted signers signed")
 
 
 def public_key_body(

@@ -2,8 +2,10 @@
 
 import enum
 from dataclasses import dataclass
+from typing import Annotated
 
 from shared.crypto.signing import Signature, register_context
+from shared.encoding.record import AtMost
 from shared.types.attestation import CapabilityTee, TeeConstraints
 from shared.types.identity import EntityId, Epoch, NodeId, PublicKey, RuntimeId
 
@@ -149,6 +151,10 @@ class RuntimeDescriptor:
     reward_equivocation_percent: int = 0
     genesis: bytes | None = None
     """Genesis state of the runtime itself; only its program reads it."""
+    policy_signers: Annotated[tuple[PublicKey, ...], AtMost(16)] = ()
+    """Of a key manager: who signs its policy. Its enclaves pin the same keys."""
+    policy_threshold: int = 0
+    """Of a key manager: how many of them must sign."""
 
     def active_deployment(self, epoch: int) -> Deployment | None:
         """Give the newest deployment whose epoch has come."""

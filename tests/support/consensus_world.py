@@ -204,7 +204,12 @@ def make_genesis(
                 **runtime_changes,
             ),
             RuntimeDescriptor(
-                KEY_MANAGER, OWNER.entity.public_key, RuntimeKind.KEY_MANAGER, deployments
+                KEY_MANAGER,
+                OWNER.entity.public_key,
+                RuntimeKind.KEY_MANAGER,
+                deployments,
+                policy_signers=tuple(one.public_key for one in POLICY_SIGNERS),
+                policy_threshold=len(POLICY_SIGNERS),
             ),
         ),
         policies=(policy or make_policy(),),

@@ -7,17 +7,12 @@ the enclave's measured configuration, and its serial only grows.
 
 from dataclasses import dataclass
 
-from shared.crypto.signing import verify_signature
 from shared.encoding.record import decode_record
 from shared.errors import Rejected
-from shared.rules.key_policy import policy_checksum
+from shared.rules.key_policy import policy_checksum, verify_policy_signatures
 from shared.types.attestation import EnclaveIdentity
 from shared.types.key_requests import PolicyMissing, QueryForbidden, ReplicationForbidden
-from shared.types.keymanager import POLICY, EnclavePolicy, Policy, SignedPolicy
-
-
-class TooFewPolicySigners(Rejected, module="keys", code=1):
-    """Fewer trusted signers than the threshold have signed the policy."""
+from shared.types.keymanager import EnclavePolicy, Policy, SignedPolicy
 
 
 class PolicyForOther(Rejected, module="keys", code=2):
@@ -35,31 +30,6 @@ class VerifiedPolicy:
     body: Policy
     signed: SignedPolicy
     checksum: bytes
-
-
-def verify_policy_signatures(
-    signed: SignedPolicy, *, signers: tuple[bytes, ...], threshold: int
-) -> None:
-    """
-    Count the trusted signers; raise `TooFewPolicySigners`, or `BadSignature` at the first bad one.
-
-    A signature by a key that is not trusted is ignored, and each signer counts once.
-    """
-    if threshold < 1:
-        raise TooFewPolicySigners("a threshold below one would accept an unsigned policy")
-    counted = set()
-    for signature in signed.signatures:
-        if signature.public_key not in signers:
-            continue
-        verify_signature(
-            signature.public_key,
-            POLICY.anywhere(),
-            signed.untrusted_raw_value,
-            signature.signature,
-        )
-        counted.add(signature.public_key)
-    if len(counted) < threshold:
-        raise TooFewPolicySigners(f"{len(counted)} of {threshold} trusted signers signed")
 
 
 def accept_policy(

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,20 @@ import pytest
 from qanat.layout import DataLayout
 from qanat.network import Network, load_network
 from qanat.provision.data_directory import OtherNetwork, provision, remove_data
+from qanat.provision.identities import create_identity
+from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
+from shared.crypto.entropy import SeededEntropy
+from shared.crypto.hashes import sha256, sha512_256
 from shared.encoding.record import decode_record
+from shared.kit.identity import load_identity
+from shared.rules import state_keys
 from shared.tee.config import EnclaveConfig
 from shared.types.genesis import Genesis
-from shared.types.keymanager import Policy
+from shared.types.keymanager import KeyManagerStatus, Policy
+from shared.types.methods import Method
 from shared.types.registry import RuntimeKind
+from shared.types.transaction import Fee
+from tests.support.consensus_world import World
 
 ROOT = Path(__file__).resolve().parents[3]
 NETWORKS = ROOT / "networks"
@@ -97,6 +107,51 @@ def test_dev_token_is_the_owners_only(network: Network, layout: DataLayout) -> N
     for path in (layout.dev_token, layout.node_dev_token("consensus-0")):
         assert path.read_text() == token
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_keys_that_sign_policies_are_kept_and_are_the_owners_only(layout: DataLayout) -> None:
+    assert stat.S_IMODE(layout.policy_signers.stat().st_mode) == 0o600
+    genesis = genesis_of(layout)
+    manager = next(r for r in genesis.runtimes if r.kind is RuntimeKind.KEY_MANAGER)
+    signers = load_policy_signers(layout.policy_signers)
+    assert tuple(one.public_key for one in signers) == manager.policy_signers
+    config = config_of(layout, "keymanager-0", "keymanager")
+    assert config.policy_signers == manager.policy_signers
+    assert config.policy_threshold == manager.policy_threshold == POLICY_THRESHOLD
+
+
+def test_kept_keys_sign_a_policy_that_consensus_takes(layout: DataLayout) -> None:
+    world = World(genesis_of(layout))
+    signers = load_policy_signers(layout.policy_signers)
+    (signed,) = world.genesis.policies
+    newer = replace(decode_record(Policy, signed.untrusted_raw_value), serial=2)
+    owner = load_identity(layout.node("consensus-0")).entity
+    body = sign_policy(newer, signers)
+    fee = Fee(100_000, 100_000)
+    world.must(owner, Method.UPDATE_POLICY, body, fee=fee)
+    status = world.load(KeyManagerStatus, state_keys.key_manager_status_key(newer.id))
+    assert status.policy == body
+
+
+def test_what_a_seeded_network_publishes_leads_to_no_key(
+    layout: DataLayout, network: Network, tmp_path: Path
+) -> None:
+    again, other = DataLayout(tmp_path / "again"), DataLayout(tmp_path / "other")
+    provision(again, network, {"0x" + "11" * 20: 5}, seed=b"provision")
+    provision(other, network, {"0x" + "11" * 20: 5}, seed=b"provisioN")
+    assert again.genesis.read_bytes() == layout.genesis.read_bytes()
+    assert other.genesis.read_bytes() != layout.genesis.read_bytes()
+    published = b"".join(path.read_bytes() for path in again.public.iterdir())
+    summary = json.loads((again.public / "network.json").read_text())
+    assert summary["is_replay"] is True
+    for text in (b"provision", sha256(b"provision"), sha512_256(b"provision")):
+        assert text not in published.replace(b"paratimes", b"")
+        assert text.hex().encode() not in published
+    for key in ("replay_seed", "seed"):
+        assert key not in summary
+    # A seed's own hash is not the network's chance either.
+    naive = create_identity(SeededEntropy(sha256(b"provision")), "consensus-0")
+    assert load_identity(again.node("consensus-0")).node.public_key != naive.node.public_key
 
 
 def test_second_start_finds_the_network(network: Network, layout: DataLayout) -> None:

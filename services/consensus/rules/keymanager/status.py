@@ -20,11 +20,10 @@ from services.consensus.rules.state import State
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
-from shared.rules.key_policy import policy_checksum
+from shared.rules.key_policy import policy_checksum, verify_policy_signatures
 from shared.types.identity import Epoch
 from shared.types.keymanager import (
     INIT_RESPONSE,
-    POLICY,
     InitResponse,
     KeyManagerStatus,
     Policy,
@@ -73,13 +72,13 @@ def apply_update_policy(
     state: State, context: BlockContext, caller: Caller, signed: SignedPolicy
 ) -> None:
     """
-    Take a newer policy. The enclaves judge its signers; here the signatures must hold.
+    Take a newer policy, signed by enough of those who may. The enclaves judge the same again.
 
     Nodes that follow the old policy leave the committee, and come back when they register anew.
 
     Raises
     ------
-    UnknownRuntime, NotKeyManager, NotOwner, StalePolicy, BadSignature
+    UnknownRuntime, NotKeyManager, NotOwner, StalePolicy, TooFewPolicySigners, BadSignature
         See each class.
     """
     policy = decode_record(Policy, signed.untrusted_raw_value)
@@ -91,16 +90,23 @@ def apply_update_policy(
 
 
 def set_policy(state: State, status: KeyManagerStatus, signed: SignedPolicy) -> None:
-    """Save a policy from its owner or from genesis, or raise `StalePolicy`, `BadSignature`."""
+    """
+    Save a policy from its owner or from genesis.
+
+    Raises
+    ------
+    StalePolicy, TooFewPolicySigners, BadSignature
+        See each class.
+    """
     serial = decode_record(Policy, signed.untrusted_raw_value).serial
     if status.policy is not None:
         newest = decode_record(Policy, status.policy.untrusted_raw_value).serial
         if serial <= newest:
             raise StalePolicy(serial, newest)
-    for one in signed.signatures:
-        verify_known_signature(
-            one.public_key, POLICY.anywhere(), signed.untrusted_raw_value, one.signature
-        )
+    runtime = load_runtime(state, status.id)
+    verify_policy_signatures(
+        signed, signers=runtime.policy_signers, threshold=runtime.policy_threshold
+    )
     _save(state, replace(status, policy=signed))
 
 

@@ -106,6 +106,9 @@ def _verify_form(runtime: RuntimeDescriptor, epoch: int) -> None:
         "the id's key manager flag and the kind differ": is_key_manager_id(runtime.id)
         != is_manager,
         "a key manager has no key manager": is_manager and runtime.key_manager is not None,
+        "a key manager, and nothing else, names its policy's signers": is_manager
+        != bool(runtime.policy_signers),
+        "policy signers differ, and enough of them can sign": not _can_sign(runtime),
         "a runtime has a deployment": not runtime.deployments,
         "versions and epochs of deployments are unique": len(versions) != len(runtime.deployments)
         or len(begins) != len(runtime.deployments),
@@ -138,6 +141,11 @@ def _verify_form(runtime: RuntimeDescriptor, epoch: int) -> None:
     for rule, is_broken in faults.items():
         if is_broken:
             raise MalformedRuntime(rule)
+
+
+def _can_sign(runtime: RuntimeDescriptor) -> bool:
+    signers, threshold = runtime.policy_signers, runtime.policy_threshold
+    return len(set(signers)) == len(signers) and min(1, len(signers)) <= threshold <= len(signers)
 
 
 def _verify_update(known: RuntimeDescriptor, runtime: RuntimeDescriptor, epoch: int) -> None:

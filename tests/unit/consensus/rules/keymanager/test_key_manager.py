@@ -6,9 +6,10 @@ import pytest
 
 from services.consensus.rules.keymanager import secrets, status
 from services.consensus.rules.registry import entities
+from services.consensus.rules.registry.runtimes import MalformedRuntime
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
-from shared.rules.key_policy import policy_checksum
+from shared.rules.key_policy import TooFewPolicySigners, policy_checksum
 from shared.types.keymanager import (
     ENCRYPTED_SECRET,
     EncryptedSecret,
@@ -19,12 +20,14 @@ from shared.types.keymanager import (
     SignedPublishedSecret,
 )
 from shared.types.methods import Method
+from shared.types.registry import RuntimeDescriptor
 from tests.support.consensus_world import (
     COMPUTE,
     KEY_MANAGER,
     MANAGERS,
     OWNER,
     PARATIME,
+    POLICY_SIGNERS,
     World,
     make_genesis,
     make_policy,
@@ -188,6 +191,62 @@ def test_a_policy_with_a_bad_signature_is_refused():
     forged = replace(policy.signatures[0], signature=bytes(64))
     body = replace(policy, signatures=(forged,))
     assert World().run(OWNER.entity, Method.UPDATE_POLICY, body).codespace == "crypto"
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        (),
+        POLICY_SIGNERS[:1],
+        (POLICY_SIGNERS[0], POLICY_SIGNERS[0]),
+        (POLICY_SIGNERS[0], signer("a stranger")),
+        (signer("a stranger"), signer("another one")),
+    ],
+    ids=["nobody", "one", "one twice", "one and a stranger", "strangers"],
+)
+def test_a_policy_with_too_few_signers_is_refused(by):
+    world = World()
+    refused(
+        world.run(OWNER.entity, Method.UPDATE_POLICY, make_policy(2, by=by)), TooFewPolicySigners
+    )
+    assert world.key_manager.policy == world.genesis.policies[0]
+    with pytest.raises(TooFewPolicySigners):
+        World(make_genesis(policy=make_policy(by=by)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy_signers": (), "policy_threshold": 0},
+        {"policy_threshold": 0},
+        {"policy_threshold": 3},
+        {"policy_signers": (POLICY_SIGNERS[0].public_key,) * 2},
+    ],
+)
+def test_a_key_manager_names_signers_of_whom_enough_can_sign(changes):
+    genesis = make_genesis()
+    runtimes = tuple(
+        replace(one, **changes) if one.id == KEY_MANAGER else one for one in genesis.runtimes
+    )
+    with pytest.raises(MalformedRuntime):
+        World(replace(genesis, runtimes=runtimes))
+
+
+def test_a_paratime_has_no_policy_signers():
+    keys = tuple(one.public_key for one in POLICY_SIGNERS)
+    with pytest.raises(MalformedRuntime):
+        World(make_genesis(paratime={"policy_signers": keys, "policy_threshold": 1}))
+
+
+def test_new_signers_sign_the_next_policy():
+    world = World()
+    known = world.load(RuntimeDescriptor, state_keys.runtime_key(KEY_MANAGER))
+    heir = signer("an heir")
+    changed = replace(known, policy_signers=(heir.public_key,), policy_threshold=1)
+    world.must(OWNER.entity, Method.REGISTER_RUNTIME, changed)
+    refused(world.run(OWNER.entity, Method.UPDATE_POLICY, make_policy(2)), TooFewPolicySigners)
+    world.must(OWNER.entity, Method.UPDATE_POLICY, make_policy(2, by=(heir,)))
+    assert world.key_manager.policy == make_policy(2, by=(heir,))
 
 
 def test_a_policy_is_for_a_key_manager():
