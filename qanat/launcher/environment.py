@@ -50,6 +50,11 @@ def host_environment(
     if plan.frame_port:
         environment["QANAT_FRAME_PORT"] = str(plan.frame_port)
         environment["QANAT_ADVERTISE"] = plan.frame_address
+    if plan.service == "compute":
+        environment["QANAT_NONCE_WINDOWS"] = ",".join(
+            f"{paratime.id}={paratime.nonce_window}"
+            for paratime in map(network.find_paratime, plan.paratimes)
+        )
     if plan.service == "gateway":
         environment |= _of_gateway(network, plans, plan)
         if options.database_url is not None:
@@ -70,6 +75,7 @@ def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -
         "QANAT_WS_PORT": str(plan.ws_port),
         "QANAT_RUNTIME_ID": paratime.id,
         "QANAT_COMPUTE": ",".join(served),
+        "QANAT_ANSWER": paratime.gateway.answer,
         "QANAT_CONFIDENTIAL": "1" if paratime.confidential else "0",
     }
     if paratime.evm_chain_id is not None:

@@ -9,6 +9,7 @@ from qanat.network.records import KeyManager, Network, NodeOverride, ParaTime
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 """Of nodes and runtimes: they become folders, host names, containers and volumes."""
+NUMBER = re.compile(r"[0-9]{1,9}")
 RESERVED_NAMES = frozenset({"public", "logs", "setup"})
 """Folders of the data directory, and a service of the Compose file, that are no nodes."""
 RUNTIMES = ("evm",)
@@ -16,6 +17,7 @@ KEY_MANAGER_FLAG = 0x40
 """In the first byte of a runtime id. Source: oasis-core go/common/namespace.go @ f9f1fdc."""
 ID_DIGITS = 64
 LARGEST_PORT = 65535
+ANSWERS = ("mined", "admitted")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -100,6 +102,10 @@ def _of_paratime(network: Network, paratime: ParaTime) -> Iterator[str]:
         yield f"{where}: evm_chain_id is an EVM's only"
     if min(paratime.gateway.http_port, paratime.gateway.ws_port) < 1:
         yield f"{where}: ports of its gateway must be 1 to {LARGEST_PORT}"
+    if paratime.gateway.answer not in ANSWERS:
+        yield f"{where}: answer of its gateway must be one of {', '.join(ANSWERS)}"
+    if paratime.nonce_window != "upstream" and not NUMBER.fullmatch(paratime.nonce_window):
+        yield f'{where}: nonce_window must be a number as text, or "upstream"'
     committee = paratime.committee
     for field in ("workers", "backup_workers"):
         if not 1 <= getattr(committee, field) <= count:

@@ -40,6 +40,8 @@ class Gateway:
     name: str
     http_port: int
     ws_port: int
+    answer: str = "mined"
+    """When `eth_sendRawTransaction` answers: `mined` (in a block) or `admitted` (in the pool)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class ParaTime:
     evm_chain_id: int | None = None
     """Ethereum's chain id; only of an EVM."""
     committee: Committee = Committee()
+    nonce_window: str = "1000"
+    """How far ahead of its account a nonce may wait: a number, or `upstream`, Sapphire's 9."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from services.compute.rules.txpool import (
     apply_round,
     apply_sequence,
     apply_transaction,
+    find_missing,
     has_runnable,
     iterate_in_order,
     remove_transactions,
@@ -77,6 +78,7 @@ class Admission:
         self,
         enclave: ComputeEnclaveApi,
         limits: BatchLimits,
+        sequence_window: int,
         until_taken_up: Callable[[], Awaitable[object]],
         post: Callable[[Checked], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -89,7 +91,7 @@ class Admission:
         """
         self._enclave, self._until_taken_up = enclave, until_taken_up
         self._post, self._spawn = post, spawn
-        self._pool = PoolState(limits)
+        self._pool = PoolState(limits, sequence_window)
         self._submitted: list[_Submitted] = []
         self._waiting = self._waiting_bytes = 0
         self._gossiped, self._wanted = Gossip(), Gossip()
@@ -231,7 +233,9 @@ class Admission:
         except QanatError as refusal:
             return Submission(outcome.hash, refusal.module, refusal.code, refusal.message)
         self._gossiped.discard(raw)
-        return Submission(outcome.hash)
+        missing = find_missing(self._pool, tx.sender)
+        is_runnable = missing is None or missing > tx.sequence
+        return Submission(outcome.hash, missing_sequence=None if is_runnable else missing)
 
     def _forget_waiting(self, entry: _Submitted) -> None:
         self._waiting -= len(entry.raws)
@@ -275,6 +279,10 @@ class Admission:
             batch.append(raw)
         return tuple(batch)
 
+    def next_sequence(self, sender: bytes) -> int | None:
+        """Give the sequence that follows what waits; None where nothing is known of a sender."""
+        return find_missing(self._pool, sender)
+
     def pending(self) -> tuple[bytes, ...]:
         """Give all that could run, in order; unchecked transactions of peers last."""
         return (*(tx.raw for tx in iterate_in_order(self._pool)), *self._gossiped)
@@ -288,7 +296,7 @@ class Admission:
     def clear(self) -> None:
         """Forget everything: the network was rewound. A check that is under way is void too."""
         self._generation += 1
-        self._pool = PoolState(self._pool.limits)
+        self._pool = PoolState(self._pool.limits, self._pool.sequence_window)
         self._gossiped.clear()
         self._wanted.clear()
         self._rechecks.clear()

@@ -75,6 +75,10 @@ class ComputeEdge:
         """One round."""
         return self._node.feed.find(round)
 
+    async def fetch_next_sequence(self, sender: bytes) -> int | None:
+        """Sequence that follows what waits in the pool."""
+        return self._node.admission.next_sequence(sender)
+
     async def fetch_pending(self) -> tuple[bytes, ...]:
         """Raw transactions that wait."""
         return self._node.admission.pending()

@@ -32,7 +32,7 @@ from services.compute.peers import (
 from services.compute.registration import Standing
 from services.compute.round_worker import RoundWorker, Surroundings
 from services.compute.rules.proposal import RoundDomain
-from services.compute.rules.txpool import BatchLimits
+from services.compute.rules.txpool import SEQUENCE_WINDOW, BatchLimits
 from services.compute.store import Store
 from services.compute.voting import Voice
 from services.compute.witness import Witness
@@ -126,6 +126,7 @@ def build_node(
     clock: Clock,
     connect: Connect,
     switchboard: Switchboard | None = None,
+    sequence_window: int = SEQUENCE_WINDOW,
 ) -> ComputeNode:
     """
     Make the node of one ParaTime.
@@ -143,6 +144,7 @@ def build_node(
             max_transactions=runtime.scheduler.max_batch_size,
             max_bytes=runtime.scheduler.max_batch_size_bytes,
         ),
+        sequence_window,
         lambda: node.newest_taken_up(),
         mailbox.post,
         mailbox.spawn,
@@ -267,6 +269,7 @@ class ServedParaTime:
             clock=SystemClock(),
             connect=connect_paratime(runtime_id),
             switchboard=switchboard,
+            sequence_window=self._settings.sequence_window(runtime_id),
         )
         faults = None
         if token is not None and switchboard is not None:

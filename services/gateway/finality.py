@@ -90,6 +90,10 @@ class FinalityApi(Protocol):
         """ParaTime blocks of rounds in a row."""
         ...
 
+    async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
+        """Tell in which life of the chain a follower is."""
+        ...
+
     def watch_news(
         self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
     ) -> AsyncIterator[BlockEvents]:
@@ -101,9 +105,15 @@ class Finality:
     """Follows consensus; keeps the hashes of finalized rounds that the index does not have yet."""
 
     def __init__(
-        self, runtime_id: bytes, anchor: Anchor, consensus: FinalityApi, index: ChainIndex
+        self,
+        name: str,
+        runtime_id: bytes,
+        anchor: Anchor,
+        consensus: FinalityApi,
+        index: ChainIndex,
     ) -> None:
-        self._runtime_id, self._anchor = RuntimeId(runtime_id), anchor
+        """`name` is that of the gateway, for who waits until all have followed a rewind."""
+        self._name, self._runtime_id, self._anchor = name, RuntimeId(runtime_id), anchor
         self._consensus, self._index = consensus, index
         self._light_client = LightClient(
             anchor.chain_id, anchor.validators, follows_rewinds=anchor.has_dev_controls
@@ -154,6 +164,7 @@ class Finality:
         while True:
             try:
                 await self._look()
+                await self._consensus.report_incarnation(self._name, self._light_client.incarnation)
                 delay = RETRY_S
                 async for events in self._consensus.watch_news(
                     self._runtime_id, Height(self._height + 1), self._light_client.incarnation

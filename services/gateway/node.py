@@ -49,7 +49,9 @@ class GatewayNode:
             default_price_wei=settings.default_gas_price_wei,
         )
         self.submitter = Submitter(nodes)
-        self.finality = Finality(settings.runtime_id, anchor, consensus, self.index)
+        self.finality = Finality(
+            settings.node_name, settings.runtime_id, anchor, consensus, self.index
+        )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
         self._may_price_move = asyncio.Event()

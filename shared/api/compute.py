@@ -96,6 +96,14 @@ class ComputeApi(Protocol):
         """One round; None where the node does not hold it."""
         ...
 
+    async def fetch_next_sequence(self, sender: bytes) -> int | None:
+        """
+        First sequence (nonce) of a sender of which no transaction waits in the node's pool.
+
+        None where the pool knows nothing of the sender: the state says it then.
+        """
+        ...
+
     async def fetch_pending(self) -> tuple[bytes, ...]:
         """Raw transactions that wait in the pool, in the order in which they would run."""
         ...

@@ -257,6 +257,14 @@ class FakeComputeNode:
         await self._enter("fetch_round")
         return self.chain.blocks[round] if round <= self.round else None
 
+    async def fetch_next_sequence(self, sender):
+        await self._enter("fetch_next_sequence")
+        waiting = {i.nonce for i in self.chain.engine.check(self.chain.pool) if i.sender == sender}
+        sequence = self.chain.engine.account(sender, self.round)[0]
+        while sequence in waiting:
+            sequence += 1
+        return sequence
+
     async def fetch_pending(self):
         await self._enter("fetch_pending")
         return tuple(self.chain.pool)

@@ -57,6 +57,7 @@ class FakeConsensus:
     def __init__(self, chain: FakeChain, signer: Signer = SIGNER) -> None:
         self.chain, self._signer = chain, signer
         self.is_cut_off = False
+        self.reported: dict[str, int] = {}
         self.oldest_header = 0
         """First round whose header is kept."""
         self._seen_rewinds = len(chain.rewinds)
@@ -127,6 +128,9 @@ class FakeConsensus:
         self._enter()
         end = min(first + count, len(self.chain.blocks))
         return tuple(map(self._header, range(max(first, self.oldest_header), end)))
+
+    async def report_incarnation(self, follower, incarnation):
+        self.reported[follower] = incarnation
 
     async def watch_news(self, about, from_height, incarnation=None):
         assert about == RUNTIME_ID

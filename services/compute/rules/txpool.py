@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from shared.errors import Rejected, RuntimeRejected, Unavailable
 from shared.types.identity import Hash
 
-MAX_FUTURE_SEQUENCES = 9
-"""How far ahead of its sender a sequence may wait. Source: sapphire-paratime, runtime/src."""
+UPSTREAM_WINDOW = 9
+"""How far ahead of its sender a sequence may wait there. Source: sapphire-paratime, runtime/src."""
+SEQUENCE_WINDOW = 1_000
+"""How far ahead it may wait here: scripts send hundreds of transactions without a look back."""
 MAX_TRANSACTIONS = 50_000
 """Source: oasis-core's default of `runtime.tx_pool.max_pool_size`."""
 MAX_POOL_BYTES = 64 * 1024 * 1024
@@ -66,6 +68,8 @@ class _Sender:
 
     next_sequence: int
     """Sequence that the sender's next transaction must have."""
+    first_missing: int
+    """First sequence from there on of which no transaction waits."""
     waiting: dict[int, PooledTransaction] = field(default_factory=dict)
 
 
@@ -74,6 +78,8 @@ class PoolState:
     """The pool. Changed by the functions of this module only."""
 
     limits: BatchLimits
+    sequence_window: int = SEQUENCE_WINDOW
+    """How far ahead of its sender a sequence may wait."""
     max_transactions: int = MAX_TRANSACTIONS
     max_bytes: int = MAX_POOL_BYTES
     size_bytes: int = 0
@@ -126,7 +132,7 @@ def apply_transaction(state: PoolState, tx: PooledTransaction, *, state_sequence
     next_sequence = max(state_sequence, state.sequences.get(tx.sender, 0))
     if tx.sequence < next_sequence:
         raise RuntimeRejected("core", 4, "invalid nonce")
-    if tx.sequence > next_sequence + MAX_FUTURE_SEQUENCES:
+    if tx.sequence > next_sequence + state.sequence_window:
         raise RuntimeRejected("core", 26, "future nonce")
     sender = state.senders.get(tx.sender)
     replaced = sender.waiting.get(tx.sequence) if sender is not None else None
@@ -135,11 +141,12 @@ def apply_transaction(state: PoolState, tx: PooledTransaction, *, state_sequence
     _make_room(state, tx, replaced)
     if replaced is not None:
         _remove(state, replaced)
-    # Room was made by removals, so the sender is looked up again.
+    if sender is not None:
+        _advance(state, sender, next_sequence)
+    # Removals may have taken the sender away, so it is looked up again.
     sender = state.senders.get(tx.sender)
     if sender is None:
-        sender = state.senders[tx.sender] = _Sender(next_sequence)
-    sender.next_sequence = max(sender.next_sequence, next_sequence)
+        sender = state.senders[tx.sender] = _Sender(next_sequence, next_sequence)
     sender.waiting[tx.sequence] = tx
     state.by_hash[tx.hash] = state.by_raw[tx.raw] = tx
     state.arrived += 1
@@ -158,9 +165,25 @@ def apply_round(state: PoolState, executed: Iterable[tuple[bytes, int]]) -> None
         sender = state.senders.get(address)
         if sender is None:
             continue
-        sender.next_sequence = max(sender.next_sequence, next_sequence)
-        for used in [n for n in sender.waiting if n < next_sequence]:
-            _remove(state, sender.waiting[used])
+        _advance(state, sender, next_sequence)
+
+
+def _advance(state: PoolState, sender: _Sender, next_sequence: int) -> None:
+    """Let go of what a sender has used up."""
+    first_missing = max(sender.first_missing, next_sequence)
+    for used in _waiting_between(sender, sender.next_sequence, next_sequence):
+        _remove(state, used)
+    sender.next_sequence = max(sender.next_sequence, next_sequence)
+    # What was used up is not missing.
+    sender.first_missing = first_missing
+
+
+def _waiting_between(sender: _Sender, first: int, end: int) -> list[PooledTransaction]:
+    """Give what waits from one sequence up to another; nothing waits below the first."""
+    if end - first > len(sender.waiting):
+        return [tx for sequence, tx in sender.waiting.items() if sequence < end]
+    found = (sender.waiting.get(sequence) for sequence in range(first, end))
+    return [tx for tx in found if tx is not None]
 
 
 def apply_sequence(state: PoolState, address: bytes, state_sequence: int) -> None:
@@ -173,9 +196,24 @@ def apply_sequence(state: PoolState, address: bytes, state_sequence: int) -> Non
     sender = state.senders.get(address)
     if sender is None:
         return
-    sender.next_sequence = state_sequence
-    for used in [n for n in sender.waiting if n < state_sequence]:
-        _remove(state, sender.waiting[used])
+    _advance(state, sender, state_sequence)
+    sender.next_sequence = sender.first_missing = state_sequence
+
+
+def find_missing(state: PoolState, address: bytes) -> int | None:
+    """
+    Give the first sequence of a sender of which no transaction waits or was executed.
+
+    None where the pool knows nothing of the sender.
+    """
+    sender = state.senders.get(address)
+    if sender is None:
+        return state.sequences.get(address)
+    sequence = max(sender.first_missing, sender.next_sequence)
+    while sequence in sender.waiting:
+        sequence += 1
+    sender.first_missing = sequence
+    return sequence
 
 
 def remove_transactions(state: PoolState, hashes: Iterable[bytes]) -> None:
@@ -290,6 +328,7 @@ def _next_victim(
 def _remove(state: PoolState, tx: PooledTransaction) -> None:
     sender = state.senders[tx.sender]
     del sender.waiting[tx.sequence]
+    sender.first_missing = min(sender.first_missing, tx.sequence)
     if not sender.waiting:
         del state.senders[tx.sender]
     del state.by_hash[tx.hash], state.by_raw[tx.raw]

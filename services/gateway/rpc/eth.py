@@ -69,10 +69,14 @@ class EthMethods:
 
     @rpc_method("eth_getTransactionCount", address, LATEST_STATE)
     async def get_transaction_count(self, account: bytes, block: AnyBlockId) -> str:
-        """Nonce of the next transaction."""
+        """Nonce of the next transaction; `pending` counts those that wait in the pool as well."""
         round_ = await resolve_state(self._index, block)
         found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(account, round_))
-        return hex(found.nonce)
+        if block is not Tag.PENDING:
+            return hex(found.nonce)
+        # Of the node to which transactions are sent: it has them first.
+        waiting = await self._nodes.ask_favourite(lambda api: api.fetch_next_sequence(account))
+        return hex(max(found.nonce, waiting or 0))
 
     @rpc_method("eth_getCode", address, LATEST_STATE)
     async def get_code(self, account: bytes, block: AnyBlockId) -> str:

@@ -142,8 +142,24 @@ async def test_waiting_transactions_are_shown_in_the_order_in_which_they_would_r
     network.chain.is_deciding = False
     await submit(network, "a", raw(0))
     await network.until(lambda: len(network.chain.votes) == 3)
-    await submit(network, "a", raw(2), raw(1), raw(4))
+    waiting = await api.submit_transactions((raw(2), raw(1), raw(4)))
     assert await api.fetch_pending() == (raw(0), raw(1), raw(2))
+    assert [one.missing_sequence for one in waiting] == [1, None, 3]
+
+
+async def test_sequence_after_those_that_wait(api, network):
+    assert await api.fetch_next_sequence(RICH) is None
+    network.chain.is_deciding = False
+    await submit(network, "a", raw(0))
+    await network.until(lambda: len(network.chain.votes) == 3)
+    await submit(network, "a", raw(1), raw(3))
+    assert await api.fetch_next_sequence(RICH) == 2
+    await submit(network, "a", raw(2))
+    assert await api.fetch_next_sequence(RICH) == 4
+    network.chain.is_deciding = True
+    network.chain.decide()
+    await until_executed(network, raw(3))
+    assert await api.fetch_next_sequence(RICH) == 4
 
 
 async def test_a_peer_gets_final_rounds_with_their_changes(peer, network):

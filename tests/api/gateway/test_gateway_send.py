@@ -6,7 +6,7 @@ import pytest
 
 from shared.api.compute import Submission
 from shared.crypto.hashes import keccak256
-from tests.support.gateway import running_gateway, until
+from tests.support.gateway import FIRST_ADDRESS, running_gateway, until
 from tests.support.signing import sign
 
 
@@ -93,3 +93,19 @@ async def test_sync_refuses_as_the_other_method_does(gateway):
     assert await gateway.error("eth_sendRawTransactionSync", "0xdead") == await gateway.error(
         "eth_sendRawTransaction", "0xdead"
     )
+
+
+async def test_pending_counts_what_waits_in_the_pool(tmp_path):
+    async with running_gateway(tmp_path, answer="admitted") as gateway:
+        gateway.chain.is_automatic = False
+        for nonce in range(3):
+            assert await pending_nonce(gateway) == nonce
+            await gateway.rpc("eth_sendRawTransaction", sign(nonce))
+        assert await gateway.rpc("eth_getTransactionCount", FIRST_ADDRESS, "latest") == "0x0"
+        await gateway.mine()
+        assert await pending_nonce(gateway) == 3
+        assert await gateway.rpc("eth_getTransactionCount", FIRST_ADDRESS, "latest") == "0x3"
+
+
+async def pending_nonce(gateway) -> int:
+    return int(await gateway.rpc("eth_getTransactionCount", FIRST_ADDRESS, "pending"), 16)

@@ -86,6 +86,15 @@ async def test_rewind_shows_before_a_new_round_comes(tmp_path):
         assert await gateway.rpc("eth_blockNumber") == "0x1"
 
 
+async def test_life_of_the_chain_is_reported_when_the_index_is_in_it(tmp_path):
+    async with running_gateway(tmp_path) as gateway:
+        hash_ = await gateway.send(sign(0))
+        assert gateway.consensus.reported == {"gateway": 0}
+        gateway.chain.rewind(1)
+        await until(lambda: gateway.consensus.reported == {"gateway": 1})
+        assert await gateway.rpc("eth_getTransactionReceipt", hash_) is None
+
+
 async def test_a_lying_node_is_found_by_asking_consensus(tmp_path):
     async with running_gateway(tmp_path, nodes=2) as gateway:
         liar = FakeChain(balances=BALANCES, name="another chain")

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.compute.rules.txpool import (
-    MAX_FUTURE_SEQUENCES,
     BatchLimits,
     PooledTransaction,
     PoolFull,
     PoolState,
     apply_round,
     apply_transaction,
+    find_missing,
     has_runnable,
     iterate_in_order,
     select_batch,
@@ -21,13 +21,14 @@ from shared.errors import QanatError
 LIMITS = BatchLimits(max_transactions=4, max_bytes=10_000, max_weight=100_000)
 GAS = 30_000
 CAPACITY = 8
+WINDOW = 9
 SENDERS = tuple(name * 20 for name in (b"a", b"b", b"c"))
 
 
 class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.state = PoolState(LIMITS, max_transactions=CAPACITY)
+        self.state = PoolState(LIMITS, WINDOW, max_transactions=CAPACITY)
         self.nonces = dict.fromkeys(SENDERS, 0)
         self.model: dict[tuple[bytes, int], tuple[int, int, bytes]] = {}
         """(sender, nonce) to (price, arrival, raw)."""
@@ -35,7 +36,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(
         sender=st.sampled_from(SENDERS),
-        ahead=st.integers(-2, MAX_FUTURE_SEQUENCES + 2),
+        ahead=st.integers(-2, WINDOW + 2),
         price=st.integers(1, 4),
     )
     def submit(self, sender: bytes, ahead: int, price: int) -> None:
@@ -44,7 +45,7 @@ class PoolMachine(RuleBasedStateMachine):
         raw = f"{self.count}".encode().ljust(40, b".")
         tx = PooledTransaction(raw, raw[:32], sender, nonce, price, GAS)
         old = self.model.get((sender, nonce))
-        is_allowed = 0 <= ahead <= MAX_FUTURE_SEQUENCES and (old is None or price > old[0])
+        is_allowed = 0 <= ahead <= WINDOW and (old is None or price > old[0])
         was_full = len(self.model) == CAPACITY
         try:
             apply_transaction(self.state, tx, state_sequence=self.nonces[sender])
@@ -78,6 +79,14 @@ class PoolMachine(RuleBasedStateMachine):
         assert set(self.state.by_raw) == raws
         assert self.state.size_bytes == sum(map(len, raws))
         assert len(self.state) <= CAPACITY
+
+    @invariant()
+    def knows_which_sequence_is_missing(self) -> None:
+        for sender, sequence in self.nonces.items():
+            missing = sequence
+            while (sender, missing) in self.model:
+                missing += 1
+            assert (find_missing(self.state, sender) or 0) == missing
 
     @invariant()
     def runs_in_the_models_order(self) -> None:

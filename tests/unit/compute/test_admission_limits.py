@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 def new_admission():
-    return Admission(None, BatchLimits(1000, MIB), None, None, lambda task: task.close())
+    return Admission(None, BatchLimits(1000, MIB), 1000, None, None, lambda task: task.close())
 
 
 def test_transactions_of_peers_are_bounded_in_bytes():

@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 
 from services.compute.rules.txpool import (
+    SEQUENCE_WINDOW,
+    UPSTREAM_WINDOW,
     BatchLimits,
     DuplicateTransaction,
     PooledTransaction,
@@ -12,6 +14,7 @@ from services.compute.rules.txpool import (
     apply_round,
     apply_sequence,
     apply_transaction,
+    find_missing,
     has_runnable,
     iterate_in_order,
     remove_transactions,
@@ -75,7 +78,7 @@ def test_a_cheap_first_transaction_holds_back_the_dear_one_behind_it():
     assert order(state) == [("b", 0), ("a", 0), ("a", 1)]
 
 
-@pytest.mark.parametrize(("nonce", "code"), [(4, 4), (15, 26)])
+@pytest.mark.parametrize(("nonce", "code"), [(4, 4), (1_006, 26)])
 def test_a_nonce_outside_of_the_window_is_refused_with_the_runtimes_code(nonce, code):
     state = pool()
     with pytest.raises(RuntimeRejected) as refusal:
@@ -84,11 +87,40 @@ def test_a_nonce_outside_of_the_window_is_refused_with_the_runtimes_code(nonce, 
     assert len(state) == 0
 
 
-def test_nine_nonces_ahead_may_wait():
-    state = pool()
-    apply_transaction(state, make("a", 14), state_sequence=5)
+@pytest.mark.parametrize("window", [UPSTREAM_WINDOW, SEQUENCE_WINDOW])
+def test_as_many_nonces_ahead_may_wait_as_the_window_says(window):
+    state = pool(sequence_window=window)
+    apply_transaction(state, make("a", 5 + window), state_sequence=5)
     assert len(state) == 1
     assert not has_runnable(state)
+    with pytest.raises(RuntimeRejected, match="future nonce"):
+        apply_transaction(state, make("a", 6 + window), state_sequence=5)
+
+
+def test_the_first_missing_nonce_is_known():
+    state = pool(make("a", 0), make("a", 1), make("a", 3))
+    assert find_missing(state, b"b" * 20) is None
+    address = make("a", 0).sender
+    assert find_missing(state, address) == 2
+    apply_transaction(state, make("a", 2), state_sequence=0)
+    assert find_missing(state, address) == 4
+    remove_transactions(state, [make("a", 1).hash])
+    assert find_missing(state, address) == 1
+    apply_round(state, [(address, 0)])
+    assert find_missing(state, address) == 1
+    apply_transaction(state, make("a", 1), state_sequence=1)
+    apply_round(state, [(address, 1), (address, 2), (address, 3)])
+    assert len(state) == 0
+    assert find_missing(state, address) == 4
+
+
+def test_a_check_that_saw_a_later_state_lets_go_of_what_is_used_up():
+    state = pool(make("a", 0), make("a", 1))
+    apply_transaction(state, make("a", 3), state_sequence=2)
+    assert order(state) == []
+    assert len(state) == 1
+    apply_transaction(state, make("a", 2), state_sequence=2)
+    assert order(state) == [("a", 2), ("a", 3)]
 
 
 def test_the_same_transaction_twice_is_a_duplicate():

@@ -92,6 +92,16 @@ def test_port_of_one_node_is_overridden(tmp_path: Path) -> None:
         ("http_port = 8545", "http_port = 8546", "port 8546 is given to gateway and to gateway"),
         ("ws_port = 8546", "ws_port = 8600", "port 8600 is given to consensus-0 and to gateway"),
         ("ws_port = 8546", "ws_port = 0", "ports of its gateway must be"),
+        (
+            "ws_port = 8546",
+            'ws_port = 8546\nanswer = "soon"',
+            "answer of its gateway must be one of",
+        ),
+        (
+            'runtime = "evm"',
+            'runtime = "evm"\nnonce_window = "far"',
+            "nonce_window must be a number",
+        ),
         ("ws_port = 8546", "ws_port = 70000", "port 70000 of gateway is above 65535"),
         ('name = "gateway"', 'name = "compute-1"', "'compute-1' stands in several places"),
         ("base_epoch = 2", 'base_epoch = "2"', "base_epoch: expected int"),
