@@ -44,8 +44,8 @@ types: setup-dev ## mypy strict, and the native module's stubs
 	@scripts/stage.sh types .venv/bin/mypy
 	@scripts/stage.sh stubs .venv/bin/python -m mypy.stubtest evm_native
 
-rust: ## Tests of the native core
-	@scripts/stage.sh rust scripts/cargo.sh test --locked -p evm-core
+rust: ## Tests of the native crates
+	@scripts/stage.sh rust scripts/cargo.sh test --locked --workspace --exclude evm-py
 
 test-python: setup-dev ## Unit, property, vectors, api, integration
 	@scripts/stage.sh python $(PY) -m pytest tests/unit tests/property tests/vectors tests/api tests/integration tests/fuzz $(ARGS)

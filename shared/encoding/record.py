@@ -7,6 +7,10 @@ is left out when it is. Field types are the wire format: int, bool, bytes, str, 
 `AtMost` or `Between`; an `int` without a note is unsigned and has 64 bits. A number outside of its
 field is refused when it is read; to write one is a bug, so nothing is stored that no reader takes.
 `NewType`s stand for what they wrap. The codec of a class is built once and kept.
+
+Bytes are read and written natively, in one pass by the class's schema (ADR 0028). The codec in
+Python turns values that are decoded already, such as those of a network file, into records; a
+property test holds the two to each other.
 """
 
 import dataclasses
@@ -16,7 +20,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from shared.encoding import cbor
+import evm_native
+
+from shared.encoding.cbor import MalformedCbor
+from shared.encoding.notes import UNSIGNED, AtMost, Between, Size, Wide
+from shared.encoding.schema import SchemaBuilder
 from shared.errors import Rejected
 
 Convert = Callable[[Any], Any]
@@ -25,40 +33,6 @@ R = TypeVar("R")
 
 class MalformedRecord(Rejected, module="encoding", code=2):
     """The CBOR value does not have the shape of the record that is expected here."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Size:
-    """Exact length of a byte string [bytes]."""
-
-    length: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AtMost:
-    """Greatest length of a byte string [bytes], text [characters], array or map [items]."""
-
-    length: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Between:
-    """Least and greatest value of an integer."""
-
-    lowest: int
-    highest: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wide:
-    """An unsigned integer of more than 64 bits: big-endian bytes on the wire, shortest form."""
-
-    length: int
-    """At most [bytes]."""
-
-
-UNSIGNED = Between(0, 2**64 - 1)
-"""What an `int` holds where nothing else is said: CBOR's integers without a tag."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +57,7 @@ Uint256 = Annotated[int, Wide(32)]
 
 def encode_record(record: object) -> bytes:
     """Canonical bytes of a record."""
-    return cbor.encode(codec_of(type(record)).to_wire(record))
+    return native_codec_of(type(record)).encode(record)
 
 
 def decode_record(kind: type[R], untrusted: bytes) -> R:
@@ -95,8 +69,22 @@ def decode_record(kind: type[R], untrusted: bytes) -> R:
     MalformedCbor, MalformedRecord
         The bytes are not canonical CBOR, or not of this shape.
     """
-    record: R = from_wire(kind, cbor.decode(untrusted))
+    record: R = native_codec_of(kind).decode(untrusted)
     return record
+
+
+def native_codec_of(kind: Any) -> evm_native.RecordCodec:
+    """Give the codec between values of a type and bytes; it is built once."""
+    codec = _NATIVE.get(kind)
+    if codec is None:
+        builder = SchemaBuilder()
+        root = builder.kind_of(kind)
+        codec = evm_native.RecordCodec(root, builder.records, MalformedCbor, MalformedRecord)
+        _NATIVE[kind] = codec
+    return codec
+
+
+_NATIVE: dict[Any, evm_native.RecordCodec] = {}
 
 
 def to_wire(kind: Any, value: Any) -> Any:

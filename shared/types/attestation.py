@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from shared.encoding.record import AtMost, Bytes64
+from shared.encoding.notes import AtMost
+from shared.encoding.record import Bytes64
 from shared.types.identity import Epoch, Hash, Height, PublicKey
 
 

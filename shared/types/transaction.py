@@ -9,7 +9,8 @@ from typing import Annotated
 
 from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signature, register_context
-from shared.encoding.record import AtMost, Natural, encode_record
+from shared.encoding.notes import AtMost
+from shared.encoding.record import Natural, encode_record
 
 CONSENSUS_TRANSACTION = register_context("qanat/consensus: tx")
 

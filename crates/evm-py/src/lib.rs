@@ -13,6 +13,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use record_codec::RecordCodec;
+
+    #[pymodule_export]
     use super::{
         config::{BlockEnv, ChainConfig},
         crypto::{

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Literal, final
+from typing import Any, Literal, Self, final
 
 __all__ = [
     "BlockEnv",
@@ -12,6 +12,7 @@ __all__ = [
     "CheckError",
     "Engine",
     "PendingBlock",
+    "RecordCodec",
     "Store",
     "TxInfo",
     "deoxysii_open",
@@ -337,3 +338,25 @@ def oasis_address(account: bytes) -> bytes:
 
 def open_result(key: bytes, result: bytes) -> bytes:
     """Return data of a sealed result, as the client who holds the session key reads it."""
+
+@final
+class RecordCodec:
+    """Values of one type from and to CBOR; `shared/encoding/record.py` says what a record is."""
+
+    def __new__(
+        cls,
+        root: tuple[Any, ...],
+        records: list[Any],
+        malformed_cbor: type[Exception],
+        malformed_record: type[Exception],
+    ) -> Self:
+        """Take a schema of `shared/encoding/schema.py`, and what is raised for untrusted bytes."""
+
+    def encode(self, value: object) -> bytes:
+        """Canonical bytes; raises `ValueError` for a number that has no place in its field."""
+
+    def decode(self, untrusted: bytes) -> Any:
+        """Value of canonical bytes; any other encoding of it is refused."""
+
+    def decode_loosely(self, untrusted: bytes) -> Any:
+        """Value of bytes in which lengths and orders may be any."""
