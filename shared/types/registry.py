@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from shared.crypto.signing import Signature, register_context
-from shared.encoding.record import AtMost
+from shared.encoding.notes import AtMost
 from shared.types.attestation import CapabilityTee, TeeConstraints
 from shared.types.identity import EntityId, Epoch, NodeId, PublicKey, RuntimeId
 
