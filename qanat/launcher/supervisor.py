@@ -3,8 +3,6 @@
 import asyncio
 import fcntl
 import os
-import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -88,17 +86,3 @@ class Supervisor:
             self._layout,
             LauncherState(os.getpid(), str(self._network_file), self._port_base, records),
         )
-
-
-def taken_ports(plans: Sequence[NodePlan], host: str) -> list[tuple[str, int]]:
-    """Give (node, port) for each port of the plan that another process listens on."""
-    taken = []
-    for plan in plans:
-        for port in plan.ports:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                except OSError:
-                    taken.append((plan.name, port))
-    return taken
