@@ -250,5 +250,5 @@ def test_lying_worker_of_one_paratime_is_slashed_and_the_others_notice_nothing(
 
 def sapphire_log(data: Path) -> str:
     """What the hosts logged about the confidential ParaTime."""
-    lines = [line for path in data.glob("logs/compute-*.host.log") for line in path.open() if line]
-    return "".join(line for line in lines if f'"runtime": "{IDS[SAPPHIRE][-8:]}"' in line)
+    lines = "".join(path.read_text() for path in data.glob("logs/compute-*.host.log")).splitlines()
+    return "\n".join(line for line in lines if f'"runtime": "{IDS[SAPPHIRE][-8:]}"' in line)

@@ -35,8 +35,8 @@ NAMES = ("keymanager-0", "keymanager-1")
 class KeyManagerNetwork:
     """Nodes of the default network without compute nodes and gateway."""
 
-    def __init__(self, root: Path, port_base: int) -> None:
-        self.network: Network = load_network(NETWORK_FILE)
+    def __init__(self, root: Path, port_base: int, network_file: Path = NETWORK_FILE) -> None:
+        self.network: Network = load_network(network_file)
         self.layout = DataLayout(root)
         provision(self.layout, self.network, {})
         self.layout.logs.mkdir(exist_ok=True)
@@ -122,15 +122,15 @@ class KeyManagerNetwork:
         lines = self.layout.log_of(name, "host").read_text().splitlines()
         return [json.loads(line)["event"] for line in lines if line.startswith("{")]
 
-    def ask_as_compute(self, name: str) -> "ComputeAsker":
-        return ComputeAsker(self, name)
+    def ask_as_compute(self, name: str, paratime: str = "sapphire") -> "ComputeAsker":
+        return ComputeAsker(self, name, paratime)
 
 
 class ComputeAsker:
-    """A session from the measured compute enclave of `compute-0`, held by the test."""
+    """A session from a measured compute enclave of `compute-0`, held by the test."""
 
-    def __init__(self, network: KeyManagerNetwork, name: str) -> None:
-        config = network.layout.enclave_config("compute-0", "sapphire").read_bytes()
+    def __init__(self, network: KeyManagerNetwork, name: str, paratime: str) -> None:
+        config = network.layout.enclave_config("compute-0", paratime).read_bytes()
         platform = cpu.PlatformFile.from_bytes(network.layout.platform("compute-0").read_bytes())
         server = PlatformServer(platform, cpu.measure_enclave("compute", config), config)
         rak = Signer.generate(SystemEntropy(), "rak")

@@ -14,7 +14,7 @@ from shared.types.key_requests import (
     ReplicationForbidden,
     StaleAsker,
 )
-from tests.support.keymanager_processes import NAMES, KeyManagerNetwork
+from tests.support.keymanager_processes import NAMES, NETWORK_FILE, KeyManagerNetwork
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -83,6 +83,36 @@ async def test_measured_compute_enclave_gets_its_keys_and_nothing_else(network):
     with pytest.raises(StaleAsker):
         old = ChainView(1, wanted["view"].time_ns - 700 * 1_000_000_000)
         await asker.ask("get_or_create_ephemeral_keys", **(wanted | {"view": old}))
+
+
+async def test_keys_of_one_paratime_are_refused_to_the_other(tmp_path):
+    text = (NETWORK_FILE.parent / "paratimes.toml").read_text()
+    file = tmp_path / "two.toml"
+    # Two ParaTimes with secrets, under one key manager.
+    file.write_text(text.replace("confidential = false", 'key_manager = "keymanager"'))
+    network = KeyManagerNetwork(tmp_path / "data", 20_000 + os.getpid() % 20_000, file)
+    ids = {one.name: bytes.fromhex(one.id) for one in network.network.paratime}
+    network.start("consensus-0", *NAMES)
+    try:
+        await network.until_ready()
+        epoch = (await network.consensus.fetch_status()).epoch
+        for asking in ("sapphire", "emerald"):
+            asker = network.ask_as_compute(NAMES[0], asking)
+            for paratime, runtime_id in ids.items():
+                question = asker.ask(
+                    "get_or_create_ephemeral_keys",
+                    runtime_id=runtime_id,
+                    key_pair_ids=(PAIR,),
+                    epoch=epoch,
+                    view=await view(network),
+                )
+                if paratime == asking:
+                    assert len(await question) == 1
+                else:
+                    with pytest.raises(QueryForbidden):
+                        await question
+    finally:
+        await network.close()
 
 
 async def test_either_alone_serves_and_the_killed_one_comes_back_with_everything(network):
