@@ -82,15 +82,17 @@ class Admission:
         until_taken_up: Callable[[], Awaitable[object]],
         post: Callable[[Checked], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        runtime: str = "",
     ) -> None:
         """
         Begin with an empty pool.
 
         `until_taken_up` waits until the enclave holds every round that clients may know of, `post`
-        hands a finished check to the node's loop, `spawn` runs a task of the node.
+        hands a finished check to the node's loop, `spawn` runs a task of the node, `runtime` names
+        the ParaTime in metrics.
         """
         self._enclave, self._until_taken_up = enclave, until_taken_up
-        self._post, self._spawn = post, spawn
+        self._post, self._spawn, self._runtime = post, spawn, runtime
         self._pool = PoolState(limits, sequence_window)
         self._submitted: list[_Submitted] = []
         self._waiting = self._waiting_bytes = 0
@@ -302,5 +304,5 @@ class Admission:
         self._rechecks.clear()
 
     def _measure(self) -> None:
-        metrics.pool_transactions.set(len(self._pool))
-        metrics.pool_bytes.set(self._pool.size_bytes)
+        metrics.pool_transactions.labels(self._runtime).set(len(self._pool))
+        metrics.pool_bytes.labels(self._runtime).set(self._pool.size_bytes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from services.compute import metrics
 from services.compute.admission import Admission
 from services.compute.api import ComputeEdge, PeerEdge, check_host_health
 from services.compute.catch_up import CatchUp
@@ -148,6 +149,7 @@ def build_node(
         lambda: node.newest_taken_up(),
         mailbox.post,
         mailbox.spawn,
+        metrics.runtime_label(runtime.id),
     )
     sender = host.registrar.sender
     said_by = identity.node, domain, store, sender, mailbox.spawn
@@ -254,7 +256,7 @@ class ServedParaTime:
         enclave = client_of(ComputeEnclaveApi, channel)
         description = await enclave.describe()
         runtime_id = description.runtime_id
-        structlog.contextvars.bind_contextvars(runtime=runtime_id.hex()[-8:])
+        structlog.contextvars.bind_contextvars(runtime=metrics.runtime_label(runtime_id))
         network = await until_available(lambda: read_network(self._consensus, runtime_id))
         token = self._settings.dev_token()
         switchboard = None if token is None else Switchboard()

@@ -2,10 +2,16 @@
 
 from prometheus_client import Counter, Gauge
 
-is_ready = Gauge("qanat_compute_ready", "1 when the node is registered, level and has its keys.")
-round_number = Gauge("qanat_compute_round", "Newest round that the node holds.")
-pool_transactions = Gauge("qanat_compute_pool_transactions", "Transactions that wait.")
-pool_bytes = Gauge("qanat_compute_pool_bytes", "Raw bytes of the transactions that wait.")
+from shared.types.identity import RuntimeId
+
+is_ready = Gauge(
+    "qanat_compute_ready", "1 when the node is registered, level and has its keys.", ["runtime"]
+)
+round_number = Gauge("qanat_compute_round", "Newest round that the node holds.", ["runtime"])
+pool_transactions = Gauge("qanat_compute_pool_transactions", "Transactions that wait.", ["runtime"])
+pool_bytes = Gauge(
+    "qanat_compute_pool_bytes", "Raw bytes of the transactions that wait.", ["runtime"]
+)
 submissions = Counter(
     "qanat_compute_submissions", "Transactions at the door of the pool, by outcome.", ["outcome"]
 )
@@ -30,3 +36,8 @@ equivocations = Counter(
 bad_peers = Counter("qanat_compute_bad_peer_answers", "Answers of peers that did not hold.")
 registrations = Counter("qanat_compute_registrations", "Registrations of this node.")
 queries = Counter("qanat_compute_queries", "Queries to the runtime.")
+
+
+def runtime_label(runtime_id: RuntimeId) -> str:
+    """Short name of a ParaTime: the end of its id, as in the logs. A host serves a few."""
+    return runtime_id.hex()[-8:]

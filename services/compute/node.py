@@ -123,6 +123,7 @@ class ComputeNode:
         self.feed, self.admission, self._worker = feed, admission, worker
         self._forwarder, self._catch_up = forwarder, catch_up
         self._standing, self._mailbox = standing, mailbox
+        self._label = metrics.runtime_label(chain.runtime_id)
         self._genesis_root = genesis_root
         self._incarnation = store.incarnation
         self._state: EnclaveState | None = None
@@ -365,7 +366,7 @@ class ComputeNode:
         self.admission.apply_block(block)
         self._forwarder.settle(block.transactions)
         metrics.rounds.labels(header.header_type.name.lower()).inc()
-        metrics.round_number.set(header.round)
+        metrics.round_number.labels(self._label).set(header.round)
         log.info(
             "round_finalized",
             round=header.round,
@@ -407,7 +408,7 @@ class ComputeNode:
             # The answer to an older proof; the one to the newest is on its way.
             return
         self._is_level = state.is_level and self._gap().is_closed
-        metrics.is_ready.set(self.is_ready)
+        metrics.is_ready.labels(self._label).set(self.is_ready)
         if self._is_level:
             self._worker.take_part()
             # Only now is it known which transactions are in no round yet.
