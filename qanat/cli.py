@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from qanat import snapshot_commands
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
@@ -314,6 +315,10 @@ def logs(
         raise typer.Exit(1)
     command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, paths)]
     os.execvp(command[0], command)  # noqa: S606 - tail does this better than we would
+
+
+app.command()(snapshot_commands.snapshot)
+app.command()(snapshot_commands.revert)
 
 
 @epoch_app.command("advance")

@@ -1,17 +1,21 @@
 """Looks at a running network, whichever launcher started it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from qanat.compose import list_container_processes
 from qanat.launcher.state import ProcessRecord, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, load_network, plan_nodes
 from shared.api.compute import ComputeStatus, compute_client
-from shared.api.consensus import consensus_client
+from shared.api.consensus import ConsensusApi, Reverted, Snapshot, consensus_client
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.kit.channel import Link
+
+T = TypeVar("T")
 
 EPOCH_TIMEOUT_S = 60.0
 """How long the services may take to follow one epoch change [s]."""
@@ -122,6 +126,30 @@ async def _advance_epoch(running: Running, count: int) -> int:
     finally:
         link.close()
     return epoch
+
+
+def take_snapshot(running: Running) -> Snapshot:
+    """Have consensus remember where the network stands."""
+    return asyncio.run(_ask_consensus(running, lambda api: api.take_snapshot()))
+
+
+def list_snapshots(running: Running) -> tuple[Snapshot, ...]:
+    """Points that the network can go back to."""
+    return asyncio.run(_ask_consensus(running, lambda api: api.fetch_snapshots()))
+
+
+def revert(running: Running, snapshot_id: int, patience_ms: int) -> Reverted:
+    """Go back to a snapshot with the whole network."""
+    return asyncio.run(_ask_consensus(running, lambda api: api.revert(snapshot_id, patience_ms)))
+
+
+async def _ask_consensus(running: Running, question: Callable[[ConsensusApi], Awaitable[T]]) -> T:
+    (consensus,) = running.plans_of("consensus")
+    link = Link(consensus.name, consensus.frame_address)
+    try:
+        return await question(consensus_client(link))
+    finally:
+        link.close()
 
 
 async def _until_all_see(running: Running, epoch: int) -> None:

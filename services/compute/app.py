@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -95,6 +95,8 @@ class Host:
     name: str
     identity: NodeIdentity
     registrar: NodeRegistrar
+    serves_several: bool = False
+    """Whether the node's name is not enough to tell its ParaTimes apart."""
 
 
 def build_host(
@@ -183,7 +185,7 @@ def build_node(
             description.key_manager,
             peers,
             key_managers,
-            f"{host.name} {runtime.id.hex()[-8:]}",
+            f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
         ),
         enclave=enclave,
         store=store,
@@ -218,6 +220,7 @@ async def serve_compute(settings: Settings) -> None:
     host = build_host(
         settings.node_name, identity, settings.advertise, consensus, status.chain_context
     )
+    host = replace(host, serves_several=len(settings.enclave_fds) > 1)
     paratimes = [ServedParaTime(settings, host, consensus, fd) for fd in settings.enclave_fds]
 
     async def health() -> tuple[bool, dict[str, Any]]:

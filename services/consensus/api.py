@@ -30,7 +30,6 @@ from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
 from shared.types.identity import Address, Epoch, Height, Incarnation, Round, RuntimeId
-from shared.types.incarnation import IncarnationState
 from shared.types.keymanager import KeyManagerStatus
 from shared.types.methods import AdvanceEpoch, Method
 from shared.types.proof import ProvenState
@@ -230,10 +229,6 @@ class ConsensusService:
             log.warning("nodes_missing", incarnation=incarnation, missing=missing)
         arrived = tuple(name for name in node.followers.names() if name not in missing)
         return Reverted(snapshot.height, incarnation, arrived, missing)
-
-    def watch_incarnations(self) -> AsyncIterator[IncarnationState]:
-        """The life of the chain, and each that begins from then on."""
-        return self._node.watch_incarnations()
 
     async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
         """Note that a node has arrived in a life of the chain."""

@@ -20,10 +20,7 @@ from services.consensus.followers import Followers
 from services.consensus.store import Store
 from shared.api.consensus import AlreadyPending, BlockEvents, ChainRewound, UnknownHeight
 from shared.kit.clock import Clock
-from shared.rules import state_keys
-from shared.rules.incarnations import read_incarnation
 from shared.types.identity import NodeId
-from shared.types.incarnation import IncarnationState
 from shared.types.transaction import TransactionResult
 
 log = structlog.get_logger()
@@ -232,18 +229,6 @@ class ConsensusNode:
                         f"the chain is in incarnation {self.store.incarnation}, not {known}"
                     )
                 await news.wait()
-
-    async def watch_incarnations(self) -> AsyncIterator[IncarnationState]:
-        """The life of the chain that the state tells of, and each that begins from then on."""
-        known = None
-        while True:
-            news = self._news
-            if self.store.height and self.store.incarnation != known:
-                raw = self.store.load_tree().get(state_keys.INCARNATION)
-                life = read_incarnation({state_keys.INCARNATION: raw})
-                known = life.incarnation
-                yield life
-            await news.wait()
 
     # -- dev controls --------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from shared.types.identity import (
     Round,
     RuntimeId,
 )
-from shared.types.incarnation import IncarnationState
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
@@ -343,10 +342,6 @@ class ConsensusApi(Protocol):
         Returns when every node that follows has said that it is there, or patience ends. Later
         snapshots are gone; this one stays.
         """
-        ...
-
-    def watch_incarnations(self) -> AsyncIterator[IncarnationState]:
-        """The life of the chain, and each that begins from then on."""
         ...
 
     async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
