@@ -1,5 +1,6 @@
 """The edge of the consensus service: `ConsensusApi` over the node and its store."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -66,11 +67,13 @@ class ConsensusService:
 
     def __init__(self, node: ConsensusNode, identity: ChainIdentity) -> None:
         self._node, self._identity = node, identity
+        self._reading = asyncio.Lock()
+        """Held while a state of long ago is read: one at a time, however many ask."""
 
     async def fetch_status(self) -> ConsensusStatus:
         """Where the chain stands."""
-        tree, chain = self._tree(NEWEST), self._node.engine.chain
-        epoch = self._record(EpochState, state_keys.EPOCH, NEWEST)
+        tree, chain = await self._tree(NEWEST), self._node.engine.chain
+        epoch = await self._record(EpochState, state_keys.EPOCH, NEWEST)
         return ConsensusStatus(
             chain_id=chain.chain_id,
             chain_context=self._identity.chain_context,
@@ -107,52 +110,55 @@ class ConsensusService:
 
     async def fetch_balance(self, address: Address, height: Height = NEWEST) -> int:
         """Balance of a staking account [base units]."""
-        return self._account(address, height).balance
+        return (await self._account(address, height)).balance
 
     async def fetch_escrow(self, address: Address, height: Height = NEWEST) -> int:
         """Active stake of a staking account [base units]."""
-        return self._account(address, height).active.balance
+        return (await self._account(address, height)).active.balance
 
     async def fetch_state(
         self, keys: tuple[bytes, ...], height: Height = NEWEST
     ) -> tuple[bytes | None, ...]:
         """Values of state keys, without proof."""
-        return tuple(map(self._tree(height).get, keys))
+        return tuple(map((await self._tree(height)).get, keys))
 
     async def fetch_proven_state(
         self, keys: tuple[bytes, ...], height: Height = NEWEST
     ) -> ProvenState:
         """Values of state keys, with proof."""
-        return self._node.store.load_proven_state(keys, height or None)
+        store = self._node.store
+        height = height or Height(store.height)
+        return store.prove(await self._tree(height), keys, height)
 
     async def fetch_nodes(self, height: Height = NEWEST) -> tuple[NodeDescriptor, ...]:
         """Registered nodes that have not expired."""
-        items = self._tree(height).items(state_keys.NODES)
+        items = (await self._tree(height)).items(state_keys.NODES)
         return tuple(decode_record(NodeDescriptor, value) for _, value in items)
 
     async def fetch_runtime(
         self, runtime_id: RuntimeId, height: Height = NEWEST
     ) -> RuntimeDescriptor | None:
         """Descriptor of a runtime."""
-        return self._record(RuntimeDescriptor, state_keys.runtime_key(runtime_id), height)
+        return await self._record(RuntimeDescriptor, state_keys.runtime_key(runtime_id), height)
 
     async def fetch_committee(
         self, runtime_id: RuntimeId, height: Height = NEWEST
     ) -> Committee | None:
         """Committee of this epoch; None where none could be elected."""
-        return self._record(Committee, state_keys.committee_key(runtime_id), height)
+        return await self._record(Committee, state_keys.committee_key(runtime_id), height)
 
     async def fetch_last_block(
         self, runtime_id: RuntimeId, height: Height = NEWEST
     ) -> BlockHeader | None:
         """Newest ParaTime block."""
-        return self._record(BlockHeader, state_keys.last_block_key(runtime_id), height)
+        return await self._record(BlockHeader, state_keys.last_block_key(runtime_id), height)
 
     async def fetch_key_manager(
         self, runtime_id: RuntimeId, height: Height = NEWEST
     ) -> KeyManagerStatus | None:
         """Status of a key manager."""
-        return self._record(KeyManagerStatus, state_keys.key_manager_status_key(runtime_id), height)
+        key = state_keys.key_manager_status_key(runtime_id)
+        return await self._record(KeyManagerStatus, key, height)
 
     async def fetch_round_header(self, runtime_id: RuntimeId, round: Round) -> BlockHeader | None:  # noqa: A002
         """ParaTime block of a round."""
@@ -251,12 +257,17 @@ class ConsensusService:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _tree(self, height: Height) -> StateTree:
-        return self._node.store.load_tree(height or None)
+    async def _tree(self, height: Height) -> StateTree:
+        """State after a height; one of long ago is put together beside the blocks."""
+        store = self._node.store
+        if height == NEWEST or store.is_recent(height):
+            return store.load_tree(height or None)
+        async with self._reading:
+            return await asyncio.to_thread(store.load_old_tree, height)
 
-    def _record(self, kind: type[R], key: bytes, height: Height) -> R | None:
-        raw = self._tree(height).get(key)
+    async def _record(self, kind: type[R], key: bytes, height: Height) -> R | None:
+        raw = (await self._tree(height)).get(key)
         return None if raw is None else decode_record(kind, raw)
 
-    def _account(self, address: Address, height: Height) -> Account:
-        return self._record(Account, state_keys.account_key(address), height) or Account()
+    async def _account(self, address: Address, height: Height) -> Account:
+        return await self._record(Account, state_keys.account_key(address), height) or Account()

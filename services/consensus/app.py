@@ -71,7 +71,7 @@ async def serve_consensus(settings: Settings) -> None:
     keys = load_identity(settings.data_dir)
     document = settings.genesis.read_bytes()
     store = Store(settings.database())
-    node = build_node(document, store, keys.consensus, SystemClock())
+    node = build_node(document, store, keys.consensus, SystemClock(store.newest_time_ns()))
     dev_control = keys.dev_control if settings.unsafe_dev_controls else None
     service = build_service(node, document, dev_control)
 
@@ -95,7 +95,7 @@ async def serve_consensus(settings: Settings) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(node.run())
-            tasks.create_task(node.maintain())
+            tasks.create_task(node.maintain(settings.keep_heights))
             tasks.create_task(http.serve())
     finally:
         frames.close()

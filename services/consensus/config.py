@@ -20,6 +20,8 @@ class Settings:
     http_port: int
     """`/health` and `/metrics`."""
     listen_host: str = "127.0.0.1"
+    keep_heights: int = 8192
+    """Newest heights that can be read and gone back to [blocks]; 0 keeps all, as an archive."""
     unsafe_dev_controls: bool = False
     """Lets clients move epochs, make blocks and rewind the chain."""
     log_level: str = "info"

@@ -3,6 +3,9 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 height = Gauge("qanat_consensus_height_blocks", "Height of the newest block.")
+oldest_height = Gauge(
+    "qanat_consensus_oldest_height_blocks", "Oldest height that is kept, once one was forgotten."
+)
 epoch = Gauge("qanat_consensus_epoch", "Epoch of the newest block.")
 blocks = Counter("qanat_consensus_blocks", "Blocks made since the start.")
 transactions = Counter(

@@ -7,6 +7,7 @@ millisecond or two, so readers never see half of one.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -34,6 +35,12 @@ How long a vote waits for the others of its round [s].
 They come within 10 ms of each other where three workers share two cores.
 """
 MAINTENANCE_S = 1.0
+ARCHIVE = 0
+"""Stands for a window without end."""
+PRUNED_AT_ONCE = 64
+"""Heights of one step of pruning: some 5 ms, in which a block may have to wait for the database."""
+PRUNING_STEPS = 32
+"""Steps of one turn of maintenance, twice what the fastest chain makes meanwhile."""
 BLOCKS_BETWEEN_CHECKPOINTS = 32
 """About a megabyte of log: worth a flush of the disk."""
 HEALTHY_BEATS = 3
@@ -51,6 +58,7 @@ class ConsensusNode:
         """
         self.store = store
         self._make_engine, self._clock = make_engine, clock
+        self._made_at_s = -math.inf
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._waiting: dict[bytes, list[asyncio.Future[TransactionResult]]] = {}
@@ -69,18 +77,33 @@ class ConsensusNode:
         return self.engine.chain.height
 
     def is_healthy(self) -> bool:
-        """Say whether the chain moves."""
-        age_ns = self._clock.now_ns() - self.engine.chain.time_ns
-        return self.store.height > 0 and age_ns < HEALTHY_BEATS * BEAT_NS
+        """
+        Say whether the chain moves.
 
-    async def maintain(self) -> None:
-        """Keep the write-ahead log short, beside the blocks, until cancelled."""
+        Its age is measured by a clock that nobody can set: what blocks say may be far off.
+        """
+        age_s = time.monotonic() - self._made_at_s
+        return self.store.height > 0 and age_s < HEALTHY_BEATS * BEAT_NS / 1e9
+
+    async def maintain(self, keep_heights: int = ARCHIVE) -> None:
+        """Keep the write-ahead log and the history short, beside the blocks, until cancelled."""
         height = self.height
         while True:
             await asyncio.sleep(MAINTENANCE_S)
             if self.height - height >= BLOCKS_BETWEEN_CHECKPOINTS:
                 height = self.height
                 await asyncio.to_thread(self.store.checkpoint)
+            if keep_heights != ARCHIVE:
+                await self.prune(keep_heights)
+
+    async def prune(self, keep_heights: int) -> None:
+        """Forget heights beyond a window, in steps between which blocks are made."""
+        for _ in range(PRUNING_STEPS):
+            bounds = self.store.plan_pruning(keep_heights, PRUNED_AT_ONCE)
+            if bounds is None:
+                return
+            await asyncio.to_thread(self.store.prune, *bounds)
+            metrics.oldest_height.set(self.store.first_height)
 
     # -- transactions --------------------------------------------------------------------------
 
@@ -121,7 +144,9 @@ class ConsensusNode:
         if len(self.engine.pool) > 0:
             await self._gather_votes()
             return
-        delay_s = (self.engine.due_ns(BEAT_NS) - self._clock.now_ns()) / 1e9
+        due_s = (self.engine.due_ns(BEAT_NS) - self._clock.now_ns()) / 1e9
+        # A clock that was set back must not hold up the beat.
+        delay_s = min(due_s, BEAT_NS / 1e9)
         try:
             async with asyncio.timeout(delay_s):
                 await self._wake.wait()
@@ -151,6 +176,7 @@ class ConsensusNode:
         began = time.perf_counter()
         made = self.engine.make_block()
         metrics.block_seconds.observe(time.perf_counter() - began)
+        self._made_at_s = time.monotonic()
         self._settle(made)
         self._announce()
 

@@ -1,6 +1,6 @@
 """Tables of the consensus database: what was decided, and what it made, by height."""
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table
 
 SCHEMA_VERSION = 2
 """Kept in SQLite's `user_version`; a database of another version is refused."""
@@ -34,6 +34,7 @@ entries = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("height", Integer, primary_key=True),
     Column("value", LargeBinary),
+    Index("entries_by_height", "height"),
     sqlite_with_rowid=False,
 )
 """Every version of every state entry; a null value removes the key at that height."""

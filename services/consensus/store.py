@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy
 from sqlalchemy import delete, event, func, insert, select, text, update
 
 from services.consensus.abci import BlockResult, Misbehavior
+from services.consensus.history import STATE_AT, OldStates, prune, prune_file
 from services.consensus.proofs import KeptProof, build_proven_state, prove_items
 from services.consensus.schema import (
     SCHEMA_VERSION,
@@ -47,21 +48,7 @@ IN_MEMORY = ":memory:"
 MAX_WAL_PAGES = 8_192
 """A write that finds the log this long moves it into the database itself, and is slow [4 KiB]."""
 
-_STATE_AT = text("""
-WITH RECURSIVE distinct_keys(key) AS (
-    SELECT min(key) FROM entries
-    UNION ALL
-    SELECT (SELECT min(key) FROM entries WHERE key > distinct_keys.key)
-    FROM distinct_keys WHERE distinct_keys.key IS NOT NULL
-)
-SELECT key, (
-    SELECT value FROM entries
-    WHERE entries.key = distinct_keys.key AND height <= :height
-    ORDER BY height DESC LIMIT 1
-) AS value
-FROM distinct_keys WHERE key IS NOT NULL
-""")
-"""Jumps from key to key in the primary index, so it costs keys, not versions."""
+_STATE_AT = text(STATE_AT)
 
 
 class ForeignDatabase(Rejected, module="consensus", code=3):
@@ -96,6 +83,7 @@ class Store:
         self._trees: dict[int, StateTree] = {}
         self._events: dict[int, BlockEvents] = {}
         self._decided: DecidedBlock | None = None
+        self._old_states = OldStates(Path(path))
         with self._connection.begin():
             bounds = self._connection.execute(
                 select(func.min(outcomes.c.height), func.max(outcomes.c.height))
@@ -124,7 +112,7 @@ class Store:
 
     def checkpoint(self) -> None:
         """
-        Move the write-ahead log into the database file. The one method for another thread.
+        Move the write-ahead log into the database file. For another thread.
 
         It flushes the disk, which takes milliseconds; writers and readers go on meanwhile.
         """
@@ -240,6 +228,10 @@ class Store:
         proof = None if row.proof is None else decode_record(KeptProof, row.proof)
         return self._with_proof(decode_record(BlockEvents, row.events), proof)
 
+    def newest_time_ns(self) -> int:
+        """Time of the newest block [ns]; 0 before the first."""
+        return self.load_events(self.height).time_ns if self.height else 0
+
     def load_round_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
         """Block of a ParaTime's round; None where it was not finalized."""
         query = select(round_headers.c.header).where(
@@ -293,12 +285,62 @@ class Store:
     def load_proven_state(self, keys: Sequence[bytes], height: int | None = None) -> ProvenState:
         """Values of keys after a height, by default the newest, with proof from the header down."""
         height = self.height if height is None else height
+        return self.prove(self.load_tree(height), keys, height)
+
+    def is_recent(self, height: int) -> bool:
+        """Say whether the state of a height is in memory, so that reading it costs nothing."""
+        return height in self._trees or height == 0 or self._path == IN_MEMORY
+
+    def load_old_tree(self, height: int) -> StateTree:
+        """Give what `load_tree` gives, from another thread; one at a time. Or `UnknownHeight`."""
+        self._expect_height(height)
+        tree = self._old_states.load(height, self.incarnation)
+        if tree is None:
+            raise UnknownHeight(height)
+        return tree
+
+    def prove(self, tree: StateTree, keys: Sequence[bytes], height: int) -> ProvenState:
+        """Prove values of keys in the state after a height, from the header down."""
         self._expect_height(height)
         block = self.load_decision(height)
         if block is None:
             raise UnknownHeight(height)
-        proof = prove_items(self.load_tree(height), keys)
-        return build_proven_state(block.light_block, block.transactions, proof)
+        return build_proven_state(block.light_block, block.transactions, prove_items(tree, keys))
+
+    # -- forgetting ----------------------------------------------------------------------------
+
+    def plan_pruning(self, keep_heights: int, most: int) -> tuple[int, int] | None:
+        """
+        Decide which heights to forget next, and refuse to read them from now on.
+
+        Parameters
+        ----------
+        keep_heights : `int`
+            Newest heights that stay; more where a snapshot needs them.
+        most : `int`
+            Heights that one step forgets, at most.
+
+        Returns
+        -------
+        bounds : (first, keep_from) or None
+            For `prune`; None where nothing is to be forgotten.
+        """
+        keep_from = self.height - keep_heights + 1
+        first = self.first_height
+        # One below a snapshot stays too: the engine resumes from two heights.
+        pinned = [snapshot.height - 1 for snapshot in self.load_snapshots()]
+        keep_from = min(keep_from, first + most, *pinned)
+        if first == 0 or keep_from <= first:
+            return None
+        self.first_height = keep_from
+        return first, keep_from
+
+    def prune(self, first: int, keep_from: int) -> None:
+        """Forget what was planned. Another method for another thread."""
+        if self._path == IN_MEMORY:
+            prune(cast("sqlite3.Connection", self._connection.connection), first, keep_from)
+        else:
+            prune_file(Path(self._path), first, keep_from)
 
     # -- going back ----------------------------------------------------------------------------
 

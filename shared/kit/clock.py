@@ -13,11 +13,23 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Time of the machine."""
+    """
+    Time of the machine, which here never runs backwards.
+
+    Where somebody sets the machine's clock back, time goes on from where it was at its own pace
+    until the machine has caught up: timeouts that hang on it would else last for hours.
+    """
+
+    def __init__(self, not_before_ns: int = 0) -> None:
+        """Begin now, or at a Unix time [ns] that has been told already."""
+        self._now_ns, self._at_ns = not_before_ns, time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Unix time [ns]."""
-        return time.time_ns()
+        at_ns = time.monotonic_ns()
+        steady_ns = self._now_ns + at_ns - self._at_ns
+        self._now_ns, self._at_ns = max(time.time_ns(), steady_ns), at_ns
+        return self._now_ns
 
 
 class ManualClock:

@@ -1,12 +1,15 @@
-"""The consensus database against a list of dictionaries, also after going back."""
+"""The consensus database against a list of dictionaries, also after going back and pruning."""
+
+import tempfile
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.consensus.abci import BlockResult
 from services.consensus.store import Store
-from shared.api.consensus import BlockEvents
+from shared.api.consensus import BlockEvents, UnknownHeight
 from shared.crypto.state_tree import StateTree
 
 KEYS = st.binary(max_size=2)
@@ -18,7 +21,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(first_height=st.integers(1, 100))
     def begin(self, first_height: int) -> None:
-        self.store = Store()
+        self.directory = tempfile.TemporaryDirectory()
+        self.store = Store(f"{self.directory.name}/consensus.sqlite")
         self.first_height = first_height
         self.versions: list[dict[bytes, bytes]] = []
 
@@ -44,6 +48,20 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.rollback(self.first_height + kept - 1)
         del self.versions[kept:]
 
+    @precondition(lambda self: self.versions)
+    @rule(keep=st.integers(1, 6), most=st.integers(1, 4))
+    def prune(self, keep: int, most: int) -> None:
+        bounds = self.store.plan_pruning(keep, most)
+        if bounds is not None:
+            self.store.prune(*bounds)
+            first, keep_from = bounds
+            assert first == self.first_height
+            assert keep_from - first <= most
+            del self.versions[: keep_from - first]
+            self.first_height = keep_from
+        newest = self.first_height + len(self.versions) - 1
+        assert newest == self.store.height
+
     @rule()
     def forget_what_is_in_memory(self) -> None:
         self.store._trees.clear()
@@ -54,15 +72,20 @@ class StoreMachine(RuleBasedStateMachine):
         for offset, version in enumerate(self.versions):
             height = self.first_height + offset
             tree = self.store.load_tree(height)
+            assert self.store.load_old_tree(height).root == tree.root
             assert dict(tree.items()) == version
             assert tree.root == StateTree.empty().with_changes(version).root
             assert self.store.load_result(height).app_hash == tree.root
             assert self.store.load_events(height).height == height
+        for height in (self.first_height - 1, self.first_height + len(self.versions)):
+            with pytest.raises(UnknownHeight):
+                self.store.load_old_tree(height)
         assert len(self.store.load_tree()) == len(self.versions[-1] if self.versions else {})
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
+            self.directory.cleanup()
 
 
 StoreMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)

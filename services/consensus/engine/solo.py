@@ -31,6 +31,7 @@ from services.consensus.engine import chain as chains
 from services.consensus.engine.chain import Chain
 from services.consensus.engine.pool import Pool, transaction_hash
 from services.consensus.store import DecidedBlock, Store
+from shared.api.consensus import UnknownHeight
 from shared.crypto.signing import Signer
 from shared.errors import Rejected, error_from
 from shared.kit.clock import Clock
@@ -40,7 +41,7 @@ from shared.types.identity import NodeId
 log = structlog.get_logger()
 
 NAME = "solo"
-CAPABILITIES = ("rewind", "mine", "exact_replay", "time_offset")
+CAPABILITIES = ("rewind", "mine", "exact_replay")
 """What this engine can do that others may not; see docs/services/consensus.md."""
 MIN_BLOCK_SPACING_NS = 1_000_000
 """Time rises by at least this from block to block [ns]: the resolution of CometBFT's voting."""
@@ -242,6 +243,13 @@ class SoloEngine:
             max_block_bytes=self._limits.max_block_bytes,
         )
 
+    def _updates_of(self, height: int) -> tuple[ValidatorPower, ...]:
+        try:
+            return self._applicable(self._store.load_result(height).validator_updates)
+        except UnknownHeight:
+            # Forgotten; if there were any, the header that announces the set tells it.
+            return ()
+
     def _resume(self, height: int, app_hash: bytes) -> Chain:
         block = self._store.load_decision(height)
         if block is None:
@@ -252,10 +260,7 @@ class SoloEngine:
         # The set of a height is that of the height before with the updates of two heights before.
         validators = block.light_block.validators
         if height > self._genesis.initial_height:
-            earlier = self._store.load_result(height - 1)
-            validators = chains.with_updates(
-                validators, self._applicable(earlier.validator_updates)
-            )
+            validators = chains.with_updates(validators, self._updates_of(height - 1))
         if headers.validators_hash(validators) != header.next_validators_hash:
             raise StoresDiverged(f"the header of height {height} announces other validators")
         updates = self._applicable(result.validator_updates)

@@ -1,10 +1,12 @@
 """The loop of the consensus service: what wakes it, who waits, and who watches."""
 
 import asyncio
+import time
 
 import pytest
 
-from services.consensus.node import BEAT_NS, ConsensusNode
+from services.consensus.node import BEAT_NS, HEALTHY_BEATS, ConsensusNode
+from services.consensus.store import RECENT_BLOCKS
 from shared.api.consensus import ChainRewound, UnknownHeight
 from shared.errors import RuntimeRejected
 from shared.kit.clock import SystemClock
@@ -120,3 +122,44 @@ async def test_heights_before_the_first_are_unknown():
     assert node.height == 12
     with pytest.raises(UnknownHeight):
         await take(node.watch(9), 1)
+
+
+async def test_a_clock_that_is_set_back_stops_no_blocks():
+    chain = SoloChain().started()
+    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    assert not node.is_healthy()
+    node.make_block()
+    # An hour into the past, as far as the node can see.
+    chain.clock._now_ns -= 3_600 * 10**9
+    running = asyncio.create_task(node.run())
+    height = node.height
+    async with asyncio.timeout(10):
+        while node.height < height + 2:
+            await asyncio.sleep(0.05)
+    assert node.is_healthy()
+    running.cancel()
+
+
+async def test_a_chain_that_stands_still_is_not_healthy(monkeypatch):
+    chain = SoloChain().started()
+    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node.make_block()
+    assert node.is_healthy()
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + HEALTHY_BEATS + 0.1)
+    assert not node.is_healthy()
+
+
+async def test_old_states_are_read_and_forgotten_beside_the_blocks(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node.mine(RECENT_BLOCKS + 60)
+    assert not chain.store.is_recent(30)
+    await node.prune(RECENT_BLOCKS + 20)
+    assert chain.store.first_height == 41
+    tree = await asyncio.to_thread(chain.store.load_old_tree, 41)
+    assert tree.root == chain.store.load_result(41).app_hash
+    with pytest.raises(UnknownHeight):
+        await asyncio.to_thread(chain.store.load_old_tree, 40)
+    with pytest.raises(UnknownHeight):
+        await take(node.watch(40), 1)

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 
 import pytest
+from sqlalchemy import text
 
 from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store
 from shared.api.consensus import UnknownHeight
@@ -178,3 +179,68 @@ def test_snapshots_survive_a_restart_and_a_rollback_to_before_them_removes_them(
 def test_the_epoch_of_each_round_is_kept(chain):
     assert chain.store.load_round_epoch(RUNTIME, 1) == 0
     assert chain.store.load_round_epoch(RUNTIME, 99) is None
+
+
+# -- pruning -------------------------------------------------------------------------------------
+
+
+def prune_all(store: Store, keep: int, most: int = 64) -> None:
+    while bounds := store.plan_pruning(keep, most):
+        store.prune(*bounds)
+
+
+def rows(store: Store) -> int:
+    with store._connection.begin():
+        return store._connection.scalar(text("SELECT count(*) FROM entries"))
+
+
+def test_what_lies_beyond_the_window_is_forgotten_and_refused_clearly(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    for nonce in range(30):
+        chain.engine.submit(transaction(nonce, f"key {nonce % 3}", f"{nonce}"))
+        chain.engine.make_block()
+    roots = {height: chain.store.load_tree(height).root for height in range(1, 31)}
+    before = rows(chain.store)
+    prune_all(chain.store, keep=10, most=4)
+    assert (chain.store.first_height, chain.store.height) == (21, 30)
+    assert rows(chain.store) < before / 2
+    store = reopened(chain)
+    assert store.first_height == 21
+    for height in range(21, 31):
+        assert store.load_tree(height).root == store.load_old_tree(height).root == roots[height]
+    for read in (store.load_tree, store.load_old_tree, store.load_events, store.rollback):
+        with pytest.raises(UnknownHeight, match="no block of height 20"):
+            read(20)
+
+
+def test_a_chain_goes_back_to_the_oldest_height_that_is_kept(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    chain.make_blocks(20)
+    prune_all(chain.store, keep=5)
+    chain.store.rollback(16)
+    chain.store.close()
+    chain.restart()
+    chain.started().make_blocks(3)
+    assert chain.store.height == 19
+
+
+def test_snapshots_pin_the_history_from_their_height_on(chain):
+    chain.store.rollback(3)
+    snapshot = chain.store.add_snapshot()
+    chain.restart()
+    chain.started().make_blocks(20)
+    prune_all(chain.store, keep=2)
+    assert chain.store.first_height == snapshot.height - 1
+    chain.store.rollback(snapshot.height)
+    chain.restart()
+    chain.started().make_blocks(20)
+    chain.store.drop_snapshot(snapshot.id)
+    prune_all(chain.store, keep=2)
+    assert chain.store.first_height == chain.store.height - 1
+
+
+def test_rounds_that_were_finalized_are_kept_for_nodes_that_catch_up(chain):
+    header = chain.store.load_round_header(RUNTIME, 1)
+    chain.make_blocks(20)
+    prune_all(chain.store, keep=2)
+    assert reopened(chain).load_round_header(RUNTIME, 1) == header
