@@ -57,7 +57,7 @@ class GatewayNode:
         self._may_price_move = asyncio.Event()
         self._may_price_move.set()
         self.index.listen(self._notice)
-        self.index.listen_to_rewinds(self.fees.rollback)
+        self.index.listen_to_rewinds(lambda number, _: self.fees.rollback(number))
 
     def _notice(self, round_: IndexedRound) -> None:
         self.fees.add(round_)

@@ -1,6 +1,7 @@
 """Hands raw transactions to a compute node, those of one moment in one message."""
 
 import asyncio
+from collections.abc import Callable
 
 from services.gateway.compute_nodes import ComputeNodes
 from shared.api.compute import Submission
@@ -25,6 +26,11 @@ class Submitter:
         self._nodes = nodes
         self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[bytes], None]] = []
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Have a function called with the hash of each transaction that a pool took."""
+        self._listeners.append(listener)
 
     async def submit(self, raw: bytes) -> Submission:
         """Send a transaction and give what the pool said; `Unavailable` where no node answers."""
@@ -59,6 +65,9 @@ class Submitter:
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
+            if answer.tx_hash is not None and not answer.module:
+                for listener in self._listeners:
+                    listener(answer.tx_hash)
 
 
 def _fail(batch: list[tuple[bytes, asyncio.Future[Submission]]], error: Exception) -> None:

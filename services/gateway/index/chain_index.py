@@ -24,6 +24,8 @@ from shared.types.identity import Incarnation
 log = structlog.get_logger()
 T = TypeVar("T")
 Listener = Callable[[IndexedRound], None]
+RewindListener = Callable[[int, list[IndexedRound]], None]
+"""Is called with the round to which the index went back, and the rounds that are void."""
 
 GATHER_S = 0.02
 """How long the writer waits after a round for others to share its transaction [s]."""
@@ -53,7 +55,7 @@ class ChainIndex:
         self._writing = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
-        self._rewind_listeners: list[Callable[[int], None]] = []
+        self._rewind_listeners: list[RewindListener] = []
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
         self._durable = -1
         self._first = 0
@@ -100,8 +102,8 @@ class ChainIndex:
         """Have a function called with each new round, in the turn in which it arrives."""
         self._listeners.append(listener)
 
-    def listen_to_rewinds(self, listener: Callable[[int], None]) -> None:
-        """Have a function called with the round to which the index went back."""
+    def listen_to_rewinds(self, listener: RewindListener) -> None:
+        """Have a function called after the index went back, with those void rounds it held."""
         self._rewind_listeners.append(listener)
 
     def append(self, round_: IndexedRound) -> None:
@@ -125,6 +127,9 @@ class ChainIndex:
     async def rollback(self, number: int) -> None:
         """Drop every round after one, from memory and database."""
         async with self._writing:
+            newest = self._recent.newest
+            last = number if newest is None else newest.number
+            dropped = list(self._recent.between(number + 1, last))
             self._waiting = [one for one in self._waiting if one.number <= number]
             self._recent.rollback(number)
             await self._in_thread(partial(self._store.rollback, number))
@@ -134,7 +139,7 @@ class ChainIndex:
                 for round_ in stored:
                     self._recent.add(round_)
         for listener in self._rewind_listeners:
-            listener(number)
+            listener(number, dropped)
         log.info("index_rolled_back", round=number)
 
     async def enter(self, incarnation: Incarnation) -> None:

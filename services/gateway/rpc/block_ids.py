@@ -29,6 +29,13 @@ async def find_block(index: ChainIndex, block: BlockId) -> IndexedRound | None:
     return await index.find_round(resolve_number(index, block))
 
 
+async def find_any_block(index: ChainIndex, block: AnyBlockId) -> IndexedRound | None:
+    """Give the round of a number, tag or hash, or None where there is none."""
+    if isinstance(block, BlockHash):
+        return await index.find_round_by_hash(block.hash)
+    return await find_block(index, block)
+
+
 async def resolve_state(index: ChainIndex, block: AnyBlockId) -> Round | None:
     """
     Give the round on whose state a question is answered; None for the newest.

@@ -37,10 +37,20 @@ class JsonRpcEndpoint:
         self._profile = (b"x-qanat-profile", node.settings.profile.encode())
         self._connections: set[WebSocketConnection] = set()
         node.index.listen(self._push)
+        node.index.listen_to_rewinds(self._push_rewind)
+        node.submitter.listen(self._push_pending)
 
     def _push(self, round_: IndexedRound) -> None:
         for connection in self._connections:
             connection.push(round_)
+
+    def _push_rewind(self, _number: int, dropped: list[IndexedRound]) -> None:
+        for connection in self._connections:
+            connection.push_rewind(dropped)
+
+    def _push_pending(self, tx_hash: bytes) -> None:
+        for connection in self._connections:
+            connection.push_pending(tx_hash)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or one WebSocket."""

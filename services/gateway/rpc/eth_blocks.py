@@ -2,13 +2,15 @@
 
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
-from services.gateway.rpc.block_ids import find_block, resolve_number
+from services.gateway.rpc.block_ids import find_any_block, find_block
 from services.gateway.rpc.errors import QueryRejected
+from services.gateway.rpc.log_range import query_logs
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import LogQuery, log_query
 from services.gateway.rpc.parameters import (
+    AnyBlockId,
     BlockId,
-    Tag,
+    any_block_id,
     anything,
     block_id,
     boolean,
@@ -20,7 +22,6 @@ from services.gateway.rpc.shapes import (
     Json,
     show_block,
     show_bytes,
-    show_log,
     show_receipt,
     show_transaction,
 )
@@ -97,35 +98,18 @@ class EthBlockMethods:
         """Transaction by its place in a block."""
         return _transaction_at(await find_block(self._index, block), position)
 
+    @rpc_method("eth_getBlockReceipts", any_block_id)
+    async def get_block_receipts(self, block: AnyBlockId) -> list[Json] | None:
+        """Receipts of a block in order, or null where there is none."""
+        found = await find_any_block(self._index, block)
+        return None if found is None else [show_receipt(one) for one in found.transactions]
+
     # -- logs ----------------------------------------------------------------------------------
 
     @rpc_method("eth_getLogs", log_query)
     async def get_logs(self, query: LogQuery) -> list[Json]:
         """Events by block range or hash, address and topics."""
-        first, last = await self._range(query)
-        logs = await self._index.find_logs(query.wanted, first, last)
-        return [show_log(log) for log in logs]
-
-    async def _range(self, query: LogQuery) -> tuple[int, int]:
-        """Rounds of a query; without a start it is the first of the index, as in the original."""
-        if query.block_hash is not None:
-            found = await self._index.find_round_by_hash(query.block_hash)
-            if found is None:
-                raise QueryRejected("unknown block")
-            return found.number, found.number
-        first = resolve_number(self._index, _or(query.from_block, Tag.EARLIEST))
-        last = resolve_number(self._index, _or(query.to_block, Tag.LATEST))
-        if last < first:
-            raise QueryRejected("invalid request: end round greater than start round")
-        if last - first > self._logs_max_rounds:
-            raise QueryRejected(
-                f"invalid request: max allowed of rounds in logs query is: {self._logs_max_rounds}"
-            )
-        return first, last
-
-
-def _or(block: BlockId | None, default: Tag) -> BlockId:
-    return default if block is None else block
+        return await query_logs(self._index, query, self._logs_max_rounds)
 
 
 def _show_count(found: IndexedRound | None) -> str:

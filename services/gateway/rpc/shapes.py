@@ -11,6 +11,7 @@ from typing import Any
 from services.gateway.index.fees import BLOCK_GAS_LIMIT, FeeHistory
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, logs_of
+from services.gateway.rlp import quantity
 from shared.crypto.hashes import keccak256
 
 Json = dict[str, Any]
@@ -85,6 +86,24 @@ def _show_header(round_: IndexedRound) -> Json:
         "timestamp": hex(header.timestamp),
         "transactionsRoot": show_bytes(header.io_root) if round_.transactions else EMPTY_ROOT,
     }
+
+
+HEADER_FIELDS = (
+    "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot",
+    "logsBloom", "difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData",
+    "mixHash", "nonce",
+)  # fmt: skip
+"""In Ethereum's order."""
+QUANTITIES = frozenset({"difficulty", "number", "gasLimit", "gasUsed", "timestamp"})
+
+
+def header_items(round_: IndexedRound) -> list[bytes]:
+    """The fields of a shown header as Ethereum encodes them."""
+    shown = _show_header(round_)
+    return [
+        quantity(int(shown[name], 16)) if name in QUANTITIES else bytes.fromhex(shown[name][2:])
+        for name in HEADER_FIELDS
+    ]
 
 
 def show_transaction(transaction: IndexedTransaction) -> Json:
@@ -175,8 +194,8 @@ def _show_optional(address: bytes | None) -> str | None:
     return None if address is None else show_checksummed(address)
 
 
-def show_log(log: LogEntry) -> Json:
-    """Event; the original leaves the block's time at zero."""
+def show_log(log: LogEntry, *, is_removed: bool = False) -> Json:
+    """Event; removed where a rewind made its block void. The original leaves the time at zero."""
     return {
         "address": show_bytes(log.address),
         "topics": [show_bytes(topic) for topic in log.topics],
@@ -187,7 +206,7 @@ def show_log(log: LogEntry) -> Json:
         "blockHash": show_bytes(log.round_hash),
         "blockTimestamp": hex(log.timestamp),
         "logIndex": hex(log.index),
-        "removed": False,
+        "removed": is_removed,
     }
 
 

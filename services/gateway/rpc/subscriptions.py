@@ -10,11 +10,11 @@ from services.gateway import metrics
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.rounds import IndexedRound
-from services.gateway.rpc.errors import MethodMissing, QueryRejected
+from services.gateway.rpc.errors import InvalidParameters, MethodMissing, QueryRejected
 from services.gateway.rpc.methods import Method, methods_of, rpc_method
 from services.gateway.rpc.objects import LogQuery, log_query
-from services.gateway.rpc.parameters import optional, text
-from services.gateway.rpc.shapes import show_log, show_new_head
+from services.gateway.rpc.parameters import BadParameter, anything, optional, text
+from services.gateway.rpc.shapes import show_bytes, show_log, show_new_head
 
 MAX_SUBSCRIPTIONS = 1000
 """Of one connection."""
@@ -25,7 +25,7 @@ NO_QUERY = LogQuery(LogFilter(), None, None, None)
 class UnsupportedSubscriptions:
     """The answers where nothing can be pushed."""
 
-    @rpc_method("eth_subscribe", text, optional(log_query))
+    @rpc_method("eth_subscribe", text, optional(anything))
     async def subscribe(self, _kind: str, _query: Any) -> str:
         """Only a WebSocket can."""
         raise MethodMissing("notifications not supported")
@@ -49,18 +49,21 @@ class Subscriptions:
         self._send, self._fees = send, fees
         self._heads: set[str] = set()
         self._logs: dict[str, LogFilter] = {}
+        self._pending: set[str] = set()
 
-    @rpc_method("eth_subscribe", text, optional(log_query, NO_QUERY))
-    async def subscribe(self, kind: str, query: LogQuery) -> str:
-        """Begin to push `newHeads` or `logs`; the id of the subscription."""
-        if len(self._heads) + len(self._logs) >= MAX_SUBSCRIPTIONS:
+    @rpc_method("eth_subscribe", text, optional(anything))
+    async def subscribe(self, kind: str, details: object) -> str:
+        """Begin to push `newHeads`, `logs` or `newPendingTransactions`; the subscription's id."""
+        if len(self._heads) + len(self._logs) + len(self._pending) >= MAX_SUBSCRIPTIONS:
             raise QueryRejected(f"too many subscriptions, at most {MAX_SUBSCRIPTIONS}")
         id_ = "0x" + secrets.token_hex(ID_BYTES)
         match kind:
             case "newHeads":
                 self._heads.add(id_)
             case "logs":
-                self._logs[id_] = query.wanted
+                self._logs[id_] = _read_query(details).wanted
+            case "newPendingTransactions":
+                self._pending.add(id_)
             case _:
                 raise MethodMissing(f'no "{kind[:64]}" subscription in eth namespace')
         metrics.subscriptions_open.labels(kind).inc()
@@ -74,6 +77,9 @@ class Subscriptions:
             metrics.subscriptions_open.labels("newHeads").dec()
         elif self._logs.pop(id_, None) is not None:
             metrics.subscriptions_open.labels("logs").dec()
+        elif id_ in self._pending:
+            self._pending.remove(id_)
+            metrics.subscriptions_open.labels("newPendingTransactions").dec()
         else:
             raise QueryRejected("subscription not found")
         return True
@@ -82,6 +88,8 @@ class Subscriptions:
         """End all, because the connection is gone."""
         metrics.subscriptions_open.labels("newHeads").dec(len(self._heads))
         metrics.subscriptions_open.labels("logs").dec(len(self._logs))
+        metrics.subscriptions_open.labels("newPendingTransactions").dec(len(self._pending))
+        self._pending.clear()
         self._heads.clear()
         self._logs.clear()
 
@@ -94,6 +102,28 @@ class Subscriptions:
         for id_, wanted in self._logs.items():
             for log in wanted.select(round_):
                 self._send(_notification(id_, orjson.dumps(show_log(log))))
+
+    def push_rewind(self, dropped: list[IndexedRound]) -> None:
+        """Send the events of void rounds once more, marked as removed; the newest first."""
+        for id_, wanted in self._logs.items():
+            for round_ in reversed(dropped):
+                for log in wanted.select(round_):
+                    shown = orjson.dumps(show_log(log, is_removed=True))
+                    self._send(_notification(id_, shown))
+
+    def push_pending(self, tx_hash: bytes) -> None:
+        """Send the hash of a transaction that a pool took."""
+        for id_ in self._pending:
+            self._send(_notification(id_, orjson.dumps(show_bytes(tx_hash))))
+
+
+def _read_query(details: object) -> LogQuery:
+    if details is None:
+        return NO_QUERY
+    try:
+        return log_query(details)
+    except BadParameter as error:
+        raise InvalidParameters(f"invalid argument 1: {error}") from None
 
 
 def _notification(id_: str, result: bytes) -> bytes:

@@ -1,9 +1,11 @@
 """Which methods exist."""
 
 from services.gateway.node import GatewayNode
+from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
 from services.gateway.rpc.eth_send import EthSendMethods
+from services.gateway.rpc.filters import FilterMethods
 from services.gateway.rpc.methods import Method, methods_of
 from services.gateway.rpc.modules import RpcMethods
 from services.gateway.rpc.net import NetMethods
@@ -25,7 +27,9 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         EthMethods(node),
         EthSendMethods(node),
         EthBlockMethods(node.index, settings.logs_max_rounds),
-        NetMethods(settings.chain_id),
+        DebugMethods(node.index),
+        FilterMethods(node.index, node.submitter, settings.logs_max_rounds),
+        NetMethods(settings.chain_id, node.nodes),
         Web3Methods(),
         TxpoolMethods(),
     ]

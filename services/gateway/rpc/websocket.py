@@ -44,6 +44,14 @@ class WebSocketConnection:
         """Send what a new round means for this client."""
         self.subscriptions.push(round_)
 
+    def push_rewind(self, dropped: list[IndexedRound]) -> None:
+        """Say which events are void."""
+        self.subscriptions.push_rewind(dropped)
+
+    def push_pending(self, tx_hash: bytes) -> None:
+        """Send the hash of a transaction that waits."""
+        self.subscriptions.push_pending(tx_hash)
+
     async def serve(self, receive: Receive, send: Send) -> None:
         """Serve an accepted connection until it closes."""
         metrics.websockets_open.inc()

@@ -286,7 +286,7 @@ async def test_client_version_has_the_form_of_the_original(gateway):
 
 async def test_modules_are_listed(gateway):
     assert await gateway.rpc("rpc_modules") == dict.fromkeys(
-        ("eth", "net", "oasis", "rpc", "txpool", "web3"), "1.0"
+        ("debug", "eth", "net", "oasis", "rpc", "txpool", "web3"), "1.0"
     )
 
 
@@ -303,9 +303,9 @@ async def test_call_data_key_has_hex_fields_and_a_plain_epoch(gateway):
 @pytest.mark.parametrize(
     "method",
     [
-        "net_listening", "net_peerCount", "eth_coinbase", "eth_protocolVersion", "eth_sign",
-        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_newFilter", "eth_getProof",
-        "eth_getFilterChanges", "eth_getBlockReceipts", "eth_createAccessList",
+        "eth_coinbase", "eth_protocolVersion", "eth_sign",
+        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_getProof",
+        "eth_createAccessList",
         "eth_fillTransaction", "eth_simulateV1", "debug_traceTransaction", "trace_block", "",
     ],
 )  # fmt: skip

@@ -79,7 +79,7 @@ async def test_unsubscribing_ends_the_events(gateway, client):
     assert (await ask(client, "eth_chainId"))["result"] == "0x5afd"
 
 
-@pytest.mark.parametrize("kind", ["newPendingTransactions", "syncing", ""])
+@pytest.mark.parametrize("kind", ["syncing", ""])
 async def test_other_subscriptions_are_absent(client, kind):
     error = (await ask(client, "eth_subscribe", kind))["error"]
     assert error == {"code": -32601, "message": f'no "{kind}" subscription in eth namespace'}

@@ -230,13 +230,16 @@ async def test_rollback_below_the_memory(store):
     chain = make_chain(20, logs_of)
     index = ChainIndex(store, RecentRounds(3, 10**9))
     rewinds = []
-    index.listen_to_rewinds(rewinds.append)
+    index.listen_to_rewinds(lambda number, dropped: rewinds.append((number, dropped)))
     for one in chain:
         index.append(one)
     await index.flush()
     await index.rollback(5)
     assert index.newest == chain[5]
-    assert rewinds == [5]
+    ((number, dropped),) = rewinds
+    assert number == 5
+    assert dropped == chain[-len(dropped) :]
+    assert dropped
     fork = make_round(6, make_record("fork"), previous=chain[5].hash, fork=1)
     index.append(fork)
     await index.flush()

@@ -1,0 +1,95 @@
+"""
+Recursive length prefixes, and what Ethereum writes in them: transactions, receipts, headers. Pure.
+
+Source: Ethereum yellow paper, appendix B; EIP-2718, 2930, 1559.
+"""
+
+from collections.abc import Sequence
+
+from services.gateway.index.record import TransactionRecord, number
+from services.gateway.index.rounds import IndexedRound, IndexedTransaction, logs_of
+
+Item = bytes | Sequence["Item"]
+
+EthereumHeader = list[bytes]
+"""The fields of a header, in Ethereum's order."""
+
+_STRING, _LIST = 0x80, 0xC0
+_SHORT_BYTES = 55
+"""Longest payload whose length stands in the first byte [bytes]."""
+
+
+def encode(item: Item) -> bytes:
+    """Encode bytes, or a list of items."""
+    if isinstance(item, bytes):
+        if len(item) == 1 and item[0] < _STRING:
+            return item
+        return _prefix(len(item), _STRING) + item
+    payload = b"".join(map(encode, item))
+    return _prefix(len(payload), _LIST) + payload
+
+
+def quantity(value: int) -> bytes:
+    """Number as an item: big-endian without zeros."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def _prefix(length: int, kind: int) -> bytes:
+    if length <= _SHORT_BYTES:
+        return bytes([kind + length])
+    size = quantity(length)
+    return bytes([kind + _SHORT_BYTES + len(size)]) + size
+
+
+def encode_transaction(record: TransactionRecord) -> bytes:
+    """The raw transaction of a record, as it was signed."""
+    item = _transaction(record)
+    return item if isinstance(item, bytes) else encode(item)
+
+
+def _transaction(record: TransactionRecord) -> Item:
+    """Give a list for a legacy transaction, and for a typed one its bytes."""
+    signature = [_shortest(record.v), _shortest(record.r), _shortest(record.s)]
+    call = [quantity(record.gas), record.to or b"", _shortest(record.value), record.input]
+    nonce, max_fee = quantity(record.nonce), _shortest(record.max_fee)
+    if record.type == 0:
+        return [nonce, max_fee, *call, *signature]
+    prices = [_shortest(record.max_tip), max_fee] if record.type == 2 else [max_fee]
+    access_list: list[Item] = [[a, list(slots)] for a, slots in record.access_list or ()]
+    fields: list[Item] = [
+        quantity(record.chain_id or 0),
+        nonce,
+        *prices,
+        *call,
+        access_list,
+        *signature,
+    ]
+    return bytes([record.type]) + encode(fields)
+
+
+def encode_receipt(transaction: IndexedTransaction) -> bytes:
+    """A receipt in the form in which Ethereum hashes it."""
+    record = transaction.record
+    logs: list[Item] = [[log.address, list(log.topics), log.data] for log in logs_of(transaction)]
+    fields: list[Item] = [
+        quantity(record.status),
+        quantity(record.cumulative_gas_used),
+        record.bloom,
+        logs,
+    ]
+    prefix = bytes([record.type]) if record.type else b""
+    return prefix + encode(fields)
+
+
+def _shortest(value: bytes) -> bytes:
+    return quantity(number(value))
+
+
+def encode_header(fields: EthereumHeader) -> bytes:
+    """A header. Its Keccak hash is not the block's: that is the hash of the ParaTime's header."""
+    return encode(fields)
+
+
+def encode_block(fields: EthereumHeader, round_: IndexedRound) -> bytes:
+    """A block of a header, its transactions and no uncles."""
+    return encode([fields, [_transaction(one.record) for one in round_.transactions], []])
