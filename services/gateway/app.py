@@ -5,8 +5,8 @@ import asyncio
 from services.gateway.api import GatewayApp
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.finality import Anchor, FinalityApi, load_anchor
-from services.gateway.node import GatewayNode
+from services.gateway.finality import Anchor, load_anchor
+from services.gateway.node import GatewayConsensus, GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from services.gateway.rpc.handshake import HandshakeProtocol
@@ -24,7 +24,7 @@ from shared.kit.process import mark_serving
 def build_node(
     settings: Settings,
     nodes: ComputeNodes,
-    consensus: FinalityApi,
+    consensus: GatewayConsensus,
     anchor: Anchor,
     probe: Probe,
 ) -> GatewayNode:

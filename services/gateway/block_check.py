@@ -4,7 +4,7 @@ Whether a round's transactions and results are those that were agreed on.
 A header names the root over both (its I/O root); a node that shows others under a true header lies.
 """
 
-from evm_native import io_root
+from evm_native import StateError, io_root
 
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import Unavailable
@@ -18,10 +18,12 @@ class ForgedResults(Unavailable, module="gateway", code=8):
 def verify_results(untrusted: RoundBlock) -> None:
     """Verify a block's contents against its header, which is proven; or raise `ForgedResults`."""
     header = untrusted.header
-    if not untrusted.transactions and not untrusted.results:
-        root = EMPTY_HASH
-    else:
-        root = io_root(untrusted.transactions, untrusted.results)
+    root = EMPTY_HASH
+    if untrusted.transactions or untrusted.results:
+        try:
+            root = io_root(untrusted.transactions, untrusted.results)
+        except StateError as error:
+            raise ForgedResults(f"round {header.round} has no I/O root: {error}") from error
     if len(untrusted.transactions) != len(untrusted.results) or root != header.io_root:
         raise ForgedResults(
             f"round {header.round} has the I/O root {header.io_root.hex()}, and what was shown "

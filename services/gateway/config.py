@@ -62,6 +62,8 @@ class Settings:
     """How long `eth_sendRawTransactionSync` waits [ms]. Source: EIP-7966."""
     sync_max_timeout_ms: int = 60_000
     """The longest that a client may have it wait [ms]. Source: go-ethereum's default."""
+    unsafe_dev_controls: bool = False
+    """Whether there are `evm_*` methods, which change the whole network."""
     oasis_rpcs: bool = True
     logs_max_rounds: int = 100
     """Largest distance of a log query [rounds]. Source: localnet.yml of the original image."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,6 +17,7 @@ from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.readiness import Probe, Readiness
+from services.gateway.snapshots import SnapshotApi
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
 from shared.api.evm import EvmQueries
@@ -28,6 +29,10 @@ PRICE_INTERVAL_S = 0.1
 """Shortest time between two questions for the minimum gas price [s]."""
 
 
+class GatewayConsensus(FinalityApi, SnapshotApi, Protocol):
+    """The part of `ConsensusApi` that the gateway asks."""
+
+
 class GatewayNode:
     """Everything behind the JSON-RPC edge."""
 
@@ -36,11 +41,11 @@ class GatewayNode:
         settings: Settings,
         store: BlockStore,
         nodes: ComputeNodes,
-        consensus: FinalityApi,
+        consensus: GatewayConsensus,
         anchor: Anchor,
         probe: Probe,
     ) -> None:
-        self.settings, self.nodes = settings, nodes
+        self.settings, self.nodes, self.consensus = settings, nodes, consensus
         self.index = ChainIndex(store, RecentRounds(settings.recent_rounds, settings.recent_bytes))
         self.fees = FeeTracker(
             history_rounds=settings.fee_history_rounds,

@@ -72,7 +72,7 @@ class Readiness:
         """What is missing, or None when ready."""
         newest = self._index.newest
         if newest is None:
-            return "the first block from a compute node"
+            return "the first block that consensus proves and a compute node delivers"
         if newest.header.state_root == EMPTY_HASH:
             return "the first executed round, which funds the accounts of genesis"
         if not any(node.is_streamed_up for node in self._nodes.members):

@@ -38,16 +38,25 @@ def derive(*parts: object) -> bytes:
 class FakeChain:
     """Rounds of a ParaTime, with the state behind them."""
 
-    def __init__(self, *, balances=(), chain_id=CHAIN_ID, epoch=2, is_automatic=True, name="chain"):
+    def __init__(
+        self,
+        *,
+        balances=(),
+        chain_id=CHAIN_ID,
+        epoch=2,
+        is_automatic=True,
+        name="chain",
+        confidential=True,
+    ):
         self.name = name
         self.epoch = epoch
         self.is_automatic = is_automatic
         """Whether a transaction gets its block at once."""
         self.store = Store.memory()
         self.engine = Engine(
-            ChainConfig(chain_id=chain_id),
+            ChainConfig(chain_id=chain_id, confidential=confidential),
             self.store,
-            state_key=lambda address: derive("state", address),
+            state_key=(lambda address: derive("state", address)) if confidential else None,
             subcall=None,
         )
         self.blocks: list[RoundBlock] = []

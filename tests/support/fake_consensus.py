@@ -10,7 +10,14 @@ from services.consensus.abci import BlockResult
 from services.consensus.engine.chain import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
 from services.gateway.finality import Anchor
-from shared.api.consensus import BlockEvents, ChainRewound, FinalizedRound
+from shared.api.consensus import (
+    BlockEvents,
+    ChainRewound,
+    FinalizedRound,
+    Reverted,
+    Snapshot,
+    UnknownSnapshot,
+)
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import encode_record
@@ -58,6 +65,9 @@ class FakeConsensus:
         self.chain, self._signer = chain, signer
         self.is_cut_off = False
         self.reported: dict[str, int] = {}
+        self.snapshots: dict[int, int] = {}
+        """Round by id."""
+        self._snapshot_count = 0
         self.oldest_header = 0
         """First round whose header is kept."""
         self._seen_rewinds = len(chain.rewinds)
@@ -128,6 +138,30 @@ class FakeConsensus:
         self._enter()
         end = min(first + count, len(self.chain.blocks))
         return tuple(map(self._header, range(max(first, self.oldest_header), end)))
+
+    async def take_snapshot(self) -> Snapshot:
+        self._enter()
+        self._snapshot_count += 1
+        self.snapshots[self._snapshot_count] = self._rounds[-1]
+        return Snapshot(
+            self._snapshot_count, len(self._kept), self.life.incarnation, self.chain.epoch, 0
+        )
+
+    async def drop_snapshot(self, snapshot_id):
+        if self.snapshots.pop(snapshot_id, None) is None:
+            raise UnknownSnapshot(f"there is no snapshot {snapshot_id}")
+
+    async def revert(self, snapshot_id, patience_ms=5_000):
+        if snapshot_id not in self.snapshots:
+            raise UnknownSnapshot(f"there is no snapshot {snapshot_id}")
+        self.snapshots = {i: made for i, made in self.snapshots.items() if i <= snapshot_id}
+        self.chain.rewind(self.snapshots[snapshot_id])
+        self.chain.mine()
+        self._sync()
+        async with asyncio.timeout(patience_ms / 1000):
+            while self.reported.get("gateway") != self.life.incarnation:
+                await asyncio.sleep(0.001)
+        return Reverted(len(self._kept), self.life.incarnation, ("gateway",), ())
 
     async def report_incarnation(self, follower, incarnation):
         self.reported[follower] = incarnation

@@ -12,10 +12,12 @@ from starlette.types import Receive, Scope, Send
 from services.gateway import metrics
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
+from services.gateway.rpc.callers import Callers, without_controls
 from services.gateway.rpc.cross_origin import CrossOrigin
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.methods import Method
 from services.gateway.rpc.websocket import WebSocketConnection
+from shared.kit.dev_controls import load_dev_token
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 """Source: go-ethereum rpc/http.go."""
@@ -31,8 +33,9 @@ class JsonRpcEndpoint:
     """Answers requests by the method table; knows every WebSocket that is open."""
 
     def __init__(self, node: GatewayNode, table: Mapping[str, Method]) -> None:
-        self._node, self._table = node, table
-        self._dispatcher = Dispatcher(table)
+        self._node, self._table, self._guarded = node, table, without_controls(table)
+        self._dispatchers = {True: Dispatcher(table), False: Dispatcher(self._guarded)}
+        self._callers = Callers(load_dev_token(node.settings.data_dir))
         self._origins = CrossOrigin(node.settings.cors_origins)
         self._profile = (b"x-qanat-profile", node.settings.profile.encode())
         self._connections: set[WebSocketConnection] = set()
@@ -81,7 +84,7 @@ class JsonRpcEndpoint:
         if body is None:
             await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
             return
-        answer = await self._dispatcher.answer(body)
+        answer = await self._dispatchers[self._callers.may_control(headers)].answer(body)
         await _respond(send, 200, extra, answer, b"application/json")
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +94,8 @@ class JsonRpcEndpoint:
             await send({"type": "websocket.close", "code": 1008})
             return
         await send({"type": "websocket.accept", "headers": [self._profile]})
-        connection = WebSocketConnection(self._table, self._node.fees)
+        table = self._table if self._callers.may_control(headers) else self._guarded
+        connection = WebSocketConnection(table, self._node.fees)
         self._connections.add(connection)
         try:
             await connection.serve(receive, send)

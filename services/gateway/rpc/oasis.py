@@ -2,6 +2,7 @@
 
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.index.chain_index import ChainIndex
+from services.gateway.rpc.errors import MethodMissing
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import hash32
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
@@ -10,12 +11,18 @@ from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
 class OasisMethods:
     """Answers of the namespace."""
 
-    def __init__(self, nodes: ComputeNodes, index: ChainIndex) -> None:
-        self._nodes, self._index = nodes, index
+    def __init__(self, nodes: ComputeNodes, index: ChainIndex, *, confidential: bool) -> None:
+        """Take whether the ParaTime is confidential; a public one has no key."""
+        self._nodes, self._index, self._confidential = nodes, index, confidential
 
     @rpc_method("oasis_callDataPublicKey")
     async def call_data_public_key(self) -> Json:
         """Key of the epoch to which clients encrypt; the epoch is a JSON number, left out at 0."""
+        if not self._confidential:
+            raise MethodMissing(
+                "the method oasis_callDataPublicKey does not exist/is not available: this ParaTime "
+                "is public, and nothing in it is encrypted"
+            )
         found = await self._nodes.ask(lambda api: api.fetch_call_data_key())
         shown: Json = {
             "key": show_bytes(found.public_key.key),

@@ -5,6 +5,7 @@ from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
 from services.gateway.rpc.eth_send import EthSendMethods
+from services.gateway.rpc.evm import EvmMethods
 from services.gateway.rpc.filters import FilterMethods
 from services.gateway.rpc.methods import Method, methods_of
 from services.gateway.rpc.modules import RpcMethods
@@ -33,7 +34,9 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         Web3Methods(),
         TxpoolMethods(),
     ]
+    if settings.unsafe_dev_controls:
+        namespaces.append(EvmMethods(node.consensus))
     if settings.oasis_rpcs:
-        namespaces.append(OasisMethods(node.nodes, node.index))
+        namespaces.append(OasisMethods(node.nodes, node.index, confidential=settings.confidential))
     table = methods_of(*namespaces) | unsupported_methods()
     return table | methods_of(RpcMethods(table))

@@ -1,0 +1,68 @@
+"""Who may use dev controls over JSON-RPC: local tools, and who knows the token; no web page."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.gateway.rpc.methods import Method
+from shared.errors import Rejected
+from shared.kit.dev_controls import verify_dev_token, verify_local_request
+
+DEV_NAMESPACES = ("evm_", "hardhat_", "anvil_")
+MAX_KNOWN = 256
+"""Pairs of `Host` and `Origin` whose verdict is remembered."""
+
+
+class DevControlRefused(Rejected, module="rpc", code=12):
+    """The request is none of a local tool, and does not carry the network's token."""
+
+
+class Callers:
+    """Tells requests that may use dev controls from others, by their headers."""
+
+    def __init__(self, token: str | None) -> None:
+        """Take the token of the network; without one only local tools may."""
+        self._token = token
+        self._known: dict[tuple[bytes, bytes], bool] = {}
+        """Verdicts by (host, origin), so that most requests cost one look."""
+
+    def may_control(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Say whether a request may use dev controls."""
+        host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
+        verdict = self._known.get((host, origin))
+        if verdict is None:
+            verdict = _is_local(host, origin)
+            if len(self._known) < MAX_KNOWN:
+                self._known[host, origin] = verdict
+        return verdict or self._has_token(headers.get(b"authorization"))
+
+    def _has_token(self, authorization: bytes | None) -> bool:
+        if authorization is None:
+            return False
+        try:
+            verify_dev_token(authorization.decode("latin-1"), self._token)
+        except Rejected:
+            return False
+        return True
+
+
+def without_controls(table: Mapping[str, Method]) -> dict[str, Method]:
+    """Give the methods as others see them: dev controls refuse."""
+    return {
+        name: replace(method, answer=_refuse) if name.startswith(DEV_NAMESPACES) else method
+        for name, method in table.items()
+    }
+
+
+async def _refuse(*_: object) -> None:
+    raise DevControlRefused(
+        "dev controls answer local tools, and who sends the token in `dev-token` of the network's "
+        "data directory as `Authorization: Bearer`; no pages of other origins"
+    )
+
+
+def _is_local(host: bytes, origin: bytes) -> bool:
+    try:
+        verify_local_request(host.decode("latin-1"), origin.decode("latin-1") if origin else None)
+    except Rejected:
+        return False
+    return True
