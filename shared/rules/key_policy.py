@@ -1,10 +1,18 @@
-"""The key manager's policy and public keys: what consensus, enclaves and clients all compute."""
+"""
+The key manager's policy and public keys: what consensus, enclaves and clients all compute.
+
+Consensus keeps the policy, but enclaves do not believe it about that: the signers and their
+threshold are part of their measured configuration, and the serial only grows.
+"""
+
+from dataclasses import dataclass
 
 from shared.crypto.hashes import sha3_256
 from shared.crypto.signing import register_context, verify_signature
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
-from shared.types.keymanager import POLICY, SignedPolicy, SignedPublicKey
+from shared.types.key_requests import PolicyMissing
+from shared.types.keymanager import POLICY, Policy, SignedPolicy, SignedPublicKey
 
 PUBLIC_KEY = register_context("oasis-core/keymanager: pk signature")
 """Upstream's context to the letter: Sapphire's clients get the signature as it is."""
@@ -14,6 +22,53 @@ SIGNED_KEY_LIFETIME = 10
 
 class TooFewPolicySigners(Rejected, module="keys", code=1):
     """Fewer trusted signers than the threshold have signed the policy."""
+
+
+class PolicyForOther(Rejected, module="keys", code=2):
+    """The policy is for another key manager."""
+
+
+class PolicyRolledBack(Rejected, module="keys", code=3):
+    """The serial is below that of a policy this enclave has followed, or its content changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPolicy:
+    """A policy whose signatures were counted."""
+
+    body: Policy
+    signed: SignedPolicy
+    checksum: bytes
+
+
+def accept_policy(
+    signed: SignedPolicy | None,
+    followed: VerifiedPolicy | None,
+    *,
+    runtime_id: bytes,
+    signers: tuple[bytes, ...],
+    threshold: int,
+) -> VerifiedPolicy:
+    """
+    Accept the policy that consensus holds, after the one that this enclave followed so far.
+
+    Raises
+    ------
+    PolicyMissing, TooFewPolicySigners, BadSignature, PolicyForOther, PolicyRolledBack
+        See each class. The enclave then goes on with the policy it followed.
+    """
+    if signed is None:
+        raise PolicyMissing("there is no policy, so nobody may have any key")
+    checksum = policy_checksum(signed)
+    if followed is not None and followed.checksum == checksum:
+        return followed
+    verify_policy_signatures(signed, signers=signers, threshold=threshold)
+    body = decode_record(Policy, signed.untrusted_raw_value)
+    if body.id != runtime_id:
+        raise PolicyForOther(f"the policy is for {body.id.hex()}")
+    if followed is not None and body.serial <= followed.body.serial:
+        raise PolicyRolledBack(f"serial {body.serial} after {followed.body.serial}")
+    return VerifiedPolicy(body, signed, checksum)
 
 
 class PublicKeyExpired(Rejected, module="keys", code=40):

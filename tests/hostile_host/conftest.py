@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import pytest
-from evm_native import keccak256
 
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.types.block import RoundChange
 from tests.support.compute_nodes import RICH, raw, register_program
 from tests.support.enclave_bench import Bench
-from tests.support.evm_state import KEEPER_INIT
+from tests.support.evm_state import KEEPER_INIT, created_by
 from tests.support.lying_host import LyingHost
 
 
@@ -35,13 +34,6 @@ class Scene:
         return self.host.ask("apply", tuple(self.changes)).state
 
 
-def created_by_rich(nonce: int) -> bytes:
-    """Address of a contract that the rich account creates."""
-    # RLP of [address, nonce] for a nonce below 128.
-    encoded = bytes([0xD6, 0x94]) + RICH + (bytes([nonce]) if nonce else b"\x80")
-    return keccak256(encoded)[12:]
-
-
 @pytest.fixture
 def scene(tmp_path) -> Scene:
     from tests.support.enclave_bench import genesis_change
@@ -53,4 +45,4 @@ def scene(tmp_path) -> Scene:
     changes.append(bench.run(honest, raw(1, to=b"", data=KEEPER_INIT, gas=1_000_000)))
     changes.append(bench.run(honest))
     host = LyingHost(ComputeEnclaveApi, lambda: bench.program("a", tmp_path), tmp_path)
-    return Scene(bench, host, created_by_rich(1), changes)
+    return Scene(bench, host, created_by(RICH, 1), changes)

@@ -46,6 +46,7 @@ from tests.support.keymanager import (
     KEY_MANAGER,
     KEY_MANAGER_ID,
     PARATIME_ID,
+    SIGNER_KEYS,
     MemoryFiles,
     make_policy,
     sign_policy,
@@ -80,25 +81,26 @@ def paratime(balances=(), *, confidential=True, **scheduler) -> RuntimeDescripto
     )
 
 
-def key_manager_runtime() -> RuntimeDescriptor:
+def key_manager_runtime(*enclaves) -> RuntimeDescriptor:
     return RuntimeDescriptor(
         KEY_MANAGER_ID,
         b"o" * 32,
         RuntimeKind.KEY_MANAGER,
-        (Deployment(VERSION, 0, mock_tee.constraints(KEY_MANAGER)),),
+        (Deployment(VERSION, 0, mock_tee.constraints(*enclaves or (KEY_MANAGER,))),),
     )
+
+
+def key_manager_policy(key_manager=KEY_MANAGER, compute=COMPUTE, signers=()):
+    enclaves = (EnclavePolicy(key_manager, {PARATIME_ID: (compute,)}, ()),)
+    return sign_policy(make_policy(enclaves=enclaves), *signers)
 
 
 class KeyManagerNode:
     """One key manager enclave with secrets for the epochs that tests use."""
 
-    def __init__(self, epochs=(2, 3, 4)) -> None:
-        enclaves = self._enclaves = Enclaves(
-            policy=sign_policy(
-                make_policy(enclaves=(EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (COMPUTE,)}, ()),))
-            )
-        )
-        self.program = enclaves.start("km", MemoryFiles())
+    def __init__(self, epochs=(2, 3, 4), identity=KEY_MANAGER) -> None:
+        enclaves = self._enclaves = Enclaves(policy=key_manager_policy(identity))
+        self.program = enclaves.start("km", MemoryFiles(), identity)
         enclaves.show_block()
         enclaves.register("km")
         enclaves.show_block()
@@ -173,8 +175,8 @@ def make_program(
         validators=(GenesisValidator(SIGNER.public_key, 10),),
         root_ca_hash=sha256(mock_tee.pki().root_ca),
         key_manager=key_manager,
-        policy_signers=(),
-        policy_threshold=0,
+        policy_signers=SIGNER_KEYS,
+        policy_threshold=2,
         runtime="evm",
         has_dev_controls=has_dev_controls,
     )
@@ -282,6 +284,7 @@ class ComputeNetwork:
         self.chain = SmallChain(
             paratime(balances, **options),
             key_manager=key_manager_runtime(),
+            policy=key_manager_policy(),
             start_ns=START_NS + 60_000_000_000,
         )
         self.chain.others = (_key_manager_descriptor(),)

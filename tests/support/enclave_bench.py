@@ -12,6 +12,7 @@ from tests.support.compute_nodes import (
     EnclaveHost,
     KeyManagerNode,
     identity_of,
+    key_manager_policy,
     key_manager_runtime,
     make_program,
     paratime,
@@ -25,11 +26,14 @@ NAMES = ("a", "b", "old", "new", "honest")
 class Bench:
     """A chain, a key manager, and as many enclaves as a test starts."""
 
-    def __init__(self) -> None:
-        self.key_manager = KeyManagerNode()
+    def __init__(self, *, key_manager=None, descriptor=None, policy=None) -> None:
+        self.key_manager = key_manager or KeyManagerNode()
         runtime = paratime(((RICH, 1000 * WEI),))
         self.chain = SmallChain(
-            runtime, key_manager=key_manager_runtime(), start_ns=START_NS + 60_000_000_000
+            runtime,
+            key_manager=descriptor or key_manager_runtime(),
+            policy=policy or key_manager_policy(),
+            start_ns=START_NS + 60_000_000_000,
         )
         self.keys = (
             state_keys.CHAIN_CONTEXT,

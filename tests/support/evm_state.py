@@ -85,3 +85,10 @@ def assert_root_is_the_cores(*diffs: bytes) -> None:
     for round_, diff in enumerate(diffs, start=1):
         entries = entries_after(*diffs[:round_])
         store.apply(round_, diff, expect_root=root_of(entries))
+
+
+def created_by(creator: bytes, nonce: int) -> bytes:
+    """Address of a contract that an account creates under a nonce below 128."""
+    # RLP of [address, nonce].
+    encoded = bytes([0xD6, 0x94]) + creator + (bytes([nonce]) if nonce else b"\x80")
+    return keccak256(encoded)[12:]

@@ -56,7 +56,13 @@ class SmallChain:
     """One validator, one ParaTime."""
 
     def __init__(
-        self, runtime: RuntimeDescriptor, *, key_manager=None, start_ns: int, epoch: int = 2
+        self,
+        runtime: RuntimeDescriptor,
+        *,
+        key_manager=None,
+        policy=None,
+        start_ns: int,
+        epoch: int = 2,
     ) -> None:
         self.runtime, self.epoch = runtime, epoch
         self.key_manager_id = None if key_manager is None else key_manager.id
@@ -69,8 +75,11 @@ class SmallChain:
             state_keys.CHAIN_CONTEXT: CHAIN_CONTEXT.encode(),
             state_keys.runtime_key(runtime.id): encode_record(runtime),
         }
+        self.policy = policy
+        """Of the key manager."""
         if key_manager is not None:
             self.write(state_keys.runtime_key(key_manager.id), key_manager)
+            self.open_epochs()
         self._kept: dict[int, tuple] = {}
         self.events: list[BlockEvents] = []
         self._news = asyncio.Event()
@@ -107,7 +116,7 @@ class SmallChain:
         """Say which earlier epochs have keys; the next block tells of it."""
         key_manager = self.runtime.key_manager
         assert key_manager is not None
-        status = KeyManagerStatus(key_manager, open_epochs=epochs)
+        status = KeyManagerStatus(key_manager, policy=self.policy, open_epochs=epochs)
         self.write(state_keys.key_manager_status_key(key_manager), status)
 
     def begin_epoch(self, workers=None, backups=()) -> None:

@@ -24,11 +24,12 @@ from shared.enclave.errors import NotInitialized
 from shared.enclave.finality import Finality
 from shared.enclave.history import ChainedHeader, HeaderHistory
 from shared.enclave.key_client import KeyRing, RoundKeys
+from shared.enclave.key_manager_view import KeyManagerView
 from shared.enclave.ledger import Ledger
 from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import RoundContext
-from shared.encoding.record import decode_record, encode_record
+from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
@@ -40,9 +41,8 @@ from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
-from shared.types.keymanager import KeyManagerStatus
 from shared.types.proof import ProvenState
-from shared.types.registry import Deployment, RuntimeDescriptor
+from shared.types.registry import RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
 
 KEY_MANAGER_SESSIONS = 2
@@ -70,11 +70,10 @@ class ComputeProgram(EnclaveProgram):
             for _ in range(KEY_MANAGER_SESSIONS)
         )
         self._keys = KeyRing(sessions, config.runtime_id, self)
-        self._open_epochs: tuple[Epoch, ...] = ()
         self._finality = Finality(config.runtime_id)
-        self._key_manager: RuntimeDescriptor | None = None
         self._opened: tuple[Runtime, Ledger] | None = None
         self._identity = parse_quote(self.quoted().quote).identity
+        self._key_manager = KeyManagerView(config, self._identity)
 
     def describe(self) -> EnclaveDescription:
         """Which enclave this is."""
@@ -131,17 +130,9 @@ class ComputeProgram(EnclaveProgram):
     def _follow(
         self, values: Mapping[bytes, bytes | None], headers: tuple[BlockHeader, ...]
     ) -> EnclaveState:
-        key_manager = self.config.key_manager
-        if key_manager is not None and state_keys.runtime_key(key_manager) in values:
-            self._key_manager = read_required(
-                RuntimeDescriptor, values, state_keys.runtime_key(key_manager)
-            )
+        self._key_manager.follow(values)
         # The rounds on disk may be of a life that this start of the enclave has not seen.
         self._ledger.enter(read_incarnation(values))
-        if key_manager is not None and state_keys.key_manager_status_key(key_manager) in values:
-            raw = values[state_keys.key_manager_status_key(key_manager)]
-            status = None if raw is None else decode_record(KeyManagerStatus, raw)
-            self._open_epochs = () if status is None else status.open_epochs
         self._ledger.apply_proof(values, headers)
         return self._state()
 
@@ -153,6 +144,7 @@ class ComputeProgram(EnclaveProgram):
 
     def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
         """Drop the keys of epochs that are void; rounds follow in `_follow`."""
+        self._key_manager.forget_policy()
         if self.config.key_manager is not None:
             life = read_incarnation(verified.values)
             self._keys.forget_after(last_shared_secret(life, known, self.config.key_manager))
@@ -190,19 +182,14 @@ class ComputeProgram(EnclaveProgram):
 
     def open_epochs(self) -> tuple[Epoch, ...]:
         """Earlier epochs of which there are keys; they stay the same for an epoch."""
-        return self._open_epochs
+        return self._key_manager.open_epochs
 
     def _key_manager_policy(self) -> PeerPolicy:
-        deployment: Deployment | None = None
-        if self._key_manager is not None:
-            deployment = self._key_manager.active_deployment(self._finality.epoch)
-        if deployment is None:
-            raise NotInitialized("no active deployment of a key manager is proven")
         return PeerPolicy(
             root_ca_hash=self.config.root_ca_hash,
-            quote_policy=deployment.tee.policy,
+            quote_policy=self._key_manager.quote_policy(self._finality.epoch),
             now_s=self.now_s,
-            enclaves=deployment.tee.enclaves,
+            enclaves=self._key_manager.answering(),
         )
 
     # -- execution -----------------------------------------------------------------------------

@@ -1,65 +1,12 @@
 """
 The policy as this enclave sees it: who may have which secret.
 
-Consensus keeps the policy but is not believed about it: its signers and their threshold are part of
-the enclave's measured configuration, and its serial only grows.
+Whether to follow a policy at all is decided by `shared.rules.key_policy.accept_policy`.
 """
 
-from dataclasses import dataclass
-
-from shared.encoding.record import decode_record
-from shared.errors import Rejected
-from shared.rules.key_policy import policy_checksum, verify_policy_signatures
 from shared.types.attestation import EnclaveIdentity
-from shared.types.key_requests import PolicyMissing, QueryForbidden, ReplicationForbidden
-from shared.types.keymanager import EnclavePolicy, Policy, SignedPolicy
-
-
-class PolicyForOther(Rejected, module="keys", code=2):
-    """The policy is for another key manager."""
-
-
-class PolicyRolledBack(Rejected, module="keys", code=3):
-    """The serial is below that of a policy this enclave has followed, or its content changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedPolicy:
-    """A policy whose signatures were counted."""
-
-    body: Policy
-    signed: SignedPolicy
-    checksum: bytes
-
-
-def accept_policy(
-    signed: SignedPolicy | None,
-    followed: VerifiedPolicy | None,
-    *,
-    runtime_id: bytes,
-    signers: tuple[bytes, ...],
-    threshold: int,
-) -> VerifiedPolicy:
-    """
-    Accept the policy that consensus holds, after the one that this enclave followed so far.
-
-    Raises
-    ------
-    PolicyMissing, TooFewPolicySigners, BadSignature, PolicyForOther, PolicyRolledBack
-        See each class. The enclave then goes on with the policy it followed.
-    """
-    if signed is None:
-        raise PolicyMissing("there is no policy, so nobody may have any key")
-    checksum = policy_checksum(signed)
-    if followed is not None and followed.checksum == checksum:
-        return followed
-    verify_policy_signatures(signed, signers=signers, threshold=threshold)
-    body = decode_record(Policy, signed.untrusted_raw_value)
-    if body.id != runtime_id:
-        raise PolicyForOther(f"the policy is for {body.id.hex()}")
-    if followed is not None and body.serial <= followed.body.serial:
-        raise PolicyRolledBack(f"serial {body.serial} after {followed.body.serial}")
-    return VerifiedPolicy(body, signed, checksum)
+from shared.types.key_requests import QueryForbidden, ReplicationForbidden
+from shared.types.keymanager import EnclavePolicy, Policy
 
 
 class Permissions:

@@ -8,9 +8,9 @@ there. Upstream does the same: keymanager/src/policy/cached.rs @ f9f1fdc.
 from dataclasses import dataclass
 
 from services.keymanager.enclave.files import Files
-from services.keymanager.enclave.policy import VerifiedPolicy, accept_policy
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Unavailable
+from shared.rules.key_policy import VerifiedPolicy, accept_policy
 from shared.tee.config import EnclaveConfig
 from shared.tee.sealing import CannotUnseal, Sealer
 from shared.types.identity import Incarnation

@@ -11,7 +11,7 @@ from services.keymanager.enclave.derivation import SECRET_BYTES, checksum_epheme
 from services.keymanager.enclave.ephemeral import EphemeralSecretDisagrees, EphemeralSecrets
 from services.keymanager.enclave.files import DirectoryFiles, Files
 from services.keymanager.enclave.master import MasterSecretDisagrees, MasterSecrets
-from services.keymanager.enclave.policy import Permissions, VerifiedPolicy
+from services.keymanager.enclave.policy import Permissions
 from services.keymanager.enclave.policy_record import PolicyRecord
 from services.keymanager.enclave.protocol import (
     EnclaveDescription,
@@ -38,6 +38,7 @@ from shared.enclave.program import ChainUnknown, EnclaveProgram, VerifiedState
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.rules.incarnations import last_shared_secret, read_incarnation
+from shared.rules.key_policy import VerifiedPolicy
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session import PeerIdentity, PeerPolicy, SessionIdentity

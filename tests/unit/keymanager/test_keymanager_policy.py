@@ -1,13 +1,13 @@
 import pytest
 
-from services.keymanager.enclave.policy import (
-    Permissions,
+from services.keymanager.enclave.policy import Permissions
+from shared.crypto.signing import BadSignature, Signature, Signer
+from shared.rules.key_policy import (
     PolicyForOther,
     PolicyRolledBack,
+    TooFewPolicySigners,
     accept_policy,
 )
-from shared.crypto.signing import BadSignature, Signature, Signer
-from shared.rules.key_policy import TooFewPolicySigners
 from shared.types.key_requests import PolicyMissing, QueryForbidden, ReplicationForbidden
 from shared.types.keymanager import EnclavePolicy, SignedPolicy
 from tests.support.keymanager import (
