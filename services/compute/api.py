@@ -6,12 +6,9 @@ from typing import Any
 from services.compute import metrics
 from services.compute.catch_up import ROUNDS_AT_ONCE
 from services.compute.enclave.protocol import EnclaveDescription
-from services.compute.node import (
-    ComputeNode,
-    NodeNotLevel,
-    ProposalReceived,
-    TransactionsReceived,
-)
+from services.compute.enclave_follower import NodeNotLevel
+from services.compute.mailbox import ProposalReceived, TransactionsReceived
+from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
 from shared.api.compute import CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown

@@ -11,18 +11,23 @@ from services.compute import metrics
 from services.compute.admission import Admission
 from services.compute.api import ComputeEdge, PeerEdge, check_host_health
 from services.compute.catch_up import CatchUp
-from services.compute.chain import ChainReader, ParaTimeUnknown
+from services.compute.chain_reader import ChainReader, ParaTimeUnknown
 from services.compute.config import Settings
 from services.compute.enclave.protocol import (
     ComputeEnclaveApi,
     ComputeHostApi,
     EnclaveDescription,
 )
+from services.compute.enclave_follower import EnclaveFollower
+from services.compute.execution import Execution
 from services.compute.faults.equivocation import EquivocatingVoice
 from services.compute.faults.switchboard import FaultEdge, Switchboard
 from services.compute.feed import RoundFeed
 from services.compute.forwarding import Forwarder
-from services.compute.node import ComputeNode, Mailbox
+from services.compute.incoming import IncomingProposals
+from services.compute.mailbox import Mailbox
+from services.compute.node import ComputeNode
+from services.compute.own_votes import OwnVotes
 from services.compute.peers import (
     Connect,
     KeyManagers,
@@ -30,11 +35,13 @@ from services.compute.peers import (
     connect_link,
     connect_paratime,
 )
+from services.compute.publishing import Publisher
 from services.compute.registration import Standing
-from services.compute.round_worker import RoundWorker, Surroundings
+from services.compute.round_worker import RoundWorker
 from services.compute.rules.proposal import RoundDomain
 from services.compute.rules.txpool import SEQUENCE_WINDOW, BatchLimits
 from services.compute.store import Store
+from services.compute.surroundings import Surroundings
 from services.compute.voting import Voice
 from services.compute.witness import Witness
 from shared.api.compute import ComputeApi, ComputePeerApi
@@ -139,7 +146,7 @@ def build_node(
     """
     runtime, identity = network.runtime, host.identity
     domain = RoundDomain(runtime.id, network.chain_context)
-    mailbox = Mailbox()
+    mailbox, label = Mailbox(), metrics.runtime_label(runtime.id)
     peers = Peers(identity.node.public_key, runtime.id, connect)
     admission = Admission(
         enclave,
@@ -151,7 +158,7 @@ def build_node(
         lambda: node.newest_taken_up(),
         mailbox.post,
         mailbox.spawn,
-        metrics.runtime_label(runtime.id),
+        label,
     )
     sender = host.registrar.sender
     said_by = identity.node, domain, store, sender, mailbox.spawn
@@ -163,35 +170,47 @@ def build_node(
     worker = RoundWorker(
         Surroundings(
             node_id=identity.node.public_key,
-            domain=domain,
             scheduler=runtime.scheduler,
-            enclave=enclave,
-            store=store,
             admission=admission,
+            execution=Execution(
+                enclave,
+                admission,
+                runtime.executor.round_timeout_ms / 1000,
+                mailbox.post,
+                mailbox.spawn,
+            ),
+            votes=OwnVotes(store, mailbox.post),
+            incoming=IncomingProposals(
+                domain,
+                runtime.scheduler,
+                peers,
+                Witness(runtime.id, sender, mailbox.spawn),
+            ),
             peers=peers,
             voice=voice,
-            witness=Witness(runtime.id, sender, mailbox.spawn),
             clock=clock,
             post=mailbox.post,
-            spawn=mailbox.spawn,
         )
     )
+    feed = RoundFeed(store)
+    chain = ChainReader(
+        consensus,
+        runtime.id,
+        description.key_manager,
+        peers,
+        key_managers,
+        f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
+    )
+    forwarder = Forwarder(identity.node.public_key, peers)
     served = ServedRuntime(runtime.id, description.version, Role.COMPUTE)
     registrar = Registrar(host.registrar, served)
     node = ComputeNode(
-        chain=ChainReader(
-            consensus,
-            runtime.id,
-            description.key_manager,
-            peers,
-            key_managers,
-            f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
-        ),
+        chain=chain,
+        follower=EnclaveFollower(enclave, feed, chain),
         enclave=enclave,
-        store=store,
-        feed=RoundFeed(store),
+        publisher=Publisher(store, feed, admission, forwarder, mailbox.spawn, label),
         admission=admission,
-        forwarder=Forwarder(identity.node.public_key, peers),
+        forwarder=forwarder,
         worker=worker,
         catch_up=CatchUp(runtime.id, enclave, consensus, peers),
         standing=Standing(identity.node.public_key, enclave, registrar),

@@ -8,8 +8,9 @@ is passed over.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,7 @@ from shared.api.consensus import ConsensusApi
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.identity import NodeId, Round, RuntimeId
+from shared.types.registry import Committee
 
 log = structlog.get_logger()
 
@@ -63,6 +65,13 @@ class Gap:
         return self.next_round > self.head.round
 
 
+def preferred_peers(committee: Committee | None, round_: Round) -> tuple[NodeId, ...]:
+    """Give the workers, who have a round first; another one begins in each round."""
+    workers = () if committee is None else committee.workers()
+    shift = round_ % len(workers) if workers else 0
+    return (*workers[shift:], *workers[:shift])
+
+
 class CatchUp:
     """Closes the gap between a node and consensus."""
 
@@ -75,6 +84,24 @@ class CatchUp:
     ) -> None:
         self._runtime_id, self._enclave = runtime_id, enclave
         self._consensus, self._peers = consensus, peers
+        self._is_running = False
+
+    def start(
+        self,
+        gap: Callable[[], Gap],
+        post: Callable[[RoundsFetched], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """Run as a task; one that runs already sees a gap that has opened again by itself."""
+        if not self._is_running:
+            self._is_running = True
+            spawn(self._run_once(gap, post))
+
+    async def _run_once(
+        self, gap: Callable[[], Gap], post: Callable[[RoundsFetched], None]
+    ) -> None:
+        await self.run(gap, post)
+        self._is_running = False
 
     async def run(self, gap: Callable[[], Gap], post: Callable[[RoundsFetched], None]) -> None:
         """

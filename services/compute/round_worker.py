@@ -6,20 +6,15 @@ node's loop only; what takes time runs as a task and comes back as a message.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from dataclasses import replace
+from typing import assert_never
 
 import structlog
 
 from services.compute import metrics
-from services.compute.admission import Admission
-from services.compute.enclave.errors import NotLevel
-from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
-from services.compute.held import HeldProposals
-from services.compute.peers import Peers
-from services.compute.rules.proposal import RoundDomain, verify_batch, verify_proposal
+from services.compute.enclave.protocol import ExecutedBatch
+from services.compute.execution import BatchExecuted, failure_of
+from services.compute.own_votes import DueReached, SettledRound
 from services.compute.rules.round import (
     Committed,
     Duty,
@@ -34,74 +29,22 @@ from services.compute.rules.round import (
     WaitingForBatch,
     WaitingForEvent,
     duty_of,
+    first_scheduler,
     judge_proposal,
     move,
+    resume,
 )
 from services.compute.rules.timing import RoundTiming
-from services.compute.store import Store, Vote
-from services.compute.voting import Voice
-from services.compute.witness import Witness
+from services.compute.store import Vote
+from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
-from shared.errors import QanatError, Rejected, Unavailable
-from shared.kit.clock import Clock
-from shared.types.block import BlockHeader, HeaderType, RoundBlock
-from shared.types.commitment import CommitmentFailure, Proposal
+from shared.errors import QanatError
+from shared.types.block import BlockHeader
+from shared.types.commitment import Proposal
 from shared.types.identity import Incarnation, NodeId, Round
-from shared.types.registry import Committee, SchedulerParameters
-from shared.types.runtime import SpentSequence
+from shared.types.registry import Committee
 
 log = structlog.get_logger()
-
-RESEND_AFTER_S = 2.0
-"""Age of the open round's vote at which it is sent again: consensus may have died with it [s]."""
-RETRY_PAUSE_S = 0.05
-"""Pause before a batch is executed again that lacked something, such as keys at the start [s]."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchExecuted:
-    """The enclave is through with a proposal."""
-
-    proposal: Proposal
-    outcome: ExecutedBatch | QanatError
-
-
-@dataclass(frozen=True, slots=True)
-class DueReached:
-    """A time that the open round waits for has come."""
-
-    round: Round
-    unanswered: Vote | None = None
-    """A vote of this round that has waited for an end for long."""
-
-
-@dataclass(frozen=True, slots=True)
-class SettledRound:
-    """A finalized round that this node executed itself, or in which nothing was executed."""
-
-    block: RoundBlock
-    spent: tuple[SpentSequence, ...]
-
-
-WorkerMessage = BatchExecuted | DueReached
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a worker works with."""
-
-    node_id: NodeId
-    domain: RoundDomain
-    scheduler: SchedulerParameters
-    enclave: ComputeEnclaveApi
-    store: Store
-    admission: Admission
-    peers: Peers
-    voice: Voice
-    witness: Witness
-    clock: Clock
-    post: Callable[[WorkerMessage], None]
-    spawn: Callable[[Coroutine[Any, Any, None]], None]
 
 
 class RoundWorker:
@@ -109,19 +52,14 @@ class RoundWorker:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._with = surroundings
-        self._domain = surroundings.domain
         self._phase: RoundPhase = Following(Round(0))
         self._parent: BlockHeader | None = None
         self._committee: Committee | None = None
         self._is_resuming = True
-        self._votes: list[Vote] = []
-        self._held = HeldProposals()
         self._discrepancy: DiscrepancyDetected | None = None
         self._timing = RoundTiming(surroundings.scheduler, 0)
         self._has_checked = False
-        self._suspects: set[bytes] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._resend_timer: asyncio.TimerHandle | None = None
 
     @property
     def phase(self) -> RoundPhase:
@@ -134,11 +72,7 @@ class RoundWorker:
         if self._committee is None:
             return None
         is_proposed = not isinstance(self._phase, Following | WaitingForBatch)
-        round_ = self._phase.round + is_proposed
-        for node_id in self._committee.workers():
-            if self._committee.scheduler_rank(round_, node_id) == 0:
-                return node_id
-        return None
+        return first_scheduler(self._committee, Round(self._phase.round + is_proposed))
 
     # -- rounds begin and end ------------------------------------------------------------------
 
@@ -147,12 +81,14 @@ class RoundWorker:
     ) -> None:
         """Begin the round after a block; `is_first` when the state still lacks its genesis."""
         self._parent, self._committee = parent, committee
-        self._votes, self._discrepancy = [], None
+        self._with.votes.begin()
+        self._with.execution.stop()
+        self._discrepancy = None
         now_ns = self._with.clock.now_ns()
         work_ns = now_ns if self._with.admission.has_work() else None
         self._timing = RoundTiming(self._with.scheduler, now_ns, work_ns, is_first)
         self._has_checked = False
-        self._held.begin(parent.round)
+        self._with.incoming.begin(parent.round)
         round_ = Round(parent.round + 1)
         if self._phase.round != round_:
             self._phase = move(self._phase, Following(round_))
@@ -176,18 +112,12 @@ class RoundWorker:
 
     def _resume(self, duty: Duty) -> None:
         """Stand by a vote from before a restart, and send it again in case it got lost."""
-        self.recall_votes(self._phase.round)
-        if not self._votes:
+        self._with.votes.recall(self._phase.round)
+        best = self._with.votes.best
+        if best is None:
             return
-        best = self._votes[0]
-        results = best.commitment.header.results
-        phase: RoundPhase
-        if results is None:
-            failure = best.commitment.header.failure
-            phase = Failed(self._phase.round, duty, best.proposal, best.rank, failure)
-        else:
-            phase = Committed(self._phase.round, duty, best.proposal, best.rank, results)
-        self._phase = move(self._phase, phase)
+        header = best.commitment.header
+        self._phase = resume(self._phase, duty, best.proposal, best.rank, header)
         self._repeat_vote(best)
 
     def _repeat_vote(self, vote: Vote) -> None:
@@ -195,16 +125,7 @@ class RoundWorker:
         if vote.proposal.node_id == self._with.node_id:
             # Others may have stopped before they had it.
             self._broadcast(vote.proposal)
-        self._expect_end(vote)
-
-    def _expect_end(self, vote: Vote) -> None:
-        """Have a vote sent again, and again, while its round stays open."""
-        if self._resend_timer is not None:
-            self._resend_timer.cancel()
-        message = DueReached(vote.commitment.round, unanswered=vote)
-        self._resend_timer = asyncio.get_running_loop().call_later(
-            RESEND_AFTER_S, self._with.post, message
-        )
+        self._with.votes.expect_end(vote)
 
     def _stand_by_vote(self, vote: Vote) -> None:
         phase = self._phase
@@ -214,42 +135,29 @@ class RoundWorker:
 
     def enter(self, incarnation: Incarnation) -> None:
         """Forget the open round where the chain is in another life: it is opened anew."""
-        if incarnation == self._domain.incarnation:
+        domain = self._with.incoming.domain
+        if incarnation == domain.incarnation:
             return
-        self._domain = replace(self._domain, incarnation=incarnation)
-        self._with.voice.enter(self._domain)
-        self._with.witness.forget()
+        domain = replace(domain, incarnation=incarnation)
+        self._with.incoming.enter(domain)
+        self._with.voice.enter(domain)
         self._phase, self._parent, self._committee = Following(Round(0)), None, None
-        self._is_resuming, self._votes, self._held = True, [], HeldProposals()
+        self._is_resuming = True
+        self._with.votes.begin()
+        self._with.execution.stop()
 
     def recall_votes(self, round_: Round) -> None:
         """Read back what the node voted for in a round before it stopped."""
-        self._votes = list(self._with.store.load_votes(round_))
+        self._with.votes.recall(round_)
 
     def settle(self, header: BlockHeader) -> SettledRound | None:
-        """
-        Find what a header makes final.
-
-        Returns
-        -------
-        settled : `SettledRound` or None
-            The round, where this node executed what became final, or where nothing was executed.
-        """
-        if header.header_type is not HeaderType.NORMAL:
-            return SettledRound(RoundBlock(header), ())
-        for vote in self._votes:
-            results = vote.commitment.header.results
-            if (
-                results is not None
-                and results.round == header.round
-                and results.state_root == header.state_root
-                and results.io_root == header.io_root
-            ):
-                return SettledRound(RoundBlock(header, vote.transactions, vote.results), vote.spent)
-        if isinstance(self._phase, Committed) and self._phase.round == header.round:
+        """Find what a header makes final; see `OwnVotes.settle`."""
+        settled = self._with.votes.settle(header)
+        is_mine = isinstance(self._phase, Committed) and self._phase.round == header.round
+        if settled is None and is_mine:
             metrics.rounds_not_mine.inc()
             log.warning("round_overruled", round=header.round)
-        return None
+        return settled
 
     # -- proposing -----------------------------------------------------------------------------
 
@@ -312,39 +220,15 @@ class RoundWorker:
 
     def on_proposal(self, proposal: Proposal) -> None:
         """Verify a proposal and do with it what the round asks for."""
-        parent, committee = self._parent, self._committee
-        round_ = proposal.header.round
-        if parent is None or committee is None or round_ > parent.round + 1:
-            self._hold_early(proposal)
-            return
-        if round_ <= parent.round:
-            metrics.proposals.labels("late").inc()
-            return
-        try:
-            rank = verify_proposal(
-                proposal,
-                self._domain,
-                parent=parent,
-                committee=committee,
-                limits=self._with.scheduler,
-            )
-        except Rejected as error:
-            metrics.proposals.labels("refused").inc()
-            log.warning(
-                "proposal_refused",
-                round=round_,
-                scheduler=proposal.node_id.hex(),
-                reason=error.message,
-            )
-            return
-        self._with.witness.see(proposal)
-        self._judge(proposal, rank)
+        rank = self._with.incoming.judge(proposal, self._parent, self._committee)
+        if rank is not None:
+            self._judge(proposal, rank)
 
     def _judge(self, proposal: Proposal, rank: int) -> None:
         phase = self._phase
         if isinstance(phase, Following) and self._duty().is_member:
             # Not level yet: the proposal is judged when the node takes part.
-            self._held.add(proposal)
+            self._with.incoming.hold(proposal)
             return
         now_ns = self._with.clock.now_ns()
         due_ns = now_ns if rank == 0 else self._timing.due_ns(rank)
@@ -357,7 +241,7 @@ class RoundWorker:
                 self._phase = move(phase, WaitingForEvent(phase.round, duty, proposal, rank))
                 self._judge_discrepancy()
             case HoldUntil(due_ns=due_ns):
-                self._held.add(proposal)
+                self._with.incoming.hold(proposal)
                 self._wake_at(due_ns)
             case Ignore(reason=reason):
                 metrics.proposals.labels("ignored").inc()
@@ -365,23 +249,8 @@ class RoundWorker:
             case _:
                 assert_never(judgement)
 
-    def _hold_early(self, proposal: Proposal) -> None:
-        """Keep a proposal whose round has not come, once it is sure who signed it."""
-        if not self._held.is_wanted(proposal):
-            return
-        if not self._with.peers.is_known(proposal.node_id):
-            metrics.proposals.labels("refused").inc()
-            return
-        try:
-            verify_batch(proposal, self._domain, self._with.scheduler)
-        except Rejected as error:
-            metrics.proposals.labels("refused").inc()
-            log.warning("proposal_refused", scheduler=proposal.node_id.hex(), reason=error.message)
-            return
-        self._held.add(proposal)
-
     def _judge_held(self) -> None:
-        for proposal in self._held.take(self._phase.round):
+        for proposal in self._with.incoming.take(self._phase.round):
             self.on_proposal(proposal)
 
     def on_discrepancy(self, discrepancy: DiscrepancyDetected) -> None:
@@ -410,31 +279,7 @@ class RoundWorker:
 
     def _process(self, proposal: Proposal, rank: int) -> None:
         self._phase = move(self._phase, Processing(self._phase.round, self._duty(), proposal, rank))
-        self._with.spawn(self._execute(proposal))
-
-    async def _execute(self, proposal: Proposal) -> None:
-        outcome: ExecutedBatch | QanatError
-        begun_s = time.perf_counter()
-        try:
-            outcome = await self._executed(proposal)
-        except QanatError as error:
-            outcome = error
-        metrics.execution_seconds.inc(time.perf_counter() - begun_s)
-        self._with.post(BatchExecuted(proposal, outcome))
-
-    async def _executed(self, proposal: Proposal) -> ExecutedBatch:
-        """Execute; again and again while what the enclave needs is not there, such as keys."""
-        while True:
-            try:
-                return await self._with.enclave.execute(proposal.header.round, proposal.batch)
-            except NotLevel:
-                raise
-            except Unavailable as error:
-                phase = self._phase
-                if not isinstance(phase, Processing) or phase.proposal is not proposal:
-                    raise
-                log.warning("execution_delayed", round=phase.round, reason=error.message)
-                await asyncio.sleep(RETRY_PAUSE_S)
+        self._with.execution.start(proposal)
 
     def on_executed(self, message: BatchExecuted) -> None:
         """Vote for what came out, unless the round has moved on."""
@@ -444,34 +289,16 @@ class RoundWorker:
         match message.outcome:
             case ExecutedBatch() as executed:
                 vote = self._with.voice.vote(phase.proposal, phase.rank, executed)
-                self._votes.append(vote)
                 self._phase = move(
                     phase,
                     Committed(phase.round, phase.duty, phase.proposal, phase.rank, executed.header),
                 )
-                self._expect_end(vote)
-                metrics.executed_batches.inc()
-                metrics.executed_transactions.inc(len(executed.included))
-                self._suspect(phase.proposal, executed)
+                self._with.votes.add(vote)
+                self._with.execution.note_executed(phase.proposal, executed)
             case QanatError() as error:
                 log.error("execution_failed", round=phase.round, reason=error.message)
-                failure = (
-                    CommitmentFailure.STATE_UNAVAILABLE
-                    if isinstance(error, NotLevel)
-                    else CommitmentFailure.UNKNOWN
-                )
+                failure = failure_of(error)
                 self._with.voice.vote_failure(phase.proposal, phase.rank, failure)
                 self._phase = move(
                     phase, Failed(phase.round, phase.duty, phase.proposal, phase.rank, failure)
                 )
-
-    def _suspect(self, proposal: Proposal, executed: ExecutedBatch) -> None:
-        """Have refused transactions checked again; what fails twice as first of a batch goes."""
-        refused = [proposal.batch[position] for position in executed.refused]
-        if not refused:
-            self._suspects.clear()
-            return
-        if executed.refused[0] == 0 and refused[0] in self._suspects:
-            self._with.admission.drop(refused[0])
-        self._suspects = set(refused)
-        self._with.admission.recheck(refused)

@@ -354,7 +354,7 @@ class ComputeNetwork:
         while transport.running:
             await asyncio.sleep(0.001)
         transport.program.close()
-        store = self.nodes.pop(name)._store
+        store = self.nodes.pop(name)._publisher._store
         # What is not written yet dies with the process.
         store._final.clear()
         store.close()

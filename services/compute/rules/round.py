@@ -10,8 +10,13 @@ for single transactions are gone, since a proposal carries its batch; a node kee
 
 from dataclasses import dataclass
 
-from shared.types.commitment import CommitmentFailure, ComputeResultsHeader, Proposal
-from shared.types.identity import Round
+from shared.types.commitment import (
+    CommitmentFailure,
+    CommitmentHeader,
+    ComputeResultsHeader,
+    Proposal,
+)
+from shared.types.identity import NodeId, Round
 from shared.types.registry import Committee
 
 
@@ -205,3 +210,20 @@ def judge_proposal(phase: RoundPhase, rank: int, *, now_ns: int, due_ns: int) ->
             return HoldForEvent() if rank < held else Ignore("holds one that is as good")
         case Processing(rank=held) | Committed(rank=held) | Failed(rank=held):
             return Execute() if rank < held else Ignore("works on one that is as good")
+
+
+def first_scheduler(committee: Committee, round_: Round) -> NodeId | None:
+    """Give the worker of rank 0 in a round."""
+    for node_id in committee.workers():
+        if committee.scheduler_rank(round_, node_id) == 0:
+            return node_id
+    return None
+
+
+def resume(
+    phase: RoundPhase, duty: Duty, proposal: Proposal, rank: int, voted: CommitmentHeader
+) -> RoundPhase:
+    """Go to where a vote from before a restart leaves the node."""
+    if voted.results is None:
+        return move(phase, Failed(phase.round, duty, proposal, rank, voted.failure))
+    return move(phase, Committed(phase.round, duty, proposal, rank, voted.results))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.compute.admission import NodeBusy
-from services.compute.node import MAX_INBOX
+from services.compute.mailbox import MAX_INBOX
 from services.compute.rules.proposal import RoundDomain, build_proposal
 from shared.api.compute import (
     ComputeApi,

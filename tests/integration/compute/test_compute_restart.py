@@ -54,7 +54,7 @@ async def test_a_proposal_from_before_a_kill_is_made_again(make_network):
     network.chain.votes = {}
     for name in ALL:
         await network.start(name)
-        store = network.nodes[name]._store
+        store = network.nodes[name]._publisher._store
         round_ = network.chain.head.round + 1
         kept = store.load_proposal(round_)
         if kept is not None:

@@ -9,7 +9,7 @@ from services.compute import gossip as gossip_module
 from services.compute.admission import Admission, NodeBusy
 from services.compute.forwarding import MAX_MESSAGE_BYTES, Forwarder
 from services.compute.gossip import Gossip
-from services.compute.node import MAX_INBOX_BYTES, Mailbox, TransactionsReceived
+from services.compute.mailbox import MAX_INBOX_BYTES, Mailbox, TransactionsReceived
 from services.compute.rules.txpool import BatchLimits
 
 MIB = 1024 * 1024

@@ -21,7 +21,7 @@ from shared.kit.channel import until_available
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.types.beacon import EpochState
-from shared.types.block import BlockHeader
+from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Epoch, Height, Incarnation, Round, RuntimeId
 from shared.types.incarnation import IncarnationState
 from shared.types.proof import ProvenState
@@ -136,6 +136,27 @@ class ChainReader:
             await self.consensus.report_incarnation(self._follower, incarnation)
         except QanatError as error:
             log.warning("arrival_not_reported", incarnation=incarnation, reason=error.message)
+
+    def headers_in(self, events: BlockEvents) -> tuple[BlockHeader, ...]:
+        """Headers of this ParaTime that a block made final, oldest first."""
+        return tuple(
+            finalized.header
+            for finalized in events.finalized
+            if finalized.runtime_id == self.runtime_id
+        )
+
+    def changes_more(self, events: BlockEvents) -> bool:
+        """
+        Say whether a block changes what one has to look at again: epoch, committee, registration.
+
+        A committee may also begin within an epoch, when enough nodes have registered.
+        """
+        is_new_committee = any(
+            header.header_type in (HeaderType.EPOCH_TRANSITION, HeaderType.SUSPENDED)
+            for header in self.headers_in(events)
+        )
+        is_registered = self.peers.own_id in events.registered
+        return events.is_epoch_change or is_new_committee or is_registered
 
     async def learn_peers(self) -> None:
         """Read from the registry where fellow nodes and key managers are."""

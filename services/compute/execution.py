@@ -1,0 +1,108 @@
+"""Having the enclave execute a proposal, with as much patience as a round has."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from services.compute import metrics
+from services.compute.admission import Admission
+from services.compute.enclave.errors import NotLevel
+from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
+from shared.errors import PeerFailed, QanatError, Unavailable
+from shared.types.commitment import CommitmentFailure, Proposal
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
+"""Pause before a batch is executed again that lacked something, such as keys [s]; it doubles."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchExecuted:
+    """The enclave is through with a proposal."""
+
+    proposal: Proposal
+    outcome: ExecutedBatch | QanatError
+
+
+def failure_of(error: QanatError) -> CommitmentFailure:
+    """Say in a vote why a batch could not be executed."""
+    if isinstance(error, NotLevel):
+        return CommitmentFailure.STATE_UNAVAILABLE
+    return CommitmentFailure.UNKNOWN
+
+
+class Execution:
+    """Executes one proposal at a time. The node's loop calls it."""
+
+    def __init__(
+        self,
+        enclave: ComputeEnclaveApi,
+        admission: Admission,
+        patience_s: float,
+        post: Callable[[BatchExecuted], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """
+        Begin with nothing to do.
+
+        `patience_s` is how long a batch waits for what its execution lacks, before the node says
+        that it cannot execute it: others can, and wait for its vote.
+        """
+        self._enclave, self._admission, self._patience_s = enclave, admission, patience_s
+        self._post, self._spawn, self._sleep = post, spawn, sleep
+        self._wanted: Proposal | None = None
+        self._suspects: set[bytes] = set()
+
+    def start(self, proposal: Proposal) -> None:
+        """Have a proposal executed; the outcome comes as a message."""
+        self._wanted = proposal
+        self._spawn(self._run(proposal))
+
+    def stop(self) -> None:
+        """Try no longer: the round is over."""
+        self._wanted = None
+
+    async def _run(self, proposal: Proposal) -> None:
+        outcome: ExecutedBatch | QanatError
+        begun_s = time.perf_counter()
+        try:
+            outcome = await self._execute(proposal)
+        except QanatError as error:
+            outcome = error
+        metrics.execution_seconds.inc(time.perf_counter() - begun_s)
+        self._post(BatchExecuted(proposal, outcome))
+
+    async def _execute(self, proposal: Proposal) -> ExecutedBatch:
+        """Execute, again and again while something is missing that may still come."""
+        waited_s, pause_s = 0.0, FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._enclave.execute(proposal.header.round, proposal.batch)
+            except (NotLevel, PeerFailed):
+                # The one is for catching up to mend; a bug would strike again.
+                raise
+            except Unavailable as error:
+                if self._wanted is not proposal or waited_s + pause_s > self._patience_s:
+                    raise
+                log.warning("execution_delayed", round=proposal.header.round, reason=error.message)
+            await self._sleep(pause_s)
+            waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def note_executed(self, proposal: Proposal, executed: ExecutedBatch) -> None:
+        """Have refused transactions checked again; what fails twice as first of a batch goes."""
+        metrics.executed_batches.inc()
+        metrics.executed_transactions.inc(len(executed.included))
+        refused = [proposal.batch[position] for position in executed.refused]
+        if not refused:
+            self._suspects.clear()
+            return
+        if executed.refused[0] == 0 and refused[0] in self._suspects:
+            self._admission.drop(refused[0])
+        self._suspects = set(refused)
+        self._admission.recheck(refused)

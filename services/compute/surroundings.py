@@ -1,0 +1,32 @@
+"""What a node's part in a round works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.compute.admission import Admission
+from services.compute.execution import BatchExecuted, Execution
+from services.compute.incoming import IncomingProposals
+from services.compute.own_votes import DueReached, OwnVotes
+from services.compute.peers import Peers
+from services.compute.voting import Voice
+from shared.kit.clock import Clock
+from shared.types.identity import NodeId
+from shared.types.registry import SchedulerParameters
+
+WorkerMessage = BatchExecuted | DueReached
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The parts that a `RoundWorker` drives."""
+
+    node_id: NodeId
+    scheduler: SchedulerParameters
+    admission: Admission
+    execution: Execution
+    votes: OwnVotes
+    incoming: IncomingProposals
+    peers: Peers
+    voice: Voice
+    clock: Clock
+    post: Callable[[WorkerMessage], None]
