@@ -75,3 +75,42 @@ def test_metrics_are_named_by_service_thing_and_unit() -> None:
     names = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert names
     assert all(name.startswith(tuple(f"qanat_{s}_" for s in MODULES)) for name in names)
+
+
+CLAIMS = {
+    "hostile_host": "tests/hostile_host",
+    "tee": "tests/unit/tee",
+    "keys": "tests/unit/keymanager",
+    "rules": "tests/unit/shared/rules",
+}
+"""Short names of folders in the claims of `docs/services/enclave.md`."""
+
+
+def test_every_claim_of_the_enclaves_page_is_a_test() -> None:
+    page = (ROOT / "docs/services/enclave.md").read_text()
+    claims = re.findall(r"`(\w+)/(\w+\.py)::(\w+)`", page)
+    assert len(claims) > 40
+    missing = [
+        f"{folder}/{file}::{name}"
+        for folder, file, name in claims
+        if f"def {name}(" not in (ROOT / CLAIMS[folder] / file).read_text()
+    ]
+    assert missing == []
+
+
+def test_every_test_of_the_hostile_host_is_a_claim() -> None:
+    page = (ROOT / "docs/services/enclave.md").read_text()
+    controls = {
+        "test_headers_and_state_survive_an_honest_restart",
+        "test_the_same_enclave_is_one_where_the_signers_list_it",
+        "test_a_policy_that_may_not_be_followed_leaves_the_one_before_in_force",
+        "test_what_the_first_sender_wrote_is_not_told_to_others",
+        "test_a_batch_of_the_largest_frame_is_answered",
+        "test_a_second_chain_of_the_same_name_is_another_chain",
+    }
+    names = [
+        name
+        for path in (ROOT / "tests/hostile_host").glob("test_compute_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), flags=re.MULTILINE)
+    ]
+    assert [name for name in names if name not in page and name not in controls] == []
