@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from services.gateway import metrics
+from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.index.chain_index import ChainIndex
 from shared.api.consensus import NEWEST, BlockEvents, ChainRewound
 from shared.encoding.cbor import MalformedCbor
@@ -110,11 +111,12 @@ class Finality:
         runtime_id: bytes,
         anchor: Anchor,
         consensus: FinalityApi,
+        nodes: ComputeNodes,
         index: ChainIndex,
     ) -> None:
         """`name` is that of the gateway, for who waits until all have followed a rewind."""
         self._name, self._runtime_id, self._anchor = name, RuntimeId(runtime_id), anchor
-        self._consensus, self._index = consensus, index
+        self._consensus, self._nodes, self._index = consensus, nodes, index
         self._light_client = LightClient(
             anchor.chain_id, anchor.validators, follows_rewinds=anchor.has_dev_controls
         )
@@ -269,8 +271,11 @@ class Finality:
             headers = await self._consensus.fetch_round_headers(
                 self._runtime_id, Round(start), first - start
             )
+            if not headers and self._index.newest is not None:
+                # Consensus keeps no older ones; the hash tells whether a node's is the right one.
+                headers = await self._ask_nodes(first - 1, before)
             if not headers:
-                break  # consensus keeps no older ones: the index begins here
+                break  # the index begins here
             for header in reversed(headers):
                 if header.round != first - 1 or header.hash() != before:
                     raise UnprovenHeader(f"another round {first - 1} than the one that is proven")
@@ -280,6 +285,18 @@ class Finality:
                     break
         hashes.reverse()
         return first, hashes
+
+    async def _ask_nodes(self, number: int, wanted: bytes) -> tuple[BlockHeader, ...]:
+        """Give the header of a round from a compute node that has it; empty where none has."""
+        for node in self._nodes.members:
+            try:
+                async with asyncio.timeout(FINAL_TIMEOUT_S):
+                    block = await node.api.fetch_round(Round(number))
+            except (QanatError, TimeoutError):
+                continue
+            if block is not None and block.header.hash() == wanted:
+                return (block.header,)
+        return ()
 
     async def _is_indexed(self, number: int, hash_: bytes) -> bool:
         newest = self._index.newest

@@ -55,7 +55,7 @@ class GatewayNode:
         )
         self.submitter = Submitter(nodes)
         self.finality = Finality(
-            settings.node_name, settings.runtime_id, anchor, consensus, self.index
+            settings.node_name, settings.runtime_id, anchor, consensus, nodes, self.index
         )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)

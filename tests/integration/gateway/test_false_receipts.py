@@ -216,6 +216,31 @@ async def test_index_begins_where_consensus_still_has_headers(tmp_path):
         assert await gateway.rpc("eth_getBlockByNumber", "0x9", False) is not None
 
 
+async def test_index_is_kept_when_consensus_has_pruned_what_follows_it(tmp_path, monkeypatch):
+    """The headers between come from compute nodes then, and only where their hash is right."""
+    chain = FakeChain(balances=BALANCES)
+    async with running_gateway(tmp_path, chain=chain) as gateway:
+        hash_ = await gateway.send(sign(0))
+        consensus = gateway.consensus
+    for _ in range(20):
+        chain.mine()
+    consensus.oldest_header = 15
+    fetch = FakeComputeNode.fetch_round
+
+    async def lying(self, round):  # noqa: A002
+        block = await fetch(self, round)
+        if self.name == "compute-0" and block is not None:
+            return replace(block, header=replace(block.header, state_root=b"\x66" * 32))
+        return block
+
+    monkeypatch.setattr(FakeComputeNode, "fetch_round", lying)
+    async with running_gateway(tmp_path, chain=chain, consensus=consensus, nodes=2) as gateway:
+        assert await gateway.rpc("eth_getTransactionReceipt", hash_) is not None
+        for number in range(chain.newest.round + 1):
+            found = await gateway.node.index.find_round(number)
+            assert found.header == chain.blocks[number].header
+
+
 async def test_old_chain_does_not_take_receipts_away(tmp_path):
     """A consensus service that shows what it had before, and proves no rewind, is not followed."""
     chain = FakeChain(balances=BALANCES)
