@@ -12,6 +12,7 @@ from typing import assert_never
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.registry.runtimes import list_runtimes
 from services.consensus.rules.roothash.commitments import verify_commitment, verify_sender
+from services.consensus.rules.roothash.evidence import apply_double_vote
 from services.consensus.rules.roothash.pool import (
     Agreed,
     Disagreed,
@@ -19,6 +20,7 @@ from services.consensus.rules.roothash.pool import (
     Undecided,
     Waiting,
     add_commitment,
+    contradicts,
     judge,
     verify_part,
 )
@@ -54,12 +56,14 @@ def apply_executor_commit(
     """
     Add votes to the open round of a runtime: all of them, or none.
 
+    Who has voted for another result already does not vote again, and is punished for it.
+
     Raises
     ------
     NoOpenRound, CommitmentCount
         See each class.
     Rejected
-        Of the classes of `verify_commitment` and `add_commitment`.
+        Of the classes of `verify_commitment`, `add_commitment` and `apply_double_vote`.
     """
     if not 1 <= len(body.commitments) <= MAX_COMMITMENTS:
         raise CommitmentCount(f"{len(body.commitments)} commitments, 1 to {MAX_COMMITMENTS}")
@@ -71,13 +75,18 @@ def apply_executor_commit(
     key = state_keys.round_state_key(runtime_id)
     pool = state.load_required(RoundState, key)
     timeout_ns = _round_timeout_ns(state, runtime_id)
+    counted = []
     for commitment in body.commitments:
+        if contradicts(pool, committee, commitment):
+            apply_double_vote(state, context, caller, runtime_id, commitment, last)
+            continue
         verify_sender(commitment, caller)
         verify_part(pool, committee, commitment)  # before the signatures: it costs nothing
         verify_commitment(state, context, runtime_id, commitment, last)
         pool = add_commitment(pool, committee, commitment, deadline_ns=context.time_ns + timeout_ns)
+        counted.append(commitment)
     state.save(key, pool)
-    for commitment in body.commitments:
+    for commitment in counted:
         state.emit(CommitmentAccepted(runtime_id, commitment.round, commitment.node_id))
 
 

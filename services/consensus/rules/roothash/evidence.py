@@ -13,7 +13,10 @@ from services.consensus.rules.beacon.epoch import load_epoch
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.registry.entities import freeze_node, load_node
-from services.consensus.rules.roothash.commitments import verify_node_signature
+from services.consensus.rules.roothash.commitments import (
+    verify_node_signature,
+    verify_position,
+)
 from services.consensus.rules.roothash.penalties import punish_equivocation
 from services.consensus.rules.roothash.round_state import RuntimeState
 from services.consensus.rules.roothash.rounds import load_last_block
@@ -24,7 +27,8 @@ from shared.crypto.hashes import sha512_256
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
-from shared.types.commitment import PROPOSAL
+from shared.types.block import BlockHeader
+from shared.types.commitment import PROPOSAL, ExecutorCommitment
 from shared.types.methods import CommitmentEquivocation, Evidence, ProposalEquivocation
 from shared.types.registry import NodeDescriptor
 
@@ -69,12 +73,44 @@ def apply_evidence(state: State, context: BlockContext, caller: Caller, body: Ev
         case _:
             raise NotEquivocation("evidence is one pair of commitments, or one of proposals")
     _verify_age(state, body.runtime_id, round_)
-    key = state_keys.evidence_key(body.runtime_id, round_, sha512_256(kind + node_id))
+    _punish(state, caller, body.runtime_id, node_id, round_, kind)
+
+
+def apply_double_vote(
+    state: State,
+    context: BlockContext,
+    caller: Caller,
+    runtime_id: bytes,
+    second: ExecutorCommitment,
+    last: BlockHeader,
+) -> None:
+    """
+    Punish a node whose vote contradicts the one that it cast in the open round.
+
+    Consensus itself verified the first one: no other process sees both, so nobody else would file
+    evidence.
+
+    Raises
+    ------
+    AlreadyPunished, UnknownNode, BadSignature
+        See each class.
+    Rejected
+        Of the classes of `verify_position`.
+    """
+    verify_position(second, last)
+    verify_node_signature(context, second, runtime_id)
+    _punish(state, caller, runtime_id, second.node_id, second.round, b"commitment")
+
+
+def _punish(
+    state: State, caller: Caller, runtime_id: bytes, node_id: bytes, round_: int, kind: bytes
+) -> None:
+    key = state_keys.evidence_key(runtime_id, round_, sha512_256(kind + node_id))
     if state.load(bytes, key) is not None:
         raise AlreadyPunished(f"node {node_id.hex()} in round {round_}")
     node = load_node(state, node_id)
     state.save(key, b"")
-    runtime = state.load_required(RuntimeState, state_keys.runtime_state_key(body.runtime_id))
+    runtime = state.load_required(RuntimeState, state_keys.runtime_state_key(runtime_id))
     punish_equivocation(state, runtime.descriptor, node, _entity_of(state, caller))
     pause = load_parameters(state).staking.debonding_interval
     freeze_node(state, node_id, load_epoch(state).epoch + pause)

@@ -138,6 +138,16 @@ def verify_part(pool: RoundState, committee: Committee, commitment: ExecutorComm
     return rank
 
 
+def contradicts(pool: RoundState, committee: Committee, commitment: ExecutorCommitment) -> bool:
+    """Say whether the node has voted for another result of the same proposal."""
+    rank = committee.scheduler_rank(commitment.round, commitment.header.scheduler_id)
+    proposal = None if rank is None else pool.proposals.get(rank)
+    before = None if proposal is None else proposal.votes.get(commitment.node_id)
+    if before is None or before == FAILURE_VOTE or commitment.header.results is None:
+        return False  # a failure says nothing that another vote could contradict
+    return vote_of(commitment) != before
+
+
 def vote_of(commitment: ExecutorCommitment) -> bytes:
     """What the vote counts as: the hash of the results, 32 bytes, or `FAILURE_VOTE`."""
     results = commitment.header.results

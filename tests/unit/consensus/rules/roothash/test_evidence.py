@@ -8,11 +8,13 @@ from services.consensus.rules.registry import entities
 from services.consensus.rules.roothash import evidence
 from shared.crypto.address import runtime_address
 from shared.encoding.record import encode_record
+from shared.errors import QanatError
 from shared.rules import state_keys
 from shared.types.commitment import PROPOSAL, CommitmentFailure, ProposalHeader
 from shared.types.methods import (
     CommitmentEquivocation,
     Evidence,
+    ExecutorCommit,
     Method,
     ProposalEquivocation,
     ProposalStatement,
@@ -224,3 +226,90 @@ def test_evidence_about_an_unknown_runtime_or_node_is_refused(world):
     stranger = replace(guilty, node=signer("stranger"))
     result = world.run(reporter.node, Method.EVIDENCE, pair_of(world, stranger))
     refused(result, entities.UnknownNode)
+
+
+# -- votes that consensus itself sees ------------------------------------------------------------
+
+
+def forwarded(world: World, by, *commitments) -> bytes:
+    return world.tx(by.node, Method.EXECUTOR_COMMIT, ExecutorCommit(PARATIME, commitments))
+
+
+def test_a_vote_that_contradicts_the_first_is_punished_where_it_is_cast(world):
+    guilty, reporter = culprit_and_reporter(world)
+    scheduler, stake = world.scheduler(), world.account(reporter).active.balance
+    world.vote((guilty, GOOD))
+    second = world.commitment(guilty, BAD, scheduler=scheduler)
+    (result,) = world.block(forwarded(world, reporter, second))
+    assert result.code == 0
+    (slashed,) = world.events.slashed
+    assert (slashed.account, slashed.amount, slashed.reason) == (guilty.address, 40, REASON)
+    assert world.account(reporter).active.balance == stake + 20
+    assert world.events.commitments == ()
+    assert guilty.id not in {member.node_id for member in world.committee.members}
+
+
+def test_both_votes_in_one_transaction_are_a_contradiction_too(world):
+    guilty, reporter = culprit_and_reporter(world)
+    scheduler = world.scheduler()
+    votes = [world.commitment(guilty, root, scheduler=scheduler) for root in (GOOD, BAD)]
+    (result,) = world.block(forwarded(world, reporter, *votes))
+    assert result.code == 0
+    assert [slashed.account for slashed in world.events.slashed] == [guilty.address]
+    assert len(world.events.commitments) == 1
+
+
+def test_a_contradiction_costs_once_for_a_round(world):
+    guilty, reporter = culprit_and_reporter(world)
+    scheduler = world.scheduler()
+    world.vote((guilty, GOOD))
+    body = pair_of(world, guilty)
+    seconds = [world.commitment(guilty, root, scheduler=scheduler) for root in (BAD, b"c" * 32)]
+    results = world.block(
+        *(forwarded(world, reporter, one) for one in seconds),
+        world.tx(reporter.node, Method.EVIDENCE, body),
+    )
+    assert [result.code for result in results] == [0] + [evidence.AlreadyPunished.code] * 2
+    assert len(world.events.slashed) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "refusal"),
+    [
+        ({"signature": bytes(64)}, "BadSignature"),
+        ({"node_id": b"n" * 32}, "NotInCommittee"),
+    ],
+)
+def test_nobody_is_punished_for_a_vote_that_another_made_up(world, spoil, refusal):
+    victim, liar = culprit_and_reporter(world)
+    scheduler = world.scheduler()
+    world.vote((victim, GOOD))
+    forged = replace(world.commitment(victim, BAD, scheduler=scheduler), **spoil)
+    (result,) = world.block(forwarded(world, liar, forged))
+    assert QanatError.by_code[result.codespace, result.code].__name__ == refusal
+    assert world.events.slashed == ()
+
+
+def test_a_vote_of_the_life_before_a_rewind_contradicts_nothing(world):
+    victim, liar = culprit_and_reporter(world)
+    world.agree(GOOD)
+    height = world.height
+    stale = [world.commitment(victim, BAD, scheduler=keys) for keys in world.workers()]
+    world.rewind(height)
+    world.block()
+    world.vote((victim, GOOD))
+    results = world.block(*(forwarded(world, liar, one) for one in stale))
+    assert all(result.code for result in results)
+    assert world.events.slashed == ()
+
+
+def test_a_failure_and_a_result_exclude_nothing(world):
+    node, reporter = culprit_and_reporter(world)
+    if node == world.scheduler():
+        node, reporter = reporter, node
+    world.vote((world.scheduler(), GOOD))
+    failed = world.commitment(node, failure=CommitmentFailure.UNKNOWN)
+    world.block(forwarded(world, node, failed))
+    (result,) = world.block(forwarded(world, reporter, world.commitment(node, GOOD)))
+    assert result.code != 0
+    assert world.events.slashed == ()
