@@ -160,7 +160,14 @@ class ConsensusApplication:
         """Nodes whose votes the next block should wait for a moment; see `gathering`."""
         state = State(self._committed)
         parameters = load_parameters(state)
-        return missing_voters(state, (self._open(tx, parameters) for tx in waiting))
+        try:
+            return missing_voters(state, (self._open(tx, parameters) for tx in waiting))
+        except BaseException as error:
+            # Advice only: no stranger's transaction stops the loop that asks for it.
+            if not is_bug(error):
+                raise
+            log.error("missing_voters_failed", exc_info=error)
+            return frozenset()
 
     # -- the pool ------------------------------------------------------------------------------
 

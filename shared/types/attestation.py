@@ -7,6 +7,11 @@ from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes64
 from shared.types.identity import Epoch, Hash, Height, PublicKey
 
+CollateralText = Annotated[str, AtMost(65_536)]
+CollateralBytes = Annotated[bytes, AtMost(65_536)]
+"""Intel's lists have some 5,000 bytes; the chains of certificates less."""
+Families = Annotated[tuple[Annotated[str, AtMost(12)], ...], AtMost(256)]
+
 
 @dataclass(frozen=True, slots=True)
 class EnclaveIdentity:
@@ -20,15 +25,15 @@ class EnclaveIdentity:
 class Collateral:
     """Evidence about the platform that travels with a quote: the fields of DCAP collateral v3."""
 
-    pck_crl_issuer_chain: str
-    root_ca_crl: bytes
-    pck_crl: bytes
-    tcb_info_issuer_chain: str
-    tcb_info: str
-    tcb_info_signature: bytes
-    qe_identity_issuer_chain: str
-    qe_identity: str
-    qe_identity_signature: bytes
+    pck_crl_issuer_chain: CollateralText
+    root_ca_crl: CollateralBytes
+    pck_crl: CollateralBytes
+    tcb_info_issuer_chain: CollateralText
+    tcb_info: CollateralText
+    tcb_info_signature: CollateralBytes
+    qe_identity_issuer_chain: CollateralText
+    qe_identity: CollateralText
+    qe_identity_signature: CollateralBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class CollateralFloor:
 class Attestation:
     """A quote bound to a node, at a height. Source: oasis-core go/common/node/sgx.go @ f9f1fdc."""
 
-    quote: bytes
+    quote: Annotated[bytes, AtMost(16_384)]
     collateral: Collateral
     height: Height
     """Consensus height that the enclave had verified: shows freshness."""
@@ -88,9 +93,9 @@ class QuotePolicy:
     tcb_validity_days: int = 30
     """Largest age of the TCB info [days]."""
     min_tcb_evaluation_data_number: int = 12
-    fmspc_whitelist: tuple[str, ...] = ()
+    fmspc_whitelist: Families = ()
     """Upper-case hex; empty accepts every platform family that is not on the other list."""
-    fmspc_blacklist: tuple[str, ...] = ()
+    fmspc_blacklist: Families = ()
     allow_tdx: bool = False
 
 
@@ -98,7 +103,7 @@ class QuotePolicy:
 class TeeConstraints:
     """What a deployment asks of the enclaves that run it."""
 
-    enclaves: tuple[EnclaveIdentity, ...]
+    enclaves: Annotated[tuple[EnclaveIdentity, ...], AtMost(64)]
     policy: QuotePolicy = QuotePolicy()
     max_attestation_age: int = 2
     """Largest age of an attestation [epochs]; see ADR 0002."""

@@ -1,8 +1,11 @@
 """Records of the key manager. Source: oasis-core go/keymanager/secrets @ f9f1fdc."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from shared.crypto.signing import Signature, register_context
+from shared.encoding.notes import AtMost
+from shared.encoding.record import Bytes32
 from shared.types.attestation import EnclaveIdentity
 from shared.types.identity import Epoch, Hash, NodeId, PublicKey, RawSignature, RuntimeId
 
@@ -10,15 +13,18 @@ POLICY = register_context("qanat/keymanager: policy")
 INIT_RESPONSE = register_context("qanat/keymanager: init response")
 ENCRYPTED_SECRET = register_context("qanat/keymanager: encrypted secret")
 
+Checksum = Annotated[bytes, AtMost(32)]
+Identities = Annotated[tuple[EnclaveIdentity, ...], AtMost(64)]
+
 
 @dataclass(frozen=True, slots=True)
 class EnclavePolicy:
     """What one key-manager enclave may do, and for whom."""
 
     enclave: EnclaveIdentity
-    may_query: dict[bytes, tuple[EnclaveIdentity, ...]]
+    may_query: Annotated[dict[Bytes32, Identities], AtMost(256)]
     """By runtime id: the enclaves that get that runtime's private keys."""
-    may_replicate: tuple[EnclaveIdentity, ...] = ()
+    may_replicate: Identities = ()
     """Other key-manager enclaves that get the secrets themselves."""
 
 
@@ -29,7 +35,7 @@ class Policy:
     serial: int
     id: RuntimeId
     """The key manager's runtime id."""
-    enclaves: tuple[EnclavePolicy, ...]
+    enclaves: Annotated[tuple[EnclavePolicy, ...], AtMost(64)]
     master_secret_rotation_interval: int = 0
     """[epochs]; 0 never rotates."""
     max_ephemeral_secret_age: int = 10
@@ -46,7 +52,7 @@ class SignedPolicy:
     """
 
     untrusted_raw_value: bytes
-    signatures: tuple[Signature, ...]
+    signatures: Annotated[tuple[Signature, ...], AtMost(16)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,15 @@ class InitResponse:
 
     is_secure: bool
     """False: this is a mock."""
-    checksum: bytes
+    checksum: Checksum
     """Checksum of the newest master secret, 32 bytes, or empty when there is none."""
     policy_checksum: Hash
     rsk: PublicKey | None = None
     """Runtime signing key: the public half of the key that signs released public keys."""
-    next_checksum: bytes = b""
+    next_checksum: Checksum = b""
     """Checksum of a proposed master secret that this enclave has stored, or empty."""
     next_rsk: PublicKey | None = None
-    ephemeral_epochs: tuple[Epoch, ...] = ()
+    ephemeral_epochs: Annotated[tuple[Epoch, ...], AtMost(1_024)] = ()
     """Epochs whose ephemeral secrets this enclave holds."""
 
 
@@ -105,7 +111,7 @@ class EncryptedSecret:
     checksum: Hash
     pub_key: PublicKey
     """Ephemeral X25519 key of the sender."""
-    ciphertexts: dict[bytes, bytes]
+    ciphertexts: Annotated[dict[Bytes32, Annotated[bytes, AtMost(256)]], AtMost(64)]
     """By REK."""
 
 

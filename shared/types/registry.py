@@ -53,7 +53,7 @@ class NodeRuntime:
     id: RuntimeId
     version: Version
     tee: CapabilityTee | None = None
-    extra_info: bytes | None = None
+    extra_info: Annotated[bytes, AtMost(8_192)] | None = None
     """Key managers: an encoded `SignedInitResponse`."""
 
 
@@ -69,10 +69,10 @@ class NodeDescriptor:
     tls_key: PublicKey
     roles: int
     """Bits of `Role`."""
-    addresses: tuple[str, ...] = ()
+    addresses: Annotated[tuple[Annotated[str, AtMost(262)], ...], AtMost(8)] = ()
     """`host:port` where peers reach the node."""
     runtimes: tuple[NodeRuntime, ...] = ()
-    software_version: str = ""
+    software_version: Annotated[str, AtMost(128)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class SignedDescriptor:
     """An encoded `NodeDescriptor` or `Entity` with the signatures over it."""
 
     untrusted_raw_value: bytes
-    signatures: tuple[Signature, ...]
+    signatures: Annotated[tuple[Signature, ...], AtMost(8)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,11 @@ class RuntimeDescriptor:
     id: RuntimeId
     entity_id: EntityId
     kind: RuntimeKind
-    deployments: tuple[Deployment, ...]
+    deployments: Annotated[tuple[Deployment, ...], AtMost(64)]
     key_manager: RuntimeId | None = None
     executor: ExecutorParameters = ExecutorParameters()
     scheduler: SchedulerParameters = SchedulerParameters()
-    slashing: dict[str, int] | None = None
+    slashing: Annotated[dict[Annotated[str, AtMost(64)], int], AtMost(16)] | None = None
     """Penalty [base units] by reason, such as `runtime-incorrect-results`."""
     reward_bad_results_percent: int = 0
     reward_equivocation_percent: int = 0

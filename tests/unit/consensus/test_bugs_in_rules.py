@@ -165,3 +165,15 @@ def test_a_bug_in_a_check_refuses_the_transaction(monkeypatch):
     monkeypatch.undo()
     world._used.clear()
     assert world.app.check_tx(transfer(world), False).code == 0
+
+
+def test_a_bug_in_advice_is_logged_and_gives_none(monkeypatch):
+    world = World()
+
+    def fails(*_):
+        raise IndexError
+
+    monkeypatch.setattr(application, "missing_voters", fails)
+    with capture_logs() as logs:
+        assert world.app.missing_voters([transfer(world)]) == frozenset()
+    assert logs[0]["event"] == "missing_voters_failed"
