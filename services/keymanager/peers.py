@@ -1,8 +1,10 @@
 """Other key managers, as the enclave reaches them through its host."""
 
 import asyncio
+from collections.abc import Callable
 
 from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.encoding.contract import Transport
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
 from shared.types.identity import NodeId
@@ -19,7 +21,9 @@ class KeyManagerPeers:
     Addresses are those that the nodes registered; connections are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[str, str], Transport] = Link) -> None:
+        """`connect` makes the transport to a peer from its name, for errors, and its address."""
+        self._connect = connect
         self._addresses: dict[bytes, str] = {}
         self._clients: dict[str, KeyManagerApi] = {}
 
@@ -36,8 +40,8 @@ class KeyManagerPeers:
             raise PeerUnavailable(f"key manager {node_id.hex()} has no registered address")
         client = self._clients.get(address)
         if client is None:
-            link = Link(f"key manager {node_id.hex()[:8]}", address)
-            client = self._clients[address] = key_manager_client(link)
+            transport = self._connect(f"key manager {node_id.hex()[:8]}", address)
+            client = self._clients[address] = key_manager_client(transport)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 return await client.call_session(session_id, message)
