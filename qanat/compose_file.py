@@ -38,7 +38,7 @@ services:
       N: ${{N:-{accounts}}}
       AMOUNT: ${{AMOUNT:-{amount:_}}}
       QANAT_SEED: ${{QANAT_SEED:-}}
-{network}    entrypoint: ["python", "-m", "qanat", "provision", "--data", "/network"]
+{setup_network}    entrypoint: ["python", "-m", "qanat", "provision", "--data", "/network"]
     command: []
     volumes:
 """
@@ -83,6 +83,7 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
         Where the text will be, for the comment that says how to use it; None is standard output.
     """
     is_default = file == DEFAULT_FILE
+    setting = "" if is_default else f"QANAT_NETWORK: /srv/qanat/{file}\n"
     plans = plan_nodes(network, DEFAULT_PORT_BASE, by_name=True)
     names = ["public", *(plan.name for plan in plans)]
     return "".join(
@@ -93,7 +94,8 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
                 options="" if is_default else f" --network {file}",
                 compose_options="" if is_default or output is None else f" -f {output}",
                 project="qanat" if is_default else f"qanat-{network.name}",
-                network="" if is_default else f"    QANAT_NETWORK: /srv/qanat/{file}\n",
+                network=f"    {setting}" if setting else "",
+                setup_network=f"      {setting}" if setting else "",
                 accounts=network.accounts.count,
                 amount=network.accounts.amount,
             ),

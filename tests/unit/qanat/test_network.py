@@ -185,6 +185,7 @@ def test_compose_file_runs_the_same_nodes_on_the_same_ports(tmp_path: Path) -> N
     services = yaml.safe_load(text)["services"]
     plans = {plan.name: plan for plan in plan_nodes(network, by_name=True)}
     assert set(services) == {*plans, "setup"}
+    assert services["setup"]["environment"]["QANAT_NETWORK"] == "/srv/qanat/networks/two.toml"
     for name, plan in plans.items():
         service = services[name]
         assert service["labels"]["io.qanat.node"] == name
