@@ -7,7 +7,7 @@ The light client of the product verifies them. Fulfils what the gateway asks of 
 import asyncio
 
 from services.consensus.abci import BlockResult
-from services.consensus.engine.chain import Chain, sign_block
+from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
 from services.gateway.finality import Anchor
 from shared.api.consensus import (

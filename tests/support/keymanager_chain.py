@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.consensus.abci import BlockResult
-from services.consensus.engine.chain import Chain, sign_block
+from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
 from services.keymanager.rules.chain import proven_keys
 from shared.crypto.signing import Signer

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 
 from services.consensus.abci import BlockResult
-from services.consensus.engine.chain import Chain, sign_block
+from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
 from shared.api.consensus import (
     BlockEvents,

@@ -27,8 +27,8 @@ from services.consensus.abci import (
     TxResult,
     ValidatorPower,
 )
-from services.consensus.engine import chain as chains
-from services.consensus.engine.chain import Chain
+from services.consensus.engine import chain_state as chains
+from services.consensus.engine.chain_state import Chain
 from services.consensus.engine.pool import Pool, transaction_hash
 from services.consensus.store import DecidedBlock, Store
 from shared.api.consensus import UnknownHeight

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.consensus.engine.chain import results_hash
+from services.consensus.engine.chain_state import results_hash
 from services.consensus.rules.block import RuleFailed
 from shared.crypto.address import staking_address
 from shared.encoding.record import encode_record

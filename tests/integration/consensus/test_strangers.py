@@ -6,7 +6,7 @@ import pytest
 
 from qanat import cpu
 from services.consensus.app import build_node
-from services.consensus.engine import chain
+from services.consensus.engine import chain_state
 from services.consensus.engine.pool import transaction_hash
 from services.consensus.store import Store
 from shared.crypto.hashes import sha256
