@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import structlog
 
-from services.consensus.engine import solo
 from services.consensus.node import ConsensusNode
 from shared.api.consensus import (
     NEWEST,
@@ -72,7 +71,8 @@ class ConsensusService:
 
     async def fetch_status(self) -> ConsensusStatus:
         """Where the chain stands."""
-        tree, chain = await self._tree(NEWEST), self._node.engine.chain
+        tree, engine = await self._tree(NEWEST), self._node.engine
+        chain = engine.standing
         epoch = await self._record(EpochState, state_keys.EPOCH, NEWEST)
         return ConsensusStatus(
             chain_id=chain.chain_id,
@@ -81,8 +81,8 @@ class ConsensusService:
             time_ns=chain.time_ns,
             epoch=self._identity.genesis.beacon.base_epoch if epoch is None else epoch.epoch,
             state_root=tree.root,
-            engine=solo.NAME,
-            capabilities=solo.CAPABILITIES,
+            engine=engine.name,
+            capabilities=engine.capabilities,
             is_mock_tee=True,
             incarnation=self._node.store.incarnation,
         )
@@ -103,7 +103,7 @@ class ConsensusService:
 
     async def fetch_nonce(self, address: Address) -> int:
         """Nonce of the next transaction, counting those in the pool."""
-        answer = self._node.engine.application.query("nonce", address, NEWEST)
+        answer = self._node.engine.query("nonce", address)
         return int.from_bytes(answer.value or b"", "big")
 
     # -- state ---------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from services.consensus.abci import ValidatorPower
 from services.consensus.api import ChainIdentity, ConsensusService
 from services.consensus.application import ConsensusApplication
 from services.consensus.config import Settings
-from services.consensus.engine.solo import CAPABILITIES, NAME, Limits, SoloEngine
+from services.consensus.engine.solo import Limits, SoloEngine
+from services.consensus.engine.solo_loop import SoloLoop
 from services.consensus.node import ConsensusNode
 from services.consensus.store import Store
 from shared.api.consensus import ConsensusApi
@@ -47,7 +48,7 @@ def build_node(
             process_proposals=process_proposals,
         )
 
-    return ConsensusNode(store, make_engine, clock)
+    return ConsensusNode(store, SoloLoop(store, make_engine, clock))
 
 
 def build_service(
@@ -81,8 +82,8 @@ async def serve_consensus(settings: Settings) -> None:
             "service": "consensus",
             "node": settings.node_name,
             "tee": "MOCK",
-            "engine": NAME,
-            "capabilities": CAPABILITIES,
+            "engine": status.engine,
+            "capabilities": status.capabilities,
             "height": status.height,
             "epoch": status.epoch,
         }

@@ -12,14 +12,15 @@ The newest versions of the state stay in memory as trees that share their struct
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy
 from sqlalchemy import delete, event, func, insert, select, text, update
 
-from services.consensus.abci import BlockResult, Misbehavior
+from services.consensus.abci import BlockResult
+from services.consensus.engine.block_log import BlockLog, DecidedBlocks
 from services.consensus.history import STATE_AT, OldStates, prune, prune_file
 from services.consensus.proofs import KeptProof, build_proven_state, prove_items
 from services.consensus.schema import (
@@ -34,13 +35,12 @@ from services.consensus.schema import (
 )
 from shared.api.consensus import BlockEvents, Snapshot, UnknownHeight
 from shared.crypto.state_tree import StateTree
-from shared.encoding import cbor
-from shared.encoding.record import decode_record, encode_record, from_wire, to_wire
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch, Incarnation
-from shared.types.proof import LightBlock, ProvenState
+from shared.types.proof import ProvenState
 
 RECENT_BLOCKS = 256
 """Heights whose tree and events are answered from memory; a few seconds of a busy network."""
@@ -53,20 +53,6 @@ _STATE_AT = text(STATE_AT)
 
 class ForeignDatabase(Rejected, module="consensus", code=3):
     """The file is a database of another program or version."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedBlock:
-    """A block that the validators signed."""
-
-    light_block: LightBlock
-    transactions: tuple[bytes, ...]
-    misbehavior: tuple[Misbehavior, ...] = ()
-
-    @property
-    def height(self) -> int:
-        """Height of the block."""
-        return self.light_block.header.height
 
 
 class Store:
@@ -82,7 +68,8 @@ class Store:
         self._create_schema()
         self._trees: dict[int, StateTree] = {}
         self._events: dict[int, BlockEvents] = {}
-        self._decided: DecidedBlock | None = None
+        self.blocks: DecidedBlocks = BlockLog(self._connection)
+        """What the engine decided; one that keeps its blocks elsewhere puts itself here."""
         self._old_states = OldStates(Path(path))
         with self._connection.begin():
             bounds = self._connection.execute(
@@ -120,38 +107,6 @@ class Store:
             return
         with closing(sqlite3.connect(self._path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    # -- what was decided ----------------------------------------------------------------------
-
-    def save_decision(self, block: DecidedBlock) -> None:
-        """Keep a decided block before it is executed."""
-        row = {
-            "height": block.height,
-            "light_block": encode_record(block.light_block),
-            "transactions": cbor.encode_loosely(block.transactions),
-            "misbehavior": cbor.encode_loosely(to_wire(tuple[Misbehavior, ...], block.misbehavior)),
-        }
-        with self._connection.begin():
-            self._connection.execute(insert(blocks), row)
-        self._decided = block
-
-    def load_decision(self, height: int | None = None) -> DecidedBlock | None:
-        """Decided block of a height, by default the newest; None where there is none."""
-        newest = self._decided
-        if newest is not None and height in (None, newest.height):
-            return newest
-        query = select(blocks).order_by(blocks.c.height.desc()).limit(1)
-        if height is not None:
-            query = select(blocks).where(blocks.c.height == height)
-        with self._connection.begin():
-            row = self._connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return DecidedBlock(
-            decode_record(LightBlock, row.light_block),
-            from_wire(tuple[bytes, ...], cbor.decode_loosely(row.transactions)),
-            from_wire(tuple[Misbehavior, ...], cbor.decode_loosely(row.misbehavior)),
-        )
 
     # -- what it made --------------------------------------------------------------------------
 
@@ -302,7 +257,7 @@ class Store:
     def prove(self, tree: StateTree, keys: Sequence[bytes], height: int) -> ProvenState:
         """Prove values of keys in the state after a height, from the header down."""
         self._expect_height(height)
-        block = self.load_decision(height)
+        block = self.blocks.load(height)
         if block is None:
             raise UnknownHeight(height)
         return build_proven_state(block.light_block, block.transactions, prove_items(tree, keys))
@@ -360,7 +315,7 @@ class Store:
             self._connection.execute(update(life).values(incarnation=life.c.incarnation + 1))
         self.height = height
         self.incarnation = Incarnation(self.incarnation + 1)
-        self._decided = None
+        self.blocks.forget_newest()
         for recent in (self._trees, self._events):
             for above in [known for known in recent if known > height]:
                 del recent[above]
@@ -399,7 +354,7 @@ class Store:
             recent.pop(height - RECENT_BLOCKS, None)
 
     def _with_proof(self, events: BlockEvents, proof: KeptProof | None) -> BlockEvents:
-        block = None if proof is None else self.load_decision(events.height)
+        block = None if proof is None else self.blocks.load(events.height)
         if proof is None or block is None:
             return events
         proven = build_proven_state(block.light_block, block.transactions, proof)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from services.consensus.abci import Application, Genesis, ValidatorPower
 from services.consensus.engine.solo import Limits, SoloEngine
+from services.consensus.engine.solo_loop import SoloLoop
 from services.consensus.store import IN_MEMORY, Store
 from shared.crypto.signing import Signer
 from shared.kit.clock import ManualClock
 from shared.types.proof import Validator
 from tests.support.counter import CounterApplication
+from tests.support.other_engine import OtherEngine
 
 CHAIN_ID = "qanat-test"
 GENESIS_NS = 1_700_000_000_000_000_000
@@ -56,6 +58,14 @@ class SoloChain:
             self._signer,
             self.clock,
             process_proposals=True,
+        )
+
+    def new_loop(self) -> SoloLoop:
+        return SoloLoop(self.store, self.new_engine, self.clock)
+
+    def other_engine(self) -> OtherEngine:
+        return OtherEngine(
+            self.store, self._make_application, self._genesis, LIMITS, self._signer, self.clock
         )
 
     def started(self) -> "SoloChain":

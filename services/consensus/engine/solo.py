@@ -24,13 +24,14 @@ from services.consensus.abci import (
     BlockResult,
     Genesis,
     Misbehavior,
-    TxResult,
     ValidatorPower,
 )
 from services.consensus.engine import chain_state as chains
+from services.consensus.engine.block_log import DecidedBlock
 from services.consensus.engine.chain_state import Chain
+from services.consensus.engine.contract import Decision
 from services.consensus.engine.pool import Pool, transaction_hash
-from services.consensus.store import DecidedBlock, Store
+from services.consensus.store import Store
 from shared.api.consensus import UnknownHeight
 from shared.crypto.signing import Signer
 from shared.errors import Rejected, error_from
@@ -57,16 +58,6 @@ class StoresDiverged(Rejected, module="engine", code=2):
 
 class ProposalRefused(Rejected, module="engine", code=3):
     """The application refuses the block that it prepared itself: its rules disagree."""
-
-
-@dataclass(frozen=True, slots=True)
-class MadeBlock:
-    """A new block with what it made."""
-
-    block: DecidedBlock
-    result: BlockResult
-    dropped: tuple[tuple[bytes, TxResult], ...]
-    """Transactions of the pool that are no longer good, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ class SoloEngine:
             See each class.
         """
         info = self.application.info()
-        decided = self._store.load_decision()
+        decided = self._store.blocks.load()
         if info.height == 0:
             self._chain = self._init_chain()
         else:
@@ -158,14 +149,14 @@ class SoloEngine:
         """Nodes whose votes the next block should wait for a moment, by what waits now."""
         return self.application.missing_voters(self.pool.oldest_first())
 
-    def make_block(self) -> MadeBlock:
+    def make_block(self) -> Decision:
         """Make the next block from what waits; it may be without transactions of the pool."""
         block = self._propose()
         accepts = self.application.process_proposal
         if self._process_proposals and not accepts(self._executable(block)):
             raise ProposalRefused(f"the proposal of height {block.height} was refused")
         result, chain = self._finalize(block)
-        self._store.save_decision(block)
+        self._store.blocks.save(block)
         self._misbehavior.clear()
         return self._commit(block, result, chain)
 
@@ -205,10 +196,10 @@ class SoloEngine:
             log.warning("validator_updates_unapplied", engine=NAME, height=block.height)
         return result, self.chain.after(block.light_block, result, updates)
 
-    def _commit(self, block: DecidedBlock, result: BlockResult, chain: Chain) -> MadeBlock:
+    def _commit(self, block: DecidedBlock, result: BlockResult, chain: Chain) -> Decision:
         self.application.commit()
         self._chain = chain
-        return MadeBlock(block, result, tuple(self.pool.settle(block.transactions)))
+        return Decision(block, result, tuple(self.pool.settle(block.transactions)))
 
     def _executable(self, block: DecidedBlock) -> Block:
         return chains.block_to_execute(
@@ -251,7 +242,7 @@ class SoloEngine:
             return ()
 
     def _resume(self, height: int, app_hash: bytes) -> Chain:
-        block = self._store.load_decision(height)
+        block = self._store.blocks.load(height)
         if block is None:
             raise StoresDiverged(f"the application is at height {height}, which has no block")
         header, result = block.light_block.header, self._store.load_result(height)

@@ -54,7 +54,7 @@ def assert_no_success(chain: SoloChain, block: Block) -> None:
 def test_two_runs_give_equal_blocks(subject):
     one, other = run_workload(subject), run_workload(subject)
     for height in range(1, one.store.height + 1):
-        assert one.store.load_decision(height) == other.store.load_decision(height)
+        assert one.store.blocks.load(height) == other.store.blocks.load(height)
         assert one.store.load_result(height) == other.store.load_result(height)
 
 
@@ -88,7 +88,7 @@ def test_events_carry_the_time_of_their_block(subject):
     times = []
     for height in range(1, chain.store.height + 1):
         times.append(chain.store.load_events(height).time_ns)
-        assert times[-1] == chain.store.load_decision(height).light_block.header.time_ns
+        assert times[-1] == chain.store.blocks.load(height).light_block.header.time_ns
     assert times == sorted(set(times))
 
 
@@ -99,7 +99,7 @@ def test_every_transaction_of_the_workload_succeeds(subject):
     chain = run_workload(subject)
     for height in range(1, chain.store.height + 1):
         results = chain.store.load_result(height).tx_results
-        assert len(results) == len(chain.store.load_decision(height).transactions)
+        assert len(results) == len(chain.store.blocks.load(height).transactions)
         assert [result.log for result in results if result.code != 0] == []
 
 
@@ -161,7 +161,7 @@ def test_a_block_without_due_work_leaves_the_app_hash_as_it_was(subject):
 def test_the_last_transaction_carries_the_root_that_finalize_reaches(subject):
     chain = run_workload(subject)
     for height in range(1, chain.store.height + 1):
-        root = decode_meta(chain.store.load_decision(height).transactions[-1]).state_root
+        root = decode_meta(chain.store.blocks.load(height).transactions[-1]).state_root
         assert root == chain.store.load_result(height).app_hash
         assert root == chain.store.load_tree(height).root
 

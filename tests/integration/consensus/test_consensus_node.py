@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from services.consensus.node import BEAT_NS, HEALTHY_BEATS, ConsensusNode
+from services.consensus.engine.solo_loop import BEAT_NS
+from services.consensus.node import HEALTHY_AGE_S, ConsensusNode
 from services.consensus.store import RECENT_BLOCKS
 from shared.api.consensus import ChainRewound, UnknownHeight
 from shared.errors import RuntimeRejected
@@ -23,7 +24,7 @@ def chain():
 async def node(chain):
     """A node that makes blocks by itself, on the machine's clock."""
     chain.clock = SystemClock()
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node = ConsensusNode(chain.store, chain.new_loop())
     task = asyncio.create_task(node.run())
     yield node
     task.cancel()
@@ -75,7 +76,7 @@ async def test_a_refusal_reaches_the_sender(node):
 
 
 async def test_work_that_is_due_makes_a_block_before_the_beat(node):
-    await node.execute(transaction(0, "due", str(node.engine.chain.time_ns + BEAT_NS // 20)))
+    await node.execute(transaction(0, "due", str(node.engine.standing.time_ns + BEAT_NS // 20)))
     height = node.height
     async with asyncio.timeout(BEAT_NS / 1e9 / 2):
         await take(node.watch(height + 1), 1)
@@ -117,7 +118,7 @@ async def test_who_waits_for_a_transaction_is_told_when_the_chain_goes_back(node
 
 async def test_heights_before_the_first_are_unknown():
     chain = SoloChain(initial_height=10)
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node = ConsensusNode(chain.store, chain.new_loop())
     node.mine(3)
     assert node.height == 12
     with pytest.raises(UnknownHeight):
@@ -126,9 +127,9 @@ async def test_heights_before_the_first_are_unknown():
 
 async def test_a_clock_that_is_set_back_stops_no_blocks():
     chain = SoloChain().started()
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node = ConsensusNode(chain.store, chain.new_loop())
     assert not node.is_healthy()
-    node.make_block()
+    node.mine(1)
     # An hour into the past, as far as the node can see.
     chain.clock._now_ns -= 3_600 * 10**9
     running = asyncio.create_task(node.run())
@@ -142,17 +143,17 @@ async def test_a_clock_that_is_set_back_stops_no_blocks():
 
 async def test_a_chain_that_stands_still_is_not_healthy(monkeypatch):
     chain = SoloChain().started()
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
-    node.make_block()
+    node = ConsensusNode(chain.store, chain.new_loop())
+    node.mine(1)
     assert node.is_healthy()
     now_s = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now_s + HEALTHY_BEATS + 0.1)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + HEALTHY_AGE_S + 0.1)
     assert not node.is_healthy()
 
 
 async def test_old_states_are_read_and_forgotten_beside_the_blocks(tmp_path):
     chain = SoloChain(tmp_path / "chain.db").started()
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node = ConsensusNode(chain.store, chain.new_loop())
     node.mine(RECENT_BLOCKS + 60)
     assert not chain.store.is_recent(30)
     await node.prune(RECENT_BLOCKS + 20)

@@ -61,7 +61,7 @@ def blocks():
             chain.engine.submit(transaction(nonce, "key", str(height)))
             nonce += 1
         chain.engine.make_block()
-    made = [chain.store.load_decision(height).light_block for height in range(1, 13)]
+    made = [chain.store.blocks.load(height).light_block for height in range(1, 13)]
     following = [block.validators for block in made[1:]] + [chain.engine.chain.validators]
     return list(zip(made, following, strict=True))
 

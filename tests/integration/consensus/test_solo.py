@@ -136,7 +136,7 @@ def test_misbehavior_is_put_before_the_application_once(chain):
     assert len(made.block.misbehavior) == 1
     assert chain.store.load_tree().get(SLASHED + address) == b"1"
     assert chain.engine.make_block().block.misbehavior == ()
-    assert chain.store.load_decision(1) == made.block
+    assert chain.store.blocks.load(1) == made.block
 
 
 def test_the_power_of_the_own_key_changes_two_heights_later_and_survives_a_restart(tmp_path):
@@ -150,7 +150,7 @@ def test_the_power_of_the_own_key_changes_two_heights_later_and_survives_a_resta
     chain.restart()
     chain.engine.start()
     chain.make_blocks(2)
-    powers = [chain.store.load_decision(h).light_block.validators[0].power for h in range(1, 5)]
+    powers = [chain.store.blocks.load(h).light_block.validators[0].power for h in range(1, 5)]
     assert powers == [POWER, POWER, 25, 25]
     client = LightClient(CHAIN_ID, VALIDATORS)
     for height in range(1, 5):
@@ -179,10 +179,14 @@ def _killing_store(step):
     class KillingStore(Store):
         armed = False
 
-        def save_decision(self, block):
+        def __init__(self, path):
+            super().__init__(path)
+            self._save_decision, self.blocks.save = self.blocks.save, self._save
+
+        def _save(self, block):
             if self.armed and step == "before the decision":
                 raise Killed
-            super().save_decision(block)
+            self._save_decision(block)
             if self.armed and step == "after the decision":
                 raise Killed
 

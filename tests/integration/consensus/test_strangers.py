@@ -42,7 +42,7 @@ class Network:
         self.path = folder / "consensus.sqlite"
         self.clock = ManualClock(self.genesis.time_ns)
         self.start()
-        self.node.make_block()
+        self.node.mine(1)
 
     def start(self) -> None:
         self.store = Store(self.path)
@@ -61,7 +61,7 @@ class Network:
         for envelope in envelopes:
             self.node.submit(envelope)
         self.clock.advance(SECOND)
-        self.node.make_block()
+        self.node.mine(1)
         height = self.node.height
         self.restart()
         assert self.node.height == height
@@ -135,18 +135,18 @@ def test_a_result_that_cannot_be_hashed_is_never_decided(network, monkeypatch):
     raw = encode_record(Transaction(0, Method.TRANSFER, encode_record(Transfer(OWNER.address, 1))))
     network.node.submit(network.envelope(ALICE.entity, raw))
     before = network.node.height
-    honest = chain.results_hash
+    honest = chain_state.results_hash
 
     def fail(result):
         raise OverflowError
 
-    monkeypatch.setattr(chain, "results_hash", fail)
+    monkeypatch.setattr(chain_state, "results_hash", fail)
     with pytest.raises(OverflowError):
-        network.node.make_block()
-    monkeypatch.setattr(chain, "results_hash", honest)
+        network.node.mine(1)
+    monkeypatch.setattr(chain_state, "results_hash", honest)
     network.restart()
     assert network.node.height == before
-    assert network.store.load_decision().height == before
+    assert network.store.blocks.load().height == before
     (result,) = network.block(network.envelope(ALICE.entity, raw))
     assert result.code == 0
 

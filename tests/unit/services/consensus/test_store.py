@@ -53,7 +53,7 @@ def test_the_newest_state_is_the_default(chain):
 
 def test_a_database_without_blocks_has_an_empty_state(tmp_path):
     store = Store(tmp_path / "new.db")
-    assert (store.height, len(store.load_tree()), store.load_decision()) == (0, 0, None)
+    assert (store.height, len(store.load_tree()), store.blocks.load()) == (0, 0, None)
 
 
 @pytest.mark.parametrize("height", [-1, 6, 100])
@@ -72,7 +72,7 @@ def test_a_height_that_never_was_is_an_error(chain, height):
 def test_blocks_results_and_events_survive_a_restart(chain):
     store = reopened(chain)
     for height in range(1, 6):
-        assert store.load_decision(height) == chain.store.load_decision(height)
+        assert store.blocks.load(height) == chain.store.blocks.load(height)
         assert store.load_result(height) == chain.store.load_result(height)
         assert store.load_events(height) == chain.store.load_events(height)
 
@@ -110,7 +110,7 @@ def test_a_rollback_forgets_everything_above_and_the_chain_goes_on_from_there(ch
     assert chain.store.height == 3
     assert chain.store.load_tree().root == root
     assert chain.store.load_round_header(RUNTIME, 2) is None
-    assert chain.store.load_decision().height == 3
+    assert chain.store.blocks.load().height == 3
     with pytest.raises(UnknownHeight):
         chain.store.load_tree(4)
     chain.store.close()
