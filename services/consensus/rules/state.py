@@ -67,13 +67,15 @@ class CommittedState:
 class State:
     """What a block has made of the committed state so far. Not for concurrent use."""
 
-    __slots__ = ("_base", "_changes", "_encoded", "_events", "_journal")
+    __slots__ = ("_base", "_changes", "_encoded", "_encoded_until", "_events", "_journal")
 
     def __init__(self, base: CommittedState) -> None:
         self._base = base
         self._changes: dict[bytes, object | None] = {}
         # Records that were encoded already, with their bytes.
         self._encoded: dict[bytes, tuple[object, bytes]] = {}
+        # Entries of the journal behind which nothing was encoded yet.
+        self._encoded_until = 0
         self._events: list[Event] = []
         # (key, what the overlay held before); _ABSENT where it held nothing.
         self._journal: list[tuple[bytes, object | None]] = []
@@ -134,14 +136,18 @@ class State:
                     del self._changes[key]
                 else:
                     self._changes[key] = before
+            self._encoded_until = min(self._encoded_until, began)
             del self._events[events:]
             raise
 
     def encode(self) -> None:
-        """Encode what is not yet; raises `ValueError` where a record has no encoding."""
-        for key, record in self._changes.items():
+        """Encode what changed since the last time; raises `ValueError` where there is no way."""
+        changed = dict.fromkeys(key for key, _ in self._journal[self._encoded_until :])
+        for key in changed:
+            record = self._changes[key]
             if record is not None:
                 self._encode(key, record)
+        self._encoded_until = len(self._journal)
 
     def _encode(self, key: bytes, record: object) -> bytes:
         known = self._encoded.get(key)

@@ -2,11 +2,12 @@
 
 import pytest
 
+from services.consensus.rules import state as state_module
 from services.consensus.rules.events import EpochBegan
 from services.consensus.rules.state import CommittedState, State
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import encode_record
-from shared.types.staking import Delegation
+from shared.types.staking import Delegation, Supply
 
 A, B, C = b"pa", b"pb", b"pc"
 
@@ -83,3 +84,37 @@ def test_the_committed_state_advances_with_its_records():
     base.advance(entries, state.records())
     assert State(base).load(Delegation, A) == Delegation(3)
     assert State(base).load(Delegation, B) is None
+
+
+def test_each_record_is_encoded_once_however_many_attempts_there_are(monkeypatch):
+    encoded = []
+    honest = state_module.encode_record
+
+    def counting(record):
+        encoded.append(record)
+        return honest(record)
+
+    monkeypatch.setattr(state_module, "encode_record", counting)
+    state = State(CommittedState(StateTree.empty()))
+    for number in range(100):
+        with state.attempt():
+            state.save(bytes([number]), Supply(number))
+            state.encode()
+    assert len(encoded) == 100
+    assert len(state.changes()) == 100
+    assert len(encoded) == 100
+
+
+def test_what_an_attempt_undid_is_not_what_is_encoded():
+    state = State(CommittedState(StateTree.empty()))
+    state.save(b"k", Supply(1))
+    state.encode()
+    with pytest.raises(ZeroDivisionError), state.attempt():
+        state.save(b"k", Supply(2))
+        state.save(b"l", Supply(3))
+        state.encode()
+        raise ZeroDivisionError
+    with state.attempt():
+        state.save(b"m", Supply(4))
+        state.encode()
+    assert state.changes() == {b"k": encode_record(Supply(1)), b"m": encode_record(Supply(4))}
