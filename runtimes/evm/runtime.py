@@ -145,14 +145,14 @@ class EvmRuntime:
 
     def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions against the state of a round."""
-        self._verify_state(context)
         with _errors_of_the_core():
-            outcomes = self._engine.check(raws, version=context.parent.round)
+            outcomes = self._engine.check(
+                raws, version=context.parent.round, root=context.parent.state_root
+            )
         return tuple(map(_checked, outcomes))
 
     def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
-        self._verify_state(context)
         balances = None
         if context.parent.state_root == EMPTY_HASH:
             balances = [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
@@ -165,12 +165,6 @@ class EvmRuntime:
         """Read who sent each transaction, and under which nonce, from its result record."""
         return tuple(map(_spent, results))
 
-    def _verify_state(self, context: RoundContext) -> None:
-        """Verify that the disk holds the state under a header; below it, all is hashed."""
-        parent = context.parent
-        if self.root_at(parent.round) != parent.state_root:
-            raise StateRejected(f"the state of round {parent.round} on disk is another one")
-
     def _environment(self, context: RoundContext) -> evm_native.BlockEnv:
         """Give the surroundings of the round that follows a block, making them once."""
         return self._environments.get(context.identity, lambda: _build_environment(context))
@@ -179,8 +173,7 @@ class EvmRuntime:
 
     def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
         """Answer one of `EvmQuery`; see `Runtime.query`."""
-        self._verify_state(context)
-        version = context.parent.round
+        version, root = context.parent.round, context.parent.state_root
         match method:
             case EvmQuery.CALL:
                 return self._call(decode_record(EvmCall, args), context)
@@ -190,18 +183,20 @@ class EvmRuntime:
             case EvmQuery.ACCOUNT:
                 of = decode_record(AccountQuery, args)
                 with _errors_of_the_core():
-                    return encode_record(Account(*self._engine.account(of.address, version)))
+                    return encode_record(
+                        Account(*self._engine.account(of.address, version, root=root))
+                    )
             case EvmQuery.CODE:
                 of = decode_record(AccountQuery, args)
                 with _errors_of_the_core():
-                    return self._engine.code(of.address, version)
+                    return self._engine.code(of.address, version, root=root)
             case EvmQuery.STORAGE:
                 where = decode_record(StorageQuery, args)
                 with _errors_of_the_core():
-                    return self._engine.storage(where.address, where.slot, version)
+                    return self._engine.storage(where.address, where.slot, version, root=root)
             case EvmQuery.MIN_GAS_PRICE:
                 with _errors_of_the_core():
-                    return encode_record(Amount(self._engine.min_gas_price(version)))
+                    return encode_record(Amount(self._engine.min_gas_price(version, root=root)))
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
 
@@ -263,6 +258,7 @@ def _build_environment(context: RoundContext) -> evm_native.BlockEnv:
         call_keys=keys.call_secrets,
         rng_key=keys.random_root,
         call_data_public_key=keys.call_data_public_key,
+        state_root=parent.state_root,
     )
 
 

@@ -8,10 +8,8 @@ mod support;
 use std::{sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
-use evm_core::{
-    config::ChainConfig,
-    store::{Options, Store},
-};
+use evm_core::config::ChainConfig;
+use state_core::store::{Options, Store};
 use support::*;
 
 const SENDERS: u64 = 100;

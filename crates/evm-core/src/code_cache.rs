@@ -2,15 +2,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use alloy_primitives::{B256, Bytes, map::HashMap};
+use alloy_primitives::{B256, Bytes, keccak256, map::HashMap};
 use revm::bytecode::Bytecode;
 
-use crate::{database::is_no_code, errors::StateError, failure::EngineError, layout::code_key, store::Snapshot};
+use crate::{
+    failure::EngineError,
+    layout::{code_key, is_no_code},
+};
+use state_core::{errors::StateError, store::Snapshot};
 
 /// Code kept in memory before the cache starts anew [bytes].
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Code never changes under its hash, so entries stay true for ever. Locked for a lookup only.
+/// Code never changes under its hash, which is checked, so entries stay true for ever. Locked for a lookup only.
 #[derive(Default)]
 pub struct CodeCache {
     inner: Mutex<Inner>,
@@ -43,6 +47,10 @@ impl CodeCache {
         }
         let raw =
             snapshot.get(&code_key(hash))?.ok_or_else(|| StateError::Corrupt(format!("no code for hash {hash}")))?;
+        // The cache outlives this snapshot: what enters it must be that code under any state.
+        if keccak256(&raw) != *hash {
+            return Err(StateError::Corrupt(format!("code under hash {hash} is another")).into());
+        }
         let code = Bytecode::new_legacy(Bytes::from(raw));
         self.insert(*hash, code.clone());
         Ok(code)

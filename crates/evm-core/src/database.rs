@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, map::HashMap};
+use alloy_primitives::{Address, B256, Bytes, U256, map::HashMap};
 use revm::{
     Database,
     bytecode::Bytecode,
@@ -16,11 +16,10 @@ use crate::{
     code_cache::CodeCache,
     contract_keys::KeyRing,
     crypto::sha512_256,
-    errors::StateError,
     failure::EngineError,
     layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},
-    store::Snapshot,
 };
+use state_core::{errors::StateError, store::Snapshot};
 
 /// Changes to the tree, sorted by key.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -317,9 +316,4 @@ pub fn block_hash(snapshot: &Snapshot, newest_hash: (u64, B256), number: u64) ->
             B256::try_from(hash.as_slice()).map_err(|_| StateError::Corrupt("round hash is not 32 bytes".into()))
         })
         .transpose()
-}
-
-/// Whether a code hash is that of nothing.
-pub fn is_no_code(hash: &B256) -> bool {
-    *hash == KECCAK256_EMPTY || hash.is_zero()
 }

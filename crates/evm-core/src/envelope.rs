@@ -7,9 +7,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::cbor::{self, Fields, Value};
 use crate::crypto::{NONCE_BYTES, deoxysii_open, deoxysii_seal, mrae_key};
 use crate::errors::ModuleError;
+use state_core::cbor::{self, Fields, Value};
 
 /// How many epochs back a client's key is still accepted. Upstream's limit: half of what the key manager allows.
 pub const MAX_KEY_AGE_EPOCHS: u64 = 5;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
+use state_core::store::{At, Root};
 use zeroize::Zeroizing;
 
 /// Everything about a round that is not a transaction. Made once a round and shared by its queries.
@@ -10,6 +11,8 @@ use zeroize::Zeroizing;
 pub struct Environment {
     /// The round being executed: parent + 1; for queries the latest + 1.
     pub round: u64,
+    /// Root of the state that the round builds on, where it is known; then no other state is read.
+    pub state_root: Option<Root>,
     /// Number contracts see: transactions run under the header of the parent round.
     pub parent_round: u64,
     /// Time contracts see [s since the Unix epoch].
@@ -34,5 +37,12 @@ impl std::fmt::Debug for Environment {
             .field("epoch", &self.epoch)
             .field("keys", &"<secret>")
             .finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// The state that the round builds on; None for round 0, which builds on nothing.
+    pub fn parent(&self) -> Option<At> {
+        Some(At { version: self.round.checked_sub(1)?, root: self.state_root })
     }
 }

@@ -3,7 +3,8 @@
 use revm::context::result::{HaltReason, OutOfGasError};
 use thiserror::Error;
 
-use crate::errors::{ModuleError, StateError};
+use crate::errors::ModuleError;
+use state_core::errors::StateError;
 
 /// Name of the module that executes contracts, as clients see it.
 pub const EVM: &str = "evm";

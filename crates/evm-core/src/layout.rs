@@ -15,7 +15,8 @@
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 
-use crate::{crypto::sha512_256, errors::StateError};
+use crate::crypto::sha512_256;
+use state_core::errors::StateError;
 
 /// Minimum gas price of the next round.
 pub const MIN_GAS_PRICE_KEY: &[u8] = &[0x06];
@@ -104,6 +105,11 @@ impl AccountRecord {
         let balance = U256::try_from_be_slice(balance).ok_or_else(corrupt)?;
         Ok(Self { nonce: u64::from_be_bytes(*nonce), balance, code_hash })
     }
+}
+
+/// Whether a code hash is that of nothing.
+pub fn is_no_code(hash: &B256) -> bool {
+    *hash == KECCAK256_EMPTY || hash.is_zero()
 }
 
 /// A 16-byte big-endian quantity of the state, zero where absent.

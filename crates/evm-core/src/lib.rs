@@ -1,13 +1,13 @@
 //! The execution core of Qanat. Pure Rust: knows no Python, no network, no clock.
 //!
-//! Bottom up: [`cbor`] and [`crypto`], then the authenticated state ([`tree`], [`store`]), then what
-//! clients send ([`envelope`], [`signed_query`]) and the random bytes contracts ask for ([`rng`]); over them
-//! the EVM ([`machine`], [`precompiles`], [`database`]) and the [`engine`] that makes a version from a batch.
+//! Bottom up: [`crypto`], then what clients send ([`envelope`], [`signed_query`]) and the random bytes contracts
+//! ask for ([`rng`]); over them the EVM ([`context`], [`precompiles`], [`machine`]) on a [`database`] over
+//! `state_core`, and the [`engine`] that makes a version from a batch.
 
 pub mod calldata;
-pub mod cbor;
 pub mod code_cache;
 pub mod config;
+pub mod context;
 pub mod contract_keys;
 pub mod crypto;
 pub mod database;
@@ -23,7 +23,5 @@ pub mod precompiles;
 pub mod results;
 pub mod rng;
 pub mod signed_query;
-pub mod store;
 pub mod subcall;
 pub mod transaction;
-pub mod tree;

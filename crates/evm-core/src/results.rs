@@ -1,16 +1,10 @@
 //! What a transaction leaves behind: one canonical CBOR record, from which the gateway answers every
-//! question about it without knowing RLP or a key; and the root over all of them.
-
-use std::collections::BTreeMap;
+//! question about it without knowing RLP or a key.
 
 use alloy_primitives::{Address, Bloom, Log, U256};
 
-use crate::{
-    cbor::{self, Value},
-    errors::{ModuleError, StateError},
-    transaction::Transaction,
-    tree::root_of,
-};
+use crate::{errors::ModuleError, transaction::Transaction};
+use state_core::cbor::{self, Value};
 
 /// How a mined transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,24 +59,6 @@ pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
         ("encrypted", Value::Bool(outcome.encrypted)),
     ];
     cbor::encode(&map(entries))
-}
-
-/// Root over the transactions of a round and their records, so that a light client can check either.
-///
-/// A tree of its own: `i ‖ 0` holds transaction i, `i ‖ 1` its record, with i as 4 bytes big-endian.
-pub fn io_root(transactions: &[impl AsRef<[u8]>], records: &[impl AsRef<[u8]>]) -> Result<[u8; 32], StateError> {
-    let mut entries = BTreeMap::new();
-    for (kind, items) in [
-        (0u8, transactions.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
-        (1, records.iter().map(AsRef::as_ref).collect()),
-    ] {
-        for (index, item) in items.into_iter().enumerate() {
-            let index = u32::try_from(index).map_err(|_| StateError::BadLength)?;
-            let key = [index.to_be_bytes().as_slice(), &[kind]].concat();
-            entries.insert(key, item.to_vec());
-        }
-    }
-    root_of(&entries)
 }
 
 fn map(entries: Vec<(&str, Value)>) -> Value {

@@ -7,9 +7,10 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SECP256K1};
 use thiserror::Error;
 
-use crate::cbor::{self, Fields, Value};
 use crate::envelope;
-use crate::errors::{ModuleError, StateError};
+use crate::errors::ModuleError;
+use state_core::cbor::{self, Fields, Value};
+use state_core::errors::StateError;
 
 /// The state the query was made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, TxKind, U256};
 use evm_core::{
-    cbor::Value,
     config::ChainConfig,
     contract_keys::StateKeys,
     engine::Engine,
     failure::{EngineError, HostError},
 };
+use state_core::cbor::Value;
 use support::*;
 use zeroize::Zeroizing;
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, TxKind, U256, hex};
 use evm_core::{
-    cbor::{self, Value},
     config::ChainConfig,
     engine::{Call, Engine},
     failure::{EngineError, HostError},
@@ -14,6 +13,7 @@ use evm_core::{
     subcall::{Reply, Request, Subcalls},
     transaction::intrinsic_gas,
 };
+use state_core::cbor::{self, Value};
 use support::*;
 
 const OUT_OF_GAS: &str = "execution failed: out of gas";

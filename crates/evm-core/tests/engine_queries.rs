@@ -4,12 +4,12 @@ mod support;
 
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
 use evm_core::{
-    cbor::{self, Value},
     config::{ChainConfig, Profile},
     engine::Call,
     failure::EngineError,
     signed_query::{Leash, Query, digest},
 };
+use state_core::cbor::{self, Value};
 use support::*;
 
 /// Returns msg.sender and tx.origin.

@@ -5,12 +5,12 @@ mod support;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, TxKind, U256, hex};
 use evm_core::{
-    cbor::Value,
     config::ChainConfig,
     engine::Engine,
     failure::EngineError,
     layout::{account_key, block_hash_key, oasis_address},
 };
+use state_core::cbor::Value;
 use support::*;
 
 const PRICE: u128 = 100 * GWEI;
@@ -51,7 +51,7 @@ fn records_are_canonical_and_complete() {
     let raw = account(2).with_access_list(0, cell, list);
     let block = chain.propose(std::slice::from_ref(&raw), true).unwrap();
     let record = Record::read(&block.results[0]);
-    assert_eq!(evm_core::cbor::encode(&evm_core::cbor::decode(&block.results[0]).unwrap()), block.results[0]);
+    assert_eq!(state_core::cbor::encode(&state_core::cbor::decode(&block.results[0]).unwrap()), block.results[0]);
     let mut names: Vec<_> = record.map.keys().map(String::as_str).collect();
     names.sort_unstable();
     let mut expected =
@@ -351,7 +351,7 @@ fn same_batch_gives_same_bytes_on_every_replica() {
     assert_eq!(first.1.results, second.1.results);
 
     // A replica without keys gets the same root from the diff alone.
-    let replica = evm_core::store::Store::memory().unwrap();
+    let replica = state_core::store::Store::memory().unwrap();
     for version in 1..=first.0.round {
         let root = first.0.engine.store().root_at(version).unwrap();
         replica.apply(version, &first.0.engine.store().diff_at(version).unwrap(), root).unwrap();
@@ -385,7 +385,7 @@ fn senseless_configuration_is_refused() {
     ] {
         let mut config = ChainConfig::new(CHAIN_ID);
         change(&mut config);
-        let store = std::sync::Arc::new(evm_core::store::Store::memory().unwrap());
+        let store = std::sync::Arc::new(state_core::store::Store::memory().unwrap());
         assert!(matches!(Engine::new(config, store, None, None), Err(EngineError::Config(_))));
     }
 }

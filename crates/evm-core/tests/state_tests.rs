@@ -16,7 +16,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, keccak256, map::HashMap};
 use alloy_trie::{TrieAccount, root};
-use evm_core::{code_cache::CodeCache, contract_keys::KeyRing, database::StateDatabase, store::Store};
+use evm_core::{code_cache::CodeCache, contract_keys::KeyRing, database::StateDatabase};
 use revm::{
     Context, Database, ExecuteEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
@@ -27,6 +27,7 @@ use revm::{
     state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId},
 };
 use serde_json::Value;
+use state_core::store::Store;
 use support::{TestKeys, account_from};
 
 /// Files that revm's own runner leaves out: states no chain can reach, values beyond 256 bits, and slow loops.

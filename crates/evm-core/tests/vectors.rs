@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, U256};
-use evm_core::cbor;
 use evm_core::crypto::{self, Algorithm, deoxysii_open, deoxysii_seal, mrae_key, sha512_256, x25519_public};
 use evm_core::envelope::{self, Envelope};
-use evm_core::errors::{ModuleError, StateError};
+use evm_core::errors::ModuleError;
 use evm_core::signed_query::{self, Chain, Leash, Query, QueryError, SignedPack};
-use evm_core::tree::root_of;
 use serde_json::Value;
+use state_core::cbor;
+use state_core::errors::StateError;
+use state_core::tree::root_of;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -1,10 +1,10 @@
 //! What clients send, well formed or not: CBOR, envelopes, signed packs.
 
-use evm_core::cbor::{self, Value};
 use evm_core::crypto::{deoxysii_open, deoxysii_seal, mrae_key, x25519_public};
 use evm_core::envelope::{self, Envelope, Sealed};
 use evm_core::signed_query;
 use proptest::prelude::*;
+use state_core::cbor::{self, Value};
 
 const RUNTIME_SECRET: [u8; 32] = [7; 32];
 const CLIENT_SECRET: [u8; 32] = [9; 32];

@@ -90,7 +90,7 @@ pub(crate) struct BlockEnv {
 impl BlockEnv {
     #[new]
     #[pyo3(signature = (*, round, parent_round, parent_timestamp, grandparent_hash, epoch, call_keys, rng_key,
-        call_data_public_key))]
+        call_data_public_key, state_root=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -102,6 +102,7 @@ impl BlockEnv {
         call_keys: &Bound<'_, PyAny>,
         rng_key: &[u8],
         call_data_public_key: Vec<u8>,
+        state_root: Option<&[u8]>,
     ) -> PyResult<Self> {
         let mut keys = BTreeMap::new();
         for item in call_keys.call_method0("items")?.try_iter()? {
@@ -111,6 +112,7 @@ impl BlockEnv {
         Ok(Self {
             inner: Environment {
                 round,
+                state_root: state_root.map(|root| fixed(py, "state_root", root)).transpose()?,
                 parent_round,
                 parent_timestamp,
                 grandparent_hash: fixed::<32>(py, "grandparent_hash", grandparent_hash)?.into(),

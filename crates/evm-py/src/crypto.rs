@@ -1,15 +1,15 @@
 //! The cryptography of precompiles and envelopes, for clients and tests.
 
 use evm_core::{
-    cbor::{self, Value},
     crypto::{self, Algorithm},
     layout,
 };
 use pyo3::{prelude::*, types::PyBytes};
+use state_core::cbor::{self, Value};
 
 use crate::{
     convert::{address, fixed},
-    error::{config_error, invalid_tag},
+    error::{config_error, guarded, invalid_tag},
 };
 
 #[pyfunction]
@@ -32,7 +32,8 @@ pub(crate) fn deoxysii_seal<'py>(
     ad: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
     let (key, nonce) = (fixed(py, "key", key)?, fixed(py, "nonce", nonce)?);
-    Ok(PyBytes::new(py, &crypto::deoxysii_seal(&key, &nonce, message, ad)))
+    let sealed = guarded(py, || crypto::deoxysii_seal(&key, &nonce, message, ad))?;
+    Ok(PyBytes::new(py, &sealed))
 }
 
 #[pyfunction]
@@ -45,18 +46,20 @@ pub(crate) fn deoxysii_open<'py>(
     ad: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
     let (key, nonce) = (fixed(py, "key", key)?, fixed(py, "nonce", nonce)?);
-    let message = crypto::deoxysii_open(&key, &nonce, sealed, ad).map_err(|_| invalid_tag(py))?;
+    let message = guarded(py, || crypto::deoxysii_open(&key, &nonce, sealed, ad))?.map_err(|_| invalid_tag(py))?;
     Ok(PyBytes::new(py, &message))
 }
 
 #[pyfunction]
 pub(crate) fn x25519_public<'py>(py: Python<'py>, secret: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &crypto::x25519_public(&fixed(py, "secret", secret)?)))
+    let secret = fixed(py, "secret", secret)?;
+    Ok(PyBytes::new(py, &guarded(py, || crypto::x25519_public(&secret))?))
 }
 
 #[pyfunction]
 pub(crate) fn mrae_key<'py>(py: Python<'py>, secret: &[u8], public: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let key = crypto::mrae_key(&fixed(py, "secret", secret)?, &fixed(py, "public", public)?);
+    let (secret, public) = (fixed(py, "secret", secret)?, fixed(py, "public", public)?);
+    let key = guarded(py, || crypto::mrae_key(&secret, &public))?;
     Ok(PyBytes::new(py, &key))
 }
 
@@ -71,7 +74,9 @@ pub(crate) fn keypair<'py>(
     method: u64,
     seed: &[u8],
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let (public, private) = crypto::keypair(algorithm(py, method)?, seed).map_err(|error| config_error(py, error.0))?;
+    let algorithm = algorithm(py, method)?;
+    let (public, private) =
+        guarded(py, || crypto::keypair(algorithm, seed))?.map_err(|error| config_error(py, error.0))?;
     Ok((PyBytes::new(py, &public), PyBytes::new(py, &private)))
 }
 
@@ -83,8 +88,9 @@ pub(crate) fn sign<'py>(
     context: &[u8],
     message: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let signature =
-        crypto::sign(algorithm(py, method)?, secret, context, message).map_err(|error| config_error(py, error.0))?;
+    let algorithm = algorithm(py, method)?;
+    let signature = guarded(py, || crypto::sign(algorithm, secret, context, message))?
+        .map_err(|error| config_error(py, error.0))?;
     Ok(PyBytes::new(py, &signature))
 }
 
@@ -97,7 +103,8 @@ pub(crate) fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> PyResult<bool> {
-    crypto::verify(algorithm(py, method)?, public, context, message, signature)
+    let algorithm = algorithm(py, method)?;
+    guarded(py, || crypto::verify(algorithm, public, context, message, signature))?
         .map_err(|error| config_error(py, error.0))
 }
 
@@ -123,8 +130,8 @@ pub(crate) fn open_result<'py>(py: Python<'py>, key: &[u8], result: &[u8]) -> Py
         }
     }
     let (sealed, nonce) = (sealed.ok_or_else(malformed)?, nonce.ok_or_else(malformed)?);
-    let opened =
-        crypto::deoxysii_open(&key, &fixed(py, "nonce", &nonce)?, &sealed, &[]).map_err(|_| invalid_tag(py))?;
+    let nonce = fixed(py, "nonce", &nonce)?;
+    let opened = guarded(py, || crypto::deoxysii_open(&key, &nonce, &sealed, &[]))?.map_err(|_| invalid_tag(py))?;
     match field(&opened, "ok") {
         Some(Value::Bytes(output)) => Ok(PyBytes::new(py, &output)),
         _ => Err(malformed()),

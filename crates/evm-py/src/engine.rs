@@ -4,7 +4,6 @@ use alloy_primitives::{Address, U256};
 use evm_core::{
     engine::{self, Call, Checked, Rejection},
     failure::HostError,
-    results,
     subcall::{Reply, Request, Subcalls},
 };
 use pyo3::{
@@ -12,13 +11,14 @@ use pyo3::{
     pybacked::PyBackedBytes,
     types::{PyBytes, PyTuple},
 };
+use state_core::{io, store::At};
 use zeroize::Zeroizing;
 
 use crate::{
     config::{BlockEnv, ChainConfig},
     convert::{address, byte_strings, byte_tuple, fixed, int, number, slices},
-    error::{engine_error, host_error, run, state_error},
-    store::Store,
+    error::{engine_error, host_error, released, run, state_error},
+    store::{Store, at},
 };
 
 /// Storage keys from a Python function `address -> 32 bytes`.
@@ -184,16 +184,17 @@ impl Engine {
         Ok(Self { inner })
     }
 
-    #[pyo3(signature = (txs, *, version=None))]
+    #[pyo3(signature = (txs, *, version=None, root=None))]
     fn check<'py>(
         &self,
         py: Python<'py>,
         txs: &Bound<'py, PyAny>,
         version: Option<u64>,
+        root: Option<&[u8]>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let txs = byte_strings(txs)?;
-        let version = self.version(version);
-        run(py, || self.inner.check(&slices(&txs), version))?
+        let at = self.at(py, version, root)?;
+        run(py, || self.inner.check(&slices(&txs), at))?
             .iter()
             .map(|checked| match checked {
                 Ok(checked) => Ok(Bound::new(py, TxInfo::new(py, checked))?.into_any()),
@@ -245,7 +246,8 @@ impl Engine {
             value: number(value)?,
             data,
         };
-        let output = run(py, || self.inner.call(&env.inner, version, &call))?;
+        let at = At { version, root: env.inner.state_root };
+        let output = run(py, || self.inner.call(&env.inner, at, &call))?;
         Ok(PyBytes::new(py, &output))
     }
 
@@ -271,58 +273,68 @@ impl Engine {
             value: number(value)?,
             data,
         };
-        run(py, || self.inner.estimate_gas(&env.inner, version, &call))
+        let at = At { version, root: env.inner.state_root };
+        run(py, || self.inner.estimate_gas(&env.inner, at, &call))
     }
 
     /// Nonce and balance.
-    #[pyo3(signature = (account, version=None))]
+    #[pyo3(signature = (account, version=None, *, root=None))]
     fn account<'py>(
         &self,
         py: Python<'py>,
         account: &[u8],
         version: Option<u64>,
+        root: Option<&[u8]>,
     ) -> PyResult<(u64, Bound<'py, PyAny>)> {
-        let (account, version) = (address(py, account)?, self.version(version));
-        let (nonce, balance): (u64, U256) = run(py, || self.inner.account(&account, version))?;
+        let (account, at) = (address(py, account)?, self.at(py, version, root)?);
+        let (nonce, balance): (u64, U256) = run(py, || self.inner.account(&account, at))?;
         Ok((nonce, int(py, balance)?))
     }
 
-    #[pyo3(signature = (account, version=None))]
-    fn code<'py>(&self, py: Python<'py>, account: &[u8], version: Option<u64>) -> PyResult<Bound<'py, PyBytes>> {
-        let (account, version) = (address(py, account)?, self.version(version));
-        Ok(PyBytes::new(py, &run(py, || self.inner.code(&account, version))?))
+    #[pyo3(signature = (account, version=None, *, root=None))]
+    fn code<'py>(
+        &self,
+        py: Python<'py>,
+        account: &[u8],
+        version: Option<u64>,
+        root: Option<&[u8]>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (account, at) = (address(py, account)?, self.at(py, version, root)?);
+        Ok(PyBytes::new(py, &run(py, || self.inner.code(&account, at))?))
     }
 
-    #[pyo3(signature = (account, slot, version=None))]
+    #[pyo3(signature = (account, slot, version=None, *, root=None))]
     fn storage<'py>(
         &self,
         py: Python<'py>,
         account: &[u8],
         slot: &[u8],
         version: Option<u64>,
+        root: Option<&[u8]>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let (account, slot, version) = (address(py, account)?, fixed(py, "slot", slot)?, self.version(version));
-        Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, version))?))
+        let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
+        let at = self.at(py, version, root)?;
+        Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, at))?))
     }
 
     /// Least price for the round after a version.
-    #[pyo3(signature = (version=None))]
-    fn min_gas_price(&self, py: Python<'_>, version: Option<u64>) -> PyResult<u128> {
-        let version = self.version(version);
-        run(py, || self.inner.min_gas_price(version))
+    #[pyo3(signature = (version=None, *, root=None))]
+    fn min_gas_price(&self, py: Python<'_>, version: Option<u64>, root: Option<&[u8]>) -> PyResult<u128> {
+        let at = self.at(py, version, root)?;
+        run(py, || self.inner.min_gas_price(at))
     }
 
     /// Fees collected up to a version.
-    #[pyo3(signature = (version=None))]
-    fn fees(&self, py: Python<'_>, version: Option<u64>) -> PyResult<u128> {
-        let version = self.version(version);
-        run(py, || self.inner.fees(version))
+    #[pyo3(signature = (version=None, *, root=None))]
+    fn fees(&self, py: Python<'_>, version: Option<u64>, root: Option<&[u8]>) -> PyResult<u128> {
+        let at = self.at(py, version, root)?;
+        run(py, || self.inner.fees(at))
     }
 }
 
 impl Engine {
-    fn version(&self, version: Option<u64>) -> u64 {
-        version.unwrap_or_else(|| self.inner.store().latest().0)
+    fn at(&self, py: Python<'_>, version: Option<u64>, root: Option<&[u8]>) -> PyResult<At> {
+        at(py, self.inner.store(), version, root)
     }
 }
 
@@ -333,7 +345,7 @@ pub(crate) fn io_root<'py>(
     txs: &Bound<'py, PyAny>,
     results: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let root =
-        results::io_root(&byte_strings(txs)?, &byte_strings(results)?).map_err(|error| state_error(py, &error))?;
+    let (txs, results) = (byte_strings(txs)?, byte_strings(results)?);
+    let root = released(py, || io::io_root(&txs, &results))?.map_err(|error| state_error(py, &error))?;
     Ok(PyBytes::new(py, &root))
 }

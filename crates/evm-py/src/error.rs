@@ -5,14 +5,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use evm_core::{
-    errors::StateError,
-    failure::{EngineError, HostError},
-};
+use evm_core::failure::{EngineError, HostError};
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyTuple, PyType},
 };
+use state_core::errors::StateError;
 
 thread_local! {
     /// What a callback raised on this thread; becomes the cause of the [`HostError`] it led to.
@@ -75,8 +73,16 @@ pub(crate) fn engine_error(py: Python<'_>, error: &EngineError) -> PyErr {
 
 /// Runs native work with the interpreter released; a panic becomes an exception that holds no data.
 pub(crate) fn released<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    py.detach(|| catch_unwind(AssertUnwindSafe(work)))
-        .map_err(|_| with_message(py, "NativePanic", "the native core panicked; see stderr for the place"))
+    py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|_| panicked(py))
+}
+
+/// [`released`] for work too short to release the interpreter for.
+pub(crate) fn guarded<T>(py: Python<'_>, work: impl FnOnce() -> T) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| panicked(py))
+}
+
+fn panicked(py: Python<'_>) -> PyErr {
+    with_message(py, "NativePanic", "the native core panicked; see stderr for the place")
 }
 
 /// [`released`] for work that fails with an engine's error.

@@ -23,6 +23,6 @@ mod _native {
             verify, x25519_public,
         },
         engine::{CheckError, Engine, PendingBlock, TxInfo, io_root},
-        store::{Store, verify_proof},
+        store::{Staged, Store, verify_proof},
     };
 }

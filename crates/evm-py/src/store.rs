@@ -1,11 +1,16 @@
 //! The versioned state.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use evm_core::{errors::StateError, store};
+use state_core::{
+    errors::StateError,
+    store::{self, At},
+};
+
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
@@ -36,6 +41,52 @@ impl Store {
         let store = self.get_open(py)?;
         released(py, move || work(&store))?.map_err(|error| state_error(py, &error))
     }
+
+    fn read<T: Send>(
+        &self,
+        py: Python<'_>,
+        version: Option<u64>,
+        root: Option<&[u8]>,
+        work: impl FnOnce(&store::Snapshot) -> Result<T, StateError> + Send,
+    ) -> PyResult<T> {
+        let store = self.get_open(py)?;
+        let at = at(py, &store, version, root)?;
+        released(py, || work(&store.snapshot(at)?))?.map_err(|error| state_error(py, &error))
+    }
+}
+
+/// Changes computed on a version, not visible yet. Dropping it discards them.
+#[pyclass(frozen, module = "evm_native")]
+pub(crate) struct Staged {
+    store: Arc<store::Store>,
+    inner: store::Staged,
+    version: u64,
+}
+
+#[pymethods]
+impl Staged {
+    /// Version that it becomes.
+    #[getter]
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Root of the state with the changes made, 32 bytes.
+    #[getter]
+    fn root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.root)
+    }
+
+    /// Canonical diff.
+    #[getter]
+    fn diff<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.diff)
+    }
+
+    /// Makes it the latest version, durably.
+    fn persist(&self, py: Python<'_>) -> PyResult<()> {
+        released(py, || self.store.persist(&self.inner, self.version))?.map_err(|error| state_error(py, &error))
+    }
 }
 
 fn wrap(store: store::Store) -> Store {
@@ -47,7 +98,7 @@ impl Store {
     /// A store that lives as long as the object.
     #[staticmethod]
     fn memory(py: Python<'_>) -> PyResult<Self> {
-        store::Store::memory().map(wrap).map_err(|error| state_error(py, &error))
+        released(py, store::Store::memory)?.map(wrap).map_err(|error| state_error(py, &error))
     }
 
     /// A store in a file, made if absent.
@@ -82,15 +133,21 @@ impl Store {
         Ok(PyBytes::new(py, &self.with(py, move |store| store.root_at(version))?))
     }
 
-    #[pyo3(signature = (key, *, version=None))]
-    fn get<'py>(&self, py: Python<'py>, key: &[u8], version: Option<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let value = self.with(py, |store| at(store, version)?.get(key))?;
+    #[pyo3(signature = (key, *, version=None, root=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &[u8],
+        version: Option<u64>,
+        root: Option<&[u8]>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let value = self.read(py, version, root, |snapshot| snapshot.get(key))?;
         Ok(value.map(|value| PyBytes::new(py, &value)))
     }
 
     #[pyo3(
-        signature = (prefix=b"".as_slice(), *, start=None, limit=1000, version=None),
-        text_signature = "($self, prefix=b'', *, start=None, limit=1000, version=None)"
+        signature = (prefix=b"".as_slice(), *, start=None, limit=1000, version=None, root=None),
+        text_signature = "($self, prefix=b'', *, start=None, limit=1000, version=None, root=None)"
     )]
     fn scan<'py>(
         &self,
@@ -99,16 +156,32 @@ impl Store {
         start: Option<&[u8]>,
         limit: usize,
         version: Option<u64>,
+        root: Option<&[u8]>,
     ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
-        let items = self.with(py, |store| at(store, version)?.scan(prefix, start, limit))?;
+        let items = self.read(py, version, root, |snapshot| snapshot.scan(prefix, start, limit))?;
         Ok(items.iter().map(|(key, value)| (PyBytes::new(py, key), PyBytes::new(py, value))).collect())
     }
 
     #[pyo3(signature = (keys, *, version=None))]
     fn prove<'py>(&self, py: Python<'py>, keys: Vec<Vec<u8>>, version: Option<u64>) -> PyResult<Bound<'py, PyBytes>> {
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let proof = self.with(py, |store| at(store, version)?.prove(&keys))?;
+        let proof = self.read(py, version, None, |snapshot| snapshot.prove(&keys))?;
         Ok(PyBytes::new(py, &proof))
+    }
+
+    /// Computes what changes (None deletes) make of a version, without making it visible.
+    #[pyo3(signature = (changes, *, version, root=None))]
+    fn stage(
+        &self,
+        py: Python<'_>,
+        changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        version: u64,
+        root: Option<&[u8]>,
+    ) -> PyResult<Staged> {
+        let store = self.get_open(py)?;
+        let parent = at(py, &store, Some(version), root)?;
+        let inner = released(py, || store.stage(parent, &changes))?.map_err(|error| state_error(py, &error))?;
+        Ok(Staged { store, inner, version: version.saturating_add(1) })
     }
 
     /// Makes a version equal to the one before: a failed round, an epoch transition.
@@ -140,8 +213,10 @@ impl Store {
     }
 }
 
-fn at(store: &store::Store, version: Option<u64>) -> Result<store::Snapshot, StateError> {
-    store.snapshot(version.unwrap_or_else(|| store.latest().0))
+/// The state that Python means: without a version the latest, without a root the disk's word.
+pub(crate) fn at(py: Python<'_>, store: &store::Store, version: Option<u64>, root: Option<&[u8]>) -> PyResult<At> {
+    let root = root.map(|root| fixed(py, "root", root)).transpose()?;
+    Ok(At { version: version.unwrap_or_else(|| store.latest().0), root })
 }
 
 /// Value of a key under a root (None: proven absent).
@@ -152,6 +227,7 @@ pub(crate) fn verify_proof<'py>(
     proof: &[u8],
     key: &[u8],
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    let value = store::verify_proof(fixed(py, "root", root)?, proof, key).map_err(|error| state_error(py, &error))?;
+    let root = fixed(py, "root", root)?;
+    let value = released(py, || store::verify_proof(root, proof, key))?.map_err(|error| state_error(py, &error))?;
     Ok(value.map(|value| PyBytes::new(py, &value)))
 }

@@ -1,8 +1,12 @@
 //! Admission of transactions: decode, recover senders on all cores, and the checks that need no execution.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, LazyLock},
+    thread,
+};
 
 use alloy_primitives::{B256, U256, keccak256};
+use state_core::store::At;
 
 use super::{Engine, fee_limit};
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
 
 /// Transactions below which a thread of its own is not worth starting: each recovery takes some 45 us.
 const PER_THREAD: usize = 8;
+
+/// Threads that recover senders. Asked once: it reads files of the system, which costs more than a recovery.
+static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
 /// A transaction that may enter the pool.
 #[derive(Clone, Debug)]
@@ -38,8 +45,8 @@ impl Engine {
     ///
     /// In the order of upstream: size, form and signature, nonce, balance for the fee, gas limit, price,
     /// gas for size and signature. Whether the calldata opens cannot be known here.
-    pub fn check(&self, raw: &[&[u8]], version: u64) -> Result<Vec<Result<Checked, Rejection>>, EngineError> {
-        let snapshot = self.store.snapshot(version)?;
+    pub fn check(&self, raw: &[&[u8]], at: impl Into<At>) -> Result<Vec<Result<Checked, Rejection>>, EngineError> {
+        let snapshot = self.store.snapshot(at)?;
         let min_gas_price = self.min_gas_price_at(&snapshot)?;
         let mut checked = Vec::with_capacity(raw.len());
         for decoded in self.decode(raw) {
@@ -86,8 +93,7 @@ impl Engine {
 }
 
 fn decode_parallel(raw: &[&[u8]], config: &ChainConfig) -> Vec<Result<Transaction, ModuleError>> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(raw.len() / PER_THREAD);
+    let threads = (*CORES).min(raw.len() / PER_THREAD);
     if threads < 2 {
         return raw.iter().map(|raw| Transaction::decode(raw, config)).collect();
     }

@@ -1,6 +1,7 @@
 //! `eth_estimateGas` as Sapphire has it: an upper bound from the zero sender, and never a failure.
 
 use alloy_primitives::{Address, Bytes};
+use state_core::store::At;
 
 use super::{Call, Engine, execute::gas_used};
 use crate::{
@@ -24,7 +25,13 @@ impl Engine {
     ///
     /// The first run prices storage writes as fresh. Where frames are nested, 1/64 of the gas was held
     /// back at each level, so the result is tried and raised until the call succeeds with it.
-    pub fn estimate_gas(&self, environment: &Environment, version: u64, call: &Call<'_>) -> Result<u64, EngineError> {
+    pub fn estimate_gas(
+        &self,
+        environment: &Environment,
+        at: impl Into<At>,
+        call: &Call<'_>,
+    ) -> Result<u64, EngineError> {
+        let at = at.into();
         let cap = self.config.batch_gas_limit;
         let prepaid_gas = transaction_size(call) * TX_BYTE_GAS;
         let failed = |used: u64| {
@@ -44,7 +51,7 @@ impl Engine {
             prepaid_gas,
         };
         let run = |gas_limit, pricing| {
-            let database = self.database(environment, version)?;
+            let database = self.database(environment, at)?;
             self.simulate(environment, database, &message(gas_limit), pricing)
         };
         let first = match run(cap, Pricing::Estimate)? {

@@ -16,11 +16,14 @@ use crate::{
     failure::{EngineError, core, execution_failed, halt_reason, out_of_gas, reverted},
     fees::next_min_gas_price,
     layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
-    machine::{Machine, Message, Pricing, Run},
-    results::{Outcome, io_root, record},
+    machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
+    results::{Outcome, record},
     rng::{Mode, RootRng},
-    store::{Root, Staged, Store},
     transaction::{Transaction, intrinsic_gas},
+};
+use state_core::{
+    io::io_root,
+    store::{At, Root, Staged, Store},
 };
 
 /// The next version, computed and not visible: persist it, or drop it.
@@ -73,8 +76,20 @@ struct Success {
     contract_address: Option<Address>,
 }
 
+/// A round in the making: what [`Engine::begin`] gives, and what transactions are run in.
+pub struct Round<'e, O = Unwatched> {
+    engine: &'e Engine,
+    environment: &'e Environment,
+    parent: At,
+    strict: bool,
+    min_gas_price: u128,
+    root_rng: RootRng,
+    machine: Machine<'e, O>,
+    tally: Tally<'e>,
+}
+
 impl Engine {
-    /// Executes a batch on version `round - 1`.
+    /// Executes a batch on the state of the parent round, unwatched.
     ///
     /// Not strict (a scheduler): leaves out what is invalid or does not fit. Strict (a worker): such a
     /// transaction is an error, because an honest scheduler does not propose it. `genesis` gives first
@@ -86,9 +101,22 @@ impl Engine {
         genesis: &[(Address, U256)],
         strict: bool,
     ) -> Result<PendingBlock, EngineError> {
-        let parent =
-            environment.round.checked_sub(1).ok_or_else(|| EngineError::Config("round 0 is the empty state".into()))?;
-        let decoded = self.decode(raw);
+        let mut round = self.begin(environment, genesis, strict, Unwatched)?;
+        for (raw, decoded) in raw.iter().zip(self.decode(raw)) {
+            round.run_decoded(raw, decoded)?;
+        }
+        round.finish()
+    }
+
+    /// Begins a round; an observer, one of revm's inspectors, sees each step of what runs in it.
+    pub fn begin<'e, O: Observer<'e>>(
+        &'e self,
+        environment: &'e Environment,
+        genesis: &[(Address, U256)],
+        strict: bool,
+        observer: O,
+    ) -> Result<Round<'e, O>, EngineError> {
+        let parent = environment.parent().ok_or_else(|| EngineError::Config("round 0 is the empty state".into()))?;
         let mut database = self.database(environment, parent)?;
         for (address, balance) in genesis {
             let (nonce, held) = database.nonce_and_balance(*address)?;
@@ -98,83 +126,92 @@ impl Engine {
         let root_rng = RootRng::new(&environment.rng_key, Mode::Execute);
         let rng = root_rng.fork(&B256::ZERO.0);
         let subcalls = self.subcalls.as_deref();
-        let mut machine =
-            Machine::new(&self.config, environment, min_gas_price, Pricing::Exact, subcalls, rng, database);
+        let machine =
+            Machine::new(&self.config, environment, min_gas_price, Pricing::Exact, subcalls, rng, database, observer);
+        let tally = Tally::default();
+        Ok(Round { engine: self, environment, parent, strict, min_gas_price, root_rng, machine, tally })
+    }
+}
 
-        let mut block = Tally::default();
-        for (index, decoded) in decoded.into_iter().enumerate() {
-            let refused = |hash, error| {
-                if strict { Err(EngineError::InvalidBatch { index, error }) } else { Ok(Rejection { hash, error }) }
-            };
-            let transaction = match decoded {
-                Ok(transaction) => transaction,
-                Err(error) => {
-                    block.rejected.push((index, refused(None, error)?));
-                    continue;
-                }
-            };
-            let (nonce, balance) = machine.database().nonce_and_balance(transaction.sender)?;
-            let admitted = match transaction.nonce.cmp(&nonce) {
-                std::cmp::Ordering::Less => Err(core(4, "invalid nonce")),
-                std::cmp::Ordering::Greater => Err(core(26, "future nonce")),
-                std::cmp::Ordering::Equal => admit(&self.config, &transaction, balance, min_gas_price),
-            };
-            let (price, fee) = match admitted {
-                Ok(admitted) => admitted,
-                Err(error) => {
-                    block.rejected.push((index, refused(Some(transaction.hash), error)?));
-                    continue;
-                }
-            };
-            if transaction.gas_limit > self.config.batch_gas_limit - block.gas_used {
-                if strict {
-                    let error = out_of_gas(self.config.batch_gas_limit, block.gas_used + transaction.gas_limit);
-                    return Err(EngineError::InvalidBatch { index, error });
-                }
-                continue;
-            }
-            machine.set_rng(root_rng.fork(&transaction.hash.0));
-            let settled =
-                self.run_transaction(&mut machine, environment, &transaction, price, fee, block.included.len())?;
-            block.settle(index, &transaction, settled);
-        }
-        self.finish(environment, raw, machine.into_database(), min_gas_price, block)
+impl<'e, O: Observer<'e>> Round<'e, O> {
+    /// Runs one raw transaction, the next of the batch; says whether it is in the round.
+    pub fn run(&mut self, raw: &'e [u8]) -> Result<bool, EngineError> {
+        let decoded = self.engine.decode(&[raw]).pop();
+        self.run_decoded(raw, decoded.unwrap_or_else(|| Err(core(1, "malformed transaction"))))
     }
 
-    /// Charges, runs and refunds one admitted transaction, the `index`-th of the round; also gives the fee it paid.
+    /// Who watches.
+    pub fn observer(&mut self) -> &mut O {
+        self.machine.observer()
+    }
+
+    fn run_decoded(
+        &mut self,
+        raw: &'e [u8],
+        decoded: Result<Arc<Transaction>, ModuleError>,
+    ) -> Result<bool, EngineError> {
+        let index = self.tally.seen;
+        self.tally.seen += 1;
+        let transaction = match decoded {
+            Ok(transaction) => transaction,
+            Err(error) => return self.refuse(index, None, error),
+        };
+        let (nonce, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
+        let admitted = match transaction.nonce.cmp(&nonce) {
+            std::cmp::Ordering::Less => Err(core(4, "invalid nonce")),
+            std::cmp::Ordering::Greater => Err(core(26, "future nonce")),
+            std::cmp::Ordering::Equal => admit(&self.engine.config, &transaction, balance, self.min_gas_price),
+        };
+        let (price, fee) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return self.refuse(index, Some(transaction.hash), error),
+        };
+        let batch_gas_limit = self.engine.config.batch_gas_limit;
+        if transaction.gas_limit > batch_gas_limit - self.tally.gas_used {
+            if self.strict {
+                let error = out_of_gas(batch_gas_limit, self.tally.gas_used + transaction.gas_limit);
+                return Err(EngineError::InvalidBatch { index, error });
+            }
+            return Ok(false);
+        }
+        self.machine.set_rng(self.root_rng.fork(&transaction.hash.0));
+        let settled = self.run_transaction(&transaction, price, fee)?;
+        self.tally.settle(index, raw, &transaction, settled);
+        Ok(true)
+    }
+
+    fn refuse(&mut self, index: usize, hash: Option<B256>, error: ModuleError) -> Result<bool, EngineError> {
+        if self.strict {
+            return Err(EngineError::InvalidBatch { index, error });
+        }
+        self.tally.rejected.push((index, Rejection { hash, error }));
+        Ok(false)
+    }
+
+    /// Charges, runs and refunds one admitted transaction; also gives the fee it paid.
     fn run_transaction(
-        &self,
-        machine: &mut Machine<'_>,
-        environment: &Environment,
+        &mut self,
         transaction: &Transaction,
         price: u128,
         fee: u128,
-        index: usize,
     ) -> Result<(Settled, u128), EngineError> {
-        let (nonce, balance) = machine.database().nonce_and_balance(transaction.sender)?;
+        let (nonce, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
         // A creation takes its address from the nonce before it is bumped, and revm bumps it itself.
         let first_nonce = if transaction.to.is_some() { nonce + 1 } else { nonce };
-        machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
+        self.machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
 
-        let settled = self.run_evm(machine, environment, transaction, price, index)?;
+        let settled = self.run_evm(transaction, price)?;
 
         let unused = if settled.keeps_fee { 0 } else { u128::from(transaction.gas_limit - settled.gas_used) };
         let refund = unused * price;
-        let (_, balance) = machine.database().nonce_and_balance(transaction.sender)?;
-        machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance + U256::from(refund))?;
+        let (_, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
+        self.machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance + U256::from(refund))?;
         Ok((settled, fee - refund))
     }
 
-    fn run_evm(
-        &self,
-        machine: &mut Machine<'_>,
-        environment: &Environment,
-        transaction: &Transaction,
-        price: u128,
-        index: usize,
-    ) -> Result<Settled, EngineError> {
+    fn run_evm(&mut self, transaction: &Transaction, price: u128) -> Result<Settled, EngineError> {
         let prepaid_gas = transaction.prepaid_gas();
-        let opened = match open(&self.config, environment, &transaction.input) {
+        let opened = match open(&self.engine.config, self.environment, &transaction.input) {
             Ok(opened) => opened,
             Err(error) => {
                 return Ok(Settled { gas_used: prepaid_gas, keeps_fee: true, result: Err(error), encrypted: true });
@@ -189,45 +226,37 @@ impl Engine {
         if prepaid_gas + message.intrinsic_gas > message.gas_limit {
             return Ok(failed(message.gas_limit, execution_failed("out of gas")));
         }
-        let run = machine.run(&message)?;
-        self.settle(machine, environment, &message, &opened, run, index)
+        let run = self.machine.run(&message)?;
+        self.settle(&message, &opened, run)
     }
 
     /// Decides what a run means and takes over its changes if it succeeded.
-    fn settle(
-        &self,
-        machine: &mut Machine<'_>,
-        environment: &Environment,
-        message: &Message,
-        opened: &Opened,
-        run: Run,
-        index: usize,
-    ) -> Result<Settled, EngineError> {
+    fn settle(&mut self, message: &Message, opened: &Opened, run: Run) -> Result<Settled, EngineError> {
         let encrypted = opened.key.is_some();
         let mut gas_used = gas_used(&run.result);
         let failed = |gas_used, keeps_fee, error| Settled { gas_used, keeps_fee, result: Err(error), encrypted };
         let (logs, output) = match run.result {
             ExecutionResult::Success { logs, output, .. } => (logs, output),
             ExecutionResult::Revert { output, .. } => {
-                machine.database().discard();
+                self.machine.database().discard();
                 return Ok(failed(gas_used, false, reverted(&clamp(&output)).error));
             }
             ExecutionResult::Halt { reason, .. } => {
-                machine.database().discard();
+                self.machine.database().discard();
                 return Ok(failed(gas_used, false, execution_failed(&halt_reason(&reason, None))));
             }
         };
         if run.state.values().any(|account| account.is_selfdestructed()) {
-            machine.database().discard();
+            self.machine.database().discard();
             return Ok(failed(gas_used, true, execution_failed("SELFDESTRUCT not supported")));
         }
-        let storage_gas = STORAGE_BYTE_GAS * StateDatabase::pending_bytes(&run.state, self.config.confidential);
+        let storage_gas = STORAGE_BYTE_GAS * StateDatabase::pending_bytes(&run.state, self.engine.config.confidential);
         if storage_gas > message.gas_limit {
-            machine.database().discard();
+            self.machine.database().discard();
             return Ok(failed(gas_used, false, out_of_gas(message.gas_limit, storage_gas)));
         }
         gas_used = gas_used.max(storage_gas);
-        machine.database().apply(run.state)?;
+        self.machine.database().apply(run.state)?;
         let success = match output {
             // The address is no secret: whoever sees the transaction can compute it.
             Output::Create(_, address) => Success {
@@ -238,7 +267,9 @@ impl Engine {
             Output::Call(output) => {
                 let output = clamp(&output);
                 let output = match &opened.key {
-                    Some(key) => seal_ok(key, &result_nonce(environment.parent_round, index)?, &output),
+                    Some(key) => {
+                        seal_ok(key, &result_nonce(self.environment.parent_round, self.tally.included.len())?, &output)
+                    }
                     None => output,
                 };
                 Success { output, logs, contract_address: None }
@@ -247,39 +278,36 @@ impl Engine {
         Ok(Settled { gas_used, keeps_fee: false, result: Ok(success), encrypted })
     }
 
-    /// Seals the round's changes and stages them.
-    fn finish(
-        &self,
-        environment: &Environment,
-        raw: &[&[u8]],
-        database: StateDatabase<'_>,
-        min_gas_price: u128,
-        block: Tally,
-    ) -> Result<PendingBlock, EngineError> {
-        let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(block.fees);
+    /// Ends the round: seals its changes and stages them.
+    pub fn finish(self) -> Result<PendingBlock, EngineError> {
+        let Self { engine, environment, parent, min_gas_price, machine, tally, .. } = self;
+        let database = machine.into_database();
+        let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
         let mut changes = database.into_changes(environment.round)?;
         record_block_hash(&mut changes, environment);
-        let next_price = next_min_gas_price(&self.config, min_gas_price, block.gas_used);
+        let next_price = next_min_gas_price(&engine.config, min_gas_price, tally.gas_used);
         changes.insert(MIN_GAS_PRICE_KEY.to_vec(), Some(next_price.to_be_bytes().to_vec()));
         changes.insert(FEES_KEY.to_vec(), Some(fees.to_be_bytes().to_vec()));
-        let staged = self.store.stage(environment.round - 1, &changes)?;
-        let transactions: Vec<&[u8]> = block.included.iter().map(|index| raw[*index]).collect();
+        let staged = engine.store.stage(parent, &changes)?;
         Ok(PendingBlock {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&engine.store),
             staged,
             round: environment.round,
-            io_root: io_root(&transactions, &block.results)?,
-            included: block.included,
-            rejected: block.rejected,
-            results: block.results,
-            gas_used: block.gas_used,
+            io_root: io_root(&tally.transactions, &tally.results)?,
+            included: tally.included,
+            rejected: tally.rejected,
+            results: tally.results,
+            gas_used: tally.gas_used,
         })
     }
 }
 
 /// What the round has so far.
 #[derive(Default)]
-struct Tally {
+struct Tally<'e> {
+    /// Transactions of the batch so far, whatever became of them.
+    seen: usize,
+    transactions: Vec<&'e [u8]>,
     included: Vec<usize>,
     rejected: Vec<(usize, Rejection)>,
     results: Vec<Vec<u8>>,
@@ -287,8 +315,8 @@ struct Tally {
     fees: u128,
 }
 
-impl Tally {
-    fn settle(&mut self, index: usize, transaction: &Transaction, (settled, paid): (Settled, u128)) {
+impl<'e> Tally<'e> {
+    fn settle(&mut self, index: usize, raw: &'e [u8], transaction: &Transaction, (settled, paid): (Settled, u128)) {
         self.gas_used += settled.gas_used;
         self.fees = self.fees.saturating_add(paid);
         let (success, error) = match settled.result {
@@ -307,6 +335,7 @@ impl Tally {
         };
         self.results.push(record(transaction, &outcome));
         self.included.push(index);
+        self.transactions.push(raw);
     }
 }
 

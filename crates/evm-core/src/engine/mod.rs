@@ -1,6 +1,7 @@
 //! The engine: a store of versions, and what can be asked of it.
 //!
-//! [`Engine::check`] admits transactions, [`Engine::execute`] makes the next version from a batch,
+//! [`Engine::check`] admits transactions, [`Engine::execute`] makes the next version from a batch - in three steps
+//! for whoever looks on meanwhile: [`Engine::begin`], [`Round::run`] for each, [`Round::finish`] -,
 //! [`Engine::call`] and [`Engine::estimate_gas`] answer questions and leave no trace. All take `&self`
 //! and may run at once.
 
@@ -17,7 +18,7 @@ use alloy_primitives::{Address, B256, U256};
 use self::transaction_cache::TransactionCache;
 pub use self::{
     check::{Checked, Rejection},
-    execute::PendingBlock,
+    execute::{PendingBlock, Round},
     query::Call,
 };
 use crate::{
@@ -29,9 +30,9 @@ use crate::{
     errors::ModuleError,
     failure::{EngineError, core},
     layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, account_key, decode_quantity, oasis_address},
-    store::{Snapshot, Store},
     subcall::Subcalls,
 };
+use state_core::store::{At, Snapshot, Store};
 
 /// EIP-1967's implementation, beacon and admin slots: the only storage anyone may read from outside.
 const PUBLIC_SLOTS: [[u8; 32]; 3] = [
@@ -81,22 +82,22 @@ impl Engine {
         &self.store
     }
 
-    /// Nonce and balance of an account at a version.
-    pub fn account(&self, address: &Address, version: u64) -> Result<(u64, U256), EngineError> {
-        let record = self.record(address, &self.store.snapshot(version)?)?;
+    /// Nonce and balance of an account on a state.
+    pub fn account(&self, address: &Address, at: impl Into<At>) -> Result<(u64, U256), EngineError> {
+        let record = self.record(address, &self.store.snapshot(at)?)?;
         Ok((record.nonce, record.balance))
     }
 
-    /// Code of an account at a version; empty for an account without.
-    pub fn code(&self, address: &Address, version: u64) -> Result<Vec<u8>, EngineError> {
-        let snapshot = self.store.snapshot(version)?;
+    /// Code of an account on a state; empty for an account without.
+    pub fn code(&self, address: &Address, at: impl Into<At>) -> Result<Vec<u8>, EngineError> {
+        let snapshot = self.store.snapshot(at)?;
         let record = self.record(address, &snapshot)?;
         Ok(self.codes.load(&snapshot, &record.code_hash)?.original_bytes().to_vec())
     }
 
     /// What may be known from outside of a storage slot: on a confidential chain zero, but for EIP-1967's.
-    pub fn storage(&self, address: &Address, slot: &[u8; 32], version: u64) -> Result<[u8; 32], EngineError> {
-        let snapshot = self.store.snapshot(version)?;
+    pub fn storage(&self, address: &Address, slot: &[u8; 32], at: impl Into<At>) -> Result<[u8; 32], EngineError> {
+        let snapshot = self.store.snapshot(at)?;
         if self.config.confidential && !PUBLIC_SLOTS.contains(slot) {
             return Ok([0; 32]);
         }
@@ -104,14 +105,14 @@ impl Engine {
         Ok(value.to_be_bytes())
     }
 
-    /// Least price a transaction of the round after `version` must offer.
-    pub fn min_gas_price(&self, version: u64) -> Result<u128, EngineError> {
-        self.min_gas_price_at(&self.store.snapshot(version)?)
+    /// Least price a transaction of the round after a state must offer.
+    pub fn min_gas_price(&self, at: impl Into<At>) -> Result<u128, EngineError> {
+        self.min_gas_price_at(&self.store.snapshot(at)?)
     }
 
-    /// Fees collected up to a version [base units].
-    pub fn fees(&self, version: u64) -> Result<u128, EngineError> {
-        Ok(decode_quantity(self.store.snapshot(version)?.get(FEES_KEY)?)?.unwrap_or(0))
+    /// Fees collected up to a state [base units].
+    pub fn fees(&self, at: impl Into<At>) -> Result<u128, EngineError> {
+        Ok(decode_quantity(self.store.snapshot(at)?.get(FEES_KEY)?)?.unwrap_or(0))
     }
 
     fn min_gas_price_at(&self, snapshot: &Snapshot) -> Result<u128, EngineError> {
@@ -126,8 +127,8 @@ impl Engine {
         }
     }
 
-    fn database(&self, environment: &Environment, version: u64) -> Result<StateDatabase<'_>, EngineError> {
-        let snapshot = Arc::new(self.store.snapshot(version)?);
+    fn database(&self, environment: &Environment, at: At) -> Result<StateDatabase<'_>, EngineError> {
+        let snapshot = Arc::new(self.store.snapshot(at)?);
         Ok(StateDatabase::new(snapshot, self.keys.as_ref(), &self.codes, newest_hash(environment)))
     }
 }

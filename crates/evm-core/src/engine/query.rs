@@ -12,13 +12,14 @@ use crate::{
     database::{StateDatabase, block_hash},
     envelope::seal_ok,
     environment::Environment,
-    errors::{ModuleError, StateError},
+    errors::ModuleError,
     failure::{CallFailure, EVM, EngineError, execution_failed, halt_reason, reverted},
-    machine::{Machine, Message, Pricing, Run},
+    machine::{Machine, Message, Pricing, Run, Unwatched},
     rng::{Mode, RootRng},
     signed_query::{self, Chain, Query, QueryError},
     transaction::intrinsic_gas,
 };
+use state_core::{errors::StateError, store::At};
 
 /// A question to the EVM, as it came by RPC.
 #[derive(Clone, Debug)]
@@ -38,9 +39,9 @@ pub struct Call<'a> {
 }
 
 impl Engine {
-    /// Answers a call at a version, in the round after it. Failures of the call are [`EngineError::Call`].
-    pub fn call(&self, environment: &Environment, version: u64, call: &Call<'_>) -> Result<Vec<u8>, EngineError> {
-        let database = self.database(environment, version)?;
+    /// Answers a call on a state, in the round after it. Failures of the call are [`EngineError::Call`].
+    pub fn call(&self, environment: &Environment, at: impl Into<At>, call: &Call<'_>) -> Result<Vec<u8>, EngineError> {
+        let database = self.database(environment, at.into())?;
         let gas_price = u128::try_from(call.gas_price)
             .ok()
             .filter(|price| price.checked_mul(u128::from(call.gas)).is_some())
@@ -122,7 +123,8 @@ impl Engine {
         let min_gas_price = self.min_gas_price_at(database.snapshot())?;
         let rng = RootRng::new(&environment.rng_key, Mode::Simulate).fork(&B256::ZERO.0);
         let subcalls = self.subcalls.as_deref();
-        let mut machine = Machine::new(&self.config, environment, min_gas_price, pricing, subcalls, rng, database);
+        let mut machine =
+            Machine::new(&self.config, environment, min_gas_price, pricing, subcalls, rng, database, Unwatched);
         let run = machine.run(message)?;
         if run.result.is_success() && run.state.values().any(|account| account.is_selfdestructed()) {
             return Ok(Err(execution_failed("SELFDESTRUCT not supported")));

@@ -6,29 +6,33 @@ use revm::{
         result::{EVMError, HaltReason, InvalidTransaction},
     },
     handler::{EvmTr, FrameResult, Handler},
-    interpreter::InitialAndFloorGas,
+    inspector::{Inspector, InspectorHandler},
+    interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
 };
 
 use super::{Machine, REFUND_QUOTIENT};
-use crate::failure::{EngineError, HostError};
+use crate::{
+    context::SapphireContext,
+    failure::{EngineError, HostError},
+};
 
 type Error = EVMError<EngineError, InvalidTransaction>;
 
 /// Runs the EVM only: what a transaction owes, and whether it may run, is settled before and after it.
-pub(super) struct SapphireHandler<'e> {
+pub struct SapphireHandler<'e, O> {
     prepaid_gas: u64,
     intrinsic_gas: u64,
-    machine: std::marker::PhantomData<fn(&'e ())>,
+    machine: std::marker::PhantomData<fn(&'e (), O)>,
 }
 
-impl SapphireHandler<'_> {
+impl<O> SapphireHandler<'_, O> {
     pub(super) fn new(prepaid_gas: u64, intrinsic_gas: u64) -> Self {
         Self { prepaid_gas, intrinsic_gas, machine: std::marker::PhantomData }
     }
 }
 
-impl<'e> Handler for SapphireHandler<'e> {
-    type Evm = Machine<'e>;
+impl<'e, O> Handler for SapphireHandler<'e, O> {
+    type Evm = Machine<'e, O>;
     type Error = Error;
     type HaltReason = HaltReason;
 
@@ -69,6 +73,10 @@ impl<'e> Handler for SapphireHandler<'e> {
     fn reward_beneficiary(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), Error> {
         Ok(())
     }
+}
+
+impl<'e, O: Inspector<SapphireContext<'e>>> InspectorHandler for SapphireHandler<'e, O> {
+    type IT = EthInterpreter;
 }
 
 impl From<Error> for EngineError {

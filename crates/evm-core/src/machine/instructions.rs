@@ -10,7 +10,8 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use super::{Pricing, SapphireContext};
+use super::Pricing;
+use crate::context::SapphireContext;
 
 /// Shanghai's instructions, with the given pricing of storage writes.
 pub(super) fn table<'e>(pricing: Pricing) -> EthInstructions<EthInterpreter, SapphireContext<'e>> {

@@ -4,16 +4,17 @@
 
 mod handler;
 mod instructions;
+mod observer;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm::{
     Context, Journal,
     context::{
-        BlockEnv, CfgEnv, Evm, FrameStack, JournalTr, LocalContext, TxEnv,
+        BlockEnv, CfgEnv, FrameStack, JournalTr, LocalContext, TxEnv,
         result::{ExecutionResult, HaltReason},
     },
     handler::{
-        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler, evm::ContextDbError, evm::FrameInitResult,
+        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, evm::ContextDbError, evm::FrameInitResult,
         instructions::EthInstructions,
     },
     interpreter::{CallInputs, FrameInput, interpreter::EthInterpreter, interpreter_action::FrameInit},
@@ -21,12 +22,14 @@ use revm::{
     state::EvmState,
 };
 
-use self::handler::SapphireHandler;
+pub use self::observer::{Observer, Unwatched};
+use self::{handler::SapphireHandler, observer::Inner};
 use crate::{
     config::{CODE_LIMIT_BYTES, ChainConfig, INITCODE_LIMIT_BYTES},
+    context::{Extras, SapphireContext},
     database::StateDatabase,
     environment::Environment,
-    failure::{EngineError, HostError},
+    failure::EngineError,
     precompiles::{SapphirePrecompiles, is_gas_meter},
     rng::TransactionRng,
     subcall::Subcalls,
@@ -36,35 +39,6 @@ use crate::{
 const CALL_STIPEND: u64 = 2_300;
 /// At most a fifth of the gas used is refunded (EIP-3529).
 pub(crate) const REFUND_QUOTIENT: u64 = 5;
-
-/// revm's context with our database and extras.
-pub type SapphireContext<'e> =
-    Context<BlockEnv, TxEnv, CfgEnv, StateDatabase<'e>, Journal<StateDatabase<'e>>, Extras<'e>, LocalContext>;
-type Inner<'e> = Evm<
-    SapphireContext<'e>,
-    (),
-    EthInstructions<EthInterpreter, SapphireContext<'e>>,
-    SapphirePrecompiles,
-    EthFrame<EthInterpreter>,
->;
-
-/// What precompiles need beside revm's own context.
-pub struct Extras<'e> {
-    /// The round's surroundings.
-    pub environment: &'e Environment,
-    /// Host modules reachable by sub-call.
-    pub subcalls: Option<&'e dyn Subcalls>,
-    /// Random bytes of the running transaction.
-    pub rng: TransactionRng,
-    /// Gas used by the frame that calls the gas-meter precompiles, net of capped refunds.
-    pub caller_gas_used: u64,
-    /// Gas of the running message that the EVM does not count as its own [gas].
-    pub prepaid_gas: u64,
-    /// Whether more than one frame ran, so that 1/64 of gas was held back somewhere.
-    pub nested: bool,
-    /// Why a callback failed; the transaction and its block are abandoned.
-    pub host_error: Option<HostError>,
-}
 
 /// One call or creation, ready to run: signature, nonce and fee are somebody else's business.
 #[derive(Clone, Debug)]
@@ -106,11 +80,12 @@ pub struct Run {
     pub nested: bool,
 }
 
-/// The EVM of one round or query.
-pub struct Machine<'e>(Inner<'e>);
+/// The EVM of one round or query, and who watches it.
+pub struct Machine<'e, O = Unwatched>(Inner<'e, O>);
 
-impl<'e> Machine<'e> {
+impl<'e, O> Machine<'e, O> {
     /// A machine over a database under the parent round's header.
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: &ChainConfig,
         environment: &'e Environment,
@@ -119,6 +94,7 @@ impl<'e> Machine<'e> {
         subcalls: Option<&'e dyn Subcalls>,
         rng: TransactionRng,
         database: StateDatabase<'e>,
+        observer: O,
     ) -> Self {
         let mut cfg = CfgEnv::new_with_spec(SpecId::SHANGHAI);
         cfg.chain_id = config.chain_id;
@@ -155,7 +131,8 @@ impl<'e> Machine<'e> {
             error: Ok(()),
         };
         let instructions = instructions::table(pricing);
-        Self(Evm::new(context, instructions, SapphirePrecompiles::new(config.confidential)))
+        let precompiles = SapphirePrecompiles::new(config.confidential);
+        Self(Inner::new_with_inspector(context, observer, instructions, precompiles))
     }
 
     /// The database, between two messages.
@@ -168,13 +145,21 @@ impl<'e> Machine<'e> {
         self.0.ctx.chain.rng = rng;
     }
 
+    /// Who watches.
+    pub fn observer(&mut self) -> &mut O {
+        &mut self.0.inspector
+    }
+
     /// Ends the machine and gives its database back.
     pub fn into_database(self) -> StateDatabase<'e> {
         self.0.ctx.journaled_state.database
     }
 
     /// Runs one message. Fails only if the state or the host does; the message's own failure is a result.
-    pub fn run(&mut self, message: &Message) -> Result<Run, EngineError> {
+    pub fn run(&mut self, message: &Message) -> Result<Run, EngineError>
+    where
+        O: Observer<'e>,
+    {
         self.0.ctx.tx = TxEnv {
             tx_type: 0,
             caller: message.caller,
@@ -188,8 +173,7 @@ impl<'e> Machine<'e> {
             ..Default::default()
         };
         self.0.ctx.chain.nested = false;
-        let mut handler = SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas);
-        let outcome = handler.run(self);
+        let outcome = O::run(self, SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas));
         // Also after an error: accounts it loaded must not be warm for the next message.
         let state = self.0.ctx.journaled_state.finalize();
         self.0.ctx.error = Ok(());
@@ -218,7 +202,7 @@ impl<'e> Machine<'e> {
     }
 }
 
-impl<'e> EvmTr for Machine<'e> {
+impl<'e, O> EvmTr for Machine<'e, O> {
     type Context = SapphireContext<'e>;
     type Instructions = EthInstructions<EthInterpreter, SapphireContext<'e>>;
     type Precompiles = SapphirePrecompiles;

@@ -20,7 +20,7 @@ use revm::{
 };
 
 use self::meter::{Failure, Meter};
-use crate::machine::SapphireContext;
+use crate::context::SapphireContext;
 
 /// An Oasis precompile, by the last two bytes of its address after a leading 0x01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use super::{
     meter::{Failure, Meter},
 };
 use crate::{
-    cbor::{self, Value},
+    context::SapphireContext,
     layout::{OasisAddress, oasis_address},
-    machine::SapphireContext,
     subcall::{Reply, Request},
 };
+use state_core::cbor::{self, Value};
 
 const GAS: u64 = 10;
 const WORD_GAS: u64 = 1;

@@ -7,16 +7,18 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEnvelope, TxL
 use alloy_eips::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
 use evm_core::{
-    cbor::{self, Value},
     config::ChainConfig,
     contract_keys::StateKeys,
     crypto::x25519_public,
     engine::{Call, Engine, PendingBlock},
     environment::Environment,
     failure::{EngineError, HostError},
-    store::Store,
 };
 use secp256k1::{Message, SECP256K1, SecretKey};
+use state_core::{
+    cbor::{self, Value},
+    store::Store,
+};
 use zeroize::Zeroizing;
 
 pub const CHAIN_ID: u64 = 0x5afd;
@@ -130,6 +132,7 @@ pub fn call_secret() -> [u8; 32] {
 pub fn environment(round: u64) -> Environment {
     Environment {
         round,
+        state_root: None,
         parent_round: round - 1,
         parent_timestamp: 1_700_000_000 + round,
         grandparent_hash: keccak256((round.wrapping_sub(2)).to_be_bytes()),

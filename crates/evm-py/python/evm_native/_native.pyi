@@ -13,6 +13,7 @@ __all__ = [
     "Engine",
     "PendingBlock",
     "RecordCodec",
+    "Staged",
     "Store",
     "TxInfo",
     "deoxysii_open",
@@ -77,6 +78,9 @@ class BlockEnv:
         Root of the round's randomness, 32 bytes.
     call_data_public_key : bytes
         CBOR answer to the sub-call `core.CallDataPublicKey`.
+    state_root : bytes, optional
+        Root of the state that the round builds on, 32 bytes. With it `execute`, `call` and
+        `estimate_gas` read that state or raise `StateError`; without it they believe the disk.
     """
 
     def __new__(
@@ -90,6 +94,7 @@ class BlockEnv:
         call_keys: Mapping[int, bytes],
         rng_key: bytes,
         call_data_public_key: bytes,
+        state_root: bytes | None = None,
     ) -> BlockEnv: ...
     @property
     def round(self) -> int: ...
@@ -105,7 +110,9 @@ class Store:
     """
     Versioned authenticated key-value state; a version is a round. Holds ciphertext only.
 
-    Every method raises `StateError` when the version is not kept or the disk fails.
+    Every method raises `StateError` when the version is not kept, when its root is not the one
+    given as `root`, or when the disk fails. The disk is not trusted: whoever gives no `root`
+    believes it.
     """
 
     @staticmethod
@@ -133,7 +140,9 @@ class Store:
     @property
     def root(self) -> bytes: ...
     def root_at(self, version: int) -> bytes: ...
-    def get(self, key: bytes, *, version: int | None = None) -> bytes | None: ...
+    def get(
+        self, key: bytes, *, version: int | None = None, root: bytes | None = None
+    ) -> bytes | None: ...
     def scan(
         self,
         prefix: bytes = b"",
@@ -141,9 +150,15 @@ class Store:
         start: bytes | None = None,
         limit: int = 1000,
         version: int | None = None,
+        root: bytes | None = None,
     ) -> list[tuple[bytes, bytes]]: ...
     def prove(self, keys: Sequence[bytes], *, version: int | None = None) -> bytes:
         """One proof for all keys, present or absent. See `verify_proof`."""
+
+    def stage(
+        self, changes: Mapping[bytes, bytes | None], *, version: int, root: bytes | None = None
+    ) -> Staged:
+        """Compute what changes (None deletes) make of a version, without making it visible."""
 
     def skip(self, version: int) -> None:
         """Make a version equal to the one before: a failed round, an epoch transition."""
@@ -157,6 +172,23 @@ class Store:
 
     def close(self) -> None:
         """Close the store. Its file is free once no engine uses it any more."""
+
+@final
+class Staged:
+    """Changes computed on a version, not visible yet. Dropping it discards them."""
+
+    @property
+    def version(self) -> int:
+        """Version that it becomes."""
+
+    @property
+    def root(self) -> bytes: ...
+    @property
+    def diff(self) -> bytes:
+        """Canonical changes, for `Store.apply`."""
+
+    def persist(self) -> None:
+        """Make it the latest version, durably."""
 
 @final
 class TxInfo:
@@ -250,7 +282,7 @@ class Engine:
         | None = None,
     ) -> Engine: ...
     def check(
-        self, txs: Sequence[bytes], *, version: int | None = None
+        self, txs: Sequence[bytes], *, version: int | None = None, root: bytes | None = None
     ) -> list[TxInfo | CheckError]:
         """Decode, recover senders on all cores, and check what needs no execution."""
 
@@ -297,17 +329,23 @@ class Engine:
     ) -> int:
         """Gas the call should need as a transaction; a call that fails gets 2,000,000 more."""
 
-    def account(self, account: bytes, version: int | None = None) -> tuple[int, int]:
+    def account(
+        self, account: bytes, version: int | None = None, *, root: bytes | None = None
+    ) -> tuple[int, int]:
         """Nonce and balance [wei]."""
 
-    def code(self, account: bytes, version: int | None = None) -> bytes: ...
-    def storage(self, account: bytes, slot: bytes, version: int | None = None) -> bytes:
+    def code(
+        self, account: bytes, version: int | None = None, *, root: bytes | None = None
+    ) -> bytes: ...
+    def storage(
+        self, account: bytes, slot: bytes, version: int | None = None, *, root: bytes | None = None
+    ) -> bytes:
         """What may be known of a slot: zero on a confidential chain, but for EIP-1967's."""
 
-    def min_gas_price(self, version: int | None = None) -> int:
+    def min_gas_price(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Least price for the round after a version [wei]."""
 
-    def fees(self, version: int | None = None) -> int:
+    def fees(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Fees collected up to a version [wei]."""
 
 def io_root(txs: Sequence[bytes], results: Sequence[bytes]) -> bytes:

@@ -1,16 +1,17 @@
-//! What a round costs the state: `cargo bench -p evm-core --bench store`. Prints microseconds per changed key.
+//! What a round costs the state: `cargo bench -p state-core --bench store`. Prints microseconds per changed key.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use evm_core::crypto::sha512_256;
-use evm_core::store::{Options, Store};
+use sha2::{Digest, Sha512_256};
+use state_core::store::{Options, Store};
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A storage record as the engine writes it: 84 bytes of key, of which the last 63 look random, 63 of value.
 fn record(number: u64, version: u64) -> (Vec<u8>, Option<Vec<u8>>) {
-    let random = |seed: u64, salt: u64| sha512_256(&[&seed.to_le_bytes(), &salt.to_le_bytes()]);
+    let random =
+        |seed: u64, salt: u64| <[u8; 32]>::from(Sha512_256::digest([seed.to_le_bytes(), salt.to_le_bytes()].concat()));
     let key = [&[4; 21][..], &random(number, 1), &random(number, 2)[..31]].concat();
     let value = [&random(number, version)[..], &random(version, number)[..31]].concat();
     (key, Some(value))

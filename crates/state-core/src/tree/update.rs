@@ -45,7 +45,7 @@ impl<'a> Item<'a> {
 pub struct Update<'a, S> {
     source: &'a S,
     first_id: u64,
-    fresh: Vec<Option<Arc<Node>>>,
+    fresh: Vec<Option<(Link, Arc<Node>)>>,
     stale: Vec<u64>,
 }
 
@@ -53,7 +53,7 @@ pub struct Update<'a, S> {
 #[derive(Debug, Default)]
 pub struct Delta {
     /// Nodes created, in ascending order of their numbers.
-    pub fresh: Vec<(u64, Arc<Node>)>,
+    pub fresh: Vec<(Link, Arc<Node>)>,
     /// Numbers of the nodes that the new version no longer uses.
     pub stale: Vec<u64>,
 }
@@ -99,8 +99,7 @@ impl<'a, S: NodeSource> Update<'a, S> {
 
     /// The nodes made and replaced.
     pub fn finish(self) -> Delta {
-        let numbered = (self.first_id..).zip(self.fresh);
-        Delta { fresh: numbered.filter_map(|(id, node)| Some((id, node?))).collect(), stale: self.stale }
+        Delta { fresh: self.fresh.into_iter().flatten().collect(), stale: self.stale }
     }
 
     fn change(&mut self, at: Option<Link>, depth: usize, changes: &[Change<'_>]) -> Result<Option<Link>, StateError> {
@@ -215,9 +214,12 @@ impl<'a, S: NodeSource> Update<'a, S> {
 
     /// An only child takes its parent's place, and its label.
     fn lift(&mut self, label: &Bits, child: Link) -> Result<Link, StateError> {
-        let made_here = usize::try_from(child.id.wrapping_sub(self.first_id)).ok().filter(|i| *i < self.fresh.len());
-        let node = match made_here {
-            Some(index) => self.fresh[index].clone().expect("a linked node is not dropped"),
+        // By hash too: a number from the disk must not lead to a node of this update.
+        let made_here = usize::try_from(child.id.wrapping_sub(self.first_id))
+            .ok()
+            .filter(|index| matches!(self.fresh.get(*index), Some(Some((link, _))) if *link == child));
+        let node = match made_here.and_then(|index| self.fresh[index].as_ref()) {
+            Some((_, node)) => node.clone(),
             None => self.source.load(&child)?,
         };
         let Node::Inner(inner) = &*node else { return Ok(child) };
@@ -233,7 +235,7 @@ impl<'a, S: NodeSource> Update<'a, S> {
             return Err(StateError::BadLength);
         }
         let link = Link { hash: node.hash(), id: self.first_id + self.fresh.len() as u64 };
-        self.fresh.push(Some(Arc::new(node)));
+        self.fresh.push(Some((link, Arc::new(node))));
         Ok(link)
     }
 }

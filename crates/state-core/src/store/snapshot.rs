@@ -57,7 +57,7 @@ impl Snapshot {
 impl NodeSource for Snapshot {
     /// The disk belongs to the host, which is not trusted: what comes from it must hash to what the parent says.
     fn load(&self, link: &Link) -> Result<Arc<Node>, StateError> {
-        if let Some(node) = self.cache.get(link.id) {
+        if let Some(node) = self.cache.get(link) {
             return Ok(node);
         }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
@@ -67,7 +67,7 @@ impl NodeSource for Snapshot {
             return Err(corrupt("is not the one its parent names"));
         }
         let node = Arc::new(node);
-        self.cache.insert([(link.id, node.clone())]);
+        self.cache.insert([(*link, node.clone())]);
         Ok(node)
     }
 }

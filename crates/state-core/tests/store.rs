@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use evm_core::errors::StateError;
-use evm_core::store::{Options, Store};
-use evm_core::tree::{EMPTY_ROOT, Root, root_of, verify_proof};
 use proptest::prelude::*;
 use sha2::{Digest, Sha512_256};
+use state_core::errors::StateError;
+use state_core::store::{Options, Store};
+use state_core::tree::{EMPTY_ROOT, Root, root_of, verify_proof};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

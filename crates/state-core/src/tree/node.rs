@@ -17,7 +17,7 @@ pub(super) const INNER: u8 = 1;
 const LINK_BYTES: usize = 40;
 
 /// Points to a node: by hash for whoever checks, by number for whoever looks it up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Link {
     /// Hash of the node.
     pub hash: Root,

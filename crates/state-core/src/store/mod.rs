@@ -12,7 +12,7 @@ mod snapshot;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
@@ -66,6 +66,24 @@ struct Tip {
     oldest_on_disk: u64,
 }
 
+/// A state to read: a version, and the root that it is known by.
+///
+/// The disk is not trusted, and neither is what it says about versions: whoever knows the root names it, and gets that
+/// state or none. Without a root the disk's word is taken, which is right only for what is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Number of the version.
+    pub version: u64,
+    /// Root that it must have.
+    pub root: Option<Root>,
+}
+
+impl From<u64> for At {
+    fn from(version: u64) -> Self {
+        Self { version, root: None }
+    }
+}
+
 /// Versions are pruned that many at a time: their nodes lie scattered over the same pages.
 const PRUNE_VERSIONS: u64 = 32;
 
@@ -81,8 +99,6 @@ pub struct Staged {
     batch: u64,
     delta: Delta,
 }
-
-const POISONED: &str = "a panic while the store was written";
 
 impl Store {
     /// A store in memory that keeps all versions.
@@ -153,10 +169,14 @@ impl Store {
     /// A version for reading.
     ///
     /// # Errors
-    /// [`StateError::UnknownVersion`], [`StateError::Database`].
-    pub fn snapshot(&self, version: u64) -> Result<Snapshot> {
+    /// [`StateError::UnknownVersion`], [`StateError::WrongRoot`], [`StateError::Database`].
+    pub fn snapshot(&self, at: impl Into<At>) -> Result<Snapshot> {
+        let At { version, root: expected } = at.into();
         let transaction = self.database.begin_read().map_err(failed)?;
         let root = self.record(&transaction, version, |record| record.root)?;
+        if expected.is_some_and(|expected| expected != hash_of(root)) {
+            return Err(StateError::WrongRoot { version });
+        }
         let nodes = transaction.open_table(NODES).map_err(failed)?;
         Ok(Snapshot { version, root, nodes, cache: self.cache.clone() })
     }
@@ -173,12 +193,13 @@ impl Store {
     /// Compute what the changes (`None` deletes) make of a version. Touched paths only are hashed.
     ///
     /// # Errors
-    /// [`StateError::UnknownVersion`], [`StateError::BadLength`], [`StateError::Corrupt`], [`StateError::Database`].
-    pub fn stage(&self, parent: u64, changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<Staged> {
-        self.stage_sorted(parent, changes.iter().map(|(key, value)| Change { key, value: value.as_deref() }))
+    /// [`StateError::UnknownVersion`], [`StateError::WrongRoot`], [`StateError::BadLength`], [`StateError::Corrupt`],
+    /// [`StateError::Database`].
+    pub fn stage(&self, parent: impl Into<At>, changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<Staged> {
+        self.stage_sorted(parent.into(), changes.iter().map(|(key, value)| Change { key, value: value.as_deref() }))
     }
 
-    fn stage_sorted<'c>(&self, parent: u64, changes: impl Iterator<Item = Change<'c>>) -> Result<Staged> {
+    fn stage_sorted<'c>(&self, parent: At, changes: impl Iterator<Item = Change<'c>>) -> Result<Staged> {
         let snapshot = self.snapshot(parent)?;
         let batch = self.next_batch.fetch_add(1, Ordering::Relaxed);
         let mut update = Update::new(&snapshot, batch);
@@ -193,7 +214,7 @@ impl Store {
     /// # Errors
     /// [`StateError::WrongVersion`], [`StateError::StaleParent`], [`StateError::Database`].
     pub fn persist(&self, staged: &Staged, version: u64) -> Result<()> {
-        let _writing = self.writing.lock().expect(POISONED);
+        let _writing = self.lock_for_writing();
         if staged.parent != self.expect_next(version)?.root {
             return Err(StateError::StaleParent);
         }
@@ -209,7 +230,7 @@ impl Store {
     /// # Errors
     /// [`StateError::WrongVersion`], [`StateError::Database`].
     pub fn skip(&self, version: u64) -> Result<()> {
-        let _writing = self.writing.lock().expect(POISONED);
+        let _writing = self.lock_for_writing();
         let root = self.expect_next(version)?.root;
         let record = Record { root, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
         self.append(version, &record, &Delta::default())
@@ -224,7 +245,7 @@ impl Store {
         let parent = self.expect_next(version)?.version;
         let changes = record::decode_diff(diff)?;
         let changes = changes.iter().map(|(key, value)| Change { key, value: value.as_deref() });
-        let staged = self.stage_sorted(parent, changes)?;
+        let staged = self.stage_sorted(parent.into(), changes)?;
         if staged.root != expected_root {
             return Err(StateError::RootMismatch);
         }
@@ -239,7 +260,7 @@ impl Store {
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn rollback(&self, version: u64) -> Result<()> {
-        let _writing = self.writing.lock().expect(POISONED);
+        let _writing = self.lock_for_writing();
         let tip = self.tip();
         if version < tip.oldest {
             return Err(self.unknown(version));
@@ -264,12 +285,18 @@ impl Store {
             root
         };
         transaction.commit().map_err(failed)?;
-        *self.tip.write().expect(POISONED) = Tip { version, root, oldest: tip.oldest, oldest_on_disk: tip.oldest };
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) =
+            Tip { version, root, oldest: tip.oldest, oldest_on_disk: tip.oldest };
         Ok(())
     }
 
+    /// A panic of an earlier writer left nothing half done: its transaction was dropped, and a tip changes at once.
+    fn lock_for_writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tip(&self) -> Tip {
-        *self.tip.read().expect(POISONED)
+        *self.tip.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn expect_next(&self, version: u64) -> Result<Tip> {
@@ -302,15 +329,16 @@ impl Store {
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             let mut nodes = transaction.open_table(NODES).map_err(failed)?;
-            for (id, node) in &delta.fresh {
-                nodes.insert(id, node.encode().as_slice()).map_err(failed)?;
+            for (link, node) in &delta.fresh {
+                nodes.insert(link.id, node.encode().as_slice()).map_err(failed)?;
             }
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             versions.insert(version, record.encode().as_slice()).map_err(failed)?;
         }
         prune(&transaction, tip.oldest_on_disk, prune_to)?;
         transaction.commit().map_err(failed)?;
-        *self.tip.write().expect(POISONED) = Tip { version, root: record.root, oldest, oldest_on_disk: prune_to };
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) =
+            Tip { version, root: record.root, oldest, oldest_on_disk: prune_to };
         Ok(())
     }
 }

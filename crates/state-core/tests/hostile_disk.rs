@@ -1,0 +1,118 @@
+//! A store whose file somebody else writes: it gives the state under a known root, or an error, never another state.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use state_core::errors::StateError;
+use state_core::store::{At, Options, Store};
+
+const VERSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("versions");
+const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
+
+fn write(store: &Store, version: u64, items: &[(&[u8], &[u8])]) {
+    let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+        items.iter().map(|(key, value)| (key.to_vec(), Some(value.to_vec()))).collect();
+    store.persist(&store.stage(version - 1, &changes).unwrap(), version).unwrap();
+}
+
+/// Two versions: `owner` is `alice`, then `mallory`.
+fn two_versions(path: &Path) -> [[u8; 32]; 2] {
+    let store = Store::open(path, Options::default()).unwrap();
+    write(&store, 1, &[(b"owner", b"alice"), (b"other", b"x")]);
+    write(&store, 2, &[(b"owner", b"mallory")]);
+    [store.root_at(1).unwrap(), store.root_at(2).unwrap()]
+}
+
+fn edit(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::create(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+fn version_record(path: &Path, version: u64) -> Vec<u8> {
+    let database = Database::create(path).unwrap();
+    let table = database.begin_read().unwrap().open_table(VERSIONS).unwrap();
+    table.get(version).unwrap().unwrap().value().to_vec()
+}
+
+#[test]
+fn a_version_that_was_swapped_is_not_the_one_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let [first, second] = two_versions(&path);
+    let older = version_record(&path, 1);
+    edit(&path, |transaction| {
+        transaction.open_table(VERSIONS).unwrap().insert(2, older.as_slice()).unwrap();
+    });
+    let store = Store::open(&path, Options::default()).unwrap();
+    assert_eq!(store.snapshot(2).unwrap().get(b"owner").unwrap().unwrap(), b"alice", "the disk's word, on request");
+    let refused = store.snapshot(At { version: 2, root: Some(second) }).map(|_| ()).unwrap_err();
+    assert_eq!(refused, StateError::WrongRoot { version: 2 });
+    store.snapshot(At { version: 1, root: Some(first) }).unwrap();
+}
+
+/// The record names the true root and the number of another node, which the cache knows well.
+#[test]
+fn a_true_root_over_a_false_number_reads_nothing_false() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let [_, second] = two_versions(&path);
+    let mut forged = version_record(&path, 2);
+    forged[32..40].copy_from_slice(&version_record(&path, 1)[32..40]);
+    edit(&path, |transaction| {
+        transaction.open_table(VERSIONS).unwrap().insert(2, forged.as_slice()).unwrap();
+    });
+    let store = Store::open(&path, Options::default()).unwrap();
+    let warm = store.snapshot(1).unwrap();
+    assert_eq!(warm.get(b"owner").unwrap().unwrap(), b"alice");
+    let snapshot = store.snapshot(At { version: 2, root: Some(second) }).unwrap();
+    assert!(matches!(snapshot.get(b"owner"), Err(StateError::Corrupt(_))));
+    assert!(matches!(snapshot.scan(b"", None, 9), Err(StateError::Corrupt(_))));
+    assert!(matches!(snapshot.prove(&[b"owner"]), Err(StateError::Corrupt(_))));
+    let changes = [(b"other".to_vec(), None)].into();
+    assert!(matches!(store.stage(At { version: 2, root: Some(second) }, &changes), Err(StateError::Corrupt(_))));
+}
+
+/// Numbers of children are under no hash: whatever they say, an update computes the root of the true contents.
+#[test]
+fn false_numbers_of_children_change_no_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    two_versions(&path);
+    let clean = Store::memory().unwrap();
+    write(&clean, 1, &[(b"owner", b"alice"), (b"other", b"x")]);
+    write(&clean, 2, &[(b"owner", b"mallory")]);
+    let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+        [(b"owner".to_vec(), None), (b"third".to_vec(), Some(vec![1]))].into();
+    let right = clean.stage(2, &changes).unwrap().root;
+    // Every number in every node, one after the other, points into the batch that is made next.
+    let database = Database::create(&path).unwrap();
+    let table = database.begin_read().unwrap().open_table(NODES).unwrap();
+    let nodes: Vec<(u64, Vec<u8>)> =
+        table.iter().unwrap().map(|item| item.unwrap()).map(|(id, node)| (id.value(), node.value().to_vec())).collect();
+    let next_batch = (nodes.last().unwrap().0 >> 24) + 1;
+    drop(table);
+    drop(database);
+    let mut refused = 0;
+    for (id, node) in &nodes {
+        for at in 0..node.len().saturating_sub(7) {
+            let mut forged = node.clone();
+            forged[at..at + 8].copy_from_slice(&(next_batch << 24).to_le_bytes());
+            edit(&path, |transaction| {
+                transaction.open_table(NODES).unwrap().insert(id, forged.as_slice()).unwrap();
+            });
+            let store = Store::open(&path, Options::default()).unwrap();
+            match store.stage(2, &changes) {
+                Ok(staged) => assert_eq!(staged.root, right, "node {id} changed at {at}"),
+                Err(StateError::Corrupt(_)) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        edit(&path, |transaction| {
+            transaction.open_table(NODES).unwrap().insert(id, node.as_slice()).unwrap();
+        });
+    }
+    assert!(refused > 0, "some of these were read");
+}
