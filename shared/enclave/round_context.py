@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.enclave.key_client import RoundKeys
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch
+from shared.types.identity import Epoch, RuntimeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +25,6 @@ class RoundContext:
     """Hash of the parent, epoch, and incarnation: an epoch that is lived again has new keys."""
     keys: Callable[[], RoundKeys] = field(repr=False)
     """Gives the keys of the round that would follow; may have to ask the key manager."""
+    runtime_id: RuntimeId
+    chain_context: str
+    """Of consensus; what users sign for this ParaTime is bound to both."""

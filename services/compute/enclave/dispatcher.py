@@ -245,6 +245,8 @@ class ComputeProgram(EnclaveProgram):
             epoch,
             (parent.hash, epoch, self.latest.incarnation),
             lambda: self._round_keys(parent.hash, epoch),
+            self.config.runtime_id,
+            self.chain_context,
         )
 
     def _round_keys(self, parent_hash: bytes, epoch: Epoch) -> RoundKeys:

@@ -25,6 +25,7 @@ from shared.types.runtime import CheckedTransaction, SpentSequence
 
 if TYPE_CHECKING:
     from runtimes.evm import EvmRuntime
+    from runtimes.python import PythonRuntime
 
 
 class PendingRound(Protocol):
@@ -159,4 +160,4 @@ def find_runtime(name: str) -> tuple[OpenRuntime, str]:
 
 if TYPE_CHECKING:
     # Runtimes cannot name the Protocol that they fulfil; mypy holds them to it here.
-    _fulfils: type[Runtime] = EvmRuntime
+    _fulfils: tuple[type[Runtime], ...] = (EvmRuntime, PythonRuntime)

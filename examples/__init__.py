@@ -1,0 +1,1 @@
+"""ParaTimes to read, run and copy."""

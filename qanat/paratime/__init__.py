@@ -1,0 +1,1 @@
+"""For people who write ParaTimes in Python: a client, a chain to test on, a template."""

@@ -1,0 +1,311 @@
+"""A ParaTime in Python. Fulfils `services.compute.enclave.runtime.Runtime`."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import evm_native
+
+from runtimes.python import errors
+from runtimes.python.accounts import Accounts
+from runtimes.python.authentication import Authentic, address_of, authenticate, verify_form
+from runtimes.python.core import (
+    MAX_TX_BYTES,
+    QUERY_GAS,
+    Core,
+    EstimateGas,
+    Gas,
+    MinGasPrice,
+    ReadOnlyTransaction,
+    RuntimeInfo,
+)
+from runtimes.python.execution import Execution, Limits
+from runtimes.python.loading import load_paratime
+from runtimes.python.metering import Meter
+from runtimes.python.module import BadModule, Method, ParaTime
+from runtimes.python.overlay import MAX_ITEMS, Overlay, Sealer
+from shared.crypto.hashes import EMPTY_HASH
+from shared.enclave.errors import StateRejected
+from shared.enclave.round_context import RoundContext
+from shared.encoding.record import decode_record, encode_record
+from shared.errors import RuntimeRejected
+from shared.types.identity import Hash, Round
+from shared.types.runtime import CheckedTransaction, SpentSequence
+from shared.types.sdk_transaction import (
+    SdkGenesis,
+    Transaction,
+    TransactionRecord,
+    encode_transaction,
+    signature_context,
+)
+
+CACHE_MIB = 8
+STATE_FILE = "state.redb"
+STATE_KEY_NAME = b"qanat/python: state"
+"""Name of the state's key at the key manager: one for the ParaTime."""
+
+
+def open_runtime(
+    module: str, genesis: bytes, directory: Path | None, state_key: Callable[[bytes], bytes]
+) -> "PythonRuntime":
+    """Open a program; see `services.compute.enclave.runtime.OpenRuntime`."""
+    return PythonRuntime(
+        load_paratime(module),
+        decode_record(SdkGenesis, genesis),
+        None if directory is None else directory / STATE_FILE,
+        state_key,
+    )
+
+
+class PythonRuntime:
+    """A program and its state, versioned by round."""
+
+    def __init__(
+        self,
+        program: ParaTime,
+        genesis: SdkGenesis,
+        path: Path | None,
+        state_key: Callable[[bytes], bytes],
+    ) -> None:
+        """
+        Open the state.
+
+        `path` None keeps it in memory; `state_key` is not asked where the program has no secrets.
+        """
+        if program.confidential != genesis.confidential:
+            raise BadModule(
+                f"program {program.name} says confidential={program.confidential}, "
+                f"the network {genesis.confidential}"
+            )
+        self._program, self._genesis, self._state_key = program, genesis, state_key
+        self._accounts = Accounts()
+        self._modules = (Core(), self._accounts, *program.modules)
+        for module in self._modules:
+            for one in module.fields():
+                one.bind(module.name)
+        self._methods: dict[str, Method] = {
+            method.name: method for module in self._modules for method in module.methods()
+        }
+        self._public = frozenset(module.name for module in self._modules if module.is_public)
+        self._limits = Limits(genesis.batch_gas_limit, genesis.min_gas_price)
+        self._sealer: Sealer | None = None
+        self._lock = threading.Lock()
+        with _errors_of_the_store():
+            self._store = (
+                evm_native.Store.memory()
+                if path is None
+                else evm_native.Store.open(path, cache_mb=CACHE_MIB)
+            )
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether the program keeps secrets."""
+        return self._program.confidential
+
+    @property
+    def max_batch_weight(self) -> int:
+        """Gas of one batch, at most [gas]."""
+        return self._limits.batch_gas
+
+    # -- versions ------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> Round:
+        """Newest round in the store, a tentative one included."""
+        return Round(self._store.version)
+
+    @property
+    def oldest(self) -> Round:
+        """Oldest round whose state is kept."""
+        return Round(self._store.oldest)
+
+    def root_at(self, round_: Round) -> Hash:
+        """State root after a round."""
+        with _errors_of_the_store():
+            return self._store.root_at(round_)
+
+    def skip(self, round_: Round) -> None:
+        """Let a round leave the state as it is."""
+        with _errors_of_the_store():
+            self._store.skip(round_)
+
+    def apply(self, round_: Round, diff: bytes, *, expect_root: Hash) -> None:
+        """Make the state of a round from its diff; another root changes nothing."""
+        with _errors_of_the_store():
+            self._store.apply(round_, diff, expect_root=expect_root)
+
+    def diff_at(self, round_: Round) -> bytes:
+        """Change of state of a round."""
+        with _errors_of_the_store():
+            return self._store.diff_at(round_)
+
+    def rollback(self, round_: Round) -> None:
+        """Make an older round the newest."""
+        with _errors_of_the_store():
+            self._store.rollback(round_)
+
+    def close(self) -> None:
+        """Close the state's file; nothing may be asked afterwards."""
+        self._store.close()
+
+    def io_root(self, transactions: Sequence[bytes], results: Sequence[bytes]) -> Hash:
+        """Root over the transactions of a round and their results."""
+        return evm_native.io_root(transactions, results)
+
+    # -- execution -----------------------------------------------------------------------------
+
+    def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
+        """Check raw transactions against the state of a round."""
+        execution = self._begin(context)
+        return tuple(self._check(execution, raw) for raw in raws)
+
+    def _check(self, execution: Execution, raw: bytes) -> CheckedTransaction:
+        try:
+            authentic = self._authenticate(raw, execution.context)
+        except RuntimeRejected as error:
+            return CheckedTransaction(None, error.module, error.code, error.message)
+        nonce, fee = execution.next_nonce(authentic.sender), authentic.transaction.ai.fee
+        try:
+            if authentic.nonce < nonce:
+                raise errors.invalid_nonce()
+            execution.admit(authentic)
+        except RuntimeRejected as error:
+            return CheckedTransaction(authentic.hash, error.module, error.code, error.message)
+        return CheckedTransaction(
+            hash=authentic.hash,
+            sender=authentic.sender,
+            sequence=authentic.nonce,
+            state_sequence=nonce,
+            priority=fee.amount[0] // fee.gas,
+            weight=fee.gas,
+        )
+
+    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "PythonPendingRound":
+        """Execute a batch; what is not valid is left out, on every node alike."""
+        execution = self._begin(context)
+        if context.parent.state_root == EMPTY_HASH:
+            execution.start(self._modules, self._genesis.balances)
+        included, refused = [], []
+        for position, raw in enumerate(batch):
+            try:
+                if execution.run(self._authenticate(raw, context)):
+                    included.append(position)
+            except RuntimeRejected:
+                execution.state.drop()
+                refused.append(position)
+        parent = context.parent
+        with _errors_of_the_store():
+            staged = self._store.stage(
+                execution.state.sealed_changes(), version=parent.round, root=parent.state_root
+            )
+        io_root = self.io_root([batch[position] for position in included], execution.results)
+        return PythonPendingRound(
+            staged, io_root, tuple(included), tuple(refused), tuple(execution.results)
+        )
+
+    def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
+        """Read who sent each transaction, and under which nonce, from its record."""
+        records = (decode_record(TransactionRecord, result) for result in results)
+        return tuple(SpentSequence(record.sender, record.nonce) for record in records)
+
+    # -- queries -------------------------------------------------------------------------------
+
+    def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
+        """Answer a question of `core`, `accounts` or the program; see `Runtime.query`."""
+        execution = self._begin(context)
+        match method:
+            case "core.RuntimeInfo":
+                return encode_record(self._info())
+            case "core.MinGasPrice":
+                return encode_record(MinGasPrice({b"": self._limits.min_gas_price}))
+            case "core.CallDataPublicKey":
+                if not self.is_confidential:
+                    raise errors.invalid_method(method)
+                return context.keys().call_data_public_key
+            case "core.EstimateGas":
+                wanted = decode_record(EstimateGas, args)
+                return encode_record(Gas(self._estimate(wanted, execution)))
+            case "core.ExecuteReadOnlyTx":
+                raw = decode_record(ReadOnlyTransaction, args).tx
+                return execution.read(self._authenticate(raw, context), QUERY_GAS)
+            case _:
+                return execution.ask(method, args, QUERY_GAS)
+
+    def _estimate(self, wanted: EstimateGas, execution: Execution) -> int:
+        transaction = Transaction(wanted.v, wanted.call, wanted.ai)
+        verify_form(transaction)
+        sender = address_of(wanted.ai.si[0].address_spec.signature)
+        # A signature and the arrays around it add some 80 bytes.
+        return execution.estimate(wanted.call, sender, len(encode_transaction(transaction)) + 80)
+
+    def _info(self) -> RuntimeInfo:
+        calls = tuple(sorted(m.name for m in self._methods.values() if not m.is_query))
+        queries = tuple(sorted(m.name for m in self._methods.values() if m.is_query))
+        return RuntimeInfo(self._program.name, self.is_confidential, calls, queries)
+
+    # -- what an execution works on ------------------------------------------------------------
+
+    def _authenticate(self, raw: bytes, context: RoundContext) -> Authentic:
+        if len(raw) > MAX_TX_BYTES:
+            raise errors.malformed_transaction(f"longer than {MAX_TX_BYTES} bytes")
+        return authenticate(raw, signature_context(context.runtime_id, context.chain_context))
+
+    def _begin(self, context: RoundContext) -> Execution:
+        version, root = context.parent.round, context.parent.state_root
+
+        def read(key: bytes) -> bytes | None:
+            with _errors_of_the_store():
+                return self._store.get(key, version=version, root=root)
+
+        def scan(prefix: bytes) -> list[tuple[bytes, bytes]]:
+            with _errors_of_the_store():
+                return self._store.scan(prefix, limit=MAX_ITEMS + 1, version=version, root=root)
+
+        state = Overlay(
+            read_tree=read,
+            scan_tree=scan,
+            round=version + 1,
+            seal=self._seal if self.is_confidential else None,
+            public=self._public,
+            meter=Meter(0),
+        )
+        keys = context.keys if self.is_confidential else None
+        return Execution(context, self._methods, self._accounts, state, self._limits, keys)
+
+    def _seal(self) -> Sealer:
+        if self._sealer is None:
+            with self._lock:
+                if self._sealer is None:
+                    self._sealer = Sealer(self._state_key(STATE_KEY_NAME))
+        return self._sealer
+
+
+class PythonPendingRound:
+    """A round that was executed and is not visible yet."""
+
+    def __init__(
+        self,
+        staged: evm_native.Staged,
+        io_root: Hash,
+        included: tuple[int, ...],
+        refused: tuple[int, ...],
+        results: tuple[bytes, ...],
+    ) -> None:
+        self._staged = staged
+        self.state_root: Hash = staged.root
+        self.io_root, self.included, self.refused = io_root, included, refused
+        self.results = results
+
+    def persist(self) -> None:
+        """Make it the newest version."""
+        with _errors_of_the_store():
+            self._staged.persist()
+
+
+@contextmanager
+def _errors_of_the_store() -> Iterator[None]:
+    try:
+        yield
+    except evm_native.StateError as error:
+        raise StateRejected(str(error)) from error
