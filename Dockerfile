@@ -31,6 +31,7 @@ COPY LICENSE ./
 COPY networks networks
 COPY shared shared
 COPY runtimes runtimes
+COPY examples examples
 COPY services services
 COPY qanat qanat
 # A named volume takes its owner from the directory that it hides: one for each node of any network.

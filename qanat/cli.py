@@ -35,6 +35,7 @@ from qanat.options import (
     out,
     seed_of,
 )
+from qanat.paratime.commands import paratime_app
 from shared.errors import QanatError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ app = typer.Typer(
 epoch_app = typer.Typer(no_args_is_help=True, help="Epochs: needs dev controls.")
 app.add_typer(epoch_app, name="epoch")
 app.add_typer(node_app, name="node")
+app.add_typer(paratime_app, name="paratime")
 
 
 @app.command()

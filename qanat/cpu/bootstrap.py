@@ -24,17 +24,23 @@ Modules = dict[str, tuple[str, bool, bytes]]
 """By name: path at which it was measured, whether it is a package, marshalled code."""
 
 
+Sources = dict[str, tuple[str, bool, str]]
+"""By name: path at which it was measured, whether it is a package, text."""
+
+
 class MeasuredCode(MetaPathFinder, InspectLoader):
     """Finds modules among the measured ones; a package that has none of its own is empty."""
 
-    def __init__(self, modules: Modules, native: Mapping[str, int]) -> None:
+    def __init__(self, modules: Modules, native: Mapping[str, int], sources: Sources) -> None:
         self._modules, self._native = modules, native
+        self.program = sources
+        """Text of a ParaTime's program, for the runtime that reads it; nothing imports it."""
         self._packages = {
             name.rsplit(".", level)[0]
             for name in (*modules, *native)
             for level in range(1, name.count(".") + 1)
         }
-        self._ours = {name.partition(".")[0] for name in (*modules, *native)}
+        self._ours = {name.partition(".")[0] for name in (*modules, *native, *sources)}
 
     def find_spec(
         self,
@@ -82,8 +88,8 @@ class MeasuredCode(MetaPathFinder, InspectLoader):
 def start(code_fd: int, main: str) -> None:
     """Take over the measured code from an open file, and run a package's `__main__`."""
     with os.fdopen(code_fd, "rb", closefd=True) as code:
-        modules, native = marshal.load(code)  # noqa: S302 - the launcher's
-    finder = MeasuredCode(modules, native)
+        modules, native, sources = marshal.load(code)  # noqa: S302 - the launcher's
+    finder = MeasuredCode(modules, native, sources)
     sys.meta_path.insert(0, finder)
     # Now, because an enclave that has confined itself cannot open `/proc/self/fd`.
     for name, fd in native.items():

@@ -13,11 +13,13 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Self
 
-from qanat.cpu.bootstrap import Modules
-from qanat.cpu.measurement import code_root, enclave_files
+from qanat.cpu.bootstrap import Modules, Sources
+from qanat.cpu.measurement import NATIVE_PACKAGE, code_root, enclave_files
 from shared.tee.measurement import measure
 
 NATIVE_SUFFIX = ".so"
+CODE_FOLDERS = frozenset({"runtimes", "services", "shared", NATIVE_PACKAGE})
+"""Folders of what is imported; whatever else is measured is the program of a runtime."""
 OPTIMIZE = 2
 """As `-OO` does: rules never rest on `assert`."""
 FIRST_STEP = (
@@ -41,6 +43,7 @@ class EnclaveImage:
         self.config = config = config_path.read_bytes()
         hashes: dict[str, bytes] = {}
         modules: Modules = {}
+        sources: Sources = {}
         self._native: dict[str, int] = {}
         with ExitStack() as on_error:
             on_error.callback(self._open.close)
@@ -52,15 +55,20 @@ class EnclaveImage:
                     self._native[_native_name(name)] = file.fileno()
                     continue
                 file.close()
-                if path.suffix == ".py":
-                    module, is_package = _module_name(name)
+                if path.suffix != ".py":
+                    continue
+                module, is_package = _module_name(name)
+                if name.partition("/")[0] not in CODE_FOLDERS:
+                    # A program: the runtime reads its text, and nothing imports it.
+                    sources[module] = name, is_package, content.decode(errors="replace")
+                else:
                     modules[module] = name, is_package, _compile(name, content)
             first = marshal.dumps(_bootstrap_code())
             self._code = self._open.enter_context(
                 os.fdopen(os.memfd_create("enclave code", os.MFD_CLOEXEC), "w+b")
             )
             self._code.write(first)
-            self._code.write(marshal.dumps((modules, self._native)))
+            self._code.write(marshal.dumps((modules, self._native, sources)))
             self._code.flush()
             self._code.seek(0)
             on_error.pop_all()

@@ -72,12 +72,12 @@ def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -
         if other.service == "compute" and paratime.name in other.runtimes
     ]
     environment = {
-        "QANAT_WS_PORT": str(plan.ws_port),
         "QANAT_RUNTIME_ID": paratime.id,
         "QANAT_COMPUTE": ",".join(served),
         "QANAT_ANSWER": paratime.gateway.answer,
         "QANAT_CONFIDENTIAL": "1" if paratime.confidential else "0",
     }
     if paratime.evm_chain_id is not None:
+        environment["QANAT_WS_PORT"] = str(plan.ws_port)
         environment["QANAT_CHAIN_ID"] = str(paratime.evm_chain_id)
     return environment

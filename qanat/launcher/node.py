@@ -173,7 +173,7 @@ class NodeSupervisor:
                 name = "ENCLAVE_FDS" if self.plan.service == "compute" else "ENCLAVE_FD"
                 environment[f"QANAT_{name}"] = ",".join(map(str, inherited))
             self._host = await _start_host(
-                self.plan.service, environment, self._log_path("host"), tuple(inherited)
+                self.plan.host_module, environment, self._log_path("host"), tuple(inherited)
             )
         waits["host"] = asyncio.create_task(self._host.wait())
         waits["control"] = asyncio.create_task(self._is_unwanted.wait())
@@ -226,13 +226,13 @@ class NodeSupervisor:
 
 
 async def _start_host(
-    service: str, environment: dict[str, str], log_path: Path | None, inherited: tuple[int, ...]
+    module: str, environment: dict[str, str], log_path: Path | None, inherited: tuple[int, ...]
 ) -> asyncio.subprocess.Process:
     with contextlib.nullcontext() if log_path is None else log_path.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            f"services.{service}",
+            module,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from qanat.network.plan import plan_nodes
-from qanat.network.records import KeyManager, Network, NodeOverride, ParaTime
+from qanat.network.records import EVM, PYTHON, KeyManager, Network, NodeOverride, ParaTime
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 """Of nodes and runtimes: they become folders, host names, containers and volumes."""
 NUMBER = re.compile(r"[0-9]{1,9}")
 RESERVED_NAMES = frozenset({"public", "logs", "setup"})
 """Folders of the data directory, and a service of the Compose file, that are no nodes."""
-RUNTIMES = ("evm",)
+PYTHON_MODULE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*")
 KEY_MANAGER_FLAG = 0x40
 """In the first byte of a runtime id. Source: oasis-core go/common/namespace.go @ f9f1fdc."""
 ID_DIGITS = 64
@@ -93,14 +93,17 @@ def _of_paratime(network: Network, paratime: ParaTime) -> Iterator[str]:
         yield f"{where}: id must be {ID_DIGITS} hex digits"
     elif int(paratime.id[:2], 16) & KEY_MANAGER_FLAG:
         yield f"{where}: id has the key manager flag; 80… is one of a ParaTime"
-    if paratime.runtime not in RUNTIMES:
-        yield f"{where}: runtime {paratime.runtime!r} is none of {', '.join(RUNTIMES)}"
+    module = paratime.runtime.removeprefix(PYTHON)
+    is_python = module != paratime.runtime and PYTHON_MODULE.fullmatch(module)
+    if not paratime.is_evm and not is_python:
+        yield f"{where}: runtime {paratime.runtime!r} is none of {EVM}, {PYTHON}MODULE"
     yield from _of_secrecy(network, paratime, where)
-    if paratime.runtime == "evm" and not paratime.evm_chain_id:
+    if paratime.is_evm and not paratime.evm_chain_id:
         yield f"{where}: an EVM needs an evm_chain_id"
-    if paratime.runtime != "evm" and paratime.evm_chain_id is not None:
+    if not paratime.is_evm and paratime.evm_chain_id is not None:
         yield f"{where}: evm_chain_id is an EVM's only"
-    if min(paratime.gateway.http_port, paratime.gateway.ws_port) < 1:
+    wanted = [paratime.gateway.http_port] + [paratime.gateway.ws_port] * paratime.is_evm
+    if min(wanted) < 1:
         yield f"{where}: ports of its gateway must be 1 to {LARGEST_PORT}"
     if paratime.gateway.answer not in ANSWERS:
         yield f"{where}: answer of its gateway must be one of {', '.join(ANSWERS)}"

@@ -26,6 +26,13 @@ class NodePlan:
     """Only the gateway's."""
     runtimes: tuple[str, ...] = ()
     """Names of the ParaTimes, or of the key manager, that it serves."""
+    package: str = ""
+    """Package in `services` whose host runs, where it is not named as the service."""
+
+    @property
+    def host_module(self) -> str:
+        """What the node's host process runs."""
+        return f"services.{self.package or self.service}"
 
     @property
     def has_enclave(self) -> bool:
@@ -88,8 +95,9 @@ def plan_nodes(
                 gateway.name if by_name else "127.0.0.1",
                 0,
                 gateway.http_port + moved,
-                gateway.ws_port + moved,
+                gateway.ws_port + moved if gateway.ws_port else 0,
                 (paratime.name,),
+                "gateway" if paratime.is_evm else "runtime_gateway",
             )
         )
     return tuple(plans)

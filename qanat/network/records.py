@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+EVM = "evm"
+"""The runtime that Ethereum's clients can use."""
+PYTHON = "python:"
+"""Begins the name of a runtime whose program is the Python module that follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
@@ -39,7 +44,8 @@ class Gateway:
 
     name: str
     http_port: int
-    ws_port: int
+    ws_port: int = 0
+    """Only of an EVM's gateway."""
     answer: str = "mined"
     """When `eth_sendRawTransaction` answers: `mined` (in a block) or `admitted` (in the pool)."""
 
@@ -52,7 +58,7 @@ class ParaTime:
     id: str
     """64 hex digits."""
     runtime: str
-    """What its enclaves run, such as `evm`; measured with them."""
+    """What its enclaves run: `evm`, or `python:` and a module; measured with them."""
     nodes: tuple[str, ...]
     gateway: Gateway
     key_manager: str | None = None
@@ -63,6 +69,11 @@ class ParaTime:
     committee: Committee = Committee()
     nonce_window: str = "1000"
     """How far ahead of its account a nonce may wait: a number, or `upstream`, Sapphire's 9."""
+
+    @property
+    def is_evm(self) -> bool:
+        """Whether Ethereum's clients can use it."""
+        return self.runtime == EVM
 
 
 @dataclass(frozen=True, slots=True)

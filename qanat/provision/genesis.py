@@ -7,7 +7,7 @@ from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import KeyManager, Network, ParaTime
 from qanat.provision.identities import Identity
 from qanat.provision.policy import POLICY_THRESHOLD, sign_policy
-from shared.crypto.address import staking_address
+from shared.crypto.address import ethereum_address, staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
@@ -35,6 +35,7 @@ from shared.types.registry import (
     SchedulerParameters,
     Version,
 )
+from shared.types.sdk_transaction import SdkGenesis
 
 VERSION = Version(0, 1, 0)
 MIN_GAS_PRICE = 1
@@ -249,6 +250,12 @@ def _paratime(
 
 
 def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
+    if not paratime.is_evm:
+        funded = (
+            (ethereum_address(bytes.fromhex(address.removeprefix("0x"))), tokens * WEI_PER_TOKEN)
+            for address, tokens in sorted(balances.items())
+        )
+        return encode_record(SdkGenesis(paratime.confidential, tuple(funded)))
     return encode_record(
         EvmGenesis(
             chain_id=paratime.evm_chain_id or 0,
