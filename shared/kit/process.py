@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -85,6 +86,8 @@ def mark_serving() -> None:
 def run_process(main: Callable[[], Awaitable[None]]) -> None:
     """Run a service to its end; SIGINT and SIGTERM cancel it. Exits the interpreter on failure."""
     _end_with_launcher()
+    # On SIGUSR1 every thread says where it stands: file and line, no values.
+    faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr)
     _Phase.is_serving = False
     try:
         asyncio.run(_until_signalled(main))
