@@ -282,7 +282,8 @@ async def test_deploying_asks_the_key_manager_for_a_contract_key_on_every_worker
 
 async def test_a_bad_transaction_is_refused_with_the_runtimes_code(network):
     edge = network.edges["a"]
-    answers = await edge.submit_transactions((b"junk", raw(0, gasPrice=1), raw(SEQUENCE_WINDOW + 1)))
+    raws = b"junk", raw(0, gasPrice=1), raw(SEQUENCE_WINDOW + 1)
+    answers = await edge.submit_transactions(raws)
     assert [(a.module, a.code) for a in answers][1:] == [("core", 20), ("core", 26)]
     assert answers[0].module == "core"
     await submit(network, "a", raw(0))
