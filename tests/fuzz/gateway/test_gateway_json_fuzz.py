@@ -26,7 +26,7 @@ def dispatcher(tmp_path_factory):
     """Every method over one fake node and a few rounds; nothing runs in the background."""
     chain = FakeChain(balances=BALANCES, is_automatic=False)
     node = build_node(
-        make_settings(tmp_path_factory.mktemp("gateway")),
+        make_settings(tmp_path_factory.mktemp("gateway"), unsafe_dev_controls=True),
         ComputeNodes({"host:1": FakeComputeNode(chain)}),
         FakeConsensus(chain),
         ANCHOR,
@@ -44,7 +44,13 @@ METHODS = [
     "eth_getBlockTransactionCountByNumber", "eth_getTransactionByHash",
     "eth_getTransactionReceipt", "eth_getTransactionByBlockHashAndIndex",
     "eth_getTransactionByBlockNumberAndIndex", "eth_subscribe", "eth_unsubscribe", "web3_sha3",
-    "eth_chainId", "oasis_callDataPublicKey",
+    "eth_chainId", "oasis_callDataPublicKey", "oasis_getTransactionOutcome",
+    "eth_sendRawTransactionSync", "eth_newFilter", "eth_newBlockFilter",
+    "eth_newPendingTransactionFilter", "eth_getFilterChanges", "eth_getFilterLogs",
+    "eth_uninstallFilter", "eth_getBlockReceipts", "debug_getRawTransaction",
+    "debug_getRawReceipts", "debug_getRawHeader", "debug_getRawBlock",
+    "eth_getRawTransactionByHash", "eth_getRawTransactionByBlockHashAndIndex",
+    "eth_getRawTransactionByBlockNumberAndIndex", "evm_snapshot", "evm_revert", "net_peerCount",
 ]  # fmt: skip
 
 LIKELY = st.sampled_from(
