@@ -154,6 +154,8 @@ class HeaderHistory:
             None where the disk does not give what the proven header stands on.
         """
         at, expected = int(anchor.round), anchor.hash
+        if not 0 <= round_ <= at:
+            return None
         while True:
             chained = self._get(at, expected)
             if chained is None or at == round_:

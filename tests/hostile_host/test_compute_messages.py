@@ -13,20 +13,9 @@ from shared.errors import BadRequest, MethodNotFound, PeerFailed, QanatError, Re
 from shared.rules import state_keys
 from shared.types.evm import AccountQuery, EvmQuery
 from tests.support.compute_nodes import RICH, raw
-from tests.support.lying_host import flipped
+from tests.support.lying_host import VALUES, flipped
 
 METHODS = sorted(methods_of(ComputeEnclaveApi))
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**64), 2**64 - 1)
-    | st.binary(max_size=40)
-    | st.text(max_size=10),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
 
 
 @st.composite

@@ -80,3 +80,17 @@ def test_what_the_first_sender_wrote_is_not_told_to_others(bench):
     change = bench.run(program, raw(0, to=diary, value=0, key=THIEF.key))
     assert logged(change) == [bytes(32)]
     assert all(SECRET not in result for result in change.block.results)
+
+
+def test_a_host_reads_the_logs_of_a_batch_that_never_becomes_final(bench):
+    """As upstream: a host may have any batch executed, and sees what it would have told."""
+    program = bench.start("a")
+    bench.run(program, raw(0, to=b"", data=DIARY_INIT, value=0, gas=1_000_000))
+    diary = created_by(RICH, 0)
+    written = raw(1, to=diary, value=0, data=sealed(SECRET, program.fetch_call_data_key()))
+    tried = program.execute(2, (written, raw(2, to=diary, value=0)))
+    assert SECRET in tried.results[1]
+    assert bench.chain.head.round == 1
+    # What is signed last is what may become final; the tentative round leaves no trace.
+    change = bench.run(program)
+    assert change.block.transactions == ()

@@ -9,9 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from shared.encoding import cbor, frames
 from shared.encoding.contract import find_method, serve_call_now
 from shared.errors import PeerFailed, QanatError
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.binary(max_size=40)
+    | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+"""Anything that the codec of the wire carries."""
 
 
 class LyingHost:

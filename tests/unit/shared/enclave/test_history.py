@@ -72,6 +72,11 @@ def test_nothing_is_found_from_a_header_that_is_not_of_this_chain(history):
     assert history.find(COUNT, Anchor(COUNT, b"x" * 32)) is None
 
 
+@pytest.mark.parametrize("round_", [-1, COUNT - 1, COUNT + 9])
+def test_a_round_outside_of_what_is_proven_is_not_looked_for(history, round_):
+    assert history.find(round_, anchor_of(CHAIN[500])) is None
+
+
 def test_a_file_of_another_enclave_is_begun_anew(path):
     history = HeaderHistory(path, b"o" * 32)
     assert (history.newest, history.next_round) == (None, 0)
