@@ -5,7 +5,7 @@ import asyncio
 from services.gateway.api import GatewayApp
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.finality import Anchor, load_anchor
+from services.gateway.finality import TrustRoot, load_trust_root
 from services.gateway.node import GatewayConsensus, GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
@@ -25,12 +25,12 @@ def build_node(
     settings: Settings,
     nodes: ComputeNodes,
     consensus: GatewayConsensus,
-    anchor: Anchor,
+    trust_root: TrustRoot,
     probe: Probe,
 ) -> GatewayNode:
     """Make the node over its database."""
     store = BlockStore(settings.index_url(), settings.runtime_id)
-    return GatewayNode(settings, store, nodes, consensus, anchor, probe)
+    return GatewayNode(settings, store, nodes, consensus, trust_root, probe)
 
 
 def build_app(node: GatewayNode) -> GatewayApp:
@@ -48,7 +48,7 @@ async def serve_gateway(settings: Settings) -> None:
     nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
     consensus = consensus_client(Link("consensus", settings.consensus))
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
-    node = build_node(settings, nodes, consensus, load_anchor(settings.genesis), probe)
+    node = build_node(settings, nodes, consensus, load_trust_root(settings.genesis), probe)
     app = build_app(node)
     servers = [
         HttpServer(

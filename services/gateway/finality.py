@@ -51,7 +51,7 @@ class UnprovenHeader(Rejected, module="gateway", code=7):
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class TrustRoot:
     """Where trust begins: what the genesis document says of the chain."""
 
     chain_id: str
@@ -61,14 +61,14 @@ class Anchor:
     """Whether the chain can be rewound; anywhere else an older chain is an attack."""
 
 
-def load_anchor(genesis: Path) -> Anchor:
+def load_trust_root(genesis: Path) -> TrustRoot:
     """Read the genesis document, or raise `BadSettings`."""
     try:
         document = decode_record(Genesis, genesis.read_bytes())
     except (OSError, MalformedCbor, MalformedRecord) as error:
         raise BadSettings(f"{genesis} is not a genesis document: {error}") from error
     validators = tuple(Validator(one.public_key, one.power) for one in document.validators)
-    return Anchor(
+    return TrustRoot(
         document.chain_id,
         document.chain_context(),
         validators,
@@ -109,16 +109,16 @@ class Finality:
         self,
         name: str,
         runtime_id: bytes,
-        anchor: Anchor,
+        trust_root: TrustRoot,
         consensus: FinalityApi,
         nodes: ComputeNodes,
         index: ChainIndex,
     ) -> None:
         """`name` is that of the gateway, for who waits until all have followed a rewind."""
-        self._name, self._runtime_id, self._anchor = name, RuntimeId(runtime_id), anchor
+        self._name, self._runtime_id, self._trust_root = name, RuntimeId(runtime_id), trust_root
         self._consensus, self._nodes, self._index = consensus, nodes, index
         self._light_client = LightClient(
-            anchor.chain_id, anchor.validators, follows_rewinds=anchor.has_dev_controls
+            trust_root.chain_id, trust_root.validators, follows_rewinds=trust_root.has_dev_controls
         )
         self._height = Height(0)
         self._first = 0
@@ -188,7 +188,7 @@ class Finality:
         )
         verified = self._light_client.verify(await self._consensus.fetch_proven_state(keys))
         context = verified.values.get(state_keys.CHAIN_CONTEXT)
-        if context != self._anchor.chain_context.encode():
+        if context != self._trust_root.chain_context.encode():
             raise UnprovenHeader("the chain does not come from the genesis document")
         await self._adopt((self._read_head(verified),))
         await self._index.enter(verified.incarnation)
@@ -214,17 +214,13 @@ class Finality:
 
     async def _adopt(self, headers: tuple[BlockHeader, ...]) -> None:
         """Take headers in a row, of which the last is proven; trace back what lies before."""
-        hashes = _hashes_in_a_row(headers)
-        if not (self._hashes and self._follows(headers[0])):
-            if self.hash_of(headers[-1].round) == hashes[-1] and (
-                headers[-1].round == self.head_round
-            ):
-                return
-            await self._trace_back(headers[-1])
-            return
-        self._hashes += hashes
-        self._forget_indexed()
-        self._announce()
+        hashes, head = _hashes_in_a_row(headers), headers[-1]
+        if self._hashes and self._follows(headers[0]):
+            self._hashes += hashes
+            self._forget_indexed()
+            self._announce()
+        elif head.round != self.head_round or self.hash_of(head.round) != hashes[-1]:
+            await self._trace_back(head)
 
     def _follows(self, header: BlockHeader) -> bool:
         return header.round == self.head_round + 1 and header.previous_hash == self._hashes[-1]

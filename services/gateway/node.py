@@ -10,7 +10,7 @@ import structlog
 from services.gateway import metrics
 from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.finality import Anchor, Finality, FinalityApi
+from services.gateway.finality import Finality, FinalityApi, TrustRoot
 from services.gateway.follower import Follower
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
@@ -42,7 +42,7 @@ class GatewayNode:
         store: BlockStore,
         nodes: ComputeNodes,
         consensus: GatewayConsensus,
-        anchor: Anchor,
+        trust_root: TrustRoot,
         probe: Probe,
     ) -> None:
         self.settings, self.nodes, self.consensus = settings, nodes, consensus
@@ -55,7 +55,7 @@ class GatewayNode:
         )
         self.submitter = Submitter(nodes)
         self.finality = Finality(
-            settings.node_name, settings.runtime_id, anchor, consensus, nodes, self.index
+            settings.node_name, settings.runtime_id, trust_root, consensus, nodes, self.index
         )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)

@@ -9,7 +9,7 @@ import asyncio
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
-from services.gateway.finality import Anchor
+from services.gateway.finality import TrustRoot
 from shared.api.consensus import (
     BlockEvents,
     ChainRewound,
@@ -55,7 +55,7 @@ GENESIS = Genesis(
     policies=(),
     dev_control_key=SIGNER.public_key,
 )
-ANCHOR = Anchor(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
+TRUST_ROOT = TrustRoot(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
 
 
 class FakeConsensus:
@@ -79,7 +79,7 @@ class FakeConsensus:
             GENESIS.chain_id, 0, START_S * SECOND, None, VALIDATORS, VALIDATORS, b"", b"", 1_000_000
         )
         self._tree = StateTree.empty()
-        self._write({state_keys.CHAIN_CONTEXT: ANCHOR.chain_context.encode()})
+        self._write({state_keys.CHAIN_CONTEXT: TRUST_ROOT.chain_context.encode()})
 
     def _write(self, changes) -> None:
         self._tree = self._tree.with_changes(changes)

@@ -24,7 +24,7 @@ from tests.support.fake_compute import (
     FakeChain,
     FakeComputeNode,
 )
-from tests.support.fake_consensus import ANCHOR, FakeConsensus
+from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 
 FIRST_ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -114,7 +114,7 @@ async def running_gateway(
         make_settings(tmp_path, **settings),
         members,
         consensus,
-        ANCHOR,
+        TRUST_ROOT,
         probe or EncryptedCallProbe(SystemEntropy()),
     )
     app = build_app(node)

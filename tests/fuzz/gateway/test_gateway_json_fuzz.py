@@ -13,7 +13,7 @@ from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.table import build_method_table
 from tests.support.fake_compute import FakeChain, FakeComputeNode
-from tests.support.fake_consensus import ANCHOR, FakeConsensus
+from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, listening, make_settings, running_gateway
 from tests.support.rounds import make_chain, make_record
 
@@ -29,7 +29,7 @@ def dispatcher(tmp_path_factory):
         make_settings(tmp_path_factory.mktemp("gateway"), unsafe_dev_controls=True),
         ComputeNodes({"host:1": FakeComputeNode(chain)}),
         FakeConsensus(chain),
-        ANCHOR,
+        TRUST_ROOT,
         probe=None,
     )
     for one in make_chain(5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)):

@@ -17,7 +17,7 @@ from services.gateway.store import BlockStore
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
-from tests.support.fake_consensus import ANCHOR, FakeConsensus
+from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, running_gateway, until
 from tests.support.rounds import make_chain, make_record
 from tests.support.signing import sign
@@ -174,7 +174,9 @@ async def test_blocks_that_the_validators_of_genesis_did_not_sign_prove_nothing(
 
 
 async def test_proven_state_of_another_network_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.support.gateway.ANCHOR", replace(ANCHOR, chain_context="cd" * 32))
+    monkeypatch.setattr(
+        "tests.support.gateway.TRUST_ROOT", replace(TRUST_ROOT, chain_context="cd" * 32)
+    )
     with capture_logs() as logs:
         async with running_gateway(tmp_path, ready=False) as gateway:
             await until(lambda: [one for one in logs if one["event"] == "finality_unknown"])
