@@ -48,7 +48,7 @@ def _records_of(container: dict[str, Any]) -> list[ProcessRecord]:
                 pid=int(pid),
                 container=container["Name"].removeprefix("/"),
                 ports=tuple(ports) if part == "host" else (),
-                data_dir=f"/network/{name}" + (f"/enclave/{served}" if part == "enclave" else ""),
+                data_dir=f"/network/{name}/{f'enclave/{served}' if part == 'enclave' else part}",
                 state=state["Status"],
                 restarts=container["RestartCount"],
                 paratime=served if service in ("compute", "gateway") else None,

@@ -57,9 +57,17 @@ class DataLayout:
         """Directory of a node."""
         return self.root / name
 
+    def host(self, name: str) -> Path:
+        """
+        What a node's host process reads and writes.
+
+        It is a directory of its own, so that a wall can keep the host from the rest of the node's.
+        """
+        return self.node(name) / "host"
+
     def identity(self, name: str) -> Path:
         """Seeds of a node's keys."""
-        return self.node(name) / IDENTITY_FILE
+        return self.host(name) / IDENTITY_FILE
 
     @property
     def dev_token(self) -> Path:
@@ -68,7 +76,7 @@ class DataLayout:
 
     def node_dev_token(self, name: str) -> Path:
         """The same, where the node finds it: in containers its directory is all that it sees."""
-        return self.node(name) / DEV_TOKEN_FILE
+        return self.host(name) / DEV_TOKEN_FILE
 
     @property
     def mock_authority(self) -> Path:

@@ -69,7 +69,7 @@ class NodeSupervisor:
             pid=None if self._host is None else self._host.pid,
             container=None,
             ports=self.plan.ports,
-            data_dir=str(self._layout.node(self.plan.name)),
+            data_dir=str(self._layout.host(self.plan.name)),
             state=self._state,
             restarts=self._restarts,
             paratime=",".join(paratimes) or None,
@@ -232,6 +232,7 @@ async def _start_host(
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
+            "qanat.launcher.host_process",
             module,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,

@@ -106,7 +106,7 @@ def provision(
         if plan.has_enclave:
             _make_enclaves(layout, network, plan, configs)
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
-        layout.node(plan.name).mkdir(parents=True, exist_ok=True)
+        layout.host(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
     save_policy_seeds(layout.policy_signers, policy_seeds)
     if network.dev_controls:

@@ -5,6 +5,7 @@ Errors cross HTTP as `{"error": {module, code, message}}`.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ from starlette.routing import BaseRoute, Route
 
 from shared.errors import QanatError, Rejected
 
+HOST_WALL = "QANAT_HOST_WALL"
+"""What stands between this host and its node's enclave, as the launcher left it."""
+
 HealthCheck = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
 """Gives whether the service is ready, and what to show."""
 
@@ -27,7 +31,8 @@ def build_app(health: HealthCheck, routes: Sequence[BaseRoute] = ()) -> Starlett
 
     async def answer_health(_: Request) -> Response:
         is_ready, details = await health()
-        return JSONResponse(details | {"ready": is_ready}, 200 if is_ready else 503)
+        shown = details | {"ready": is_ready, "host_wall": os.environ.get(HOST_WALL, "absent")}
+        return JSONResponse(shown, 200 if is_ready else 503)
 
     async def answer_metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

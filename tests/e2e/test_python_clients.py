@@ -17,9 +17,9 @@ GAS_PRICE: TxParams = {"gasPrice": Wei(100 * 10**9)}
 SECRET = b"a secret that python sends"
 
 
-def connect(network: RunningNetwork, *, encrypted: bool) -> Web3:
+def connect(network: RunningNetwork, *, encrypted: bool, key: str = FIRST_KEY) -> Web3:
     web3 = Web3(Web3.HTTPProvider(network.url))
-    account = Account.from_key(FIRST_KEY)
+    account = Account.from_key(key)
     web3.middleware_onion.add(SignAndSendRawMiddlewareBuilder.build(account))
     web3.eth.default_account = account.address
     return sapphire.wrap(web3, account) if encrypted else web3

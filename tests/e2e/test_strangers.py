@@ -163,7 +163,7 @@ class HostileClient:
         self._consensus = consensus
         document = (network.data / "public" / "genesis.cbor").read_bytes()
         genesis = decode_record(Genesis, document)
-        insider = load_identity(network.data / INSIDER)
+        insider = load_identity(network.data / INSIDER / "host")
         self._chance = random.Random(20261128)
         self._attacker = Attacker(genesis.chain_context(), self._chance, FEE)
         self._honest = honest_transactions(genesis, insider)

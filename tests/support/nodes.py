@@ -13,8 +13,8 @@ from tests.support.networks import ProcessNetwork
 def escrows(network: ProcessNetwork) -> dict[str, int]:
     """Stake of each node's entity [base units], by the node's name."""
     addresses = {
-        path.parent.name: staking_address(load_identity(path.parent).entity.public_key)
-        for path in network.data.glob("*/identity.json")
+        path.parent.parent.name: staking_address(load_identity(path.parent).entity.public_key)
+        for path in network.data.glob("*/host/identity.json")
     }
     port = network.process("consensus-0")["ports"][0]
     return asyncio.run(_fetch(f"127.0.0.1:{port}", addresses))

@@ -125,7 +125,7 @@ def test_kept_keys_sign_a_policy_that_consensus_takes(layout: DataLayout) -> Non
     signers = load_policy_signers(layout.policy_signers)
     (signed,) = world.genesis.policies
     newer = replace(decode_record(Policy, signed.untrusted_raw_value), serial=2)
-    owner = load_identity(layout.node("consensus-0")).entity
+    owner = load_identity(layout.host("consensus-0")).entity
     body = sign_policy(newer, signers)
     fee = Fee(100_000, 100_000)
     world.must(owner, Method.UPDATE_POLICY, body, fee=fee)
@@ -151,7 +151,7 @@ def test_what_a_seeded_network_publishes_leads_to_no_key(
         assert key not in summary
     # A seed's own hash is not the network's chance either.
     naive = create_identity(SeededEntropy(sha256(b"provision")), "consensus-0")
-    assert load_identity(again.node("consensus-0")).node.public_key != naive.node.public_key
+    assert load_identity(again.host("consensus-0")).node.public_key != naive.node.public_key
 
 
 def test_second_start_finds_the_network(network: Network, layout: DataLayout) -> None:
