@@ -200,6 +200,7 @@ def build_node(
         peers,
         key_managers,
         f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
+        description.family,
     )
     forwarder = Forwarder(identity.node.public_key, peers)
     served = ServedRuntime(runtime.id, description.version, Role.COMPUTE)

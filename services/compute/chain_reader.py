@@ -63,9 +63,15 @@ class ChainReader:
         peers: Peers,
         key_managers: KeyManagers,
         follower: str,
+        family: str,
     ) -> None:
-        """Prepare; `follower` is the name under which the node reports its arrivals."""
-        self.consensus, self._follower = consensus, follower
+        """
+        Prepare.
+
+        `follower` is the name under which the node reports its arrivals, `family` that of its
+        enclave's platform.
+        """
+        self.consensus, self._follower, self._family = consensus, follower, family
         self.runtime_id, self.key_manager = runtime_id, key_manager
         self.peers, self._key_managers = peers, key_managers
 
@@ -101,6 +107,7 @@ class ChainReader:
         if self.key_manager is not None:
             keys.append(state_keys.runtime_key(self.key_manager))
             keys.append(state_keys.key_manager_status_key(self.key_manager))
+            keys.append(state_keys.collateral_floor_key(self._family))
         proven = await self.consensus.fetch_proven_state(tuple(keys), height)
         values = dict(proven.items)
         raw_head = values[state_keys.last_block_key(self.runtime_id)]

@@ -217,7 +217,8 @@ class KeyManagerNode:
     async def _show_newest_block(self) -> tuple[KeyManagerChain, EnclaveState]:
         runtime_id = self._description.runtime_id
         status = await self._consensus.fetch_key_manager(runtime_id)
-        keys = proven_keys(runtime_id, () if status is None else status.nodes, self._node_id)
+        members = () if status is None else status.nodes
+        keys = proven_keys(runtime_id, members, self._node_id, self._description.family)
         proven = await self._consensus.fetch_proven_state(keys)
         state = await self.enclave.synchronize(proven)
         if self._state is not None and state.incarnation != self._state.incarnation:

@@ -4,20 +4,24 @@ What every enclave program has: fresh keys, a view of the chain that nobody can 
 A service's program derives from `EnclaveProgram` and adds its own messages.
 """
 
+import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Protocol
 
 from shared.crypto.signing import Signer
+from shared.encoding.record import decode_record
 from shared.errors import Rejected, Unavailable
 from shared.rules import light_client, state_keys
 from shared.rules.standing import find_capability
 from shared.tee.attestation import bind_rak, make_attestation
+from shared.tee.collateral import required_edition
 from shared.tee.encryption_keys import EncryptionKeys
 from shared.tee.platform import QuoteWithCollateral
 from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
-from shared.types.attestation import CapabilityTee
-from shared.types.identity import Height, Incarnation, NodeId
+from shared.types.attestation import CapabilityTee, CollateralEdition, CollateralFloor
+from shared.types.identity import Epoch, Height, Incarnation, NodeId
 from shared.types.proof import ProvenState, Validator
 
 NANOSECONDS = 1_000_000_000
@@ -79,6 +83,7 @@ class EnclaveProgram:
         self._chain_context: str | None = None
         self.registered: CapabilityTee | None = None
         """What the registry was last proven to say of this start; see `shared.rules.standing`."""
+        self._floor: CollateralFloor | None = None
         self._latest: VerifiedState | None = None
         self._quoted: QuoteWithCollateral | None = None
 
@@ -112,7 +117,22 @@ class EnclaveProgram:
             self.enter_incarnation(verified, known.incarnation)
         found = find_capability(verified.values, self.config.runtime_id, self.rak.public_key)
         self.registered = found or self.registered
+        floor_key = state_keys.collateral_floor_key(self.family)
+        if floor_key in verified.values:
+            raw = verified.values[floor_key]
+            self._floor = None if raw is None else decode_record(CollateralFloor, raw)
         return verified
+
+    @cached_property
+    def family(self) -> str:
+        """Family of the platform on which this enclave runs, as `CollateralEdition` names it."""
+        tcb_info = json.loads(self.quoted().collateral.tcb_info)
+        return f"{tcb_info['id']} {tcb_info['fmspc'].upper()}"
+
+    def required_editions(self, epoch: Epoch) -> tuple[CollateralEdition, ...]:
+        """Give what is asked of other enclaves' collateral in an epoch, as far as it is proven."""
+        required = required_edition(self._floor, epoch)
+        return () if required is None else (required,)
 
     def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
         """

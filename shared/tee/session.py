@@ -41,9 +41,15 @@ from shared.tee.attestation import (
     find_root_ca,
     verify_rak_binding,
 )
+from shared.tee.collateral import verify_edition
 from shared.tee.platform import QuoteWithCollateral
 from shared.tee.quote_verification import authenticate_quote, verify_policy
-from shared.types.attestation import Collateral, EnclaveIdentity, QuotePolicy
+from shared.types.attestation import (
+    Collateral,
+    CollateralEdition,
+    EnclaveIdentity,
+    QuotePolicy,
+)
 from shared.types.identity import PublicKey
 
 RESPONDER = register_context("qanat/session: responder (insecure mock)")
@@ -102,6 +108,8 @@ class PeerPolicy:
     """Verified consensus time [Unix s]."""
     enclaves: tuple[EnclaveIdentity, ...] | None = None
     """None: any genuine enclave; what it may have is then decided for each request."""
+    editions: tuple[CollateralEdition, ...] = ()
+    """The least that is asked of the collateral of these platform families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,7 @@ class _AwaitingConfirmation:
     request_key: bytes = field(repr=False)
     response_key: bytes = field(repr=False)
     peer: PeerIdentity
+    evidence: SessionEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,8 @@ class _Established:
     request_key: bytes = field(repr=False)
     response_key: bytes = field(repr=False)
     peer: PeerIdentity
+    evidence: SessionEvidence
+    """What the peer showed in the handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +217,17 @@ class SessionInitiator:
         shared_secret = _exchange(state.secret, key)
         transcript = _advance(state.transcript, bytes([ANSWER]) + key)
         keys = kmac256(shared_secret, transcript, HANDSHAKE, 2 * KEY_BYTES)
-        evidence = _open(keys[KEY_BYTES:], 0, bytes([ANSWER]), sealed)
-        peer = _verify_evidence(evidence, RESPONDER, transcript, self._policy)
+        shown = _open(keys[KEY_BYTES:], 0, bytes([ANSWER]), sealed)
+        evidence = _verify_evidence(shown, RESPONDER, transcript)
+        peer = judge_evidence(evidence, self._policy)
         transcript = _advance(transcript, sealed)
         sealed = _seal(
             keys[:KEY_BYTES], 0, bytes([PROOF]), _evidence(self._identity, INITIATOR, transcript)
         )
         traffic = kmac256(shared_secret, _advance(transcript, sealed), TRAFFIC, 2 * KEY_BYTES)
-        self._state = _AwaitingConfirmation(traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer)
+        self._state = _AwaitingConfirmation(
+            traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer, evidence
+        )
         return bytes([PROOF]) + sealed
 
     def confirm(self, untrusted_confirmation: bytes) -> None:
@@ -225,12 +239,18 @@ class SessionInitiator:
         body = _body(untrusted_confirmation, CONFIRMATION)
         if _open(state.response_key, 0, bytes([CONFIRMATION]), body):
             raise MalformedSessionMessage("a confirmation is empty")
-        self._state = _Established(state.request_key, state.response_key, state.peer)
+        self._state = _Established(
+            state.request_key, state.response_key, state.peer, state.evidence
+        )
 
     @property
     def peer(self) -> PeerIdentity:
         """Who answered, verified."""
         return self._established().peer
+
+    def judge_peer(self, policy: PeerPolicy) -> None:
+        """Judge the responder again, by what holds now; raises as `judge_evidence`."""
+        judge_evidence(self._established().evidence, policy)
 
     def seal_request(self, plaintext: bytes) -> tuple[int, bytes]:
         """Seal a request; its counter opens the response."""
@@ -314,11 +334,12 @@ class SessionResponder:
             raise OutOfTurn("no proof is due")
         self._state = _Ended()
         sealed = _body(untrusted_proof, PROOF)
-        evidence = _open(state.initiator_key, 0, bytes([PROOF]), sealed)
-        peer = _verify_evidence(evidence, INITIATOR, state.transcript, self._policy)
+        shown = _open(state.initiator_key, 0, bytes([PROOF]), sealed)
+        evidence = _verify_evidence(shown, INITIATOR, state.transcript)
+        peer = judge_evidence(evidence, self._policy)
         transcript = _advance(state.transcript, sealed)
         traffic = kmac256(state.shared_secret, transcript, TRAFFIC, 2 * KEY_BYTES)
-        self._state = _Established(traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer)
+        self._state = _Established(traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer, evidence)
         head = bytes([CONFIRMATION])
         return head + _seal(traffic[KEY_BYTES:], 0, head, b"")
 
@@ -326,6 +347,10 @@ class SessionResponder:
     def peer(self) -> PeerIdentity:
         """Who asks, verified."""
         return self._established().peer
+
+    def judge_peer(self, policy: PeerPolicy) -> None:
+        """Judge the initiator again, by what holds now; raises as `judge_evidence`."""
+        judge_evidence(self._established().evidence, policy)
 
     @property
     def is_established(self) -> bool:
@@ -423,15 +448,28 @@ def _evidence(identity: SessionIdentity, context: Context, transcript: bytes) ->
     )
 
 
-def _verify_evidence(
-    untrusted: bytes, context: Context, transcript: bytes, policy: PeerPolicy
-) -> PeerIdentity:
+def _verify_evidence(untrusted: bytes, context: Context, transcript: bytes) -> SessionEvidence:
     evidence = decode_record(SessionEvidence, untrusted)
     # First, because it is cheap: who cannot sign does not get certificates verified.
     try:
         verify_signature(evidence.rak, context.anywhere(), transcript, evidence.signature)
     except BadSignature as error:
         raise BadSessionSignature(error.message) from error
+    return evidence
+
+
+def judge_evidence(evidence: SessionEvidence, policy: PeerPolicy) -> PeerIdentity:
+    """
+    Judge who is at the other end by what holds at the moment.
+
+    At the handshake, and again whenever the session is used: a quote that was good enough an hour
+    ago need not be now.
+
+    Raises
+    ------
+    Rejected
+        Of attestation, `UnknownEnclave`, or `CollateralSuperseded`.
+    """
     quote = authenticate_quote(
         evidence.quote,
         evidence.collateral,
@@ -439,6 +477,9 @@ def _verify_evidence(
         now_s=policy.now_s,
     )
     verify_policy(quote, policy.quote_policy, now_s=policy.now_s)
+    for required in policy.editions:
+        if required.family == quote.edition.family:
+            verify_edition(quote.edition, required)
     if policy.enclaves is not None and quote.identity not in policy.enclaves:
         raise UnknownEnclave(f"MRENCLAVE {quote.identity.mr_enclave.hex()} is not listed")
     verify_rak_binding(quote, evidence.rak)

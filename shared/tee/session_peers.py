@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from shared.crypto.entropy import Entropy
-from shared.errors import Unavailable
+from shared.errors import Rejected, Unavailable
 from shared.tee.session import (
     HELLO,
     PROOF,
@@ -23,7 +23,11 @@ from shared.tee.session import (
 SESSIONS = 64
 """Sessions that a server holds; every node of a network has one with each key manager."""
 LIFETIME_S = 3600
-"""Consensus time after which a session is opened anew, with quotes that are judged again [s]."""
+"""
+Consensus time after which a session is opened anew, with new keys [s].
+
+Quotes are judged at each use, by the policy, time and revocations that are proven then.
+"""
 
 Relay = Callable[[bytes, bytes], bytes]
 """Carries a message of a session (id, message) to the other enclave; gives its answer."""
@@ -94,7 +98,13 @@ class SessionClient:
     def _session(self) -> tuple[bytes, SessionInitiator]:
         opened = self._open
         if opened is not None:
-            return opened
+            try:
+                opened[1].judge_peer(self._policy())
+            except Rejected:
+                # It may have better evidence by now, and shows it in a new handshake.
+                self._forget(opened[0])
+            else:
+                return opened
         with self._opening:
             opened = self._open
             if opened is None:
@@ -158,6 +168,12 @@ class SessionServer:
                 return self._prove(session_id, session, untrusted)
             if not session.is_established:
                 raise SessionUnknown("the session is not established")
+            try:
+                session.judge_peer(policy)
+            except Rejected as refusal:
+                # For good: who has better evidence by now shows it in a new handshake.
+                del self._sessions[session_id]
+                raise SessionUnknown(f"the session is over: {refusal.message}") from refusal
             counter, plaintext = session.open_request(untrusted)
         response = answer(session.peer, plaintext)
         with self._lock:

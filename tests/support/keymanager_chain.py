@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+from qanat.cpu.hardware import FMSPC
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
@@ -22,6 +23,7 @@ from shared.types.registry import NodeDescriptor
 
 CHAIN_ID = "qanat-test"
 CHAIN_CONTEXT = "ab" * 32
+FAMILY = "SGX " + FMSPC.hex().upper()
 SECOND = 1_000_000_000
 
 
@@ -111,7 +113,8 @@ class ScriptedChain:
     def prove(self) -> ProvenState:
         """Prove the state after the newest block once more."""
         # Of every node: each enclave is shown the same, and finds its own among them.
-        keys = proven_keys(self.runtime_id, (*self.status.nodes, *self.nodes), self.runtime_id)
+        members = (*self.status.nodes, *self.nodes)
+        keys = proven_keys(self.runtime_id, members, self.runtime_id, FAMILY)
         block = self._chain.last
         assert block is not None
         return build_proven_state(block, self._transactions, prove_items(self.tree, keys))

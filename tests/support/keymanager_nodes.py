@@ -15,6 +15,7 @@ from services.keymanager.peers import KeyManagerPeers
 from services.keymanager.rules.chain import is_open_proposal, reaches_committee, read_chain
 from shared.api.consensus import BlockEvents, ConsensusStatus
 from shared.encoding.contract import client_of, serve_call_now
+from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.types.keymanager import SignedInitResponse
 from shared.types.registry import NodeDescriptor, NodeRuntime, Role
@@ -143,7 +144,9 @@ class SmallRegistry:
                 consensus_key=bytes(32),
                 tls_key=bytes(32),
                 roles=int(Role.KEY_MANAGER),
-                runtimes=(NodeRuntime(KEY_MANAGER_ID, VERSION, capability),),
+                runtimes=(
+                    NodeRuntime(KEY_MANAGER_ID, VERSION, capability, encode_record(init_response)),
+                ),
             ),
             init_response,
         )

@@ -83,6 +83,7 @@ class ComputeProgram(EnclaveProgram):
             version=self.config.version,
             identity=self._identity,
             rak=self.rak.public_key,
+            family=self.family,
         )
 
     # -- following the chain -------------------------------------------------------------------
@@ -190,6 +191,7 @@ class ComputeProgram(EnclaveProgram):
             quote_policy=self._key_manager.quote_policy(self._finality.epoch),
             now_s=self.now_s,
             enclaves=self._key_manager.answering(),
+            editions=self.required_editions(self._finality.epoch),
         )
 
     # -- execution -----------------------------------------------------------------------------

@@ -94,6 +94,7 @@ class KeyManagerProgram(EnclaveProgram):
             version=self.config.version,
             identity=self._identity,
             rak=self.rak.public_key,
+            family=self.family,
         )
 
     # -- following the chain -------------------------------------------------------------------
@@ -350,6 +351,7 @@ class KeyManagerProgram(EnclaveProgram):
             quote_policy=quote_policy(self._known_chain),
             now_s=self.now_s,
             enclaves=enclaves,
+            editions=self.required_editions(self._known_chain.epoch),
         )
 
     # -- public keys ---------------------------------------------------------------------------

@@ -24,6 +24,8 @@ class EnclaveDescription:
     version: Version
     identity: EnclaveIdentity
     rak: PublicKey
+    family: str
+    """Platform family, whose collateral's floor in consensus the enclave wants proven."""
 
 
 @dataclass(frozen=True, slots=True)

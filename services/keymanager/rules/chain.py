@@ -48,17 +48,21 @@ class KeyManagerChain:
     """Registered nodes of the committee."""
 
 
-def proven_keys(runtime_id: bytes, members: tuple[bytes, ...], node_id: bytes) -> tuple[bytes, ...]:
+def proven_keys(
+    runtime_id: bytes, members: tuple[bytes, ...], node_id: bytes, family: str
+) -> tuple[bytes, ...]:
     """
     State keys that a key manager's enclave is shown.
 
     `members` are the node ids of the committee, which `read_chain` needs; `node_id` is the node's
-    own, which proves to its enclave that the state is newer than its start.
+    own, which proves to its enclave that the state is newer than its start; `family` is that of
+    its platform.
     """
     return (
         state_keys.CHAIN_CONTEXT,
         state_keys.EPOCH,
         state_keys.INCARNATION,
+        state_keys.collateral_floor_key(family),
         state_keys.runtime_key(runtime_id),
         state_keys.key_manager_status_key(runtime_id),
         state_keys.master_secret_key(runtime_id),

@@ -15,11 +15,14 @@ from services.keymanager.enclave.program import EpochNotNow
 from services.keymanager.enclave.publication import decrypt_secret
 from shared.crypto.secret import SecretBytes
 from shared.crypto.signing import verify_signature
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.rules import state_keys
 from shared.rules.key_policy import policy_checksum, verify_public_key
 from shared.rules.light_client import OldHeight, RewindForbidden, WrongStateValues
 from shared.tee.attestation import UnknownEnclave
+from shared.tee.collateral import CollateralSuperseded
+from shared.tee.quote_verification import EvaluationTooOld, authenticate_quote
+from shared.types.attestation import CollateralFloor
 from shared.types.key_requests import (
     ChainView,
     EphemeralSecretMissing,
@@ -29,6 +32,7 @@ from shared.types.key_requests import (
     StaleAsker,
 )
 from shared.types.keymanager import INIT_RESPONSE, EnclavePolicy, PublishedSecret
+from shared.types.registry import RuntimeDescriptor
 from tests.support import mock_tee
 from tests.support.keymanager import (
     COMPUTE,
@@ -42,7 +46,7 @@ from tests.support.keymanager import (
     make_policy,
     sign_policy,
 )
-from tests.support.keymanager_chain import CHAIN_CONTEXT
+from tests.support.keymanager_chain import CHAIN_CONTEXT, FAMILY
 from tests.support.keymanager_enclaves import Asker, Enclaves, node_id
 
 PAIR = b"p" * 32
@@ -442,8 +446,44 @@ class TestRelease:
         dropped = make_policy(serial=2, enclaves=(EnclavePolicy(KEY_MANAGER, {}),))
         network.chain.status = replace(network.chain.status, policy=sign_policy(dropped))
         network.enclaves.show_block()
-        with pytest.raises(QueryForbidden):
+        with pytest.raises(UnknownEnclave):
             asker.ask("get_or_create_keys", **request)
+
+    def test_platform_that_was_revoked_loses_access_in_its_open_session(self, network):
+        asker = Asker(network.first, COMPUTE)
+        ask = partial(asker.ask, "get_or_create_keys", **REQUEST, view=network.view())
+        ask()
+        # Others have shown newer lists of revocations since.
+        edition = edition_of(network.first)
+        newer = CollateralFloor(replace(edition, pck_crl=edition.pck_crl + 1), 2, edition)
+        network.chain.write(state_keys.collateral_floor_key(FAMILY), newer)
+        network.enclaves.show_block()
+        ask()
+        network.begin_epoch()
+        network.begin_epoch()
+        with pytest.raises(CollateralSuperseded):
+            ask()
+
+    def test_platform_policy_of_a_new_deployment_holds_in_open_sessions(self, network):
+        asker = Asker(network.first, COMPUTE)
+        ask = partial(asker.ask, "get_or_create_keys", **REQUEST, view=network.view())
+        ask()
+        key = state_keys.runtime_key(network.chain.runtime_id)
+        runtime = decode_record(RuntimeDescriptor, network.first.latest.values[key])
+        (deployment,) = runtime.deployments
+        strict = mock_tee.constraints(KEY_MANAGER, min_tcb_evaluation_data_number=10_000)
+        network.chain.write(key, replace(runtime, deployments=(replace(deployment, tee=strict),)))
+        network.enclaves.show_block()
+        with pytest.raises(EvaluationTooOld):
+            ask()
+
+
+def edition_of(program):
+    """Edition of the collateral that the platforms of these tests show."""
+    quoted = program.quoted()
+    return authenticate_quote(
+        quoted.quote, quoted.collateral, root_ca=mock_tee.pki().root_ca, now_s=mock_tee.NOW_S
+    ).edition
 
 
 class TestTrust:

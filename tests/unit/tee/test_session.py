@@ -3,13 +3,14 @@
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from shared.errors import PeerUnavailable
 from shared.tee import session as sessions
 from shared.tee.attestation import RakNotBound, UnknownEnclave
-from shared.tee.quote_verification import TcbStatusRefused, UntrustedRoot
+from shared.tee.quote_verification import EvaluationTooOld, TcbStatusRefused, UntrustedRoot
 from shared.tee.session import (
     REPLAY_WINDOW,
     MalformedSessionMessage,
@@ -248,12 +249,16 @@ class Network:
 
     def __init__(self, now_s=NOW_S):
         self.now_s = now_s
+        self.servers_policy = {}
+        self.clients_policy = {}
         self.calls = 0
         self.restart()
 
     def restart(self):
         self.server = SessionServer(
-            lambda: KEY_MANAGER, lambda: peer_policy(now_s=self.now_s), entropy("server")
+            lambda: KEY_MANAGER,
+            lambda: replace(peer_policy(now_s=self.now_s), **self.servers_policy),
+            entropy("server"),
         )
 
     def relay(self, session_id, message):
@@ -267,7 +272,7 @@ class Network:
         return SessionClient(
             self.relay,
             lambda: identity,
-            lambda: peer_policy(OTHER_ENCLAVE, now_s=self.now_s),
+            lambda: replace(peer_policy(OTHER_ENCLAVE, now_s=self.now_s), **self.clients_policy),
             entropy(name),
         )
 
@@ -405,3 +410,42 @@ def test_slow_answer_holds_up_no_other_question_of_the_session():
         assert not slow.done()
         released.set()
         assert slow.result(5) == b"a2"
+
+
+STRICT = {"quote_policy": mock_tee.constraints(min_tcb_evaluation_data_number=10_000).policy}
+
+
+def test_server_judges_an_open_session_by_what_holds_now():
+    network = Network()
+    client = network.client()
+    client.ask(b"1")
+    network.servers_policy = STRICT
+    with pytest.raises(EvaluationTooOld):
+        client.ask(b"2")
+    network.servers_policy = {}
+    assert client.ask(b"3") == b"a3"
+
+
+def test_client_judges_an_open_session_by_what_holds_now():
+    network = Network()
+    client = network.client()
+    client.ask(b"1")
+    network.clients_policy = STRICT
+    calls = network.calls
+    with pytest.raises(EvaluationTooOld):
+        client.ask(b"2")
+    # It has only said hello again; the request was not sent.
+    assert network.calls == calls + 1
+    network.clients_policy = {}
+    assert client.ask(b"3") == b"a3"
+
+
+def test_peer_with_better_evidence_goes_on_in_a_new_session():
+    network = Network()
+    client = network.client()
+    client.ask(b"1")
+    network.servers_policy = {"enclaves": (OTHER_ENCLAVE,)}
+    with pytest.raises(UnknownEnclave):
+        client.ask(b"2")
+    network.servers_policy = {}
+    assert client.ask(b"3") == b"a3"
