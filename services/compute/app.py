@@ -1,7 +1,6 @@
 """Wiring: the only place where the parts of a compute node are made and joined."""
 
 import asyncio
-import socket
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,17 +48,14 @@ from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.control import NodeControlApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
-from shared.encoding.contract import client_of
-from shared.errors import Unavailable
 from shared.kit.channel import (
-    Channel,
     Link,
     Service,
-    adopt_socket,
     serve_frames,
     until_available,
 )
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.enclave_host import EnclaveHost
 from shared.kit.http import HttpServer, build_app
 from shared.kit.identity import NodeIdentity, load_identity
 from shared.kit.process import mark_serving
@@ -70,10 +66,6 @@ from shared.types.registry import Role, RuntimeDescriptor
 log = structlog.get_logger()
 
 SOFTWARE_VERSION = "qanat"
-
-
-class EnclaveGone(Unavailable, module="compute", code=26):
-    """The enclave has ended; the node ends with it, and the launcher starts both again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,12 +263,10 @@ class ServedParaTime:
     async def run(self, parts: dict[str, Service]) -> None:
         """Open the ParaTime, add it to the parts that this host serves, and run until it ends."""
         key_managers = KeyManagers(connect_link, self._host.identity.node.public_key)
-        channel = await adopt_socket(
-            socket.socket(fileno=self._enclave_fd),
-            "the enclave",
-            Service((ComputeHostApi, key_managers)),
+        host = await EnclaveHost.adopt(
+            self._enclave_fd, ComputeEnclaveApi, (ComputeHostApi, key_managers)
         )
-        enclave = client_of(ComputeEnclaveApi, channel)
+        enclave = host.enclave
         description = await enclave.describe()
         runtime_id = description.runtime_id
         structlog.contextvars.bind_contextvars(runtime=metrics.runtime_label(runtime_id))
@@ -302,10 +292,5 @@ class ServedParaTime:
         self.opened = description, node
         parts[runtime_id.hex()] = serve(self._settings.node_name, self._host.identity, node, faults)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_until_gone(channel))
+            tasks.create_task(host.watch())
             tasks.create_task(node.run())
-
-
-async def _until_gone(channel: Channel) -> None:
-    await channel.closed.wait()
-    raise EnclaveGone("the enclave closed its socket")

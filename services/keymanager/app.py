@@ -1,10 +1,10 @@
 """Wiring: the only place where the parts of the key manager's host are made and joined."""
 
 import asyncio
-import socket
 
 import structlog
 
+from services.keymanager.announcer import Announcer
 from services.keymanager.api import KeyManagerEdge, check_health
 from services.keymanager.config import Settings
 from services.keymanager.enclave.protocol import (
@@ -14,14 +14,13 @@ from services.keymanager.enclave.protocol import (
 )
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
-from services.keymanager.registry import Registry
 from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.keymanager import KeyManagerApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.crypto.hashes import sha512_256
-from shared.encoding.contract import client_of
-from shared.kit.channel import Channel, Link, Service, adopt_socket, serve_frames
+from shared.kit.channel import Link, Service, serve_frames
+from shared.kit.enclave_host import EnclaveHost
 from shared.kit.http import HttpServer, build_app
 from shared.kit.identity import NodeIdentity, load_identity
 from shared.kit.process import mark_serving
@@ -32,17 +31,14 @@ log = structlog.get_logger()
 SOFTWARE_VERSION = "0.1.0"
 
 
-class EnclaveGone(Exception):
-    """The enclave's process has ended: host and enclave live and die together."""
-
-
 async def serve_key_manager(settings: Settings) -> None:
     """Run the host until it is cancelled or its enclave ends."""
     identity = load_identity(settings.data_dir)
     peers = KeyManagerPeers()
-    enclave_socket = socket.socket(fileno=settings.enclave_fd)
-    channel = await adopt_socket(enclave_socket, "the enclave", Service((KeyManagerHostApi, peers)))
-    enclave = client_of(KeyManagerEnclaveApi, channel)
+    host = await EnclaveHost.adopt(
+        settings.enclave_fd, KeyManagerEnclaveApi, (KeyManagerHostApi, peers)
+    )
+    enclave = host.enclave
     description = await enclave.describe()
     consensus = consensus_client(Link("consensus", settings.consensus))
     node = KeyManagerNode(
@@ -51,7 +47,7 @@ async def serve_key_manager(settings: Settings) -> None:
         enclave,
         description,
         consensus,
-        _build_registry(settings, identity, description, consensus),
+        _build_announcer(settings, identity, description, consensus),
         peers,
     )
     http = HttpServer(
@@ -65,15 +61,15 @@ async def serve_key_manager(settings: Settings) -> None:
     async with frames, asyncio.TaskGroup() as tasks:
         tasks.create_task(http.serve())
         tasks.create_task(node.run())
-        tasks.create_task(_until_closed(channel))
+        tasks.create_task(host.watch())
 
 
-def _build_registry(
+def _build_announcer(
     settings: Settings,
     identity: NodeIdentity,
     description: EnclaveDescription,
     consensus: ConsensusApi,
-) -> Registry:
+) -> Announcer:
     chain_context = sha512_256(settings.genesis.read_bytes()).hex()
     sender = TransactionSender(consensus, identity.node, chain_context)
     registrar = NodeRegistrar(
@@ -84,9 +80,4 @@ def _build_registry(
         software_version=SOFTWARE_VERSION,
     )
     served = ServedRuntime(description.runtime_id, description.version, Role.KEY_MANAGER)
-    return Registry(sender, Registrar(registrar, served))
-
-
-async def _until_closed(channel: Channel) -> None:
-    await channel.closed.wait()
-    raise EnclaveGone("the enclave's process has ended")
+    return Announcer(sender, Registrar(registrar, served))

@@ -12,19 +12,13 @@ from contextlib import suppress
 import structlog
 
 from services.keymanager import metrics
+from services.keymanager.announcer import Announcer
 from services.keymanager.enclave.protocol import (
     EnclaveDescription,
     EnclaveState,
     KeyManagerEnclaveApi,
 )
 from services.keymanager.peers import KeyManagerPeers
-from services.keymanager.registry import Registry
-from services.keymanager.rules.chain import (
-    IncompleteProof,
-    KeyManagerChain,
-    proven_keys,
-    read_chain,
-)
 from services.keymanager.rules.duties import (
     LOSS_PATIENCE_MS,
     Publication,
@@ -35,6 +29,12 @@ from services.keymanager.rules.duties import (
     epochs_to_skip,
     publisher_rank,
     replication_peers,
+)
+from services.keymanager.rules.proven_chain import (
+    IncompleteProof,
+    KeyManagerChain,
+    proven_keys,
+    read_chain,
 )
 from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
@@ -68,12 +68,12 @@ class KeyManagerNode:
         enclave: KeyManagerEnclaveApi,
         description: EnclaveDescription,
         consensus: ConsensusApi,
-        registry: Registry,
+        announcer: Announcer,
         peers: KeyManagerPeers,
     ) -> None:
         self.enclave = enclave
         self._name, self._node_id, self._description = name, node_id, description
-        self._consensus, self._registry, self._peers = consensus, registry, peers
+        self._consensus, self._announcer, self._peers = consensus, announcer, peers
         self._wake = asyncio.Event()
         self._chain: KeyManagerChain | None = None
         self._state: EnclaveState | None = None
@@ -247,7 +247,7 @@ class KeyManagerNode:
         if self._registered is not None and self._registered.covers(wanted):
             return False
         capability = await self.enclave.attest(self._node_id)
-        await self._registry.register(capability, init_response, state.epoch)
+        await self._announcer.register(capability, init_response, state.epoch)
         self._registered = wanted
         metrics.registrations.inc()
         log.info("node_registered", epoch=state.epoch, height=state.height)
@@ -319,7 +319,7 @@ class KeyManagerNode:
             case PublishEphemeral(epoch=epoch):
                 kind, secret = "ephemeral", await self.enclave.generate_ephemeral_secret(epoch)
         try:
-            await self._registry.publish(secret)
+            await self._announcer.publish(secret)
         except Rejected as error:
             # Mostly another member was first; the next turn sees what consensus holds.
             metrics.refused_publications.labels(kind).inc()

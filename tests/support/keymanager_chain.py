@@ -8,7 +8,7 @@ from qanat.cpu.hardware import FMSPC
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
-from services.keymanager.rules.chain import proven_keys
+from services.keymanager.rules.proven_chain import proven_keys
 from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import encode_record

@@ -12,7 +12,7 @@ from dataclasses import replace
 from services.keymanager.enclave.protocol import KeyManagerEnclaveApi
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
-from services.keymanager.rules.chain import is_open_proposal, reaches_committee, read_chain
+from services.keymanager.rules.proven_chain import is_open_proposal, reaches_committee, read_chain
 from shared.api.consensus import BlockEvents, ConsensusStatus
 from shared.encoding.contract import client_of, serve_call_now
 from shared.encoding.record import encode_record
@@ -127,7 +127,7 @@ class SmallConsensus:
 
 
 class SmallRegistry:
-    """What `services.keymanager.registry.Registry` is, without transactions."""
+    """What `services.keymanager.announcer.Announcer` is, without transactions."""
 
     def __init__(self, name: str, consensus: SmallConsensus) -> None:
         self._name, self._consensus = name, consensus

@@ -23,12 +23,12 @@ from services.consensus.app import build_node as build_consensus_node
 from services.consensus.app import build_service
 from services.consensus.node import ConsensusNode
 from services.consensus.store import Store as ConsensusStore
+from services.keymanager.announcer import Announcer
 from services.keymanager.api import KeyManagerEdge
 from services.keymanager.enclave.program import KeyManagerProgram
 from services.keymanager.enclave.protocol import KeyManagerEnclaveApi, KeyManagerHostApi
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
-from services.keymanager.registry import Registry
 from shared.api.compute import ComputeApi, compute_client
 from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.keymanager import KeyManagerApi
@@ -326,7 +326,7 @@ class World:
             enclave,
             description,
             consensus,
-            Registry(sender, Registrar(registrar, served)),
+            Announcer(sender, Registrar(registrar, served)),
             peers,
         )
         self.services[address_of(name)] = Service((KeyManagerApi, KeyManagerEdge(node)))

@@ -6,7 +6,7 @@ again, because a secret that reached a forged REK would be lost for ever: only a
 have the secrets by policy is among the recipients, whatever the validators say.
 """
 
-from services.keymanager.rules.chain import KeyManagerChain
+from services.keymanager.rules.proven_chain import KeyManagerChain
 from shared.errors import Rejected, Unavailable
 from shared.tee.attestation import find_root_ca, verify_attestation
 from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints

@@ -27,7 +27,7 @@ from services.keymanager.enclave.publication import (
 from services.keymanager.enclave.release import KeyRelease, answer_request
 from services.keymanager.enclave.replication import Replication
 from services.keymanager.enclave.vault import ChainPosition, Vault
-from services.keymanager.rules.chain import (
+from services.keymanager.rules.proven_chain import (
     KeyManagerChain,
     is_open_proposal,
     next_generation,

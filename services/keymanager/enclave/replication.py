@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.keymanager.enclave.vault import Vault
-from services.keymanager.rules.chain import KeyManagerChain, published_checksum
+from services.keymanager.rules.proven_chain import KeyManagerChain, published_checksum
 from shared.crypto.secret import SecretBytes
 from shared.types.key_requests import (
     ChainView,

@@ -14,7 +14,7 @@ from services.keymanager.enclave.derivation import (
 from services.keymanager.enclave.ephemeral import EphemeralSecrets, verify_epoch_in_reach
 from services.keymanager.enclave.master import MasterSecrets
 from services.keymanager.enclave.policy import Permissions
-from services.keymanager.rules.chain import (
+from services.keymanager.rules.proven_chain import (
     KeyManagerChain,
     missing_epochs,
     published_checksum,

@@ -8,7 +8,7 @@ more.
 
 from dataclasses import dataclass, replace
 
-from services.keymanager.rules.chain import (
+from services.keymanager.rules.proven_chain import (
     KeyManagerChain,
     is_open_proposal,
     reaches_committee,

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.keymanager.rules.chain import KeyManagerChain, is_open_proposal, next_generation
 from services.keymanager.rules.duties import (
     NEXT_EPOCH_PAUSE_MS,
     RANK_PAUSE_MS,
@@ -12,6 +11,11 @@ from services.keymanager.rules.duties import (
     epochs_to_skip,
     publisher_rank,
     replication_peers,
+)
+from services.keymanager.rules.proven_chain import (
+    KeyManagerChain,
+    is_open_proposal,
+    next_generation,
 )
 from shared.types.keymanager import (
     EncryptedSecret,

@@ -9,7 +9,7 @@ from shared.types.keymanager import SignedInitResponse, SignedPublishedSecret
 from shared.types.methods import Method
 
 
-class Registry:
+class Announcer:
     """Sends this node's transactions."""
 
     def __init__(self, sender: TransactionSender, registrar: Registrar) -> None:
