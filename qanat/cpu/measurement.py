@@ -2,9 +2,9 @@
 Which files are an enclave's code, and their measurement.
 
 The list is the trusted base: the service's `enclave/` and the rules that it imports, the shared
-layers that enclaves may import, and for compute the runtime that the configuration names, with the
-native core. Third-party packages and the interpreter are not measured; `docs/services/enclave.md`
-says so.
+layers that enclaves may import, the native module, and for compute the runtime that the
+configuration names. Third-party packages and the interpreter are not measured;
+`docs/services/enclave.md` says so.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ SHARED_PARTS = ("errors.py", "encoding", "crypto", "types", "tee", "rules", "enc
 HOST_RULES = {"compute"}
 """Services whose `rules/` are the host's alone."""
 NATIVE_PACKAGE = "evm_native"
-"""What runtimes load beside Python."""
+"""What every enclave loads beside Python: records are read natively, and the EVM runs there."""
 IGNORED_DIRECTORY = "__pycache__"
 
 
@@ -76,6 +76,9 @@ def _code_files(service: str, root: Path) -> Iterator[tuple[str, Path]]:
     for part in parts:
         for path in _files_below(part):
             yield path.relative_to(root).as_posix(), path
+    native = _package_directory(NATIVE_PACKAGE)
+    for path in _files_below(native):
+        yield f"{NATIVE_PACKAGE}/{path.relative_to(native).as_posix()}", path
 
 
 def _runtime_files(name: str, root: Path) -> dict[str, Path]:
@@ -92,12 +95,7 @@ def _runtime_files(name: str, root: Path) -> dict[str, Path]:
     for part in parts:
         if not part.exists():
             raise NotMeasurable(f"{part} is missing: there is no runtime {name!r}")
-    files = {p.relative_to(root).as_posix(): p for part in parts for p in _files_below(part)}
-    native = _package_directory(NATIVE_PACKAGE)
-    files |= {
-        f"{NATIVE_PACKAGE}/{p.relative_to(native).as_posix()}": p for p in _files_below(native)
-    }
-    return files
+    return {p.relative_to(root).as_posix(): p for part in parts for p in _files_below(part)}
 
 
 def _files_below(part: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from qanat import cpu
+from qanat.cpu.measurement import enclave_files
 from qanat.cpu.measurement import NotMeasurable
 from shared.encoding.record import encode_record
 from shared.tee.measurement import measure
@@ -133,3 +134,10 @@ def test_measurement_does_not_depend_on_where_the_code_lies(code, tmp_path_facto
 def test_service_without_an_enclave_is_not_measurable():
     with pytest.raises(NotMeasurable, match="gateway"):
         cpu.measure_enclave("gateway", b"")
+
+
+@pytest.mark.parametrize("service", ["keymanager", "toy"])
+def test_native_code_that_reads_records_is_measured_in_every_enclave(code, service):
+    root = code if service == "toy" else cpu.code_root()
+    files = enclave_files(service, b"", root)
+    assert [name for name in files if name.startswith("evm_native/") and name.endswith(".so")]
