@@ -292,6 +292,9 @@ class KeyManagerNode:
         if wait_s > 0:
             return wait_s
         self._lost_since = None
+        if (await self._consensus.fetch_status()).epoch != chain.epoch:
+            # Another member was first; a second step would leave good epochs behind.
+            return 0.0
         log.warning("ephemeral_secrets_lost", epoch=chain.epoch, skipped=skipped)
         metrics.lost_epochs.inc(skipped)
         await self._consensus.advance_epoch(skipped)

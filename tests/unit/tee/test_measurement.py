@@ -5,8 +5,7 @@ import shutil
 import pytest
 
 from qanat import cpu
-from qanat.cpu.measurement import enclave_files
-from qanat.cpu.measurement import NotMeasurable
+from qanat.cpu.measurement import NotMeasurable, enclave_files
 from shared.encoding.record import encode_record
 from shared.tee.measurement import measure
 from tests.support import mock_tee
