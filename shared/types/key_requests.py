@@ -14,7 +14,15 @@ from shared.encoding import frames
 from shared.encoding.contract import find_method
 from shared.encoding.record import Bytes32
 from shared.errors import PeerFailed, Rejected, Unavailable
-from shared.types.identity import Epoch, Hash, Height, PublicKey, RuntimeId
+from shared.types.identity import (
+    FIRST_INCARNATION,
+    Epoch,
+    Hash,
+    Height,
+    Incarnation,
+    PublicKey,
+    RuntimeId,
+)
 from shared.types.keymanager import SignedPublicKey
 
 MAX_STALENESS_S = 600
@@ -57,6 +65,10 @@ class FreshnessUnproven(Unavailable, module="keys", code=13):
     """
 
 
+class OtherLife(Unavailable, module="keys", code=55):
+    """Asker and key manager are in different lives of the chain; one of them will follow."""
+
+
 class EphemeralSecretMissing(Unavailable, module="keys", code=20):
     """The secret of the epoch is not on this node, or not yet."""
 
@@ -76,6 +88,8 @@ class ChainView:
     height: Height
     time_ns: int
     """Time in that block's header [ns]."""
+    incarnation: Incarnation = FIRST_INCARNATION
+    """Life of the chain in which it was made: an epoch that is lived again has other keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ class ComputeProgram(EnclaveProgram):
         """Give the newest verified block, once this start is proven to be registered."""
         if self.registered is None:
             raise FreshnessUnproven("this start of the enclave is not proven to be registered yet")
-        return ChainView(self.latest.height, self.latest.time_ns)
+        return ChainView(self.latest.height, self.latest.time_ns, self.latest.incarnation)
 
     def open_epochs(self) -> tuple[Epoch, ...]:
         """Earlier epochs of which there are keys; they stay the same for an epoch."""

@@ -112,7 +112,9 @@ class KeyManagerProgram(EnclaveProgram):
         verified = self.observe(proven)
         chain = read_chain(verified.values, self.config.runtime_id)
         # First of all: an old policy must not be asked with an old clock.
-        self._vault.position = ChainPosition(verified.height, verified.time_ns, chain.epoch)
+        self._vault.position = ChainPosition(
+            verified.height, verified.time_ns, chain.epoch, verified.incarnation
+        )
         self._chain = chain
         self._vault.permissions = Permissions(
             self._follow_policy(verified, chain).body, self._identity

@@ -20,6 +20,7 @@ from shared.types.key_requests import (
     FreshnessUnproven,
     KeyPair,
     KeyRequests,
+    OtherLife,
     ReplicatedSecret,
     StaleAsker,
     TooManyKeyPairs,
@@ -91,6 +92,12 @@ class KeyRelease:
 
     def _verify_fresh(self, view: ChainView) -> None:
         self._vault.verify_fresh()
+        if view.incarnation != self._vault.position.incarnation:
+            # One of the two has secrets, or epochs, that are void.
+            raise OtherLife(
+                f"incarnation {view.incarnation}, the key manager is in "
+                f"{self._vault.position.incarnation}"
+            )
         behind_ns = self._vault.position.time_ns - view.time_ns
         if behind_ns < -MAX_STALENESS_S * NANOSECONDS:
             raise FreshnessUnproven(

@@ -61,7 +61,7 @@ class Replication:
 
     def _request(self, method: str, **arguments: Any) -> ReplicatedSecret:
         position = self._vault.position
-        view = ChainView(position.height, position.time_ns)
+        view = ChainView(position.height, position.time_ns, position.incarnation)
         answer = self._ask(encode_key_request(method, view=view, **arguments))
         replicated: ReplicatedSecret = decode_key_answer(method, answer)
         return replicated

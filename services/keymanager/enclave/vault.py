@@ -19,7 +19,7 @@ from services.keymanager.rules.proven_chain import (
     missing_epochs,
     published_checksum,
 )
-from shared.types.identity import Epoch, Height
+from shared.types.identity import FIRST_INCARNATION, Epoch, Height, Incarnation
 from shared.types.key_requests import FreshnessUnproven, KeyPair, PolicyMissing
 from shared.types.keymanager import SignedPublicKey
 
@@ -34,6 +34,7 @@ class ChainPosition:
     height: Height
     time_ns: int
     epoch: Epoch
+    incarnation: Incarnation = FIRST_INCARNATION
 
 
 class Vault:

@@ -31,7 +31,7 @@ async def network(tmp_path):
 
 async def view(network) -> ChainView:
     status = await network.consensus.fetch_status()
-    return ChainView(status.height, status.time_ns)
+    return ChainView(status.height, status.time_ns, status.incarnation)
 
 
 async def epoch_key(network, name, epoch):

@@ -28,6 +28,7 @@ from shared.types.key_requests import (
     EphemeralSecretMissing,
     FreshnessUnproven,
     MasterSecretMissing,
+    OtherLife,
     QueryForbidden,
     StaleAsker,
 )
@@ -102,7 +103,7 @@ class Network:
 
     def view(self) -> ChainView:
         latest = self.first.latest
-        return ChainView(latest.height, latest.time_ns)
+        return ChainView(latest.height, latest.time_ns, latest.incarnation)
 
 
 @pytest.fixture
@@ -562,6 +563,26 @@ class TestRewind:
         network.begin_epoch()
         network.publish_ephemeral(by=network.second)
         assert public_keys(network.first, 3) == public_keys(network.second, 3) != abandoned
+
+    def test_key_manager_that_slept_through_a_rewind_gives_nothing_to_who_did_not(self, network):
+        snapshot = network.chain.snapshot()
+        network.begin_epoch()
+        network.publish_ephemeral()
+        asleep = network.enclaves.running.pop(node_id("km-1"))
+        self.rewind(network, snapshot)
+        network.begin_epoch()
+        view = network.view()
+        assert (view.incarnation, asleep.latest.incarnation) == (1, 0)
+        request = {"runtime_id": PARATIME_ID, "key_pair_ids": (PAIR,), "epoch": 3, "view": view}
+        with pytest.raises(OtherLife):
+            Asker(asleep, COMPUTE).ask("get_or_create_ephemeral_keys", **request)
+        # And who is in the void life himself gets nothing from those who have left it.
+        network.join("km-0")
+        late = replace(network.view(), incarnation=0)
+        with pytest.raises(OtherLife):
+            Asker(network.first, COMPUTE).ask(
+                "get_or_create_ephemeral_keys", **(request | {"view": late})
+            )
 
     def test_secret_of_an_epoch_that_is_void_is_given_to_nobody(self, network):
         snapshot = network.chain.snapshot()

@@ -60,7 +60,7 @@ class World:
         if not self.is_fresh:
             raise FreshnessUnproven("not registered")
         latest = self.programs[0].latest
-        return ChainView(latest.height, latest.time_ns)
+        return ChainView(latest.height, latest.time_ns, latest.incarnation)
 
     def open_epochs(self):
         return self.open
