@@ -272,7 +272,7 @@ def status(
 
     running = find_network(network, data, port_base)
     gateways = running.plans_of("gateway")
-    answers = fetch_network_status({plan.name: plan.http_port for plan in gateways})
+    answers = fetch_network_status({plan.name: plan.port for plan in gateways})
     if as_json:
         # The first gateway's answer is at the top, as where there is one only.
         first = answers[gateways[0].name]
@@ -292,7 +292,7 @@ def status(
 def _print_status(plan: "NodePlan", answer: dict[str, Any] | None, *, is_named: bool) -> None:
     name = f"{plan.name}: " if is_named else ""
     if answer is None:
-        out.print(f"{name}the gateway does not answer on port {plan.http_port}")
+        out.print(f"{name}the gateway does not answer on port {plan.port}")
         return
     waits = f"waiting for {answer.get('waiting_for')}"
     out.print(name + ("ready" if answer["ready"] else waits))

@@ -1,42 +1,69 @@
 """Looks at a network that Docker Compose runs. The Compose file labels each container."""
 
-import json
+import io
 import shutil
-import subprocess
+import tarfile
 from typing import Any
 
 from qanat.launcher.state import ProcessRecord
+from shared.kit.dev_controls import TOKEN_FILE
 
 NODE_LABEL = "io.qanat.node"
 SERVICE_LABEL = "io.qanat.service"
 RUNTIMES_LABEL = "io.qanat.runtimes"
 """Names of the ParaTimes, or of the key manager, that the node serves, with commas."""
+TIMEOUT_S = 30
 
 
 def list_container_processes() -> tuple[ProcessRecord, ...]:
     """Give host and enclave of each running container; empty without Docker or containers."""
-    if shutil.which("docker") is None:
-        return ()
-    ids = _docker("ps", "--quiet", "--filter", f"label={NODE_LABEL}").split()
-    if not ids:
-        return ()
-    containers: list[dict[str, Any]] = json.loads(_docker("inspect", *ids) or "[]")
-    records = [record for one in containers for record in _records_of(one)]
+    records = [record for one in _running_containers() for record in _records_of(one)]
     return tuple(sorted(records, key=lambda record: (record.name, record.part != "host")))
 
 
-def _records_of(container: dict[str, Any]) -> list[ProcessRecord]:
-    labels, state = container["Config"]["Labels"], container["State"]
+def read_container_token() -> str | None:
+    """Read the token of dev controls from a node's volume; None where there is none."""
+    from docker.errors import DockerException
+
+    for container in _running_containers():
+        path = f"/network/{container.labels[NODE_LABEL]}/host/{TOKEN_FILE}"
+        try:
+            stream, _ = container.get_archive(path)
+        except DockerException:
+            continue
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            found = archive.extractfile(TOKEN_FILE)
+            if found is not None:
+                return found.read().decode().strip() or None
+    return None
+
+
+def _running_containers() -> list[Any]:
+    if shutil.which("docker") is None:
+        # The engine may be elsewhere, but a person with containers of ours has the tool.
+        return []
+    # Imported only here: it takes a quarter of a second, and most commands need no containers.
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=TIMEOUT_S)
+        found: list[Any] = client.containers.list(filters={"label": NODE_LABEL})
+    except DockerException:
+        return []
+    return found
+
+
+def _records_of(container: Any) -> list[ProcessRecord]:
+    labels, attributes = container.labels, container.attrs
     name, service = labels[NODE_LABEL], labels[SERVICE_LABEL]
     served = labels.get(RUNTIMES_LABEL, "")
-    published = container["NetworkSettings"]["Ports"] or {}
+    published = attributes["NetworkSettings"]["Ports"] or {}
     ports = sorted(
         {int(binding["HostPort"]) for bindings in published.values() for binding in bindings or ()}
     )
-    listing = _docker("top", container["Id"], "-eo", "pid,args").splitlines()[1:]
     records = []
-    for line in listing:
-        pid, _, command = line.strip().partition(" ")
+    for pid, command in container.top(ps_args="-eo pid,args")["Processes"]:
         if f"services.{service}" not in command:
             continue
         part = "enclave" if f"services.{service}.enclave" in command else "host"
@@ -46,19 +73,12 @@ def _records_of(container: dict[str, Any]) -> list[ProcessRecord]:
                 service=service,
                 part=part,
                 pid=int(pid),
-                container=container["Name"].removeprefix("/"),
+                container=container.name,
                 ports=tuple(ports) if part == "host" else (),
                 data_dir=f"/network/{name}/{f'enclave/{served}' if part == 'enclave' else part}",
-                state=state["Status"],
-                restarts=container["RestartCount"],
+                state=attributes["State"]["Status"],
+                restarts=attributes["RestartCount"],
                 paratime=served if service in ("compute", "gateway") else None,
             )
         )
     return records
-
-
-def _docker(*arguments: str) -> str:
-    done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=30, check=False
-    )
-    return done.stdout if done.returncode == 0 else ""

@@ -109,18 +109,18 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
 
 def _render_node(plan: NodePlan) -> str:
     if plan.service == "gateway" and not plan.ws_port:
-        ports = NODE_PORTS.format(port=plan.http_port)
+        ports = NODE_PORTS.format(port=plan.port)
     elif plan.service == "gateway":
         # The first gateway's variables have the names that they had before there were others.
         prefix = "" if plan.name == "gateway" else plan.name.upper().replace("-", "_") + "_"
-        ports = GATEWAY_PORTS.format(prefix=prefix, http_port=plan.http_port, ws_port=plan.ws_port)
+        ports = GATEWAY_PORTS.format(prefix=prefix, http_port=plan.port, ws_port=plan.ws_port)
     else:
-        ports = NODE_PORTS.format(port=plan.frame_port)
+        ports = NODE_PORTS.format(port=plan.port)
     runtimes = ",".join(plan.runtimes)
     return NODE.format(
         name=plan.name,
         service=plan.service,
         runtimes=f', io.qanat.runtimes: "{runtimes}"' if runtimes else "",
         ports=ports,
-        health_port=plan.http_port,
+        health_port=plan.port,
     )

@@ -74,7 +74,7 @@ def inject_fault(
     token = layout.dev_token.read_text().strip()
 
     async def main() -> None:
-        link = Link(name, plan.frame_address, part=running.network.find_paratime(served).id)
+        link = Link(name, plan.address, part=running.network.find_paratime(served).id)
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 control: NodeControlApi = node_control(link)

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from qanat.compose import list_container_processes
+from qanat.compose import list_container_processes, read_container_token
 from qanat.launcher.state import ProcessRecord, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, load_network, plan_nodes
 from shared.api.compute import ComputeStatus, compute_client
 from shared.api.consensus import ConsensusApi, Reverted, Snapshot, consensus_client
 from shared.errors import QanatError, Rejected, Unavailable
-from shared.kit.channel import Link
+from shared.kit.dev_controls import load_dev_token
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ class Running:
     processes: tuple[ProcessRecord, ...]
     launcher_pid: int | None
     """None where Docker Compose runs the network."""
+    dev_token: str | None = field(default=None, repr=False)
+    """Opens dev controls; None where the network has none."""
 
     def plans_of(self, service: str) -> tuple[NodePlan, ...]:
         """Nodes of one service."""
@@ -52,11 +54,14 @@ def find_running(layout: DataLayout, network_file: Path, port_base: int) -> Runn
     state = load_running_state(layout)
     if state is not None:
         network = load_network(Path(state.network_file))
-        return Running(network, plan_nodes(network, state.port_base), state.processes, state.pid)
+        plans = plan_nodes(network, state.port_base)
+        token = load_dev_token(layout.root)
+        return Running(network, plans, state.processes, state.pid, token)
     containers = list_container_processes()
     if containers:
         network = load_network(network_file)
-        return Running(network, plan_nodes(network, port_base), containers, None)
+        plans = plan_nodes(network, port_base)
+        return Running(network, plans, containers, None, read_container_token())
     raise NotRunning(
         f"no network runs on {layout.root}, nor by Docker Compose: start one with `qanat up`"
     )
@@ -95,11 +100,10 @@ async def _fetch_roots(running: Running) -> list[StateRoot]:
 
 
 async def _fetch_compute_status(plan: NodePlan, runtime_id: str) -> ComputeStatus:
-    link = Link(plan.name, plan.frame_address, part=runtime_id)
-    try:
-        return await compute_client(link).fetch_status()
-    finally:
-        link.close()
+    from qanat.node_client import NodeClient
+
+    async with NodeClient(plan, runtime_id=runtime_id) as client:
+        return await compute_client(client).fetch_status()
 
 
 def advance_epoch(running: Running, count: int) -> int:
@@ -115,16 +119,15 @@ def advance_epoch(running: Running, count: int) -> int:
 
 
 async def _advance_epoch(running: Running, count: int) -> int:
+    from qanat.node_client import NodeClient
+
     (consensus,) = running.plans_of("consensus")
-    link = Link(consensus.name, consensus.frame_address)
     epoch = 0
-    try:
+    async with NodeClient(consensus, dev_token=running.dev_token) as client:
         for _ in range(count):
-            epoch = await consensus_client(link).advance_epoch(1)
+            epoch = await consensus_client(client).advance_epoch(1)
             async with asyncio.timeout(EPOCH_TIMEOUT_S):
                 await _until_all_see(running, epoch)
-    finally:
-        link.close()
     return epoch
 
 
@@ -144,12 +147,11 @@ def revert(running: Running, snapshot_id: int, patience_ms: int) -> Reverted:
 
 
 async def _ask_consensus(running: Running, question: Callable[[ConsensusApi], Awaitable[T]]) -> T:
+    from qanat.node_client import NodeClient
+
     (consensus,) = running.plans_of("consensus")
-    link = Link(consensus.name, consensus.frame_address)
-    try:
-        return await question(consensus_client(link))
-    finally:
-        link.close()
+    async with NodeClient(consensus, dev_token=running.dev_token) as client:
+        return await question(consensus_client(client))
 
 
 async def _until_all_see(running: Running, epoch: int) -> None:

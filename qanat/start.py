@@ -111,7 +111,7 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
 
 
 def _gateway_ports(plans: tuple[NodePlan, ...]) -> list[int]:
-    return [plan.http_port for plan in plans if plan.service == "gateway"]
+    return [plan.port for plan in plans if plan.service == "gateway"]
 
 
 def _banner(
@@ -122,9 +122,7 @@ def _banner(
         tokens=funding.tokens,
         mnemonic=funding.mnemonic,
         gateways=[
-            GatewayLine(
-                name, plan.http_port, plan.ws_port, network.find_paratime(name).evm_chain_id
-            )
+            GatewayLine(name, plan.port, plan.ws_port, network.find_paratime(name).evm_chain_id)
             for plan in plans
             if plan.service == "gateway"
             for name in plan.paratimes

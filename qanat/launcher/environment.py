@@ -43,14 +43,12 @@ def host_environment(
         "QANAT_DATA_ROOT": str(layout.root.resolve()),
         "QANAT_GENESIS": str(layout.genesis),
         "QANAT_LISTEN_HOST": options.listen_host,
-        "QANAT_HTTP_PORT": str(plan.http_port),
-        "QANAT_CONSENSUS": consensus.frame_address,
+        "QANAT_CONSENSUS": consensus.address,
         "QANAT_LOG_LEVEL": network.find_override(plan.name).log_level or options.log_level,
         "QANAT_PARENT_PID": str(os.getpid()),
     }
-    if plan.frame_port:
-        environment["QANAT_FRAME_PORT"] = str(plan.frame_port)
-        environment["QANAT_ADVERTISE"] = plan.frame_address
+    if plan.service != "gateway":
+        environment |= {"QANAT_PORT": str(plan.port), "QANAT_ADVERTISE": plan.address}
     if plan.service == "compute":
         environment["QANAT_NONCE_WINDOWS"] = ",".join(
             f"{paratime.id}={paratime.nonce_window}"
@@ -68,11 +66,12 @@ def host_environment(
 def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -> dict[str, str]:
     paratime = network.find_paratime(plan.runtimes[0])
     served = [
-        other.frame_address
+        other.address
         for other in plans
         if other.service == "compute" and paratime.name in other.runtimes
     ]
     environment = {
+        "QANAT_HTTP_PORT": str(plan.port),
         "QANAT_RUNTIME_ID": paratime.id,
         "QANAT_COMPUTE": ",".join(served),
         "QANAT_ANSWER": paratime.gateway.answer,

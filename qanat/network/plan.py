@@ -19,9 +19,8 @@ class NodePlan:
     service: str
     host: str
     """Name or address by which other nodes reach it."""
-    frame_port: int
-    """Frames between services; 0 for the gateway, which serves none."""
-    http_port: int
+    port: int
+    """HTTP, and frames between services on connections that begin as an upgrade."""
     ws_port: int = 0
     """Only the gateway's."""
     runtimes: tuple[str, ...] = ()
@@ -45,14 +44,14 @@ class NodePlan:
         return self.runtimes if self.service in ("compute", "gateway") else ()
 
     @property
-    def frame_address(self) -> str:
+    def address(self) -> str:
         """`host:port` for peers."""
-        return f"{self.host}:{self.frame_port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def ports(self) -> tuple[int, ...]:
         """Every port that the node opens."""
-        return tuple(port for port in (self.frame_port, self.http_port, self.ws_port) if port)
+        return tuple(port for port in (self.port, self.ws_port) if port)
 
 
 def plan_nodes(
@@ -83,9 +82,9 @@ def plan_nodes(
         wanted = network.find_override(name).port
         port = next_port if wanted is None else wanted + moved
         if wanted is None:
-            next_port += 2
+            next_port += 1
         host = name if by_name else "127.0.0.1"
-        plans.append(NodePlan(name, service, host, port, port + 1, runtimes=runtimes))
+        plans.append(NodePlan(name, service, host, port, runtimes=runtimes))
     for paratime in network.paratime:
         gateway = paratime.gateway
         plans.append(
@@ -93,7 +92,6 @@ def plan_nodes(
                 gateway.name,
                 "gateway",
                 gateway.name if by_name else "127.0.0.1",
-                0,
                 gateway.http_port + moved,
                 gateway.ws_port + moved if gateway.ws_port else 0,
                 (paratime.name,),

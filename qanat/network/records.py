@@ -82,7 +82,7 @@ class NodeOverride:
 
     name: str
     port: int | None = None
-    """First port of the node, instead of the next free one."""
+    """Port of the node, instead of the next free one."""
     log_level: str | None = None
     can_lie: tuple[str, ...] = ()
     """ParaTimes in which its enclave is one that lies on demand, with its own measurement."""

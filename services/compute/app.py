@@ -31,8 +31,7 @@ from services.compute.peers import (
     Connect,
     KeyManagers,
     Peers,
-    connect_link,
-    connect_paratime,
+    connect_by,
 )
 from services.compute.publishing import Publisher
 from services.compute.registration import Standing
@@ -51,14 +50,16 @@ from shared.api.submission import TransactionSender
 from shared.kit.channel import (
     Link,
     Service,
-    serve_frames,
     until_available,
 )
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
-from shared.kit.http import HttpServer, build_app
-from shared.kit.identity import NodeIdentity, load_identity
+from shared.kit.front import Door
+from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
+from shared.kit.node_app import NodeApp
 from shared.kit.process import mark_serving
+from shared.kit.server import NodeServer
 from shared.types.block import BlockHeader
 from shared.types.identity import Round, RuntimeId
 from shared.types.registry import Role, RuntimeDescriptor
@@ -217,17 +218,25 @@ def serve(
     name: str, identity: NodeIdentity, node: ComputeNode, faults: FaultEdge | None = None
 ) -> Service:
     """Give what a node answers to its clients, its peers, and whoever controls its faults."""
-    edges = (
+    edges: list[tuple[type, Any]] = [
         (ComputeApi, ComputeEdge(name, identity.node.public_key, node)),
         (ComputePeerApi, PeerEdge(node)),
-    )
-    return Service(*edges) if faults is None else Service(*edges, (NodeControlApi, faults))
+    ]
+    if faults is not None:
+        edges.append((NodeControlApi, faults))
+    return Service(*edges, admits=node.admits)
 
 
 async def serve_compute(settings: Settings) -> None:
     """Run a node until it is cancelled, or an enclave of its ends."""
     identity = load_identity(settings.data_dir)
-    consensus = consensus_client(Link("consensus", settings.consensus))
+    link = Link(
+        "consensus",
+        settings.consensus,
+        credentials=Credentials(identity.node),
+        expected=validator_keys(load_genesis(settings.genesis)),
+    )
+    consensus = consensus_client(link)
     status = await until_available(consensus.fetch_status)
     host = build_host(
         settings.node_name, identity, settings.advertise, consensus, status.chain_context
@@ -239,12 +248,17 @@ async def serve_compute(settings: Settings) -> None:
         return check_host_health(settings.node_name, [one.opened for one in paratimes])
 
     parts: dict[str, Service] = {}
-    http = HttpServer(build_app(health), settings.listen_host, settings.http_port)
-    await serve_frames(Service(parts=parts), settings.listen_host, settings.frame_port)
+    served = Service(parts=parts)
+    server = NodeServer(
+        Door(served, signer=identity.node),
+        settings.listen_host,
+        settings.port,
+        NodeApp("compute", served, health),
+    )
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
     mark_serving()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(http.serve())
+        tasks.create_task(server.serve())
         for paratime in paratimes:
             tasks.create_task(paratime.run(parts))
 
@@ -262,7 +276,8 @@ class ServedParaTime:
 
     async def run(self, parts: dict[str, Service]) -> None:
         """Open the ParaTime, add it to the parts that this host serves, and run until it ends."""
-        key_managers = KeyManagers(connect_link, self._host.identity.node.public_key)
+        node_key = self._host.identity.node
+        key_managers = KeyManagers(connect_by(node_key), node_key.public_key)
         host = await EnclaveHost.adopt(
             self._enclave_fd, ComputeEnclaveApi, (ComputeHostApi, key_managers)
         )
@@ -282,7 +297,7 @@ class ServedParaTime:
             key_managers=key_managers,
             store=Store(self._settings.database(runtime_id)),
             clock=SystemClock(),
-            connect=connect_paratime(runtime_id),
+            connect=connect_by(node_key, runtime_id),
             switchboard=switchboard,
             sequence_window=self._settings.sequence_window(runtime_id),
         )

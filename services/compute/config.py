@@ -18,14 +18,14 @@ class Settings:
     node_name: str
     data_dir: Path
     """The node's own directory, with its identity file."""
-    frame_port: int
-    """Where the gateway and fellow nodes ask."""
-    http_port: int
-    """`/health` and `/metrics`."""
+    genesis: Path
+    """The canonical genesis document."""
+    port: int
+    """The one port: HTTP, and frames for other services."""
     advertise: str
-    """`host:port` of the frames as peers reach it."""
+    """`host:port` as other nodes reach it."""
     consensus: str
-    """`host:port` of the frames of the consensus service."""
+    """`host:port` of the consensus service."""
     enclave_fds: tuple[int, ...]
     """Inherited sockets to the enclaves, one for each ParaTime."""
     unsafe_dev_controls: bool = False

@@ -43,7 +43,7 @@ from services.compute.rules.following import (
 )
 from shared.api.consensus import BlockEvents
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch, Hash, Incarnation, Round
+from shared.types.identity import Epoch, Hash, Incarnation, NodeId, Round
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
@@ -117,6 +117,10 @@ class ComputeNode:
         # Between a header and the enclave's word the node counts as level.
         behind = self.head.round - (self.feed.next_round - 1)
         return missing if behind <= MAX_BEHIND else [*missing, "rounds"]
+
+    def admits(self, node_id: NodeId) -> bool:
+        """Say whether a node is a fellow of this ParaTime, whose messages are taken."""
+        return self._chain.peers.is_known(node_id)
 
     def offer(self, message: ProposalReceived | TransactionsReceived) -> None:
         """Take a message of a peer, or raise `NodeBusy`."""

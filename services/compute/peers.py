@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from shared.api.compute import ComputePeerApi, compute_peer
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.crypto.hashes import sha512_256
+from shared.crypto.signing import Signer
 from shared.encoding.contract import NoticeTransport, notify_all
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
+from shared.kit.dialing import Credentials
 from shared.types.commitment import Proposal
 from shared.types.identity import NodeId, RuntimeId
 from shared.types.registry import NodeDescriptor
 
-Connect = Callable[[str, str], NoticeTransport]
-"""Makes the transport to a peer from its name, for errors, and its address."""
+Connect = Callable[[str, str, NodeId], NoticeTransport]
+"""Makes the transport to a peer from its name, for errors, its address, and the key it proves."""
 MAX_SESSIONS = 16
 """Sessions of the enclave that the relay remembers; it has a few at a time."""
 KEY_MANAGER_TIMEOUT_S = 1.0
@@ -28,14 +30,19 @@ SUSPICION_S = 10.0
 """How long no new session goes to a key manager that did not answer, while another may [s]."""
 
 
-def connect_link(peer: str, address: str) -> NoticeTransport:
-    """Connect over TCP, when first used and again when the connection broke."""
-    return Link(peer, address)
+def connect_by(signer: Signer, runtime_id: RuntimeId | None = None) -> Connect:
+    """
+    Connect over TCP, when first used and again when the connection broke.
 
+    Both ends prove their node keys. `runtime_id` names the ParaTime of a host that is asked.
+    """
+    part = "" if runtime_id is None else runtime_id.hex()
 
-def connect_paratime(runtime_id: RuntimeId) -> Connect:
-    """Connect to what hosts serve of one ParaTime."""
-    return lambda peer, address: Link(peer, address, part=runtime_id.hex())
+    def connect(peer: str, address: str, node_id: NodeId) -> NoticeTransport:
+        credentials, expected = Credentials(signer), frozenset((node_id,))
+        return Link(peer, address, part=part, credentials=credentials, expected=expected)
+
+    return connect
 
 
 class Peers:
@@ -59,7 +66,7 @@ class Peers:
         for node_id, address in addresses.items():
             if self._addresses.get(node_id) != address:
                 name = f"compute node {node_id.hex()[:8]}"
-                transport = self._transports[node_id] = self._connect(name, address)
+                transport = self._transports[node_id] = self._connect(name, address, node_id)
                 self._clients[node_id] = compute_peer(transport)
         for gone in self._addresses.keys() - addresses.keys():
             del self._clients[gone], self._transports[gone]
@@ -111,25 +118,28 @@ class KeyManagers:
         self._connect, self._own_id = connect, own_id
         self._clients: dict[str, KeyManagerApi] = {}
         self._addresses: tuple[str, ...] = ()
+        self._ids: dict[str, NodeId] = {}
         self._choice = 0
         self._suspected_until: dict[str, float] = {}
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def learn(self, nodes: Iterable[NodeDescriptor], key_manager: RuntimeId | None) -> None:
         """Take the nodes of the key manager from the registry."""
-        addresses = (
-            node.addresses[0]
+        ids = {
+            node.addresses[0]: node.id
             for node in nodes
             if node.addresses and any(served.id == key_manager for served in node.runtimes)
-        )
-        self._addresses = tuple(sorted(addresses, key=self._lot))
+        }
+        self._addresses = tuple(sorted(ids, key=self._lot))
         self._suspected_until = {
             address: until
             for address, until in self._suspected_until.items()
             if address in self._addresses
         }
-        for gone in self._clients.keys() - set(self._addresses):
-            del self._clients[gone]
+        for address in list(self._clients):
+            if ids.get(address) != self._ids[address]:
+                del self._clients[address]
+        self._ids = ids
 
     def _lot(self, address: str) -> bytes:
         return sha512_256(self._own_id + address.encode())
@@ -151,7 +161,7 @@ class KeyManagers:
                 self._sessions.popitem(last=False)
         client = self._clients.get(address)
         if client is None:
-            transport = self._connect("the key manager", address)
+            transport = self._connect("the key manager", address, self._ids[address])
             client = self._clients[address] = key_manager_client(transport)
         try:
             async with asyncio.timeout(KEY_MANAGER_TIMEOUT_S):

@@ -15,11 +15,14 @@ from services.consensus.store import Store
 from shared.api.consensus import ConsensusApi
 from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record
-from shared.kit.channel import Service, serve_frames
+from shared.kit.channel import Service
 from shared.kit.clock import Clock, SystemClock
-from shared.kit.http import HttpServer, build_app
+from shared.kit.dev_controls import load_dev_token, names_of
+from shared.kit.front import Door
 from shared.kit.identity import load_identity
+from shared.kit.node_app import NodeApp
 from shared.kit.process import mark_serving
+from shared.kit.server import NodeServer
 from shared.types.genesis import Genesis
 
 
@@ -88,16 +91,20 @@ async def serve_consensus(settings: Settings) -> None:
             "epoch": status.epoch,
         }
 
-    http = HttpServer(build_app(health), settings.listen_host, settings.http_port)
-    frames = await serve_frames(
-        Service((ConsensusApi, service)), settings.listen_host, settings.frame_port
+    served = Service((ConsensusApi, service))
+    token = load_dev_token(settings.data_dir) if settings.unsafe_dev_controls else None
+    names = names_of(settings.advertise)
+    server = NodeServer(
+        Door(served, signer=keys.consensus, dev_token=token, names=names),
+        settings.listen_host,
+        settings.port,
+        NodeApp("consensus", served, health, dev_token=token, names=names),
     )
     mark_serving()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(node.run())
             tasks.create_task(node.maintain(settings.keep_heights))
-            tasks.create_task(http.serve())
+            tasks.create_task(server.serve())
     finally:
-        frames.close()
         store.close()

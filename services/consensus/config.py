@@ -15,13 +15,13 @@ class Settings:
     """The node's own directory, with its identity file."""
     genesis: Path
     """The canonical genesis document."""
-    frame_port: int
-    """Where all other services ask."""
-    http_port: int
-    """`/health` and `/metrics`."""
+    port: int
+    """The one port: HTTP, and frames for other services."""
     listen_host: str = "127.0.0.1"
     keep_heights: int = 8192
     """Newest heights that can be read and gone back to [blocks]; 0 keeps all, as an archive."""
+    advertise: str = ""
+    """`host:port` as other nodes reach it."""
     unsafe_dev_controls: bool = False
     """Lets clients move epochs, make blocks and rewind the chain."""
     log_level: str = "info"

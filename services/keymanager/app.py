@@ -6,6 +6,7 @@ import structlog
 
 from services.keymanager.announcer import Announcer
 from services.keymanager.api import KeyManagerEdge, check_health
+from services.keymanager.callers import RegisteredCallers, nodes_of_entities
 from services.keymanager.config import Settings
 from services.keymanager.enclave.protocol import (
     EnclaveDescription,
@@ -13,17 +14,21 @@ from services.keymanager.enclave.protocol import (
     KeyManagerHostApi,
 )
 from services.keymanager.node import KeyManagerNode
-from services.keymanager.peers import KeyManagerPeers
+from services.keymanager.peers import KeyManagerPeers, connect_by
 from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.keymanager import KeyManagerApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.crypto.hashes import sha512_256
-from shared.kit.channel import Link, Service, serve_frames
+from shared.kit.channel import Link, Service
+from shared.kit.dev_controls import load_dev_token
+from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
-from shared.kit.http import HttpServer, build_app
-from shared.kit.identity import NodeIdentity, load_identity
+from shared.kit.front import Door
+from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
+from shared.kit.node_app import NodeApp
 from shared.kit.process import mark_serving
+from shared.kit.server import NodeServer
 from shared.types.registry import Role
 
 log = structlog.get_logger()
@@ -34,13 +39,22 @@ SOFTWARE_VERSION = "0.1.0"
 async def serve_key_manager(settings: Settings) -> None:
     """Run the host until it is cancelled or its enclave ends."""
     identity = load_identity(settings.data_dir)
-    peers = KeyManagerPeers()
+    genesis = load_genesis(settings.genesis)
+    peers = KeyManagerPeers(connect_by(identity.node))
     host = await EnclaveHost.adopt(
         settings.enclave_fd, KeyManagerEnclaveApi, (KeyManagerHostApi, peers)
     )
     enclave = host.enclave
     description = await enclave.describe()
-    consensus = consensus_client(Link("consensus", settings.consensus))
+    # The token is for a lost epoch, which the key managers leave behind by themselves (ADR 0007).
+    credentials = Credentials(identity.node, load_dev_token(settings.data_dir))
+    link = Link(
+        "consensus",
+        settings.consensus,
+        credentials=credentials,
+        expected=validator_keys(genesis),
+    )
+    consensus = consensus_client(link)
     node = KeyManagerNode(
         settings.node_name,
         identity.node.public_key,
@@ -50,16 +64,19 @@ async def serve_key_manager(settings: Settings) -> None:
         _build_announcer(settings, identity, description, consensus),
         peers,
     )
-    http = HttpServer(
-        build_app(lambda: check_health(node)), settings.listen_host, settings.http_port
-    )
-    frames = await serve_frames(
-        Service((KeyManagerApi, KeyManagerEdge(node))), settings.listen_host, settings.frame_port
+    callers = RegisteredCallers(consensus, nodes_of_entities(genesis))
+    served = Service((KeyManagerApi, KeyManagerEdge(node)), admits=callers.admits)
+    server = NodeServer(
+        Door(served, signer=identity.node),
+        settings.listen_host,
+        settings.port,
+        NodeApp("keymanager", served, lambda: check_health(node)),
     )
     log.warning("mock_tee", mr_enclave=description.identity.mr_enclave.hex())
     mark_serving()
-    async with frames, asyncio.TaskGroup() as tasks:
-        tasks.create_task(http.serve())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve())
+        tasks.create_task(callers.keep_known())
         tasks.create_task(node.run())
         tasks.create_task(host.watch())
 

@@ -13,14 +13,12 @@ class Settings:
     """The node's own directory, with its identity file."""
     genesis: Path
     """The canonical genesis document."""
-    frame_port: int
-    """Where compute nodes and other key managers ask."""
-    http_port: int
-    """`/health` and `/metrics`."""
+    port: int
+    """The one port: HTTP, and frames for other services."""
     advertise: str
-    """`host:port` of the frames as peers reach it."""
+    """`host:port` as other nodes reach it."""
     consensus: str
-    """`host:port` of the frames of the consensus service."""
+    """`host:port` of the consensus service."""
     enclave_fd: int
     """Inherited socket to the enclave."""
     listen_host: str = "127.0.0.1"

@@ -4,14 +4,27 @@ import asyncio
 from collections.abc import Callable
 
 from shared.api.keymanager import KeyManagerApi, key_manager_client
+from shared.crypto.signing import Signer
 from shared.encoding.contract import Transport
 from shared.errors import PeerUnavailable
 from shared.kit.channel import Link
+from shared.kit.dialing import Credentials
 from shared.types.identity import NodeId
 from shared.types.registry import NodeDescriptor
 
 CALL_TIMEOUT_S = 1.0
 """How long another key manager may take for one message [s]; it is a matter of milliseconds."""
+Connect = Callable[[str, str, NodeId], Transport]
+"""Makes the transport to a peer from its name, for errors, its address, and the key it proves."""
+
+
+def connect_by(signer: Signer) -> Connect:
+    """Connect over TCP; both ends prove their node keys."""
+
+    def connect(peer: str, address: str, node_id: NodeId) -> Transport:
+        return Link(peer, address, credentials=Credentials(signer), expected=frozenset((node_id,)))
+
+    return connect
 
 
 class KeyManagerPeers:
@@ -21,8 +34,8 @@ class KeyManagerPeers:
     Addresses are those that the nodes registered; connections are kept.
     """
 
-    def __init__(self, connect: Callable[[str, str], Transport] = Link) -> None:
-        """`connect` makes the transport to a peer from its name, for errors, and its address."""
+    def __init__(self, connect: Connect) -> None:
+        """`connect` makes the transport to a peer."""
         self._connect = connect
         self._addresses: dict[bytes, str] = {}
         self._clients: dict[str, KeyManagerApi] = {}
@@ -40,7 +53,7 @@ class KeyManagerPeers:
             raise PeerUnavailable(f"key manager {node_id.hex()} has no registered address")
         client = self._clients.get(address)
         if client is None:
-            transport = self._connect(f"key manager {node_id.hex()[:8]}", address)
+            transport = self._connect(f"key manager {node_id.hex()[:8]}", address, node_id)
             client = self._clients[address] = key_manager_client(transport)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of
+from shared.encoding.contract import Transport, client_of, peers_only
 from shared.encoding.record import Bytes32
 from shared.types.block import RoundBlock, RoundChange
 from shared.types.commitment import Proposal
@@ -123,14 +123,17 @@ class ComputeApi(Protocol):
 class ComputePeerApi(Protocol):
     """Messages among the nodes of one ParaTime."""
 
+    @peers_only
     async def gossip_transactions(self, raws: tuple[bytes, ...]) -> None:
         """Hand on transactions that entered the sender's pool from a client."""
         ...
 
+    @peers_only
     async def propose(self, proposal: Proposal) -> None:
         """Hand a scheduler's batch to a member of the committee."""
         ...
 
+    @peers_only
     async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundChange, ...]:
         """Rounds with their state changes, for catching up; at most `limit` of them."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of
+from shared.encoding.contract import Transport, client_of, dev_control
 from shared.errors import Rejected, Unavailable
 from shared.types.block import BlockHeader
 from shared.types.identity import (
@@ -311,18 +311,22 @@ class ConsensusApi(Protocol):
         """
         ...
 
+    @dev_control
     async def advance_epoch(self, count: int) -> Epoch:
         """Move the epoch on, one after the other; needs dev controls. The new epoch."""
         ...
 
+    @dev_control
     async def mine_blocks(self, count: int) -> Height:
         """Make blocks at once; needs dev controls and capability `mine`. The new height."""
         ...
 
+    @dev_control
     async def rewind(self, height: Height) -> None:
         """Forget all blocks above a height; needs dev controls and capability `rewind`."""
         ...
 
+    @dev_control
     async def take_snapshot(self) -> Snapshot:
         """Remember the newest block, for good; needs dev controls and capability `rewind`."""
         ...
@@ -331,10 +335,12 @@ class ConsensusApi(Protocol):
         """Snapshots that can be gone back to, oldest first."""
         ...
 
+    @dev_control
     async def drop_snapshot(self, snapshot_id: int) -> None:
         """Forget a snapshot; needs dev controls. The chain stays as it is."""
         ...
 
+    @dev_control
     async def revert(self, snapshot_id: int, patience_ms: int = PATIENCE_MS) -> Reverted:
         """
         Go back to a snapshot with the whole network; needs dev controls and capability `rewind`.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of
+from shared.encoding.contract import Transport, client_of, peers_only
 from shared.encoding.record import Bytes32
 from shared.types.identity import Epoch, Hash, NodeId, RuntimeId
 from shared.types.keymanager import SignedPublicKey
@@ -36,6 +36,7 @@ class KeyManagerApi(Protocol):
         """Where the node stands."""
         ...
 
+    @peers_only
     async def call_session(self, session_id: Bytes32, message: bytes) -> bytes:
         """Hand one message of an attested session to the enclave; its answer."""
         ...

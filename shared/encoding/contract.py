@@ -7,10 +7,11 @@ a return type `AsyncIterator[X]` is a stream of X. So the Protocol is the only p
 is written down.
 """
 
+import enum
 import functools
 import inspect
 import typing
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast, get_args, get_origin
 
@@ -18,6 +19,29 @@ from shared.encoding.record import MalformedRecord, codec_of
 from shared.errors import BadRequest, MethodNotFound
 
 P = TypeVar("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Access(enum.Enum):
+    """Who may ask a method."""
+
+    PUBLIC = "public"
+    PEERS = "peers"
+    """Nodes that prove a registered key."""
+    DEV_CONTROL = "dev control"
+    """Who has the token of the network's dev controls."""
+
+
+def peers_only(method: F) -> F:
+    """Mark a method of a contract: only registered nodes may ask it."""
+    method.__dict__["access"] = Access.PEERS
+    return method
+
+
+def dev_control(method: F) -> F:
+    """Mark a method of a contract: it needs the token of dev controls."""
+    method.__dict__["access"] = Access.DEV_CONTROL
+    return method
 
 
 class Transport(Protocol):
@@ -50,6 +74,9 @@ class Method:
     types: dict[str, Any]
     returns: Any
     is_stream: bool
+    access: Access = Access.PUBLIC
+    summary: str = ""
+    """First line of its docstring."""
 
     def encode_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Arguments as the body of a request."""
@@ -104,6 +131,8 @@ def methods_of(contract: type) -> dict[str, Method]:
             types={p.name: hints[p.name] for p in parameters},
             returns=get_args(returns)[0] if is_stream else returns,
             is_stream=is_stream,
+            access=getattr(function, "access", Access.PUBLIC),
+            summary=(inspect.getdoc(function) or "").partition("\n")[0],
         )
     return table
 

@@ -14,6 +14,7 @@ failure. Sans-I/O: sockets feed bytes in and take frames out.
 | `[4, id]` | the asker no longer wants the answer |
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,19 +162,24 @@ class FrameDecoder:
         """Take bytes as they arrive; return the frames that are now complete."""
         return [frame for frame, _ in self.feed_sized(untrusted)]
 
-    def feed_sized(self, untrusted: bytes) -> list[tuple[Frame, int]]:
-        """Take bytes as they arrive; return complete frames, each with its size [bytes]."""
+    def feed_sized(self, untrusted: bytes) -> Iterator[tuple[Frame, int]]:
+        """
+        Take bytes as they arrive; give complete frames, each with its size [bytes].
+
+        Frames are read as they are taken, so that one may change the limit for those behind it.
+        """
         buffer = self._buffer
         buffer += untrusted
-        frames: list[tuple[Frame, int]] = []
         offset = 0
-        while len(buffer) - offset >= LENGTH_BYTES:
-            start = offset + LENGTH_BYTES
-            length = frame_length(buffer[offset:start], self.max_frame_bytes)
-            end = start + length
-            if len(buffer) < end:
-                break
-            frames.append((decode_payload(bytes(buffer[start:end])), length))
-            offset = end
-        del buffer[:offset]
-        return frames
+        try:
+            while len(buffer) - offset >= LENGTH_BYTES:
+                start = offset + LENGTH_BYTES
+                length = frame_length(buffer[offset:start], self.max_frame_bytes)
+                end = start + length
+                if len(buffer) < end:
+                    break
+                frame = decode_payload(bytes(buffer[start:end]))
+                offset = end
+                yield frame, length
+        finally:
+            del buffer[:offset]

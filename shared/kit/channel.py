@@ -12,12 +12,14 @@ import asyncio
 import itertools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
+from shared.crypto.signing import BadSignature
 from shared.encoding import frames
-from shared.encoding.contract import find_method, serve_call, serve_stream
+from shared.encoding.contract import Access, find_method, serve_call, serve_stream
 from shared.errors import (
     MethodNotFound,
     PeerBusy,
@@ -27,6 +29,8 @@ from shared.errors import (
     Unavailable,
 )
 from shared.kit import limits, metrics
+from shared.kit.callers import STRANGER, Admits, Caller, Transcript
+from shared.kit.dialing import ANONYMOUS, Credentials, Dialing, Dialogue, Granted
 from shared.kit.limits import BoundedQueue, Limits, UnfinishedFrames
 
 log = structlog.get_logger()
@@ -42,6 +46,8 @@ MAX_WAITING_NOTICES = 64
 
 SELECT_PART = "@part"
 """Notice by which a client says, first of all, which part of a service it asks."""
+PROVE = "@prove"
+"""Notice by which a client proves the key that it named; before anything that needs it."""
 
 
 class PartUnknown(Unavailable, module="peer", code=3):
@@ -57,11 +63,26 @@ class Service:
     """
 
     def __init__(
-        self, *served: tuple[type, Any], parts: Mapping[str, "Service"] | None = None
+        self,
+        *served: tuple[type, Any],
+        parts: Mapping[str, "Service"] | None = None,
+        admits: Admits | None = None,
     ) -> None:
-        """`parts` is kept, not copied: they may open one after the other."""
-        self._served = served
+        """
+        Serve objects by their contracts.
+
+        `parts` is kept, not copied: they may open one after the other. `admits` says whose key may
+        ask what is for peers; without it nobody may, but what a part admits.
+        """
+        self.served = served
         self._parts = {} if parts is None else parts
+        self._admits = admits
+
+    def admits(self, node_key: bytes) -> bool:
+        """Say whether a node may ask what is for peers."""
+        if self._admits is not None:
+            return self._admits(node_key)
+        return any(part.admits(node_key) for part in self._parts.values())
 
     def part(self, name: str) -> "Service":
         """Give a part, or raise `PartUnknown`."""
@@ -72,7 +93,7 @@ class Service:
 
     def find(self, method: str) -> tuple[type, Any]:
         """Give the contract that has the method, and the object that fulfils it."""
-        for contract, implementation in self._served:
+        for contract, implementation in self.served:
             try:
                 find_method(contract, method)
             except MethodNotFound:
@@ -81,7 +102,7 @@ class Service:
         if len(self._parts) == 1:
             (only,) = self._parts.values()
             return only.find(method)
-        names = ", ".join(contract.__name__ for contract, _ in self._served)
+        names = ", ".join(contract.__name__ for contract, _ in self.served)
         raise MethodNotFound(f"no method {method!r} in {names or 'an empty service'}")
 
 
@@ -94,9 +115,38 @@ class Channel(asyncio.Protocol):
         service: Service | None = None,
         bounds: Limits = limits.STRANGER,
         unfinished: UnfinishedFrames | None = None,
+        *,
+        caller: Caller = STRANGER,
+        transcript: Transcript | None = None,
+        on_lost: Callable[[], None] | None = None,
+        peer_frame_bytes: int = frames.MAX_FRAME_BYTES,
     ) -> None:
+        """
+        Make one end of a connection.
+
+        Parameters
+        ----------
+        peer : `str`
+            Name of the other side, for errors and logs.
+        service : `Service`, optional
+            Answers what the other side asks.
+        bounds : `Limits`
+            What the connection may cost.
+        unfinished : `UnfinishedFrames`, optional
+            Shared by all clients of a server.
+        caller : `Caller`
+            What is known of the other side; it may prove a key later.
+        transcript : `Transcript`, optional
+            What the other side must sign to prove its key.
+        on_lost : callable, optional
+            Called when the connection has ended.
+        peer_frame_bytes : `int`
+            Largest frame that the other side takes [bytes].
+        """
         self.peer = peer
         self._service = service or Service()
+        self._caller, self._transcript, self._on_lost = caller, transcript, on_lost
+        self._peer_frame_bytes = peer_frame_bytes
         self._part = ""
         self._bounds = bounds
         self._decoder = frames.FrameDecoder(bounds.frame_bytes)
@@ -109,6 +159,8 @@ class Channel(asyncio.Protocol):
         self._under_way_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
+        self.first_words: bytes | None = None
+        """Proof of this end's key, which goes before all else."""
         self.was_slow = False
         """Whether it was cut off because the other side did not read."""
         self.closed = asyncio.Event()
@@ -123,6 +175,8 @@ class Channel(asyncio.Protocol):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writable.set()
+        if self.first_words is not None:
+            self.notify(PROVE, self.first_words)
 
     def pause_writing(self) -> None:
         """Hold streams while the other side is slow."""
@@ -146,16 +200,17 @@ class Channel(asyncio.Protocol):
             task.cancel()
         if self._unfinished is not None:
             self._unfinished.note(self, 0)
+        if self._on_lost is not None:
+            self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Dispatch whole frames; a peer that does not speak frames is cut off."""
         try:
-            arrived = self._decoder.feed_sized(data)
+            for frame, size_bytes in self._decoder.feed_sized(data):
+                self._dispatch(frame, size_bytes)
         except frames.MalformedFrame as error:
             self._cut_off("malformed_frame", error.message)
             return
-        for frame, size_bytes in arrived:
-            self._dispatch(frame, size_bytes)
         if self._unfinished is not None:
             self._unfinished.note(self, self._decoder.unfinished_bytes)
 
@@ -163,6 +218,8 @@ class Channel(asyncio.Protocol):
         match frame:
             case frames.Request(id=frames.NOTICE, method=method) if method == SELECT_PART:
                 self._part = str(frame.body)
+            case frames.Request(id=frames.NOTICE, method=method) if method == PROVE:
+                self._take_proof(frame.body)
             case frames.Request():
                 self._take_up(frame, size_bytes)
             case frames.Cancel(id=id_):
@@ -183,6 +240,24 @@ class Channel(asyncio.Protocol):
                     self._push(id_, frame, size_bytes)
                 elif not future.done():
                     future.set_exception(frame.error())
+
+    def _take_proof(self, untrusted: Any) -> None:
+        """Learn who the client is."""
+        transcript, self._transcript = self._transcript, None
+        if transcript is None or not isinstance(untrusted, bytes):
+            self._cut_off("unproven_key", "no key was named that could be proven now")
+            return
+        try:
+            transcript.verify_client(untrusted)
+        except BadSignature as error:
+            self._cut_off("unproven_key", error.message)
+            return
+        key = transcript.client_key
+        self._caller = replace(self._caller, node_key=key)
+        self.peer = f"node {key.hex()[:8]}"
+        if self._service.admits(key):
+            self._bounds = limits.PEER
+            self._decoder.max_frame_bytes = limits.PEER.frame_bytes
 
     def _take_up(self, request: frames.Request, size_bytes: int) -> None:
         """Begin to serve a request, if the limits allow."""
@@ -274,7 +349,10 @@ class Channel(asyncio.Protocol):
         try:
             service = self._service.part(self._part) if self._part else self._service
             contract, implementation = service.find(request.method)
-            if find_method(contract, request.method).is_stream:
+            method = find_method(contract, request.method)
+            if method.access is not Access.PUBLIC:
+                self._caller.verify_may(method.access, method.name, service.admits)
+            if method.is_stream:
                 await self._serve_stream(contract, implementation, request)
                 answer = frames.Response(request.id, None)
             else:
@@ -316,6 +394,11 @@ class Channel(asyncio.Protocol):
             self._cut_off("slow_reader", "a stream waits for its reader")
 
     @property
+    def is_idle_stranger(self) -> bool:
+        """Say whether the other side has proven no key, and asks nothing."""
+        return self._caller.node_key is None and not (self._serving or self._noticed)
+
+    @property
     def is_open(self) -> bool:
         """Say whether anything can be sent."""
         return self._transport is not None and not self._transport.is_closing()
@@ -328,7 +411,12 @@ class Channel(asyncio.Protocol):
         if unsent_bytes > self._bounds.unsent_bytes:
             self._cut_off("slow_reader", f"{unsent_bytes} bytes wait to be read")
             raise PeerUnavailable(f"{self.peer} does not read what it is sent")
-        transport.write(frames.encode_frame(frame))
+        encoded = frames.encode_frame(frame)
+        if len(encoded) > self._peer_frame_bytes:
+            raise frames.MalformedFrame(
+                f"{self.peer} takes {self._peer_frame_bytes} bytes at once, not {len(encoded)}"
+            )
+        transport.write(encoded)
 
     def _try_send(self, frame: frames.Frame) -> None:
         """Send where that is possible; nobody here waits for it."""
@@ -360,15 +448,35 @@ class Link:
     """A client's lasting relation to one server. Is a `Transport` of contracts."""
 
     def __init__(
-        self, peer: str, address: str, service: Service | None = None, *, part: str = ""
+        self,
+        peer: str,
+        address: str,
+        service: Service | None = None,
+        *,
+        part: str = "",
+        credentials: Credentials = ANONYMOUS,
+        expected: frozenset[bytes] | None = None,
     ) -> None:
         """
-        Name the peer (for errors) and its address.
+        Name a server.
 
-        `address` is `host:port`, or the path of a Unix socket; `part` names the part of the server
-        that is asked.
+        Parameters
+        ----------
+        peer : `str`
+            Its name, for errors.
+        address : `str`
+            `host:port`, or the path of a Unix socket, where frames begin without an upgrade.
+        service : `Service`, optional
+            Answers what the server asks.
+        part : `str`
+            Part of the server that is asked.
+        credentials : `Credentials`
+            What this process proves of itself.
+        expected : `frozenset`, optional
+            Node keys of which the server must prove one; None believes the address.
         """
         self.peer, self.address, self._part = peer, address, part
+        self._credentials, self._expected = credentials, expected
         self._service = service
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
@@ -396,18 +504,9 @@ class Link:
             raise PeerUnavailable(f"{self.peer} does not read what it is sent")
 
     async def _connect(self) -> Channel:
-        loop = asyncio.get_running_loop()
-
-        def new_channel() -> Channel:
-            return Channel(self.peer, self._service, limits.DIALED)
-
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                if "/" in self.address:
-                    _, channel = await loop.create_unix_connection(new_channel, self.address)
-                else:
-                    host, _, port = self.address.rpartition(":")
-                    _, channel = await loop.create_connection(new_channel, host, int(port))
+                channel = await (self._open_unix() if "/" in self.address else self._upgrade())
         except (OSError, TimeoutError) as error:
             reason = str(error) or "timed out"
             raise PeerUnavailable(
@@ -415,6 +514,37 @@ class Link:
             ) from error
         if self._part:
             channel.notify(SELECT_PART, self._part)
+        return channel
+
+    async def _open_unix(self) -> Channel:
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(
+            lambda: Channel(self.peer, self._service, limits.DIALED), self.address
+        )
+        return channel
+
+    async def _upgrade(self) -> Channel:
+        dialogue = Dialogue(self.peer, self.address, self._credentials, self._expected)
+        host, _, port = self.address.rpartition(":")
+        transport, dialing = await asyncio.get_running_loop().create_connection(
+            lambda: Dialing(dialogue, self._begin), host.strip("[]"), int(port)
+        )
+        try:
+            return await dialing.done
+        except BaseException:
+            transport.abort()
+            raise
+
+    def _begin(self, granted: Granted) -> Channel:
+        # Who proves a key may send more than the server says to strangers.
+        is_stranger = granted.client_proof is None
+        channel = Channel(
+            self.peer,
+            self._service,
+            limits.DIALED,
+            peer_frame_bytes=granted.frame_bytes if is_stranger else frames.MAX_FRAME_BYTES,
+        )
+        channel.first_words = granted.client_proof
         return channel
 
     async def call(self, method: str, body: Any) -> Any:
@@ -449,33 +579,6 @@ class Link:
         """Close the connection if there is one."""
         if self._channel is not None:
             self._channel.close()
-
-
-async def serve_frames(
-    service: Service,
-    host: str,
-    port: int,
-    *,
-    bounds: Limits = limits.PEER,
-    on_channel: Callable[[Channel], None] | None = None,
-) -> asyncio.Server:
-    """
-    Serve contracts on a TCP port.
-
-    Raises
-    ------
-    OSError
-        The port is taken; the caller says so to the person.
-    """
-    unfinished = UnfinishedFrames()
-
-    def new_channel() -> Channel:
-        channel = Channel("a client", service, bounds, unfinished)
-        if on_channel is not None:
-            on_channel(channel)
-        return channel
-
-    return await asyncio.get_running_loop().create_server(new_channel, host, port)
 
 
 async def adopt_socket(sock: socket.socket, peer: str, service: Service | None = None) -> Channel:

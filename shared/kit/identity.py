@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.crypto.signing import Signer
+from shared.encoding.record import decode_record
 from shared.errors import Rejected
+from shared.types.genesis import Genesis
 
 IDENTITY_FILE = "identity.json"
 
@@ -44,6 +46,16 @@ def load_identity(data_dir: Path) -> NodeIdentity:
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         # The text of the error might quote a seed, so only its kind is told.
         raise BadIdentity(f"{path} is not an identity file: {type(error).__name__}") from None
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Read the genesis document, or raise `MalformedRecord`."""
+    return decode_record(Genesis, path.read_bytes())
+
+
+def validator_keys(genesis: Genesis) -> frozenset[bytes]:
+    """Give the keys of which the consensus service must prove one."""
+    return frozenset(validator.public_key for validator in genesis.validators)
 
 
 def _signer(seed: str) -> Signer:

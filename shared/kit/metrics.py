@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-connections = Gauge("qanat_node_connections", "Connections that are open, by kind.", ["kind"])
+connections = Gauge("qanat_node_connections", "Connections to this node's port.")
 dropped_connections = Counter(
     "qanat_node_dropped_connections", "Connections that were cut off, by reason.", ["reason"]
 )

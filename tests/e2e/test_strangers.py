@@ -76,7 +76,7 @@ def network(tmp_path: Path) -> Iterator[ProcessNetwork]:
 
 def consensus_address(network: ProcessNetwork) -> str:
     plans = plan_nodes(load_network(network.network_file), network.http_port)
-    return next(plan.frame_address for plan in plans if plan.service == "consensus")
+    return next(plan.address for plan in plans if plan.service == "consensus")
 
 
 def honest_transactions(genesis: Genesis, insider: NodeIdentity) -> list[Honest]:

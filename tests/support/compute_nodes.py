@@ -331,7 +331,7 @@ class ComputeNetwork:
             key_managers=key_managers,
             store=Store(database),
             clock=SystemClock(),
-            connect=lambda peer, address: self._connect(peer, address, name),
+            connect=lambda peer, address, node_id: self._connect(peer, address, node_id, name),
         )
         service = serve(name, identity, node)
         self.services[f"{name}:1"] = service
@@ -339,7 +339,7 @@ class ComputeNetwork:
         self._tasks[name] = asyncio.create_task(node.run(), name=name)
         return node
 
-    def _connect(self, peer: str, address: str, source: str = "") -> WireTransport:
+    def _connect(self, peer: str, address: str, node_id: bytes, source: str = "") -> WireTransport:
         return _Severable(self, source, address)
 
     async def kill(self, name: str) -> None:

@@ -14,9 +14,9 @@ from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
 from services.keymanager.rules.proven_chain import is_open_proposal, reaches_committee, read_chain
 from shared.api.consensus import BlockEvents, ConsensusStatus
-from shared.encoding.contract import client_of, serve_call_now
+from shared.encoding.contract import Transport, client_of, serve_call_now
 from shared.encoding.record import encode_record
-from shared.errors import Rejected
+from shared.errors import PeerUnavailable, Rejected
 from shared.types.keymanager import SignedInitResponse
 from shared.types.registry import NodeDescriptor, NodeRuntime, Role
 from tests.support.keymanager import KEY_MANAGER_ID, MemoryFiles
@@ -170,6 +170,10 @@ class DirectTransport:
         raise NotImplementedError
 
 
+def unconnected(peer: str, address: str, node_id: bytes) -> Transport:
+    raise PeerUnavailable(f"{peer} at {address} is not of this test")
+
+
 class Nodes:
     """Starts and stops whole key manager nodes."""
 
@@ -197,7 +201,7 @@ class Nodes:
             await enclave.describe(),
             self.consensus,
             registry,
-            KeyManagerPeers(),
+            KeyManagerPeers(unconnected),
         )
         self._tasks[name] = asyncio.create_task(node.run())
         return node

@@ -22,6 +22,9 @@ from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record
 from shared.errors import QanatError
 from shared.kit.channel import Link
+from shared.kit.dev_controls import load_dev_token
+from shared.kit.dialing import Credentials
+from shared.kit.identity import load_identity
 from shared.tee.attestation import bind_rak
 from shared.tee.session import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
@@ -46,8 +49,13 @@ class KeyManagerNetwork:
         self.key_manager_id = bytes.fromhex(self.network.find_key_manager("keymanager").id)
         self.supervisors: dict[str, NodeSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        addresses = {plan.name: plan.frame_address for plan in self.plans}
-        self._links = {name: Link(name, addresses[name]) for name in ("consensus-0", *NAMES)}
+        addresses = {plan.name: plan.address for plan in self.plans}
+        compute = Credentials(load_identity(self.layout.node("compute-0")).node)
+        developer = Credentials(dev_token=load_dev_token(root))
+        self._links = {
+            name: Link(name, addresses[name], credentials=compute if name in NAMES else developer)
+            for name in ("consensus-0", *NAMES)
+        }
         self.consensus: ConsensusApi = consensus_client(self._links["consensus-0"])
         self.nodes: dict[str, KeyManagerApi] = {
             name: key_manager_client(self._links[name]) for name in NAMES

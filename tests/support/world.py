@@ -234,8 +234,8 @@ class World:
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
 
-    def connect(self, source: str) -> Callable[[str, str], Wire]:
-        return lambda _, address: Wire(self, source, address)
+    def connect(self, source: str) -> Callable[[str, str, bytes], Wire]:
+        return lambda _, address, __: Wire(self, source, address)
 
     def ask_consensus(self, source: str) -> ConsensusApi:
         return consensus_client(Wire(self, source, address_of(CONSENSUS)))

@@ -19,7 +19,8 @@ from shared.enclave.errors import RoundUnknown
 from shared.encoding import cbor
 from shared.encoding.record import MalformedRecord
 from shared.errors import BadRequest, MethodNotFound, RuntimeRejected
-from shared.kit.channel import Link, serve_frames
+from shared.kit.callers import NotAdmitted
+from shared.kit.dialing import Credentials
 from shared.types.block import HeaderType
 from shared.types.evm import EvmCall
 from tests.support.compute_nodes import (
@@ -27,12 +28,14 @@ from tests.support.compute_nodes import (
     WEI,
     ComputeNetwork,
     executed,
+    identity_of,
     raw,
     submit,
     until_executed,
 )
 from tests.support.signing import log_emitter
 from tests.support.small_chain import CHAIN_CONTEXT
+from tests.support.wire import SERVER, linked, posting, serving
 
 WORKERS = ("a", "b", "c")
 
@@ -49,19 +52,20 @@ async def network():
     await network.close()
 
 
-@pytest.fixture(params=["on_the_object", "over_a_socket"])
+@pytest.fixture(params=["on_the_object", "over_a_socket", "by_posts"])
 async def apis(request, network):
     """Give node `a` as a client sees it, and as a peer sees it."""
     service = network.services["a:1"]
     if request.param == "on_the_object":
         yield service.find("fetch_status")[1], service.find("fetch_diffs")[1]
         return
-    server = await serve_frames(service, "127.0.0.1", 0)
-    link = Link("a node", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    yield compute_client(link), compute_peer(link)
-    link.close()
-    server.close()
-    await asyncio.sleep(0)
+    fellow = identity_of("b").node
+    async with serving(service) as server, linked(server, Credentials(fellow), SERVER) as link:
+        if request.param == "over_a_socket":
+            yield compute_client(link), compute_peer(link)
+        else:
+            async with posting(server, is_binary=True) as posts:
+                yield compute_client(posts), compute_peer(link)
 
 
 @pytest.fixture
@@ -215,8 +219,11 @@ async def test_a_node_with_a_full_inbox_says_so(network):
 
 
 async def test_a_wrong_message_is_told_what_is_wrong(network):
-    server = await serve_frames(network.services["a:1"], "127.0.0.1", 0)
-    link = Link("a node", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(network.services["a:1"]) as server, linked(server) as link:
+        await check_wrong_messages(link)
+
+
+async def check_wrong_messages(link):
     with pytest.raises(MethodNotFound):
         await link.call("fetch_secrets", {})
     with pytest.raises(BadRequest, match="expected bytes"):
@@ -226,6 +233,17 @@ async def test_a_wrong_message_is_told_what_is_wrong(network):
         await link.call("query", {"method": "evm.Account", "args": args})
     with pytest.raises(RuntimeRejected, match="invalid method"):
         await link.call("query", {"method": "evm.Secrets", "args": b""})
-    link.close()
-    server.close()
-    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("who", [None, Signer(b"nobody".ljust(32))], ids=["stranger", "other key"])
+async def test_what_is_among_nodes_is_for_nodes_of_the_paratime(network, who):
+    async with (
+        serving(network.services["a:1"]) as server,
+        linked(server, Credentials(who)) as link,
+    ):
+        peer = compute_peer(link)
+        with pytest.raises(NotAdmitted):
+            await peer.gossip_transactions((raw(0),))
+        with pytest.raises(NotAdmitted):
+            await peer.fetch_diffs(0, 1)
+        assert (await compute_client(link).fetch_status()).is_ready

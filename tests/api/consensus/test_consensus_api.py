@@ -1,4 +1,4 @@
-"""The contract of the consensus service, kept by the object itself and through frames."""
+"""The contract of the consensus service, kept by the object, through frames and by `POST`."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +23,9 @@ from shared.api.consensus import (
 )
 from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
-from shared.kit.channel import Link, Service, serve_frames
+from shared.kit.channel import Service
+from shared.kit.dev_controls import DevTokenWrong
+from shared.kit.dialing import Credentials
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient
@@ -41,6 +43,7 @@ from tests.support.consensus_world import (
     PARATIME,
     STAKE,
 )
+from tests.support.wire import DEV_TOKEN, linked, posting, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -65,18 +68,23 @@ async def on_the_object(service):
 
 @asynccontextmanager
 async def through_frames(service):
-    server = await serve_frames(Service((ConsensusApi, service)), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    link = Link("consensus", f"127.0.0.1:{port}")
-    try:
+    async with (
+        serving(Service((ConsensusApi, service))) as server,
+        linked(server, Credentials(dev_token=DEV_TOKEN)) as link,
+    ):
         yield consensus_client(link)
-    finally:
-        link.close()
-        server.close()
-        await server.wait_closed()
 
 
-@pytest.fixture(params=[on_the_object, through_frames])
+@asynccontextmanager
+async def through_posts(service):
+    async with (
+        serving(Service((ConsensusApi, service))) as server,
+        posting(server) as transport,
+    ):
+        yield consensus_client(transport)
+
+
+@pytest.fixture(params=[on_the_object, through_frames, through_posts])
 async def api(request, node):
     """A running service; blocks come with transactions, since the clock stands still."""
     async with request.param(build_service(node, CONSENSUS.document, CONTROL)) as reached:
@@ -346,3 +354,17 @@ async def test_a_rewind_returns_when_the_nodes_have_arrived_and_names_who_has_no
         reverted = await api.revert(snapshot.id, 60_000)
     assert (reverted.arrived, reverted.missing) == (("alive",), ("dead",))
     following.cancel()
+
+
+@pytest.mark.parametrize("transport", ["frames", "posts"])
+async def test_dev_controls_need_the_token_of_the_data_directory(node, transport):
+    service = Service((ConsensusApi, build_service(node, CONSENSUS.document, CONTROL)))
+    async with serving(service) as server:
+        reach = linked(server) if transport == "frames" else posting(server, token="")
+        async with reach as without:
+            api = consensus_client(without)
+            height = node.height
+            for call in (api.advance_epoch(1), api.mine_blocks(1), api.rewind(1)):
+                with pytest.raises(DevTokenWrong):
+                    await call
+            assert (await api.fetch_status()).height == node.height == height

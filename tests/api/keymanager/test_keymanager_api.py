@@ -7,13 +7,16 @@ import pytest
 from services.keymanager.api import KeyManagerEdge, check_health
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.errors import PeerUnavailable
-from shared.kit.channel import Link, Service, serve_frames
+from shared.kit.callers import NotAdmitted
+from shared.kit.channel import Service
+from shared.kit.dialing import Credentials
 from shared.rules.key_policy import verify_public_key
 from shared.tee.session_peers import SessionUnknown
 from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.keymanager import KEY_MANAGER, KEY_MANAGER_ID, PARATIME_ID
 from tests.support.keymanager_enclaves import node_id
 from tests.support.keymanager_nodes import Nodes
+from tests.support.wire import CLIENT, SERVER, linked, posting, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -25,17 +28,17 @@ async def on_the_object(node):
     yield KeyManagerEdge(node)
 
 
+def served(node):
+    return Service((KeyManagerApi, KeyManagerEdge(node)), admits=CLIENT.public_key.__eq__)
+
+
 @asynccontextmanager
 async def through_frames(node):
-    server = await serve_frames(Service((KeyManagerApi, KeyManagerEdge(node))), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    link = Link("key manager", f"127.0.0.1:{port}")
-    try:
+    async with (
+        serving(served(node)) as server,
+        linked(server, Credentials(CLIENT), SERVER) as link,
+    ):
         yield key_manager_client(link)
-    finally:
-        link.close()
-        server.close()
-        await server.wait_closed()
 
 
 @pytest.fixture
@@ -104,3 +107,18 @@ async def test_health_shows_what_the_node_waits_for_and_that_the_tee_is_a_mock(n
     is_ready, shown = await check_health(starting)
     assert not is_ready
     assert shown["waits_for"] == "consensus"
+
+
+async def test_a_stranger_gets_public_keys_and_nothing_else(node):
+    async with serving(served(node)) as server, linked(server) as link:
+        api = key_manager_client(link)
+        assert (await api.fetch_status()).is_ready
+        assert await api.fetch_public_key(PARATIME_ID, PAIR) is not None
+        with pytest.raises(NotAdmitted):
+            await api.call_session(b"s" * 32, b"")
+
+
+async def test_messages_for_the_enclave_are_not_posted(node):
+    async with serving(served(node)) as server, posting(server) as transport:
+        with pytest.raises(NotAdmitted):
+            await key_manager_client(transport).call_session(b"s" * 32, b"")

@@ -13,7 +13,8 @@ import pytest
 from shared.api.compute import ComputeApi
 from shared.api.consensus import ConsensusApi
 from shared.encoding.record import encode_record
-from shared.kit.channel import Service, serve_frames
+from shared.kit.channel import Service
+from shared.kit.server import serve_frames
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
 from tests.support.fake_consensus import GENESIS, FakeConsensus
 from tests.support.gateway import BALANCES, DATABASES, WAIT_S, postgres_schema
@@ -102,11 +103,11 @@ async def network(tmp_path):
     services = [Service(parts={RUNTIME_ID.hex(): node}) for node in nodes]
     services.append(Service((ConsensusApi, FakeConsensus(chain))))
     servers = [await serve_frames(service, "127.0.0.1", 0) for service in services]
-    network = Network(tmp_path, [s.sockets[0].getsockname()[1] for s in servers], chain)
+    network = Network(tmp_path, [server.port for server in servers], chain)
     yield network
     await network.client.aclose()
     for server in servers:
-        server.close()
+        await server.close()
 
 
 @pytest.fixture(params=DATABASES)

@@ -8,8 +8,8 @@ RUNTIME = b"\x80" + bytes(31)
 REQUIRED = {
     "QANAT_NODE_NAME": "compute-0",
     "QANAT_DATA_DIR": "/somewhere",
-    "QANAT_FRAME_PORT": "1",
-    "QANAT_HTTP_PORT": "2",
+    "QANAT_PORT": "1",
+    "QANAT_GENESIS": "2",
     "QANAT_ADVERTISE": "a:1",
     "QANAT_CONSENSUS": "c:3",
     "QANAT_ENCLAVE_FDS": "5",

@@ -19,7 +19,7 @@ class Wire:
     def __init__(self):
         self.paused, self.gone, self.calls = set(), set(), []
 
-    def connect(self, _, address):
+    def connect(self, _, address, node_id):
         return SimpleNamespace(call=lambda _, body: self._call(address, body))
 
     async def _call(self, address, body):
@@ -35,7 +35,8 @@ def relay(wire, own_id=b"", names=NAMES):
     managers = KeyManagers(wire.connect, own_id)
     served = (SimpleNamespace(id=KEY_MANAGER),)
     managers.learn(
-        [SimpleNamespace(addresses=(name,), runtimes=served) for name in names], KEY_MANAGER
+        [SimpleNamespace(id=name.encode(), addresses=(name,), runtimes=served) for name in names],
+        KEY_MANAGER,
     )
     return managers
 
@@ -110,7 +111,11 @@ def test_session_of_a_key_manager_that_left_goes_to_one_that_stays():
         managers = relay(Wire(), names=("a",))
         assert await managers.call_key_manager(b"1", b"") == b"a"
         managers.learn(
-            [SimpleNamespace(addresses=("b",), runtimes=(SimpleNamespace(id=KEY_MANAGER),))],
+            [
+                SimpleNamespace(
+                    id=b"b", addresses=("b",), runtimes=(SimpleNamespace(id=KEY_MANAGER),)
+                )
+            ],
             KEY_MANAGER,
         )
         assert await managers.call_key_manager(b"1", b"") == b"b"

@@ -193,7 +193,7 @@ def test_compose_file_runs_the_same_nodes_on_the_same_ports(tmp_path: Path) -> N
         assert service["labels"].get("io.qanat.runtimes", "") == ",".join(plan.runtimes)
         assert service["environment"]["QANAT_NETWORK"] == "/srv/qanat/networks/two.toml"
         health = " ".join(service["healthcheck"]["test"])
-        assert f"/dev/tcp/127.0.0.1/{plan.http_port} " in health
+        assert f"/dev/tcp/127.0.0.1/{plan.port} " in health
         assert len(service["ports"]) == (2 if plan.service == "gateway" else 1)
         for port in service["ports"]:
             assert int(port.rpartition(":")[2]) in plan.ports

@@ -29,6 +29,7 @@ from shared.kit.channel import (
     until_available,
 )
 from shared.kit.limits import Limits, UnfinishedFrames
+from shared.kit.server import serve_frames
 
 
 class Refused(Rejected, module="test-channel", code=1):
@@ -396,13 +397,15 @@ async def test_notices_that_wait_for_a_connection_are_bounded(socket_enabled: No
 
 
 async def test_server_that_did_not_read_is_left_alone_for_a_while(socket_enabled: None) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        link = Link("deaf", f"127.0.0.1:{deaf.getsockname()[1]}")
-        link.notify("add", {})
-        await asyncio.gather(*link._notifying)
-        channel = link._channel
-        while channel.is_open:
-            channel.notify("add", {"left": bytes(4_000_000)})
-        await closed_soon(channel)
-        with pytest.raises(PeerUnavailable, match="does not read"):
-            await link.call("add", {})
+    server = await serve_frames(Service((Calculator, Abacus())), "127.0.0.1", 0)
+    link = Link("deaf", f"127.0.0.1:{server.port}")
+    assert await client_of(Calculator, link).add(1, 2) == 3
+    (front,) = server._door.connections._open
+    front._next._transport.pause_reading()
+    channel = link._channel
+    while channel.is_open:
+        channel.notify("add", {"left": bytes(4_000_000)})
+    await closed_soon(channel)
+    with pytest.raises(PeerUnavailable, match="does not read"):
+        await link.call("add", {})
+    await server.close()

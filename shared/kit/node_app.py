@@ -1,0 +1,236 @@
+"""
+What a node's port says over HTTP: `/health`, `/metrics`, and every method of its contracts.
+
+`POST /v1/<service>/<method>` takes the parameters as a map, in JSON for people and in CBOR
+(`application/cbor`) for programs, and answers in kind; a stream is answered item by item, in JSON
+lines or a sequence of CBOR items. All else goes to the read API, which is loaded when it is first
+asked for: a node that only serves programs does not carry FastAPI.
+
+Errors are `{"error": {"module": ..., "code": ..., "message": ...}}`.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.encoding import cbor
+from shared.encoding.contract import Access, find_method, serve_call, serve_stream
+from shared.errors import BadRequest, MethodNotFound, PeerFailed, QanatError, Rejected
+from shared.kit import limits
+from shared.kit.callers import Caller, NotAdmitted
+from shared.kit.channel import Service
+from shared.kit.dev_controls import (
+    DevTokenWrong,
+    ForeignRequest,
+    verify_dev_token,
+    verify_local_request,
+)
+from shared.kit.wire_json import dump_json, load_json
+
+log = structlog.get_logger()
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+HealthCheck = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
+"""Gives whether the service is ready, and what to show."""
+
+HOST_WALL = "QANAT_HOST_WALL"
+"""What stands between this host and its node's enclave, as the launcher left it."""
+JSON, CBOR = "application/json", "application/cbor"
+JSON_LINES, CBOR_SEQUENCE = "application/x-ndjson", "application/cbor-seq"
+BODY_TIMEOUT_S = 10.0
+"""How long the body of a request may take [s]."""
+
+
+class BodyTooLarge(Rejected, module="http", code=3):
+    """The body is longer than a request may be."""
+
+
+class BodyTooSlow(Rejected, module="http", code=4):
+    """The body did not come in time."""
+
+
+STATUS_OF: dict[type[QanatError], int] = {
+    MethodNotFound: 404,
+    NotAdmitted: 403,
+    DevTokenWrong: 401,
+    ForeignRequest: 403,
+    BodyTooLarge: 413,
+    BodyTooSlow: 408,
+    PeerFailed: 500,
+}
+
+
+def status_of(error: QanatError) -> int:
+    """Give the HTTP status of an error."""
+    return STATUS_OF.get(type(error), 400 if isinstance(error, Rejected) else 503)
+
+
+def describe(error: QanatError) -> dict[str, Any]:
+    """Give the body of an error."""
+    return {"error": {"module": error.module, "code": error.code, "message": error.message}}
+
+
+@dataclass(slots=True)
+class NodeApp:
+    """The ASGI application of a node."""
+
+    name: str
+    """Of the service, as it stands in paths."""
+    service: Service
+    health: HealthCheck
+    load_pages: Callable[[], App] | None = None
+    """Makes the read API; called at most once, on a thread."""
+    dev_token: str | None = field(default=None, repr=False)
+    names: Collection[str] = ()
+    """Names by which other nodes call this machine."""
+    _pages: asyncio.Future[App] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            await self._answer(scope, receive, send)
+        except QanatError as error:
+            await _respond(send, status_of(error), JSON, dump_json(describe(error)))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        verb, path = scope["method"], scope["path"]
+        match path.split("/"):
+            case ["", "health"] if verb in ("GET", "HEAD"):
+                is_ready, details = await self.health()
+                shown = details | {
+                    "ready": is_ready,
+                    "host_wall": os.environ.get(HOST_WALL, "absent"),
+                }
+                body = dump_json(shown)
+                await _respond(send, 200 if is_ready else 503, JSON, body)
+            case ["", "metrics"] if verb in ("GET", "HEAD"):
+                await _respond(send, 200, CONTENT_TYPE_LATEST, generate_latest())
+            case ["", "v1", self.name, method] if verb == "POST":
+                await self._call(method, scope, receive, send)
+            case _ if self.load_pages is not None:
+                await (await self._loaded())(scope, receive, send)
+            case _:
+                raise MethodNotFound(f"nothing is at {verb} {path}")
+
+    async def _loaded(self) -> App:
+        if self._pages is None:
+            assert self.load_pages is not None  # noqa: S101
+            # On a thread: it takes half a second, in which the node must not stand still.
+            self._pages = asyncio.ensure_future(asyncio.to_thread(self.load_pages))
+        return await asyncio.shield(self._pages)
+
+    # -- methods of contracts ------------------------------------------------------------------
+
+    async def _call(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        fields = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        service = self._find_part(scope)
+        contract, implementation = service.find(name)
+        method = find_method(contract, name)
+        if method.access is not Access.PUBLIC:
+            self._caller(fields, method.access).verify_may(method.access, name, service.admits)
+        is_binary = fields.get("content-type", "").partition(";")[0].strip() == CBOR
+        raw = await _read_body(receive)
+        body: Any = {}
+        if raw:
+            body = cbor.decode_loosely(raw) if is_binary else load_json(raw)
+        dump = cbor.encode_loosely if is_binary else dump_json
+        try:
+            if method.is_stream:
+                items = serve_stream(contract, implementation, name, body)
+                await _respond_stream(receive, send, items, is_binary=is_binary)
+            else:
+                result = await serve_call(contract, implementation, name, body)
+                await _respond(send, 200, CBOR if is_binary else JSON, dump(result))
+        except QanatError:
+            raise
+        except Exception:
+            log.exception("request_failed", method=name)
+            raise PeerFailed(f"{name} failed by a bug; see the log of the node") from None
+
+    def _find_part(self, scope: Scope) -> Service:
+        asked = parse_qs(scope["query_string"].decode("latin-1")).get("runtime")
+        return self.service.part(asked[0]) if asked else self.service
+
+    def _caller(self, fields: dict[str, str], access: Access) -> Caller:
+        if access is Access.DEV_CONTROL:
+            verify_local_request(fields.get("host"), fields.get("origin"), self.names)
+            verify_dev_token(fields.get("authorization"), self.dev_token)
+            return Caller(has_dev_token=True)
+        return Caller()
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise BadRequest("the request ended early")
+                body += message.get("body", b"")
+                if len(body) > limits.STRANGER.frame_bytes:
+                    raise BodyTooLarge(f"a body has at most {limits.STRANGER.frame_bytes} bytes")
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
+
+
+async def _respond(send: Send, status: int, media_type: str, body: bytes) -> None:
+    await _begin(send, status, media_type, len(body))
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _begin(send: Send, status: int, media_type: str, length: int | None = None) -> None:
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _respond_stream(
+    receive: Receive, send: Send, items: AsyncIterator[Any], *, is_binary: bool
+) -> None:
+    """Send each item as it comes; an error after the first is the last line."""
+
+    async def feed() -> None:
+        try:
+            async for item in items:
+                await send_item(item)
+        except QanatError as error:
+            await send_item(describe(error))
+
+    async def send_item(item: Any) -> None:
+        raw = cbor.encode_loosely(item) if is_binary else dump_json(item) + b"\n"
+        await send({"type": "http.response.body", "body": raw, "more_body": True})
+
+    await _begin(send, 200, CBOR_SEQUENCE if is_binary else JSON_LINES)
+    feeding = asyncio.create_task(feed())
+    leaving = asyncio.create_task(_until_gone(receive))
+    try:
+        await asyncio.wait({feeding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        feeding.cancel()
+        await asyncio.gather(feeding, leaving, return_exceptions=True)
+    if not feeding.cancelled() and feeding.exception() is not None:
+        log.error("request_failed", reason=repr(feeding.exception()))
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
