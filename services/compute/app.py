@@ -57,7 +57,7 @@ from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
 from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
-from shared.kit.node_app import NodeApp
+from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
 from shared.types.block import BlockHeader
@@ -248,12 +248,22 @@ async def serve_compute(settings: Settings) -> None:
         return check_host_health(settings.node_name, [one.opened for one in paratimes])
 
     parts: dict[str, Service] = {}
+
+    def load_pages() -> App:
+        from services.compute.pages import build_pages
+
+        return build_pages(parts, open_nodes)
+
+    def open_nodes() -> dict[RuntimeId, ComputeNode]:
+        opened = [one.opened for one in paratimes if one.opened is not None]
+        return {description.runtime_id: node for description, node in opened}
+
     served = Service(parts=parts)
     server = NodeServer(
         Door(served, signer=identity.node),
         settings.listen_host,
         settings.port,
-        NodeApp("compute", served, health),
+        NodeApp("compute", served, health, load_pages),
     )
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
     mark_serving()

@@ -122,6 +122,10 @@ class ComputeNode:
         """Say whether a node is a fellow of this ParaTime, whose messages are taken."""
         return self._chain.peers.is_known(node_id)
 
+    def fellows(self) -> dict[NodeId, str]:
+        """Give the other nodes of this ParaTime, with their addresses."""
+        return self._chain.peers.addresses()
+
     def offer(self, message: ProposalReceived | TransactionsReceived) -> None:
         """Take a message of a peer, or raise `NodeBusy`."""
         self._mailbox.offer(message)

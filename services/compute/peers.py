@@ -81,6 +81,10 @@ class Peers:
         """Ids of all peers."""
         return tuple(self._transports)
 
+    def addresses(self) -> dict[NodeId, str]:
+        """Give where each of them is."""
+        return dict(self._addresses)
+
     def ordered(self, preferred: Sequence[NodeId]) -> list[ComputePeerApi]:
         """Give the peers to ask, those that are preferred first."""
         first = [node_id for node_id in preferred if node_id in self._clients]

@@ -20,7 +20,7 @@ from shared.kit.clock import Clock, SystemClock
 from shared.kit.dev_controls import load_dev_token, names_of
 from shared.kit.front import Door
 from shared.kit.identity import load_identity
-from shared.kit.node_app import NodeApp
+from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
 from shared.types.genesis import Genesis
@@ -91,6 +91,11 @@ async def serve_consensus(settings: Settings) -> None:
             "epoch": status.epoch,
         }
 
+    def load_pages() -> App:
+        from services.consensus.pages import build_pages
+
+        return build_pages(service, node, decode_record(Genesis, document))
+
     served = Service((ConsensusApi, service))
     token = load_dev_token(settings.data_dir) if settings.unsafe_dev_controls else None
     names = names_of(settings.advertise)
@@ -98,7 +103,7 @@ async def serve_consensus(settings: Settings) -> None:
         Door(served, signer=keys.consensus, dev_token=token, names=names),
         settings.listen_host,
         settings.port,
-        NodeApp("consensus", served, health, dev_token=token, names=names),
+        NodeApp("consensus", served, health, load_pages, dev_token=token, names=names),
     )
     mark_serving()
     try:

@@ -26,7 +26,7 @@ from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
 from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
-from shared.kit.node_app import NodeApp
+from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
 from shared.types.registry import Role
@@ -65,12 +65,19 @@ async def serve_key_manager(settings: Settings) -> None:
         peers,
     )
     callers = RegisteredCallers(consensus, nodes_of_entities(genesis))
-    served = Service((KeyManagerApi, KeyManagerEdge(node)), admits=callers.admits)
+    edge = KeyManagerEdge(node)
+
+    def load_pages() -> App:
+        from services.keymanager.pages import build_pages
+
+        return build_pages(edge, node, consensus)
+
+    served = Service((KeyManagerApi, edge), admits=callers.admits)
     server = NodeServer(
         Door(served, signer=identity.node),
         settings.listen_host,
         settings.port,
-        NodeApp("keymanager", served, lambda: check_health(node)),
+        NodeApp("keymanager", served, lambda: check_health(node), load_pages),
     )
     log.warning("mock_tee", mr_enclave=description.identity.mr_enclave.hex())
     mark_serving()

@@ -2,9 +2,11 @@
 
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
 from services.keymanager.api import KeyManagerEdge, check_health
+from services.keymanager.pages import build_pages
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.errors import PeerUnavailable
 from shared.kit.callers import NotAdmitted
@@ -122,3 +124,20 @@ async def test_messages_for_the_enclave_are_not_posted(node):
     async with serving(served(node)) as server, posting(server) as transport:
         with pytest.raises(NotAdmitted):
             await key_manager_client(transport).call_session(b"s" * 32, b"")
+
+
+async def test_every_page_of_the_document_answers(network, node):
+    pages = {"load_pages": lambda: build_pages(KeyManagerEdge(node), node, network.consensus)}
+    async with (
+        serving(served(node), "keymanager", **pages) as server,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client,
+    ):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        asked = [path for path, verbs in paths.items() if "get" in verbs]
+        values = {"runtime_id": PARATIME_ID.hex(), "key_pair_id": PAIR.hex()}
+        for path in asked:
+            answer = await client.get(path.format(**values))
+            assert answer.status_code == 200, (path, answer.text)
+        assert len(asked) == 4
+        of_epoch = await client.get(f"/v1/public-keys/{PARATIME_ID.hex()}/{PAIR.hex()}?epoch=40")
+        assert of_epoch.status_code in (400, 503)
