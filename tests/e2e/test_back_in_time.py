@@ -37,7 +37,7 @@ class Consensus:
 
     def status(self) -> ConsensusStatus:
         async def fetch() -> ConsensusStatus:
-            link = Link("consensus", self._plan.frame_address)
+            link = Link("consensus", self._plan.address)
             try:
                 return await consensus_client(link).fetch_status()
             finally:
@@ -49,7 +49,7 @@ class Consensus:
         """Everything that was slashed in the blocks after a height."""
 
         async def read() -> list[Any]:
-            link = Link("consensus", self._plan.frame_address)
+            link = Link("consensus", self._plan.address)
             found: list[Any] = []
             try:
                 api = consensus_client(link)

@@ -17,7 +17,7 @@ CONTRACTS = {"consensus": ConsensusApi, "compute": ComputeApi, "keymanager": Key
 def test_examples_call_methods_that_exist_with_parameters_that_they_have() -> None:
     text = (ROOT / "docs" / "http.md").read_text().replace("\\\n", " ")
     plans = {plan.port: plan for plan in plan_nodes(load_network(ROOT / "networks/default.toml"))}
-    calls = re.findall(r"localhost:(\d+)/v1/(\w+)/(\w+)([^\n]*)", text)
+    calls = re.findall(r"localhost:(\d+)/v1/(consensus|keymanager|compute)/(\w+)([^\n]*)", text)
     assert len(calls) >= 5
     for port, service, name, rest in calls:
         assert plans[int(port)].service == service
