@@ -17,6 +17,8 @@ from shared.api.compute import compute_client
 from shared.api.consensus import consensus_client
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.kit.channel import Link
+from shared.kit.dev_controls import load_dev_token
+from shared.kit.dialing import Credentials
 from shared.kit.http import HttpServer
 from shared.kit.process import mark_serving
 
@@ -46,9 +48,17 @@ async def serve_gateway(settings: Settings) -> None:
     part = settings.runtime_id.hex()
     links = {address: Link(address, address, part=part) for address in settings.compute}
     nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
-    consensus = consensus_client(Link("consensus", settings.consensus))
+    trust_root = load_trust_root(settings.genesis)
+    link = Link(
+        "consensus",
+        settings.consensus,
+        # For `evm_*` methods; who may call those is the endpoint's to judge.
+        credentials=Credentials(dev_token=load_dev_token(settings.data_dir)),
+        expected=frozenset(one.public_key for one in trust_root.validators),
+    )
+    consensus = consensus_client(link)
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
-    node = build_node(settings, nodes, consensus, load_trust_root(settings.genesis), probe)
+    node = build_node(settings, nodes, consensus, trust_root, probe)
     app = build_app(node)
     servers = [
         HttpServer(

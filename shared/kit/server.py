@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from shared.crypto.signing import Signer
 from shared.kit import limits
 from shared.kit.channel import Service
 from shared.kit.front import Door
@@ -102,9 +103,14 @@ class NodeServer:
 
 
 async def serve_frames(
-    service: Service, host: str, port: int, *, bounds: limits.Limits = limits.PEER
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    bounds: limits.Limits = limits.PEER,
+    signer: Signer | None = None,
 ) -> NodeServer:
     """Serve contracts by frames alone: for tests, and for programs that need no HTTP."""
-    server = NodeServer(Door(service, bounds=bounds), host, port)
+    server = NodeServer(Door(service, signer=signer, bounds=bounds), host, port)
     await server.start()
     return server

@@ -16,7 +16,7 @@ from shared.encoding.record import encode_record
 from shared.kit.channel import Service
 from shared.kit.server import serve_frames
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
-from tests.support.fake_consensus import GENESIS, FakeConsensus
+from tests.support.fake_consensus import GENESIS, SIGNER, FakeConsensus
 from tests.support.gateway import BALANCES, DATABASES, WAIT_S, postgres_schema
 from tests.support.networks import ROOT
 from tests.support.signing import sign
@@ -102,7 +102,7 @@ async def network(tmp_path):
     nodes = [Service((ComputeApi, FakeComputeNode(chain, f"compute-{i}"))) for i in range(2)]
     services = [Service(parts={RUNTIME_ID.hex(): node}) for node in nodes]
     services.append(Service((ConsensusApi, FakeConsensus(chain))))
-    servers = [await serve_frames(service, "127.0.0.1", 0) for service in services]
+    servers = [await serve_frames(service, "127.0.0.1", 0, signer=SIGNER) for service in services]
     network = Network(tmp_path, [server.port for server in servers], chain)
     yield network
     await network.client.aclose()
