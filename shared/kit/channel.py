@@ -74,7 +74,7 @@ class Service:
         `parts` is kept, not copied: they may open one after the other. `admits` says whose key may
         ask what is for peers; without it nobody may, but what a part admits.
         """
-        self.served = served
+        self._served = served
         self._parts = {} if parts is None else parts
         self._admits = admits
 
@@ -93,7 +93,7 @@ class Service:
 
     def find(self, method: str) -> tuple[type, Any]:
         """Give the contract that has the method, and the object that fulfils it."""
-        for contract, implementation in self.served:
+        for contract, implementation in self._served:
             try:
                 find_method(contract, method)
             except MethodNotFound:
@@ -102,7 +102,7 @@ class Service:
         if len(self._parts) == 1:
             (only,) = self._parts.values()
             return only.find(method)
-        names = ", ".join(contract.__name__ for contract, _ in self.served)
+        names = ", ".join(contract.__name__ for contract, _ in self._served)
         raise MethodNotFound(f"no method {method!r} in {names or 'an empty service'}")
 
 
