@@ -85,6 +85,13 @@ class ValidatorView:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolView:
+    """What waits for a block."""
+
+    transactions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What an enclave of a node claims, and what the verifier says of it now."""
 
@@ -140,7 +147,7 @@ def build_pages(service: ConsensusService, node: ConsensusNode, genesis: Genesis
         ("/v1/key-managers/{runtime_id}", KeyManagerStatus, reader.key_manager),
         ("/v1/staking", Supply, reader.supply),
         ("/v1/staking/{address}", Account, reader.account),
-        ("/v1/pool", tuple[bytes, ...], reader.pool),
+        ("/v1/pool", PoolView, reader.pool),
     ):
         pages.add(path, kind, read)
     return pages.build()
@@ -170,16 +177,17 @@ class Reader:
 
     def _summary(self, height: int) -> BlockSummary:
         events = self._node.store.load_events(height)
-        decided = self._node.store.load_decision(height)
-        count = 0 if decided is None else len(decided.transactions)
+        count = len(self._node.engine.transactions(height) or ())
         return BlockSummary(events.height, events.time_ns, events.epoch, count, events.finalized)
 
     def block(self, height: Number) -> BlockDetail:
         """One block with its transactions and events."""
-        decided = found(self._node.store.load_decision(height), f"block {height}")
+        engine = self._node.engine
+        light_block = found(engine.light_block(height), f"block {height}")
+        raws = found(engine.transactions(height), f"block {height}")
         result = self._node.store.load_result(height)
-        header = decided.light_block.header
-        outcomes = zip(decided.transactions, result.tx_results, strict=True)
+        header = light_block.header
+        outcomes = zip(raws, result.tx_results, strict=True)
         return BlockDetail(
             block_hash=header_hash(header),
             app_hash=header.app_hash,
@@ -204,14 +212,13 @@ class Reader:
         return decode_record(EpochState, raw)
 
     def validators(self) -> tuple[ValidatorView, ...]:
-        """Who signs the next block."""
-        return tuple(
-            ValidatorView(one.public_key, one.power) for one in self._node.engine.chain.validators
-        )
+        """Who signed the newest block."""
+        newest = found(self._node.engine.light_block(self._node.height), "block yet")
+        return tuple(ValidatorView(one.public_key, one.power) for one in newest.validators)
 
-    def pool(self) -> tuple[bytes, ...]:
-        """Hashes of the transactions that wait, oldest first."""
-        return tuple(map(transaction_hash, self._node.engine.pool.oldest_first()))
+    def pool(self) -> PoolView:
+        """Transactions that wait for a block."""
+        return PoolView(self._node.engine.waiting)
 
     # -- registry ------------------------------------------------------------------------------
 
@@ -244,7 +251,7 @@ class Reader:
                 node_id=node_id,
                 constraints=deployment.tee,
                 root_ca=self._genesis.registry.tee_root_ca,
-                now_s=self._node.engine.chain.time_ns // 1_000_000_000,
+                now_s=self._node.engine.standing.time_ns // 1_000_000_000,
                 min_height=0,
                 max_height=self._node.height,
             )

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.enable_socket
 @pytest.fixture
 async def client():
     chain = CONSENSUS.new_chain()
-    node = ConsensusNode(chain.store, chain.new_engine, chain.clock)
+    node = ConsensusNode(chain.store, chain.new_loop())
     service = build_service(node, CONSENSUS.document)
     running = asyncio.create_task(node.run())
     await run_workload(chain, service)
