@@ -50,7 +50,7 @@ class KeyManagerNetwork:
         self.supervisors: dict[str, NodeSupervisor] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         addresses = {plan.name: plan.address for plan in self.plans}
-        compute = Credentials(load_identity(self.layout.node("compute-0")).node)
+        compute = Credentials(load_identity(self.layout.host("compute-0")).node)
         developer = Credentials(dev_token=load_dev_token(root))
         self._links = {
             name: Link(name, addresses[name], credentials=compute if name in NAMES else developer)
