@@ -121,7 +121,8 @@ async def test_frames_and_http_answer_on_one_port(server: Any, client: httpx.Asy
     async with linked(server) as link:
         assert await client_of(Book, link).read(b"one") == (b"one", 2**63)
     health = await client.get("/health")
-    assert (health.status_code, health.json()) == (200, {"service": "tests", "ready": True})
+    shown = {"service": "tests", "ready": True, "host_wall": "absent"}
+    assert (health.status_code, health.json()) == (200, shown)
     assert "qanat_node_connections" in (await client.get("/metrics")).text
 
 
