@@ -5,6 +5,7 @@ real EVM, and a key manager's real enclave.
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 from services.compute.api import ComputeEdge
@@ -22,7 +23,7 @@ from shared.encoding import cbor
 from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
 from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable, QanatError
-from shared.kit.clock import SystemClock
+from shared.kit.clock import Clock, SystemClock
 from shared.kit.identity import NodeIdentity
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
@@ -54,6 +55,7 @@ from tests.support.keymanager import (
 from tests.support.keymanager_enclaves import Enclaves
 from tests.support.signing import ACCOUNT, sign
 from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
+from tests.support.virtual_time import LoopClock, VirtualLoop
 
 VERSION = Version(0, 1, 0)
 START_NS = mock_tee.NOW_S * 1_000_000_000
@@ -145,7 +147,14 @@ class EnclaveHost:
         if self._loop is None:
             return serve_call_now(ComputeHostApi, self._key_managers, method, body)
         call = serve_call(ComputeHostApi, self._key_managers, method, body)
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        answer = asyncio.run_coroutine_threadsafe(call, self._loop)
+        waiting = (
+            self._loop.waiting()
+            if isinstance(self._loop, VirtualLoop)
+            else contextlib.nullcontext()
+        )
+        with waiting:
+            return answer.result()
 
 
 class DirectKeyManager:
@@ -330,7 +339,7 @@ class ComputeNetwork:
             consensus=self.chain,
             key_managers=key_managers,
             store=Store(database),
-            clock=SystemClock(),
+            clock=_clock(),
             connect=lambda peer, address, node_id: self._connect(peer, address, node_id, name),
         )
         service = serve(name, identity, node)
@@ -388,6 +397,11 @@ class ComputeNetwork:
             lambda: all(self.nodes[name].feed.next_round > round_ for name in names or self.nodes),
             **options,
         )
+
+
+def _clock() -> Clock:
+    loop = asyncio.get_running_loop()
+    return LoopClock(loop, time.time_ns()) if isinstance(loop, VirtualLoop) else SystemClock()
 
 
 def raw(nonce: int, **changes) -> bytes:

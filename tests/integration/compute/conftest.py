@@ -1,9 +1,15 @@
 import pytest
 
 from tests.support.compute_nodes import RICH, WEI, ComputeNetwork
+from tests.support.virtual_time import VirtualLoop
 
 WORKERS = ("a", "b", "c")
 BACKUPS = ("b", "c", "d")
+
+
+def pytest_asyncio_loop_factories():
+    """Nobody sleeps for real."""
+    return {"virtual": VirtualLoop}
 
 
 @pytest.fixture
