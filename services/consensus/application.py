@@ -225,6 +225,8 @@ class ConsensusApplication:
             if not candidates:
                 raise
             log.error("block_failed", height=block.height, exc_info=error)
+        # Where a block without any fails as well, it is no candidate's fault.
+        self._execute(block, (), must_fit=False)
         return self._execute(block, self._sound(block, (), candidates), must_fit=False)
 
     def _sound(

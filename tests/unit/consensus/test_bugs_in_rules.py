@@ -147,8 +147,11 @@ def test_a_block_that_breaks_without_transactions_is_no_transactions_fault(monke
         raise ZeroDivisionError
 
     monkeypatch.setattr(application, "end_block", end_block)
-    with pytest.raises(ZeroDivisionError):
-        prepared(world)
+    tx = transfer(world)
+    for candidates in ((), (tx,)):
+        with pytest.raises(ZeroDivisionError):
+            prepared(world, *candidates)
+    assert world.app.check_tx(tx, False).code == 0
 
 
 def test_a_bug_in_a_check_refuses_the_transaction(monkeypatch):
