@@ -63,6 +63,17 @@ def host_environment(
     return environment
 
 
+def enclave_seed(plan: NodePlan, options: RunOptions) -> str | None:
+    """
+    Give the seed of an enclave's chance in a network that replays; None otherwise.
+
+    It is not its host's: from that one the host could compute the enclave's keys.
+    """
+    if options.seed is None:
+        return None
+    return node_seed(options.seed, f"{plan.name}/enclave").hex()
+
+
 def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -> dict[str, str]:
     paratime = network.find_paratime(plan.runtimes[0])
     served = [

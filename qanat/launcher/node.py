@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from qanat import cpu
-from qanat.launcher.environment import RunOptions, host_environment
+from qanat.launcher.environment import RunOptions, enclave_seed, host_environment
 from qanat.launcher.state import ProcessRecord
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
@@ -164,7 +164,7 @@ class NodeSupervisor:
             inherited = []
             for runtime in self.plan.runtimes if self.plan.has_enclave else ():
                 host_end, enclave_end = map(sockets.enter_context, socket.socketpair())
-                enclave = await self._start_enclave(runtime, enclave_end, environment)
+                enclave = await self._start_enclave(runtime, enclave_end)
                 self._enclaves[runtime] = enclave
                 enclave_end.close()
                 inherited.append(host_end.fileno())
@@ -186,9 +186,7 @@ class NodeSupervisor:
         part = next(name for name, task in waits.items() if task in done)
         return part, int(waits[part].result())
 
-    async def _start_enclave(
-        self, runtime: str, enclave_end: socket.socket, environment: dict[str, str]
-    ) -> cpu.EnclaveProcess:
+    async def _start_enclave(self, runtime: str, enclave_end: socket.socket) -> cpu.EnclaveProcess:
         name = self.plan.name
         return await cpu.start_enclave(
             self.plan.service,
@@ -197,7 +195,7 @@ class NodeSupervisor:
             enclave_dir=self._layout.enclave(name, runtime),
             host_socket=enclave_end,
             log_path=self._log_path(f"enclave-{runtime}"),
-            seed=environment.get("QANAT_SEED"),
+            seed=enclave_seed(self.plan, self._options),
         )
 
     def _log_path(self, part: str) -> Path | None:

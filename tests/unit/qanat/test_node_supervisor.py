@@ -10,7 +10,7 @@ import pytest
 
 from qanat.launcher import node as supervision
 from qanat.launcher.control import LauncherControl, NoSuchNode, reachable, serve_control
-from qanat.launcher.environment import RunOptions
+from qanat.launcher.environment import RunOptions, enclave_seed, host_environment
 from qanat.launcher.node import BadStart, NodeSupervisor
 from qanat.layout import DataLayout
 from qanat.network import load_network, plan_nodes
@@ -137,3 +137,15 @@ async def test_launcher_takes_commands_from_its_owner(node, layout, socket_enabl
                 link.close()
     task.cancel()
     await asyncio.wait([task])
+
+
+def test_seed_of_an_enclave_in_a_replayed_network_is_not_its_hosts(layout: DataLayout) -> None:
+    plans = plan_nodes(NETWORK)
+    plan = next(plan for plan in plans if plan.has_enclave)
+    options = RunOptions(seed=b"a seed for a network that replays")
+    hosts = host_environment(NETWORK, plans, plan, layout, options)["QANAT_SEED"]
+    enclaves = enclave_seed(plan, options)
+    assert enclaves is not None
+    assert enclaves != hosts
+    assert enclaves == enclave_seed(plan, options)
+    assert enclave_seed(plan, RunOptions()) is None
