@@ -116,6 +116,8 @@ class KeyManagerNode:
             return "the master secret"
         if state.epoch not in state.ephemeral_epochs:
             return "this epoch's ephemeral secret"
+        if state.epoch not in self._registered.init_response.ephemeral_epochs:
+            return "registration with this epoch's ephemeral secret"
         return ""
 
     # -- the loop ------------------------------------------------------------------------------

@@ -160,7 +160,11 @@ def refresh_status(
 
 
 def _open_epochs(state: State, status: KeyManagerStatus) -> tuple[Epoch, ...]:
-    """Give the epochs before this one that are in reach, and whose secrets a member holds."""
+    """
+    Give the epochs before this one that are in reach, and whose secrets a member holds.
+
+    Where several epochs pass at once nobody can register in between; then nothing new is known.
+    """
     if status.policy is None:
         return ()
     epoch = load_epoch(state).epoch
@@ -168,6 +172,8 @@ def _open_epochs(state: State, status: KeyManagerStatus) -> tuple[Epoch, ...]:
     oldest = epoch - min(policy.max_ephemeral_secret_age, MAX_OPEN_EPOCHS)
     said = [_response_of(served) for _, served in members_of(state, status)]
     held = {one for response in said if response is not None for one in response.ephemeral_epochs}
+    if not status.nodes:
+        held = set(status.open_epochs)
     return tuple(sorted(one for one in held if oldest <= one < epoch))
 
 

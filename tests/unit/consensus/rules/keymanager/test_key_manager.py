@@ -414,6 +414,32 @@ def test_epoch_stays_open_as_long_as_a_member_says_that_it_holds_the_secret():
     assert world.key_manager.open_epochs == ()
 
 
+def test_epochs_stay_open_where_several_pass_at_once():
+    world = initialized()
+    start = world.epoch
+    for keys in MANAGERS:
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=(start,))
+    for _ in range(4):
+        world.next_epoch()
+    assert world.key_manager.nodes == ()
+    assert world.key_manager.open_epochs == (start,)
+    # Whoever comes back says what is held by now.
+    for keys in MANAGERS:
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=())
+    world.next_epoch()
+    assert world.key_manager.open_epochs == ()
+
+
+def test_epochs_out_of_reach_are_not_open():
+    world = initialized()
+    start = world.epoch
+    for keys in MANAGERS:
+        say(world, keys, checksum=FIRST, rsk=RSK, epochs=(start,))
+    for _ in range(30):
+        world.next_epoch()
+    assert world.key_manager.open_epochs == ()
+
+
 def test_twenty_epochs_are_open_at_most():
     world = initialized()
     for keys in MANAGERS:
