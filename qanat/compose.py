@@ -67,6 +67,8 @@ def _records_of(container: Any) -> list[ProcessRecord]:
         if f"services.{service}" not in command:
             continue
         part = "enclave" if f"services.{service}.enclave" in command else "host"
+        # An enclave's last argument is the runtime that it serves.
+        runtime = command.rsplit(" ", 1)[-1] if part == "enclave" else served
         records.append(
             ProcessRecord(
                 name=name,
@@ -75,10 +77,10 @@ def _records_of(container: Any) -> list[ProcessRecord]:
                 pid=int(pid),
                 container=container.name,
                 ports=tuple(ports) if part == "host" else (),
-                data_dir=f"/network/{name}/{f'enclave/{served}' if part == 'enclave' else part}",
+                data_dir=f"/network/{name}/{f'enclave/{runtime}' if part == 'enclave' else part}",
                 state=attributes["State"]["Status"],
                 restarts=attributes["RestartCount"],
-                paratime=served if service in ("compute", "gateway") else None,
+                paratime=runtime if service in ("compute", "gateway") else None,
             )
         )
     return records

@@ -101,7 +101,8 @@ async def start_enclave(
     platform : `PlatformFile`
         The mock CPU that runs it.
     enclave_dir : `Path`
-        Where it keeps sealed blobs and state. Made, and given to `user`, as needed.
+        Where it keeps sealed blobs and state. Made, and given to `user`, as needed. Its name is
+        the last argument of the process, for people that look at processes.
     host_socket : `socket`
         The enclave's end of a pair; the caller closes its copy afterwards.
     log_path : `Path`, optional
@@ -125,7 +126,8 @@ async def start_enclave(
         cpu_end, enclave_end = socket.socketpair()
         with enclave_end:
             process = await _spawn(
-                image,
+                (*image.arguments(), enclave_dir.name),
+                image.files,
                 _environment(enclave_dir, host_socket, enclave_end),
                 (host_socket.fileno(), enclave_end.fileno()),
                 log_path,
@@ -167,7 +169,8 @@ def _environment(
 
 
 async def _spawn(
-    image: EnclaveImage,
+    arguments: tuple[str, ...],
+    files: tuple[int, ...],
     environment: dict[str, str],
     inherited: tuple[int, ...],
     log_path: Path | None,
@@ -175,7 +178,7 @@ async def _spawn(
 ) -> asyncio.subprocess.Process:
     # -OO: pycryptodome then binds its libraries by ctypes, which starts 50 ms sooner than by cffi.
     # -P, -s: only the measured code, the standard library and site-packages can be imported.
-    command = (sys.executable, "-OO", "-P", "-s", *image.arguments())
+    command = (sys.executable, "-OO", "-P", "-s", *arguments)
     options: dict[str, object] = {}
     if user is not None:
         options = {"user": user.uid, "group": user.gid, "extra_groups": []}
@@ -188,7 +191,7 @@ async def _spawn(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=(*inherited, *image.files),
+            pass_fds=(*inherited, *files),
             start_new_session=True,
             **options,  # type: ignore[arg-type]
         )

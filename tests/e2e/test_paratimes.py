@@ -17,6 +17,9 @@ import pytest
 from eth_account import Account
 from web3 import Web3
 
+from qanat.paratime.client import ParaTimeClient
+from qanat.paratime.signing import Account as Author
+from shared.errors import RuntimeRejected
 from tests.support.networks import (
     FIRST_KEY,
     ROOT,
@@ -28,7 +31,7 @@ from tests.support.networks import (
 )
 from tests.support.nodes import compute_status, escrows, slashed
 
-SAPPHIRE, EMERALD = "sapphire", "emerald"
+SAPPHIRE, EMERALD, NOTES = "sapphire", "emerald", "notes"
 IDS = {SAPPHIRE: "80" + "00" * 31, EMERALD: "80" + "00" * 30 + "01"}
 LIAR = "compute-2"
 INCORRECT_RESULTS = 50_000_000_000
@@ -59,7 +62,7 @@ def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwo
 @pytest.fixture(scope="module")
 def gateways(paratimes: ProcessNetwork) -> Iterator[dict[str, GatewayOf]]:
     ports = {p["paratime"]: p["ports"][0] for p in paratimes.processes() if "gateway" in p["name"]}
-    opened = {name: GatewayOf(port) for name, port in ports.items()}
+    opened = {name: GatewayOf(ports[name]) for name in (SAPPHIRE, EMERALD)}
     yield opened
     for gateway in opened.values():
         gateway.close()
@@ -111,9 +114,19 @@ def test_each_paratime_answers_for_itself(gateways: dict[str, GatewayOf]) -> Non
     assert all(gateway.block_number() > before[name] for name, gateway in gateways.items())
 
 
+def test_paratime_in_python_answers_beside_them(paratimes: ProcessNetwork) -> None:
+    url = f"http://127.0.0.1:{paratimes.process('gateway-notes')['ports'][0]}"
+    with ParaTimeClient(url, Author()) as author, ParaTimeClient(url, Author()) as stranger:
+        number = author.send("notes.Write", "among the three")
+        assert author.read("notes.Read", number)["text"] == "among the three"
+        with pytest.raises(RuntimeRejected):
+            stranger.read("notes.Read", number)
+
+
 def test_ps_and_roots_name_the_paratime(paratimes: ProcessNetwork) -> None:
     listed = {(p["name"], p["part"], p["paratime"]) for p in paratimes.processes()}
     assert ("compute-0", "host", f"{SAPPHIRE},{EMERALD}") in listed
+    assert ("compute-1", "host", f"{SAPPHIRE},{EMERALD},{NOTES}") in listed
     assert {("compute-0", "enclave", name) for name in (SAPPHIRE, EMERALD)} <= listed
     assert ("gateway-emerald", "host", EMERALD) in listed
     assert ("keymanager-0", "enclave", None) in listed
