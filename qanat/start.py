@@ -14,7 +14,7 @@ from rich.console import Console
 from qanat.banner import GatewayLine, render_banner
 from qanat.funding import Funding, choose_funding
 from qanat.launcher.environment import RunOptions
-from qanat.launcher.ports import taken_ports
+from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.launcher.supervisor import AlreadyRunning, Supervisor
 from qanat.layout import DataLayout
@@ -83,7 +83,7 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
     plans = plan_nodes(network, options.port_base)
     taken = taken_ports(plans, options.listen_host)
     if taken:
-        listed = "; ".join(map(str, taken))
+        listed = describe_taken(taken)
         raise PortTaken(f"ports taken by other programs: {listed}. Choose another --port-base")
     is_new = provision(options.layout, network, funding.balances(), seed=options.seed)
     err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")

@@ -25,15 +25,20 @@ class TakenPort:
     """None where the process is another user's, or the system does not tell."""
     command: str = ""
 
-    def __str__(self) -> str:
-        """Say it to a person, with what to do about a process of an earlier network."""
-        text = f"{self.port} (for {self.node})"
-        if self.pid is None:
-            return text
-        text += f" by process {self.pid}, {self.command}"
-        if any(f"-m {name}" in self.command for name in NODE_COMMANDS):
-            text += f", which is of another network: `qanat down` there, or `kill {self.pid}`"
-        return text
+
+def describe_taken(taken: Sequence[TakenPort]) -> str:
+    """Say to a person who holds which ports, one process after the other, and what to do."""
+    parts = []
+    for pid in dict.fromkeys(one.pid for one in taken):
+        of_pid = [one for one in taken if one.pid == pid]
+        text = ", ".join(f"{one.port} (for {one.node})" for one in of_pid)
+        command = of_pid[0].command
+        if pid is not None:
+            text += f" by process {pid}, {command}"
+        if any(f"-m {name}" in command for name in NODE_COMMANDS):
+            text += f", of another network: `qanat down` there, or `kill {pid}`"
+        parts.append(text)
+    return "; ".join(parts)
 
 
 def taken_ports(plans: Sequence[NodePlan], host: str) -> list[TakenPort]:

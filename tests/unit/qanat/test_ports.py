@@ -3,7 +3,7 @@ import socket
 import subprocess
 import sys
 
-from qanat.launcher.ports import TakenPort, taken_ports
+from qanat.launcher.ports import TakenPort, describe_taken, taken_ports
 from qanat.network import NodePlan
 
 
@@ -23,7 +23,7 @@ def test_who_takes_a_port_is_named(socket_enabled: None) -> None:
         port = squatter.getsockname()[1]
         (taken,) = taken_ports([plan(port)], "127.0.0.1")
     assert (taken.node, taken.port, taken.pid) == ("gateway", port, os.getpid())
-    assert f"{port} (for gateway) by process {os.getpid()}, " in str(taken)
+    assert f"{port} (for gateway) by process {os.getpid()}, " in describe_taken([taken])
 
 
 def test_left_over_process_is_told_how_to_end(socket_enabled: None) -> None:
@@ -42,13 +42,24 @@ def test_left_over_process_is_told_how_to_end(socket_enabled: None) -> None:
         (taken,) = taken_ports([plan(port)], "127.0.0.1")
         process.stdin.close()
     assert taken.pid == process.pid
-    assert f"kill {process.pid}" in str(taken)
+    assert f"kill {process.pid}" in describe_taken([taken])
 
 
 def test_port_of_another_user_is_said_without_the_process() -> None:
-    assert str(TakenPort("gateway", 8545, None)) == "8545 (for gateway)"
+    assert describe_taken([TakenPort("gateway", 8545, None)]) == "8545 (for gateway)"
 
 
 def test_port_beyond_the_last_one_is_taken(socket_enabled: None) -> None:
     (taken,) = taken_ports([plan(70_000)], "127.0.0.1")
     assert taken.port == 70_000
+
+
+def test_ports_of_one_process_are_said_together() -> None:
+    taken = [TakenPort("consensus-0", 8600, 7, "python -m services.consensus")]
+    taken += [TakenPort("consensus-0", 8601, 7, "python -m services.consensus")]
+    taken += [TakenPort("gateway", 8545, 8, "geth")]
+    assert describe_taken(taken) == (
+        "8600 (for consensus-0), 8601 (for consensus-0) by process 7, "
+        "python -m services.consensus, of another network: `qanat down` there, or `kill 7`; "
+        "8545 (for gateway) by process 8, geth"
+    )
