@@ -10,7 +10,6 @@ from qanat.observe import NotRunning, Running
 from shared.api.control import (
     Fault,
     LauncherControlApi,
-    NodeControlApi,
     launcher_control,
     node_control,
 )
@@ -51,9 +50,7 @@ def ask_launcher(layout: DataLayout, ask: Callable[[LauncherControlApi], Awaitab
     return asyncio.run(main())
 
 
-def inject_fault(
-    running: Running, layout: DataLayout, name: str, paratime: str | None, fault: Fault
-) -> None:
+def inject_fault(running: Running, name: str, paratime: str | None, fault: Fault) -> None:
     """
     Have a compute node misbehave in one of its ParaTimes, by default in the first.
 
@@ -69,17 +66,14 @@ def inject_fault(
     served = paratime or plan.paratimes[0]
     if served not in plan.paratimes:
         raise NoSuchFault(f"{name} serves {', '.join(plan.paratimes)}, not {served}")
-    if not layout.dev_token.exists():
-        raise NoSuchFault(f"{layout.dev_token} is missing: the network has no dev controls")
-    token = layout.dev_token.read_text().strip()
+    if running.dev_token is None:
+        raise NoSuchFault("there is no dev-token: the network was made without dev controls")
+    runtime_id = running.network.find_paratime(served).id
 
     async def main() -> None:
-        link = Link(name, plan.address, part=running.network.find_paratime(served).id)
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                control: NodeControlApi = node_control(link)
-                await control.inject_fault(token, fault)
-        finally:
-            link.close()
+        from qanat.node_client import NodeClient
+
+        async with NodeClient(plan, runtime_id=runtime_id, dev_token=running.dev_token) as client:
+            await node_control(client).inject_fault(fault)
 
     asyncio.run(main())

@@ -107,6 +107,6 @@ def _inject(
 ) -> None:
     from qanat.control import inject_fault
 
-    running, layout = find_network(network, data, port_base), data_layout(network, data)
-    inject_fault(running, layout, name, paratime, Fault(kind, rounds))
+    running = find_network(network, data, port_base)
+    inject_fault(running, name, paratime, Fault(kind, rounds))
     out.print(f"{name} will {kind.value} in {rounds} rounds")

@@ -53,6 +53,7 @@ from shared.kit.channel import (
     until_available,
 )
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.dev_controls import names_of
 from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
@@ -259,11 +260,12 @@ async def serve_compute(settings: Settings) -> None:
         return {description.runtime_id: node for description, node in opened}
 
     served = Service(parts=parts)
+    token, names = settings.dev_token(), names_of(settings.advertise)
     server = NodeServer(
-        Door(served, signer=identity.node),
+        Door(served, signer=identity.node, dev_token=token, names=names),
         settings.listen_host,
         settings.port,
-        NodeApp("compute", served, health, load_pages),
+        NodeApp("compute", served, health, load_pages, dev_token=token, names=names),
     )
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
     mark_serving()
@@ -296,8 +298,7 @@ class ServedParaTime:
         runtime_id = description.runtime_id
         structlog.contextvars.bind_contextvars(runtime=metrics.runtime_label(runtime_id))
         network = await until_available(lambda: read_network(self._consensus, runtime_id))
-        token = self._settings.dev_token()
-        switchboard = None if token is None else Switchboard()
+        switchboard = Switchboard() if self._settings.dev_token() is not None else None
         node = build_node(
             host=self._host,
             description=description,
@@ -311,9 +312,7 @@ class ServedParaTime:
             switchboard=switchboard,
             sequence_window=self._settings.sequence_window(runtime_id),
         )
-        faults = None
-        if token is not None and switchboard is not None:
-            faults = FaultEdge(token, switchboard, enclave, node)
+        faults = None if switchboard is None else FaultEdge(switchboard, enclave, node)
         self.opened = description, node
         parts[runtime_id.hex()] = serve(self._settings.node_name, self._host.identity, node, faults)
         async with asyncio.TaskGroup() as tasks:

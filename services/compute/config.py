@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.compute.rules.txpool import SEQUENCE_WINDOW, UPSTREAM_WINDOW
+from shared.kit.dev_controls import load_dev_token
 from shared.kit.settings import PREFIX, BadSettings, read_settings
 from shared.types.identity import RuntimeId
 
@@ -38,8 +39,7 @@ class Settings:
 
     def dev_token(self) -> str | None:
         """Read the token of dev controls; None where there are none."""
-        path = self.data_dir / "dev-token"
-        return path.read_text().strip() if self.unsafe_dev_controls and path.exists() else None
+        return load_dev_token(self.data_dir) if self.unsafe_dev_controls else None
 
     def sequence_window(self, runtime_id: RuntimeId) -> int:
         """How far ahead of its sender a sequence of a ParaTime may wait."""

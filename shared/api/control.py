@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of
+from shared.encoding.contract import Transport, client_of, dev_control
 
 
 class LauncherControlApi(Protocol):
@@ -53,11 +53,13 @@ class Fault:
 class NodeControlApi(Protocol):
     """Messages to one ParaTime of a node."""
 
-    async def inject_fault(self, token: str, fault: Fault) -> None:
+    @dev_control
+    async def inject_fault(self, fault: Fault) -> None:
         """Arm a fault; 0 rounds disarm it."""
         ...
 
-    async def fetch_faults(self, token: str) -> tuple[Fault, ...]:
+    @dev_control
+    async def fetch_faults(self) -> tuple[Fault, ...]:
         """Faults that are armed, with the rounds that are left."""
         ...
 

@@ -216,8 +216,8 @@ class Channel(asyncio.Protocol):
 
     def _dispatch(self, frame: frames.Frame, size_bytes: int) -> None:
         match frame:
-            case frames.Request(id=frames.NOTICE, method=method) if method == SELECT_PART:
-                self._part = str(frame.body)
+            case frames.Request(frames.NOTICE, method, str(part)) if method == SELECT_PART:
+                self._part = part
             case frames.Request(id=frames.NOTICE, method=method) if method == PROVE:
                 self._take_proof(frame.body)
             case frames.Request():

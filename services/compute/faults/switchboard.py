@@ -1,7 +1,5 @@
 """Which faults are armed, and for how many rounds."""
 
-import hmac
-
 import structlog
 
 from services.compute.enclave.protocol import ComputeEnclaveApi
@@ -14,10 +12,6 @@ log = structlog.get_logger()
 ARM_LIES = "lying.Arm"
 """Query by which a lying enclave learns how many roots to falsify; see `runtimes/lying`."""
 MAX_ROUNDS = 1_000_000
-
-
-class WrongToken(Rejected, module="control", code=1):
-    """Whoever asks does not know the token of the data directory."""
 
 
 class FaultImpossible(Rejected, module="control", code=2):
@@ -50,14 +44,13 @@ class FaultEdge:
     """Answers `NodeControlApi` for one ParaTime of this host."""
 
     def __init__(
-        self, token: str, switchboard: Switchboard, enclave: ComputeEnclaveApi, node: ComputeNode
+        self, switchboard: Switchboard, enclave: ComputeEnclaveApi, node: ComputeNode
     ) -> None:
-        self._token, self._switchboard = token, switchboard
+        self._switchboard = switchboard
         self._enclave, self._node = enclave, node
 
-    async def inject_fault(self, token: str, fault: Fault) -> None:
+    async def inject_fault(self, fault: Fault) -> None:
         """Arm a fault; 0 rounds disarm it."""
-        self._verify(token)
         if not 0 <= fault.rounds <= MAX_ROUNDS:
             raise FaultImpossible(f"rounds must be 0 to {MAX_ROUNDS}")
         if fault.kind is FaultKind.LIE:
@@ -66,9 +59,8 @@ class FaultEdge:
             self._switchboard.arm(fault)
         log.warning("fault_armed", kind=fault.kind.value, rounds=fault.rounds)
 
-    async def fetch_faults(self, token: str) -> tuple[Fault, ...]:
+    async def fetch_faults(self) -> tuple[Fault, ...]:
         """Faults that are armed in this host; an enclave does not tell how often it will lie."""
-        self._verify(token)
         return self._switchboard.armed()
 
     async def _arm_lies(self, rounds: int) -> None:
@@ -81,7 +73,3 @@ class FaultEdge:
                 "the enclave of this node signs true roots only: name the ParaTime in can_lie of "
                 "its [[node]], so that one with another measurement runs"
             ) from error
-
-    def _verify(self, untrusted_token: str) -> None:
-        if not hmac.compare_digest(self._token.encode(), untrusted_token.encode()):
-            raise WrongToken("the token is not the one of dev-token in the data directory")

@@ -11,14 +11,14 @@ from services.compute.faults.switchboard import (
     FaultEdge,
     FaultImpossible,
     Switchboard,
-    WrongToken,
 )
 from services.compute.rules.proposal import RoundDomain, build_proposal, verify_proposal
 from services.compute.store import Store
 from services.compute.witness import Witness
-from shared.api.control import Fault, FaultKind
+from shared.api.control import Fault, FaultKind, NodeControlApi
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
+from shared.encoding.contract import Access, methods_of
 from shared.errors import RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Round
@@ -70,30 +70,24 @@ class Node:
 
 def edge(*, lies: bool = False) -> tuple[FaultEdge, Enclave, Switchboard]:
     enclave, switchboard = Enclave(lies=lies), Switchboard()
-    return FaultEdge("secret", switchboard, enclave, Node()), enclave, switchboard
+    return FaultEdge(switchboard, enclave, Node()), enclave, switchboard
 
 
-@pytest.mark.parametrize("token", ["", "secre", "secret ", "Secret", "secrét"])
-async def test_fault_without_the_token_is_refused_and_arms_nothing(token):
-    faults, enclave, switchboard = edge(lies=True)
-    for fault in (Fault(FaultKind.LIE, 1), EQUIVOCATE_TWICE):
-        with pytest.raises(WrongToken):
-            await faults.inject_fault(token, fault)
-    with pytest.raises(WrongToken):
-        await faults.fetch_faults(token)
-    assert (enclave.armed, switchboard.armed()) == (0, ())
+def test_every_method_of_the_control_plane_needs_the_token():
+    methods = methods_of(NodeControlApi).values()
+    assert {method.access for method in methods} == {Access.DEV_CONTROL}
 
 
 async def test_lies_are_armed_in_the_enclave():
     faults, enclave, _ = edge(lies=True)
-    await faults.inject_fault("secret", Fault(FaultKind.LIE, 3))
+    await faults.inject_fault(Fault(FaultKind.LIE, 3))
     assert enclave.armed == 3
 
 
 async def test_honest_enclave_cannot_lie():
     faults, _, _ = edge()
     with pytest.raises(FaultImpossible, match="true roots only"):
-        await faults.inject_fault("secret", Fault(FaultKind.LIE, 1))
+        await faults.inject_fault(Fault(FaultKind.LIE, 1))
 
 
 @pytest.mark.parametrize("rounds", [-1, 2**64])
@@ -101,14 +95,14 @@ async def test_absurd_number_of_rounds_is_refused(rounds):
     faults, enclave, _ = edge(lies=True)
     for kind in FaultKind:
         with pytest.raises(FaultImpossible):
-            await faults.inject_fault("secret", Fault(kind, rounds))
+            await faults.inject_fault(Fault(kind, rounds))
     assert enclave.armed == 0
 
 
 async def test_other_faults_are_armed_in_the_host():
     faults, _, _ = edge()
-    await faults.inject_fault("secret", EQUIVOCATE_TWICE)
-    assert await faults.fetch_faults("secret") == (EQUIVOCATE_TWICE,)
+    await faults.inject_fault(EQUIVOCATE_TWICE)
+    assert await faults.fetch_faults() == (EQUIVOCATE_TWICE,)
 
 
 class Honest:
