@@ -63,6 +63,14 @@ def test_decisions_that_code_cites_are_written_down() -> None:
     assert {n: where for n, where in cited.items() if n not in written} == {}
 
 
+def test_every_decision_has_one_number_and_a_line_in_the_index() -> None:
+    written = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    numbers = [name[:4] for name in written]
+    assert numbers == [f"{number:04}" for number in range(1, len(written) + 1)]
+    index = (DECISIONS / "README.md").read_text()
+    assert re.findall(r"^\| \[\d{4}\]\(([\w-]+\.md)\)", index, re.MULTILINE) == written
+
+
 def test_every_service_has_a_page() -> None:
     assert all((ROOT / "docs" / "services" / f"{name}.md").exists() for name in SERVICES)
 
