@@ -46,6 +46,7 @@ MAX_WAITING_NOTICES = 64
 
 SELECT_PART = "@part"
 """Notice by which a client says, first of all, which part of a service it asks."""
+MAX_PART_CHARACTERS = 128
 PROVE = "@prove"
 """Notice by which a client proves the key that it named; before anything that needs it."""
 
@@ -216,8 +217,8 @@ class Channel(asyncio.Protocol):
 
     def _dispatch(self, frame: frames.Frame, size_bytes: int) -> None:
         match frame:
-            case frames.Request(frames.NOTICE, method, str(part)) if method == SELECT_PART:
-                self._part = part
+            case frames.Request(id=frames.NOTICE, method=method) if method == SELECT_PART:
+                self._select_part(frame.body)
             case frames.Request(id=frames.NOTICE, method=method) if method == PROVE:
                 self._take_proof(frame.body)
             case frames.Request():
@@ -240,6 +241,12 @@ class Channel(asyncio.Protocol):
                     self._push(id_, frame, size_bytes)
                 elif not future.done():
                     future.set_exception(frame.error())
+
+    def _select_part(self, untrusted: Any) -> None:
+        if isinstance(untrusted, str) and len(untrusted) <= MAX_PART_CHARACTERS:
+            self._part = untrusted
+        else:
+            self._cut_off("malformed_frame", "the name of a part is a short text")
 
     def _take_proof(self, untrusted: Any) -> None:
         """Learn who the client is."""

@@ -21,7 +21,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.encoding import cbor
 from shared.encoding.contract import Access, find_method, serve_call, serve_stream
-from shared.errors import BadRequest, MethodNotFound, PeerFailed, QanatError, Rejected
+from shared.errors import (
+    BadRequest,
+    MethodNotFound,
+    PeerBusy,
+    PeerFailed,
+    QanatError,
+    Rejected,
+)
 from shared.kit import limits
 from shared.kit.callers import Caller, NotAdmitted
 from shared.kit.channel import Service
@@ -48,6 +55,10 @@ JSON, CBOR = "application/json", "application/cbor"
 JSON_LINES, CBOR_SEQUENCE = "application/x-ndjson", "application/cbor-seq"
 BODY_TIMEOUT_S = 10.0
 """How long the body of a request may take [s]."""
+MAX_BODIES_BYTES = 32 * limits.MIB
+"""Bodies of all requests together that are being read [bytes]."""
+MAX_STREAMS = 64
+"""Streams that are answered over HTTP at once; programs have frames for that."""
 
 
 class BodyTooLarge(Rejected, module="http", code=3):
@@ -93,6 +104,8 @@ class NodeApp:
     names: Collection[str] = ()
     """Names by which other nodes call this machine."""
     _pages: asyncio.Future[App] | None = None
+    _bodies_bytes: int = 0
+    _streams: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -138,15 +151,20 @@ class NodeApp:
         if method.access is not Access.PUBLIC:
             self._caller(fields, method.access).verify_may(method.access, name, service.admits)
         is_binary = fields.get("content-type", "").partition(";")[0].strip() == CBOR
-        raw = await _read_body(receive)
+        raw = await self._read_body(receive)
         body: Any = {}
         if raw:
             body = cbor.decode_loosely(raw) if is_binary else load_json(raw)
         dump = cbor.encode_loosely if is_binary else dump_json
         try:
             if method.is_stream:
+                self._verify_room_for_stream()
                 items = serve_stream(contract, implementation, name, body)
-                await _respond_stream(receive, send, items, is_binary=is_binary)
+                self._streams += 1
+                try:
+                    await _respond_stream(receive, send, items, is_binary=is_binary)
+                finally:
+                    self._streams -= 1
             else:
                 result = await serve_call(contract, implementation, name, body)
                 await _respond(send, 200, CBOR if is_binary else JSON, dump(result))
@@ -155,6 +173,34 @@ class NodeApp:
         except Exception:
             log.exception("request_failed", method=name)
             raise PeerFailed(f"{name} failed by a bug; see the log of the node") from None
+
+    def _verify_room_for_stream(self) -> None:
+        if self._streams >= MAX_STREAMS:
+            raise PeerBusy(f"{MAX_STREAMS} streams are answered over HTTP already")
+
+    async def _read_body(self, receive: Receive) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise BadRequest("the request ended early")
+                    part = message.get("body", b"")
+                    body += part
+                    self._bodies_bytes += len(part)
+                    if len(body) > limits.STRANGER.frame_bytes:
+                        raise BodyTooLarge(
+                            f"a body has at most {limits.STRANGER.frame_bytes} bytes"
+                        )
+                    if self._bodies_bytes > MAX_BODIES_BYTES:
+                        raise PeerBusy("too many bodies are being read")
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
+        finally:
+            self._bodies_bytes -= len(body)
 
     def _find_part(self, scope: Scope) -> Service:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("runtime")
@@ -166,23 +212,6 @@ class NodeApp:
             verify_dev_token(fields.get("authorization"), self.dev_token)
             return Caller(has_dev_token=True)
         return Caller()
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise BadRequest("the request ended early")
-                body += message.get("body", b"")
-                if len(body) > limits.STRANGER.frame_bytes:
-                    raise BodyTooLarge(f"a body has at most {limits.STRANGER.frame_bytes} bytes")
-                if not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
 
 
 async def _respond(send: Send, status: int, media_type: str, body: bytes) -> None:

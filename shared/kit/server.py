@@ -16,8 +16,6 @@ from shared.kit.sockets import open_sockets
 
 KEEP_ALIVE_S = 30
 """How long an idle HTTP connection stays [s]."""
-MAX_HTTP_CONNECTIONS = 256
-"""HTTP connections and requests at once; more are told to come back."""
 MAX_HEAD_BYTES = 16 * 1024
 STOP_TIMEOUT_S = 2.0
 """How long answers that are under way may take when the node stops [s]."""
@@ -62,7 +60,6 @@ class NodeServer:
                 # A date that is set once would be wrong; nobody here reads it.
                 date_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                limit_concurrency=MAX_HTTP_CONNECTIONS,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             )
             self._config.load()

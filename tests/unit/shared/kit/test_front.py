@@ -14,9 +14,9 @@ from shared.encoding import cbor, frames
 from shared.encoding.contract import client_of, dev_control, peers_only
 from shared.errors import PeerUnavailable, Rejected
 from shared.kit import front as front_module
-from shared.kit import limits
+from shared.kit import limits, node_app
 from shared.kit.callers import NotAdmitted, Transcript, WrongServer
-from shared.kit.channel import PROVE, Service
+from shared.kit.channel import PROVE, SELECT_PART, Service
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import Credentials
 from shared.kit.front import Connections
@@ -353,3 +353,39 @@ async def test_who_only_holds_connections_keeps_nobody_out(server: Any) -> None:
         assert link._channel is channel
         for _, writer in held:
             writer.close()
+
+
+async def test_bodies_that_are_being_read_are_bounded_together(
+    server: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_app, "MAX_BODIES_BYTES", 100_000)
+    head = b"POST /v1/books/read HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
+    _, slow = await asyncio.open_connection("127.0.0.1", server.port)
+    slow.write(head + bytes(80_000))
+    await asyncio.sleep(0.05)
+    busy = await client.post("/v1/books/read", content=bytes(50_000))
+    assert busy.status_code == 503
+    assert (await client.get("/health")).status_code == 200
+    slow.close()
+    await asyncio.sleep(0.05)
+    assert (await client.post("/v1/books/read", json={"page": "0x00"})).status_code == 200
+
+
+async def test_streams_over_http_are_bounded(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_app, "MAX_STREAMS", 1)
+    endless = {"json": {"upto": 10**9}}
+    async with client.stream("POST", "/v1/books/count", **endless) as first:
+        await anext(first.aiter_lines())
+        assert (await client.post("/v1/books/count", **endless)).status_code == 503
+        assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("name", [7, "x" * 1_000, ["a"]])
+async def test_the_name_of_a_part_is_a_short_text(server: Any, name: Any) -> None:
+    async with linked(server) as link:
+        await client_of(Book, link).read(b"one")
+        link.notify(SELECT_PART, name)
+        async with asyncio.timeout(3):
+            await link._channel.closed.wait()
