@@ -130,7 +130,13 @@ class KeyRing:
             return keys
 
     def forget_after(self, epoch: int | None) -> None:
-        """Forget the keys of later epochs: the chain was rewound, and gets other ones; or none."""
+        """
+        Forget the keys of later epochs: the chain was rewound, and gets other ones; or none.
+
+        Sessions go as well: they were judged by what was proven in the life before.
+        """
+        for session in self._sessions:
+            session.close()
         if epoch is None:
             return
         with self._lock:

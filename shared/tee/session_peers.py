@@ -179,6 +179,11 @@ class SessionServer:
         with self._lock:
             return session.seal_response(counter, response)
 
+    def forget_all(self) -> None:
+        """Have everybody open a new session: what the others were judged by is void."""
+        with self._lock:
+            self._sessions.clear()
+
     def _begin(self, session_id: bytes, untrusted: bytes, policy: PeerPolicy) -> bytes:
         session = SessionResponder(self._identity(), policy, self._entropy)
         answer = session.answer_hello(untrusted)

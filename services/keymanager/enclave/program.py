@@ -151,6 +151,8 @@ class KeyManagerProgram(EnclaveProgram):
         shared = last_shared_secret(life, known, self.config.runtime_id)
         if shared is not None:
             self._vault.ephemeral.forget_after(shared)
+        # They were judged by time, policy and registry of the life before.
+        self._sessions.forget_all()
         self._vault.is_fresh = False
 
     def _follow_master(self, chain: KeyManagerChain) -> None:

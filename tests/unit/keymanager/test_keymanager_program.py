@@ -584,6 +584,16 @@ class TestRewind:
                 "get_or_create_ephemeral_keys", **(request | {"view": late})
             )
 
+    def test_sessions_of_the_life_before_are_over_and_opened_anew(self, network):
+        asker = Asker(network.first, COMPUTE)
+        request = {"runtime_id": PARATIME_ID, "key_pair_ids": (PAIR,), "generation": 0}
+        before = asker.ask("get_or_create_keys", **request, view=network.view())
+        assert network.first._sessions._sessions
+        self.rewind(network, network.chain.snapshot())
+        assert not network.first._sessions._sessions
+        network.join("km-0")
+        assert asker.ask("get_or_create_keys", **request, view=network.view()) == before
+
     def test_secret_of_an_epoch_that_is_void_is_given_to_nobody(self, network):
         snapshot = network.chain.snapshot()
         kept = public_keys(network.first, 2)
