@@ -8,6 +8,7 @@ from services.compute.chain_reader import ChainReader
 from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
 from services.compute.feed import RoundFeed
 from shared.errors import QanatError, Unavailable
+from shared.rules.light_client import OldIncarnation
 from shared.types.block import BlockHeader
 from shared.types.identity import Round
 from shared.types.proof import ProvenState
@@ -65,6 +66,8 @@ class EnclaveFollower:
         """Show it a newer block; None where it refused."""
         try:
             return await self._enclave.advance(proven, between)
+        except OldIncarnation:
+            return None  # void: it was on its way while the network went back
         except QanatError as error:
             log.error("proof_refused", reason=error.message)
             return None

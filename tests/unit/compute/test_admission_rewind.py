@@ -1,0 +1,60 @@
+"""A check that was under way when the network went back counts for nothing."""
+
+import asyncio
+
+from services.compute.admission import Admission, Checked
+from services.compute.rules.txpool import BatchLimits
+from shared.types.runtime import CheckedTransaction
+
+SENDER = b"s" * 20
+
+
+class SlowEnclave:
+    """Says of a sender's account what the state says at the moment; answers when told to."""
+
+    def __init__(self) -> None:
+        self.account_sequence = 5
+        self.may_answer = asyncio.Event()
+
+    async def check(self, raws):
+        answers = tuple(
+            CheckedTransaction(
+                hash=raw.ljust(32),
+                sender=SENDER,
+                sequence=raw[0],
+                state_sequence=self.account_sequence,
+                priority=1,
+                weight=1,
+            )
+            for raw in raws
+        )
+        await self.may_answer.wait()
+        return answers
+
+
+async def nothing_to_wait_for():
+    return None
+
+
+async def test_a_check_on_a_void_state_is_made_again_and_its_sender_is_answered_then():
+    enclave, posted = SlowEnclave(), asyncio.Queue()
+    tasks = set()
+
+    def spawn(work):
+        tasks.add(asyncio.create_task(work))
+
+    limits = BatchLimits(1000, 1024 * 1024, max_weight=1000)
+    admission = Admission(enclave, limits, 1000, nothing_to_wait_for, posted.put_nowait, spawn)
+    answer = asyncio.create_task(admission.submit((bytes([3]),)))
+    await asyncio.sleep(0.01)
+    # The network goes back to where the account had used three sequences, not five.
+    admission.clear()
+    enclave.account_sequence = 3
+    enclave.may_answer.set()
+    stale: Checked = await posted.get()
+    assert admission.apply_checked(stale) == ()
+    assert not answer.done()
+    assert admission.apply_checked(await posted.get()) == (bytes([3]),)
+    (submission,) = await answer
+    assert submission.module == ""
+    assert admission.select_batch() == (bytes([3]),)
