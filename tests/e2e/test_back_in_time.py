@@ -6,63 +6,94 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from web3.exceptions import TransactionNotFound
 
 from qanat.layout import DataLayout
-from qanat.observe import find_running
-from shared.api.consensus import ConsensusStatus, consensus_client
+from qanat.observe import fetch_roots, find_running
+from shared.api.consensus import (
+    ConsensusApi,
+    ConsensusStatus,
+    Reverted,
+    Slashed,
+    consensus_client,
+)
+from shared.errors import QanatError, Unavailable
 from shared.kit.channel import Link
+from shared.types.identity import Height
 from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import ROOT, ProcessNetwork, wait_for
 
+T = TypeVar("T")
+
+BEFORE = b"before everything"
 CYCLES = 12
 EPOCH_CHANGES = {2, 3, 8}
 """Cycles whose void future begins another epoch: it is lived again with other keys."""
 DEAD_CYCLE, KILLED_CYCLE = 5, 7
-NODES = {"compute-0", "compute-1", "compute-2", "compute-3", "keymanager-0", "keymanager-1"}
+PATIENCE_MS = 3_000
+NODES = {
+    "compute-0",
+    "compute-1",
+    "compute-2",
+    "compute-3",
+    "keymanager-0",
+    "keymanager-1",
+    "gateway",
+}
 
 
-class Consensus:
-    """Asks the network's consensus service, as a node would."""
+class Nodes:
+    """Asks consensus and compute nodes as programs do: the command line takes a second a call."""
 
     def __init__(self, network: ProcessNetwork) -> None:
-        layout = DataLayout(network.data)
-        running = find_running(layout, network.network_file, network.http_port)
-        (self._plan,) = running.plans_of("consensus")
+        self._running = find_running(
+            DataLayout(network.data), network.network_file, network.http_port
+        )
+        (self._consensus,) = self._running.plans_of("consensus")
+
+    def ask(self, question: Callable[[ConsensusApi], Awaitable[T]]) -> T:
+        async def ask() -> T:
+            link = Link("consensus", self._consensus.address)
+            try:
+                return await question(consensus_client(link))
+            finally:
+                link.close()
+
+        return asyncio.run(ask())
 
     def status(self) -> ConsensusStatus:
-        async def fetch() -> ConsensusStatus:
-            link = Link("consensus", self._plan.address)
-            try:
-                return await consensus_client(link).fetch_status()
-            finally:
-                link.close()
+        return self.ask(lambda api: api.fetch_status())
 
-        return asyncio.run(fetch())
-
-    def slashed_since(self, height: int) -> list[Any]:
+    def slashed_since(self, height: int) -> list[Slashed]:
         """Everything that was slashed in the blocks after a height."""
 
-        async def read() -> list[Any]:
-            link = Link("consensus", self._plan.address)
-            found: list[Any] = []
-            try:
-                api = consensus_client(link)
-                newest = (await api.fetch_status()).height
-                async for events in api.watch_blocks(height + 1):
-                    found += events.slashed
-                    if events.height >= newest:
-                        return found
-            finally:
-                link.close()
+        async def read(api: ConsensusApi) -> list[Slashed]:
+            found: list[Slashed] = []
+            newest = (await api.fetch_status()).height
+            async for events in api.watch_blocks(Height(height + 1)):
+                found += events.slashed
+                if events.height >= newest:
+                    break
             return found
 
-        return asyncio.run(read())
+        return self.ask(read)
+
+    def until_level(self) -> None:
+        """Wait until every compute node answers with the same round and root."""
+
+        def is_level() -> bool:
+            roots = {(one.round, one.root) for one in fetch_roots(self._running)}
+            return len(roots) == 1 and None not in next(iter(roots))
+
+        wait_for(is_level, 30, "all compute nodes are level")
 
 
 class Story:
@@ -72,11 +103,13 @@ class Story:
         self.network = network
         self.web3 = connect(network, encrypted=True)
         self.vault = deploy(self.web3, "Vault")
-        self.kept = self.tell(b"before everything")
+        self.told = b""
+        self.kept = self.tell(BEFORE)
 
     def tell(self, secret: bytes) -> Any:
         receipt = send(self.web3, self.vault.functions.store(secret))
         assert receipt["status"] == 1
+        self.told = secret
         return receipt["transactionHash"]
 
     def read(self) -> bytes:
@@ -90,27 +123,21 @@ class Story:
         return True
 
 
-def snapshot(network: ProcessNetwork) -> dict[str, Any]:
-    taken: dict[str, Any] = json.loads(network.cli("snapshot", "--json"))
-    return taken
-
-
-def revert(network: ProcessNetwork, snapshot_id: int, *options: str) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(network.cli("revert", str(snapshot_id), "--json", *options))
-    return answer
-
-
-def revert_while_consensus_dies(network: ProcessNetwork, snapshot_id: int) -> None:
+def revert_while_consensus_dies(network: ProcessNetwork, nodes: Nodes, snapshot_id: int) -> None:
     """Kill consensus while it takes the network back, and wait until it is there again."""
     pid = network.process("consensus-0")["pid"]
-    command = [sys.executable, "-m", "qanat", "revert", str(snapshot_id), *network.cli_options()]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as asking:
-        time.sleep(0.9)  # about when the request arrives; before or after, it must be whole
-        os.kill(pid, signal.SIGKILL)
-        asking.wait(60)
-    wait_for(lambda: network.process("consensus-0")["pid"] != pid, 20, "consensus restarts")
+    killing = threading.Timer(0.02, os.kill, (pid, signal.SIGKILL))
+    killing.start()
+    with suppress(Unavailable):
+        nodes.ask(lambda api: api.revert(snapshot_id))
+    killing.join()
+    wait_for(lambda: is_answering(nodes), 20, "consensus answers")
+
+
+def is_answering(nodes: Nodes) -> bool:
+    with suppress(QanatError):
+        return nodes.status().height > 0
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -119,75 +146,81 @@ def network(process_network: ProcessNetwork) -> ProcessNetwork:
     return process_network
 
 
+@pytest.mark.timeout(400)
 def test_twelve_cycles_leave_equal_roots_working_keys_and_nobody_slashed(
     network: ProcessNetwork,
 ) -> None:
-    consensus, story = Consensus(network), Story(network)
-    began = consensus.status()
-    point = snapshot(network)
-    told = b"before everything"
+    nodes, story = Nodes(network), Story(network)
+    began = nodes.status()
+    point = nodes.ask(lambda api: api.take_snapshot())
+    told = story.told
     for cycle in range(CYCLES):
         void = [story.tell(b"void %d" % cycle)]
         if cycle in EPOCH_CHANGES:
             network.cli("epoch", "advance")
             void.append(story.tell(b"void in another epoch %d" % cycle))
-        assert consensus.slashed_since(point["height"]) == []
+        assert nodes.slashed_since(point.height) == []
         if cycle == DEAD_CYCLE:
             network.cli("node", "stop", "compute-2")
         if cycle == KILLED_CYCLE:
-            revert_while_consensus_dies(network, point["id"])
-            wait_for(lambda: consensus.status().height > 0, 20, "consensus answers")
-        reverted = revert(network, point["id"], "--wait", "3")
-        assert reverted["height"] == point["height"]
+            revert_while_consensus_dies(network, nodes, point.id)
+        reverted = nodes.ask(partial(go_back, snapshot_id=point.id))
+        assert reverted.height == point.height
         if cycle == DEAD_CYCLE:
-            assert reverted["missing"] == ["compute-2"]
-        else:
-            assert reverted["missing"] == []
-            assert set(reverted["arrived"]) >= NODES | {"gateway"}
+            assert reverted.missing == ("compute-2",)
+        elif cycle != KILLED_CYCLE:
+            assert reverted.missing == ()
+            assert set(reverted.arrived) >= NODES
         assert not any(map(story.has_receipt, void))
         assert story.has_receipt(story.kept)
         assert story.read() == told
         if cycle == DEAD_CYCLE:
             # The network lives on meanwhile, past where the dead node stopped.
             for number in range(3):
-                told = b"without compute-2: %d" % number
-                story.tell(told)
+                story.tell(b"without compute-2: %d" % number)
             network.cli("node", "start", "compute-2")
             network.until_ready(40)
-            point = snapshot(network)
-        told = b"after cycle %d" % cycle
-        new = story.tell(told)
+            nodes.until_level()
+            point = nodes.ask(lambda api: api.take_snapshot())
+        new = story.tell(b"after cycle %d" % cycle)
         assert story.has_receipt(new)
-        assert story.read() == told
-        network.until_level()
+        assert story.read() == story.told
+        nodes.until_level()
         if cycle % 2:
-            point = snapshot(network)
+            point = nodes.ask(lambda api: api.take_snapshot())
+            told = story.told
         else:
-            # The same point again: what was told since is void in the next cycle.
-            revert(network, point["id"])
+            # The same point again: what was told since is void.
+            nodes.ask(partial(go_back, snapshot_id=point.id))
             told = story.read()
             assert not story.has_receipt(new)
-    assert consensus.slashed_since(began.height) == []
-    assert consensus.status().incarnation >= began.incarnation + CYCLES
-    network.until_level()
+    assert nodes.slashed_since(began.height) == []
+    assert nodes.status().incarnation >= began.incarnation + CYCLES
+    nodes.until_level()
 
 
-def test_a_snapshot_within_a_snapshot(network: ProcessNetwork) -> None:
+async def go_back(api: ConsensusApi, snapshot_id: int) -> Reverted:
+    return await api.revert(snapshot_id, PATIENCE_MS)
+
+
+def test_a_snapshot_within_a_snapshot_by_the_command_line(network: ProcessNetwork) -> None:
     story = Story(network)
-    outer = snapshot(network)
+    outer = json.loads(network.cli("snapshot", "--json"))
     first = story.tell(b"first")
-    inner = snapshot(network)
+    inner = int(network.cli("snapshot"))
     second = story.tell(b"second")
-    revert(network, inner["id"])
+    reverted = json.loads(network.cli("revert", str(inner), "--json"))
+    assert reverted["missing"] == []
+    assert set(reverted["arrived"]) >= NODES
     assert story.has_receipt(first)
     assert not story.has_receipt(second)
     assert story.read() == b"first"
-    revert(network, outer["id"])
+    assert f"back at height {outer['height']}" in network.cli("revert", str(outer["id"]))
     assert not story.has_receipt(first)
-    assert story.read() == b"before everything"
-    listed = json.loads(network.cli("snapshot", "--list", "--json"))
-    assert outer["id"] in [one["id"] for one in listed]
-    assert inner["id"] not in [one["id"] for one in listed]
+    assert story.read() == BEFORE
+    listed = [one["id"] for one in json.loads(network.cli("snapshot", "--list", "--json"))]
+    assert outer["id"] in listed
+    assert inner not in listed
 
 
 def test_a_snapshot_that_is_gone_is_refused_clearly(network: ProcessNetwork) -> None:
