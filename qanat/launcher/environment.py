@@ -49,6 +49,8 @@ def host_environment(
     }
     if plan.service != "gateway":
         environment |= {"QANAT_PORT": str(plan.port), "QANAT_ADVERTISE": plan.address}
+    if plan.service == "consensus":
+        environment["QANAT_KEEP_HEIGHTS"] = str(network.consensus.keep_heights)
     if plan.service == "compute":
         environment["QANAT_NONCE_WINDOWS"] = ",".join(
             f"{paratime.id}={paratime.nonce_window}"

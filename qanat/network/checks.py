@@ -18,6 +18,8 @@ KEY_MANAGER_FLAG = 0x40
 ID_DIGITS = 64
 LARGEST_PORT = 65535
 ANSWERS = ("mined", "admitted")
+MIN_KEPT_HEIGHTS = 256
+"""As many as consensus answers from memory; fewer would save nothing."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -36,6 +38,8 @@ def find_faults(network: Network) -> list[str]:
 def _of_the_chain(network: Network) -> Iterator[str]:
     if len(network.consensus.nodes) != 1:
         yield "consensus.nodes must name 1 node: the solo engine has one validator"
+    if network.consensus.keep_heights != 0 and network.consensus.keep_heights < MIN_KEPT_HEIGHTS:
+        yield f"consensus.keep_heights must be 0, which keeps all, or at least {MIN_KEPT_HEIGHTS}"
     if not network.paratime:
         yield "the file needs a [[paratime]]"
     if network.epoch_interval_s < 1:

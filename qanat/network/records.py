@@ -13,6 +13,8 @@ class Consensus:
     """Who keeps the consensus chain."""
 
     nodes: tuple[str, ...]
+    keep_heights: int = 8192
+    """Newest heights that can be read and gone back to; 0 keeps all, as an archive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pytest
 from web3.exceptions import TransactionNotFound
 
 from qanat.layout import DataLayout
+from qanat.node_client import NodeClient
 from qanat.observe import fetch_roots, find_running
 from shared.api.consensus import (
     ConsensusApi,
@@ -61,11 +62,9 @@ class Nodes:
 
     def ask(self, question: Callable[[ConsensusApi], Awaitable[T]]) -> T:
         async def ask() -> T:
-            link = Link("consensus", self._consensus.address)
-            try:
-                return await question(consensus_client(link))
-            finally:
-                link.close()
+            token = self._running.dev_token
+            async with NodeClient(self._consensus, dev_token=token) as client:
+                return await question(consensus_client(client))
 
         return asyncio.run(ask())
 
@@ -84,7 +83,14 @@ class Nodes:
                     break
             return found
 
-        return self.ask(read)
+        async def watch() -> list[Slashed]:
+            link = Link("consensus", self._consensus.address)  # blocks are streamed in frames
+            try:
+                return await read(consensus_client(link))
+            finally:
+                link.close()
+
+        return asyncio.run(watch())
 
     def until_level(self) -> None:
         """Wait until every compute node answers with the same round and root."""

@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from qanat.compose_file import render_compose_file
+from qanat.launcher.environment import RunOptions, host_environment
+from qanat.layout import DataLayout
 from qanat.network import BadNetworkFile, load_network, plan_nodes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,3 +201,23 @@ def test_compose_file_runs_the_same_nodes_on_the_same_ports(tmp_path: Path) -> N
             assert int(port.rpartition(":")[2]) in plan.ports
         assert f"{name}:/network/{name}" in service["volumes"]
         assert f"{name}:/network/{name}" in services["setup"]["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("heights", "is_good"), [(0, True), (256, True), (255, False), (-1, False)]
+)
+def test_window_of_history_is_all_or_at_least_what_is_in_memory(
+    tmp_path: Path, heights: int, is_good: bool
+) -> None:
+    line = 'nodes = ["consensus-0"]'
+    path = changed(tmp_path, (line, f"{line}\nkeep_heights = {heights}"))
+    if is_good:
+        network = load_network(path)
+        plan = plan_nodes(network)[0]
+        options = RunOptions("info", None, "127.0.0.1", None)
+        layout = DataLayout(tmp_path)
+        given = host_environment(network, plan_nodes(network), plan, layout, options)
+        assert given["QANAT_KEEP_HEIGHTS"] == str(heights)
+    else:
+        with pytest.raises(BadNetworkFile, match="keep_heights"):
+            load_network(path)
