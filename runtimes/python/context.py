@@ -13,7 +13,7 @@ from shared.encoding.record import to_wire
 from shared.types.identity import Epoch, Round
 
 EVENT_GAS = 100
-EVENT_BYTE_GAS = 5
+EVENT_BYTE_GAS = 15
 RANDOM_GAS = 1_000
 MAX_RANDOM_BYTES = 1024
 MAX_EVENTS = 256

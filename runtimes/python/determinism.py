@@ -142,6 +142,7 @@ def _faults(tree: ast.Module, package: str) -> Iterator[tuple[int, str]]:
 def _faults_of(node: ast.AST, package: str) -> Iterator[str]:
     if type(node) in _REFUSED_NODES and not isinstance(node, ast.operator):
         yield f"{_name(node)}: {_REFUSED_NODES[type(node)]}"
+    yield from _faults_of_annotation(node)
     match node:
         case ast.Import(names=names):
             yield from (f"import {n.name}: only `from … import …`" for n in names)
@@ -191,6 +192,23 @@ def _faults_of(node: ast.AST, package: str) -> Iterator[str]:
                     yield "is: compares addresses in memory; use =="
         case _:
             pass
+
+
+def _faults_of_annotation(node: ast.AST) -> Iterator[str]:
+    """A text in an annotation is evaluated by whoever reads the annotation."""
+    annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
+    if not isinstance(annotation, ast.expr):
+        return
+    literal = {
+        id(inner)
+        for part in ast.walk(annotation)
+        if isinstance(part, ast.Subscript) and ast.unparse(part.value) == "Literal"
+        for inner in ast.walk(part)
+    }
+    for part in ast.walk(annotation):
+        is_text = isinstance(part, ast.Constant) and isinstance(part.value, str)
+        if is_text and id(part) not in literal:
+            yield "a text in an annotation would be evaluated"
 
 
 def _faults_of_binding(name: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from runtimes.python.call_format import OPEN_GAS, Opened, open_call, result_nonc
 from runtimes.python.context import Context
 from runtimes.python.core import SIGNATURE_GAS, TX_BYTE_GAS, fail, ok
 from runtimes.python.errors import Refused
-from runtimes.python.metering import Meter, OutOfGas, TooDeep, metered
+from runtimes.python.metering import Meter, OutOfGas, TooDeep, ValueTooLarge, metered
 from runtimes.python.module import Method, Module
 from runtimes.python.overlay import Overlay
 from shared.enclave.errors import StateRejected
@@ -30,6 +30,9 @@ from shared.types.sdk_transaction import Call, TransactionRecord
 
 SYSTEM_GAS = 1 << 60
 """Of what the runtime does itself: nobody pays for it."""
+MAX_RESULT_BYTES = 64 << 10
+RESULT_BYTE_GAS = 15
+"""Every node keeps results for good, as it keeps state."""
 FAILURES = (
     *(ArithmeticError, AttributeError, LookupError, NameError, StopIteration, TypeError),
     *(AssertionError, ValueError, RecursionError),
@@ -233,7 +236,10 @@ class Execution:
                 arguments = () if method.takes is None else (_read(method.takes, body),)
                 value = method.function(ctx, *arguments)
                 wire = None if method.gives in (None, type(None)) else to_wire(method.gives, value)
-                ctx.meter.use(len(cbor.encode(wire)))
+                length = len(cbor.encode(wire))
+                if length > MAX_RESULT_BYTES:
+                    raise ValueTooLarge(f"a result has at most {MAX_RESULT_BYTES} bytes")
+                ctx.meter.use(RESULT_BYTE_GAS * length)
         except OutOfGas:
             return _out_of_gas(ctx.meter)
         except TooDeep:

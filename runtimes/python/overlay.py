@@ -127,6 +127,8 @@ class Overlay:
         prefix = PREFIX + place
         self.meter.use(READ_GAS)
         stored = self.scan_tree(prefix)
+        # Before anything is opened: it is the dearest thing that a step can do.
+        self.meter.use(sum(READ_GAS + BYTE_GAS * len(value) for _, value in stored))
         written = {**self.changes, **self.pending}
         found = {key: value for key, value in written.items() if key.startswith(prefix)}
         merged = {key: _open(sealer, key, value) for key, value in stored if key not in found}
@@ -140,7 +142,6 @@ class Overlay:
             plain.append((inner[1:], value))
         # Shorter encodings first, as CBOR orders keys: numbers come in their order.
         for key, value in sorted(plain, key=lambda item: (len(item[0]), item[0])):
-            self.meter.use(READ_GAS + BYTE_GAS * len(value))
             yield key, value
 
     def keep(self) -> None:

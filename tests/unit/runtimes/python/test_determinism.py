@@ -80,6 +80,9 @@ OFFENDERS = {
     "the runtime's names by import": "from enum import Enum as __step__",
     "the runtime's names as functions": "def __step__():\n    pass",
     "what is computed twice": "def f(x: list):\n    x[len(x)] += 1",
+    "an annotation that is a text": "def f(x: \"__import__('typing').sys\"):\n    pass",
+    "a text in an annotation": 'def f() -> tuple["int", ...]:\n    pass',
+    "a text as a field's annotation": 'class A:\n    x: "int" = 1',
     "no Python": "def f(:",
 }
 

@@ -137,3 +137,30 @@ def run(self, ctx: Context, n: int) -> int:
         chain.send(ALICE, "one.Run", 20)
         used.append((chain.records[-1].gas_used, chain.header.state_root))
     assert used[0] == used[1]
+
+
+def test_a_result_has_a_bound(make_chain: MakeChain) -> None:
+    chain = make_chain(
+        "@call(gas=1)\ndef run(self, ctx: Context) -> str:\n    return 'a' * 70000\n"
+    )
+    assert outcome(chain, "one.Run").startswith("python 2: ")
+    assert len(chain.records[-1].result) < 200
+
+
+def test_a_map_that_is_walked_is_paid_for_before_it_is_opened(make_chain: MakeChain) -> None:
+    chain = make_chain(
+        """
+items = Map(int, str)
+@call(gas=1)
+def fill(self, ctx: Context) -> None:
+    for i in range(100):
+        self.items.set(ctx, i, "a" * 500)
+@call(gas=1)
+def walk(self, ctx: Context) -> int:
+    return len(self.items.items(ctx))
+""",
+        confidential=True,
+    )
+    chain.send(ALICE, "one.Fill", gas=5_000_000)
+    assert outcome(chain, "one.Walk", gas=50_000).startswith("core 12")
+    assert chain.send(ALICE, "one.Walk") == 100
