@@ -51,8 +51,8 @@ fn an_inspector_sees_every_step_and_changes_nothing() {
     let watched = round.finish().unwrap();
 
     assert_eq!(steps.calls, [cell, through, cell, reverting, cell]);
-    // CELL stores a word in 9 instructions; the forwarder's own are 21, the reverting contract's 3.
-    assert_eq!(steps.steps, 9 + (21 + 9) + 3 + 9);
+    // CELL stores a word in 9 instructions; the forwarder's own are 23, the reverting contract's 3.
+    assert_eq!(steps.steps, 9 + (23 + 9) + 3 + 9);
     assert_eq!(watched.state_root(), plain.state_root());
     assert_eq!(watched.diff(), plain.diff());
     assert_eq!(watched.results, plain.results);
