@@ -72,6 +72,6 @@ fn what_an_observer_leaves_unfinished_leaves_no_trace() {
     assert!(round.run(&raw).unwrap());
     drop(round);
     assert_eq!(chain.query(cell, &[]).unwrap(), word(0));
-    chain.run(&[raw.clone()]);
+    chain.run(std::slice::from_ref(&raw));
     assert_eq!(chain.query(cell, &[]).unwrap(), word(7));
 }
