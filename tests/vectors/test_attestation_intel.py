@@ -1,10 +1,10 @@
 """Intel's own quotes go through the same code as the mock's, under Intel's root."""
 
-import dataclasses
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -46,9 +46,9 @@ pytestmark = pytest.mark.skipif(
 def sample(name: str) -> tuple[bytes, Collateral]:
     texts = json.loads((DATA / f"{name}_collateral.json").read_text())
     fields = {}
-    for field in dataclasses.fields(Collateral):
-        text = texts[field.name]
-        fields[field.name] = bytes.fromhex(text) if field.type is bytes else text
+    # Without the notes that bound them: text or bytes.
+    for field, kind in get_type_hints(Collateral).items():
+        fields[field] = bytes.fromhex(texts[field]) if kind is bytes else texts[field]
     return (DATA / name).read_bytes(), Collateral(**fields)
 
 
