@@ -95,8 +95,13 @@ def decide_rounds(state: State, context: BlockContext) -> None:
     for runtime in list_runtimes(state, RuntimeKind.COMPUTE):
         pool = state.load(RoundState, state_keys.round_state_key(runtime.id))
         committee = state.load(Committee, state_keys.committee_key(runtime.id))
-        if committee is not None and pool is not None and pool.highest_rank is not None:
+        if committee is None or pool is None:
+            continue
+        if pool.highest_rank is not None:
             _decide(state, context, runtime.id, pool, committee)
+        elif pool.deadline_ns is not None and pool.deadline_ns <= context.time_ns:
+            # Workers voted on a proposal whose scheduler never did: the next one has its turn.
+            fail_round(state, context, runtime.id, pool)
 
 
 def _decide(

@@ -86,7 +86,8 @@ def add_commitment(
     commitment : `ExecutorCommitment`
         For the open round; signatures already verified.
     deadline_ns : `int`
-        When patience ends, should this commitment move the round to a better rank [ns].
+        When patience ends, should this commitment be the first, or move the round to a better
+        rank [ns].
 
     Returns
     -------
@@ -106,7 +107,9 @@ def add_commitment(
     proposal = replace(proposal, votes=proposal.votes | {node_id: vote_of(commitment)})
     results = commitment.header.results
     if node_id != scheduler_id or results is None:
-        return replace(pool, proposals=pool.proposals | {rank: proposal})
+        # A scheduler that proposed and then fell silent must not keep the round open for ever.
+        armed = deadline_ns if pool.deadline_ns is None else pool.deadline_ns
+        return replace(pool, proposals=pool.proposals | {rank: proposal}, deadline_ns=armed)
     proposal = replace(proposal, state_root=results.state_root, io_root=results.io_root)
     better = {other: votes for other, votes in pool.proposals.items() if other < rank}
     return replace(

@@ -128,7 +128,8 @@ class PoolMachine(RuleBasedStateMachine):
         assert expected is None
         standing = self.standing()
         self.said.append((node, rank, said))
-        if node == proposer and (standing is None or rank < standing):
+        is_better = node == proposer and (standing is None or rank < standing)
+        if is_better or self.armed is None:
             self.armed = self.clock + 10
 
     @precondition(lambda self: self.decided is None)

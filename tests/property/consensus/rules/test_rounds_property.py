@@ -33,10 +33,10 @@ def play(world: World, plays: dict) -> int | None:
     """
     Let every node vote in its own time on rank 0's proposal, and wait for the end of the round.
 
-    Gives how long the round took from its scheduler's commitment on [ns]; None where it never came.
+    Gives how long the round took from its first vote on [ns]; None where none was taken.
     """
     scheduler, round_ = world.scheduler(), world.last.round
-    start_ns, committed_ns, ended_ns = world.time_ns, None, None
+    start_ns, begun_ns, ended_ns = world.time_ns, None, None
 
     def step(seconds: float, *txs: bytes):
         nonlocal ended_ns
@@ -56,13 +56,13 @@ def play(world: World, plays: dict) -> int | None:
         else:
             raw = world.commit(keys, behaviour.said, scheduler=scheduler)
         (result,) = step(0.001, raw)
-        if keys == scheduler and result.code == 0:
-            committed_ns = world.time_ns
-    if committed_ns is None:
+        if begun_ns is None and result.code == 0:
+            begun_ns = world.time_ns
+    if begun_ns is None:
         return None
-    while ended_ns is None and world.time_ns < committed_ns + 10 * SECOND:
+    while ended_ns is None and world.time_ns < begun_ns + 15 * SECOND:
         step(STEP_NS / SECOND)
-    return (ended_ns or world.time_ns) - committed_ns
+    return (ended_ns or world.time_ns) - begun_ns
 
 
 @pytest.mark.slow
@@ -75,15 +75,17 @@ def test_a_round_is_right_or_fails_and_only_the_guilty_pay(plays):
     before = {k: world.account(k).active.balance for k in COMPUTE}
     behaviour = dict(zip(COMPUTE, plays, strict=True))
     took = play(world, behaviour)
-    has_begun = behaviour[scheduler].said in (GOOD, BAD, WORSE)
 
-    # The round ends in bounded time once its scheduler has committed: 2.5 timeouts and two blocks.
-    assert (took is not None) == has_begun
+    # The round ends in bounded time once somebody has voted: its scheduler has a timeout to commit,
+    # and from then on it takes 2.5 timeouts.
     if took is None:
+        assert behaviour[scheduler].said not in (GOOD, BAD, WORSE)
         assert world.last == parent
         return
     assert world.last.round > parent.round
-    assert took <= ROUND_TIMEOUT_NS * 5 // 2 + 2 * STEP_NS
+    assert took <= ROUND_TIMEOUT_NS * 7 // 2 + 3 * STEP_NS
+    if behaviour[scheduler].said not in (GOOD, BAD, WORSE):
+        assert world.last.header_type is HeaderType.ROUND_FAILED
 
     # A wrong result needs all workers, or a majority of backup workers beside the scheduler.
     result = world.last.state_root

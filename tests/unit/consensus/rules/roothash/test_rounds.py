@@ -88,8 +88,29 @@ def test_votes_count_only_once_their_scheduler_has_committed(world):
     others = [k for k in world.workers() if k != scheduler]
     world.vote(*((k, GOOD) for k in others))
     assert pool_of(world).highest_rank is None
-    assert pool_of(world).deadline_ns is None
     world.vote((scheduler, GOOD))
+    assert world.last.state_root == GOOD
+
+
+def test_scheduler_that_proposed_and_fell_silent_costs_one_round(world):
+    """Its host is alive and sent the proposal, and its enclave stands still."""
+    parent, scheduler = world.last, world.scheduler()
+    others = [k for k in world.workers() if k != scheduler]
+    world.vote((others[0], GOOD))
+    armed = pool_of(world).deadline_ns
+    assert armed is not None
+    world.vote((others[1], GOOD))
+    assert pool_of(world).deadline_ns == armed
+    assert world.app.next_deadline_ns() == armed
+    world.block(seconds=1.9)
+    assert world.last == parent
+    world.block(seconds=0.2)
+    assert (world.last.round, world.last.header_type) == (
+        parent.round + 1,
+        HeaderType.ROUND_FAILED,
+    )
+    assert world.scheduler() != scheduler
+    world.agree(GOOD)
     assert world.last.state_root == GOOD
 
 
