@@ -114,12 +114,15 @@ def test_wrong_access_list(network: RunningNetwork, wrong: Any) -> None:
     assert refused.value.code == -32602
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_broken_websocket_handshake(network: RunningNetwork, method: str) -> None:
+@pytest.mark.parametrize(("method", "refusals"), [("GET", ("400",)), ("POST", ("400", "405"))])
+def test_broken_websocket_handshake(
+    network: RunningNetwork, method: str, refusals: tuple[str, ...]
+) -> None:
     with socket.create_connection(("127.0.0.1", network.http_port), timeout=5) as connection:
         connection.sendall(
             f"{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Key: broken\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )
-        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+        # A handshake is a GET; which fault of a POST is named first is the library's choice.
+        assert connection.recv(100).decode().split()[1] in refusals
