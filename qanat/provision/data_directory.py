@@ -9,7 +9,13 @@ from qanat import cpu
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, plan_nodes
 from qanat.provision.genesis import build_enclave_configs, build_genesis, liar_of
-from qanat.provision.identities import Identity, create_identity, save_identity, write_private
+from qanat.provision.identities import (
+    Identity,
+    create_identity,
+    save_identity,
+    save_node_key,
+    write_private,
+)
 from qanat.provision.policy import draw_policy_seeds, save_policy_seeds
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.crypto.hashes import cshake256, kmac256
@@ -74,6 +80,11 @@ def provision(
         for plan in plans
         if plan.service != "gateway"
     }
+    gateways = {
+        plan.name: entropy.draw(f"identity {plan.name} node")
+        for plan in plans
+        if plan.service == "gateway"
+    }
     policy_seeds = draw_policy_seeds(entropy)
     signers = [Signer(one) for one in policy_seeds]
     validators = (
@@ -93,6 +104,7 @@ def provision(
         network,
         time_ns=time_ns,
         identities=identities,
+        gateways=tuple(Signer(seed).public_key for seed in gateways.values()),
         validators=validators,
         root_ca=pki.root_ca,
         enclaves=enclaves,
@@ -103,6 +115,8 @@ def provision(
     for plan in plans:
         if plan.name in identities:
             save_identity(layout.identity(plan.name), identities[plan.name])
+        else:
+            save_node_key(layout.identity(plan.name), gateways[plan.name])
         if plan.has_enclave:
             _make_enclaves(layout, network, plan, configs)
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())

@@ -129,6 +129,7 @@ def build_genesis(
     *,
     time_ns: int,
     identities: dict[str, Identity],
+    gateways: tuple[bytes, ...],
     validators: tuple[GenesisValidator, ...],
     root_ca: bytes,
     enclaves: dict[str, EnclaveIdentity],
@@ -143,6 +144,8 @@ def build_genesis(
     ----------
     identities : `dict`
         By node name.
+    gateways : `tuple`
+        Node keys of gateways, 32 bytes each.
     enclaves : `dict`
         Measured identity by name, as of `build_enclave_configs`.
     balances : `dict`
@@ -176,6 +179,7 @@ def build_genesis(
         ),
         policies=tuple(_policy(network, one, enclaves, signers) for one in network.key_manager),
         dev_control_key=dev_control_key,
+        gateways=gateways,
     )
 
 

@@ -53,6 +53,11 @@ def save_identity(path: Path, identity: Identity) -> None:
     write_private(path, json.dumps(values, indent=1).encode())
 
 
+def save_node_key(path: Path, node_seed: bytes) -> None:
+    """Write the one key that a gateway has."""
+    write_private(path, json.dumps({"node_seed": node_seed.hex()}, indent=1).encode())
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -57,7 +57,13 @@ from shared.kit.dev_controls import names_of
 from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
-from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
+from shared.kit.identity import (
+    NodeIdentity,
+    known_keys,
+    load_genesis,
+    load_identity,
+    validator_keys,
+)
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
@@ -230,12 +236,12 @@ def serve(
 
 async def serve_compute(settings: Settings) -> None:
     """Run a node until it is cancelled, or an enclave of its ends."""
-    identity = load_identity(settings.data_dir)
+    identity, genesis = load_identity(settings.data_dir), load_genesis(settings.genesis)
     link = Link(
         "consensus",
         settings.consensus,
         credentials=Credentials(identity.node),
-        expected=validator_keys(load_genesis(settings.genesis)),
+        expected=validator_keys(genesis),
     )
     consensus = consensus_client(link)
     status = await until_available(consensus.fetch_status)
@@ -259,7 +265,7 @@ async def serve_compute(settings: Settings) -> None:
         opened = [one.opened for one in paratimes if one.opened is not None]
         return {description.runtime_id: node for description, node in opened}
 
-    served = Service(parts=parts)
+    served = Service(parts=parts, knows=known_keys(genesis).__contains__)
     token, names = settings.dev_token(), names_of(settings.advertise)
     server = NodeServer(
         Door(served, signer=identity.node, dev_token=token, names=names),

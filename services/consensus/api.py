@@ -135,6 +135,10 @@ class ConsensusService:
         items = (await self._tree(height)).items(state_keys.NODES)
         return tuple(decode_record(NodeDescriptor, value) for _, value in items)
 
+    def is_registered(self, node_id: bytes) -> bool:
+        """Say whether a node is registered now."""
+        return self._node.store.load_tree().get(state_keys.node_key(node_id)) is not None
+
     async def fetch_runtime(
         self, runtime_id: RuntimeId, height: Height = NEWEST
     ) -> RuntimeDescriptor | None:

@@ -19,7 +19,7 @@ from shared.kit.channel import Service
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.dev_controls import load_dev_token, names_of
 from shared.kit.front import Door
-from shared.kit.identity import load_identity
+from shared.kit.identity import known_keys, load_identity
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
@@ -74,6 +74,7 @@ async def serve_consensus(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     keys = load_identity(settings.data_dir)
     document = settings.genesis.read_bytes()
+    genesis = decode_record(Genesis, document)
     store = Store(settings.database())
     node = build_node(document, store, keys.consensus, SystemClock(store.newest_time_ns()))
     dev_control = keys.dev_control if settings.unsafe_dev_controls else None
@@ -94,9 +95,12 @@ async def serve_consensus(settings: Settings) -> None:
     def load_pages() -> App:
         from services.consensus.pages import build_pages
 
-        return build_pages(service, node, decode_record(Genesis, document))
+        return build_pages(service, node, genesis)
 
-    served = Service((ConsensusApi, service))
+    named = known_keys(genesis)
+    served = Service(
+        (ConsensusApi, service), knows=lambda key: key in named or service.is_registered(key)
+    )
     token = load_dev_token(settings.data_dir) if settings.unsafe_dev_controls else None
     names = names_of(settings.advertise)
     server = NodeServer(

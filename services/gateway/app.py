@@ -20,6 +20,7 @@ from shared.kit.channel import Link
 from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.http import HttpServer
+from shared.kit.identity import load_node_key
 from shared.kit.process import mark_serving
 
 
@@ -45,16 +46,20 @@ async def serve_gateway(settings: Settings) -> None:
     from services.gateway.probe import EncryptedCallProbe, PlainCallProbe
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    part = settings.runtime_id.hex()
-    links = {address: Link(address, address, part=part) for address in settings.compute}
-    nodes = ComputeNodes({address: compute_client(link) for address, link in links.items()})
+    part, node_key = settings.runtime_id.hex(), load_node_key(settings.data_dir)
     trust_root = load_trust_root(settings.genesis)
+    proven = Credentials(node_key)
+    links = [
+        Link(address, address, part=part, credentials=proven, expected=trust_root.nodes)
+        for address in settings.compute
+    ]
+    nodes = ComputeNodes({link.address: compute_client(link) for link in links})
     link = Link(
         "consensus",
         settings.consensus,
         # For `evm_*` methods; who may call those is the endpoint's to judge.
-        credentials=Credentials(dev_token=load_dev_token(settings.data_dir)),
-        expected=frozenset(one.public_key for one in trust_root.validators),
+        credentials=Credentials(node_key, load_dev_token(settings.data_dir)),
+        expected=trust_root.validator_keys,
     )
     consensus = consensus_client(link)
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()

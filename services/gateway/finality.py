@@ -22,6 +22,7 @@ from shared.api.consensus import NEWEST, BlockEvents, ChainRewound
 from shared.encoding.cbor import MalformedCbor
 from shared.encoding.record import MalformedRecord, decode_record
 from shared.errors import QanatError, Rejected, Unavailable
+from shared.kit.identity import nodes_of_entities
 from shared.kit.settings import BadSettings
 from shared.rules import state_keys
 from shared.rules.light_client import LightClient, VerifiedState
@@ -59,6 +60,13 @@ class TrustRoot:
     validators: tuple[Validator, ...]
     has_dev_controls: bool = True
     """Whether the chain can be rewound; anywhere else an older chain is an attack."""
+    nodes: frozenset[bytes] = frozenset()
+    """Keys of which a compute node must prove one."""
+
+    @property
+    def validator_keys(self) -> frozenset[bytes]:
+        """Keys of which the consensus service must prove one."""
+        return frozenset(one.public_key for one in self.validators)
 
 
 def load_trust_root(genesis: Path) -> TrustRoot:
@@ -73,6 +81,7 @@ def load_trust_root(genesis: Path) -> TrustRoot:
         document.chain_context(),
         validators,
         has_dev_controls=document.dev_control_key is not None,
+        nodes=nodes_of_entities(document),
     )
 
 

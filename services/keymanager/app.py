@@ -6,7 +6,7 @@ import structlog
 
 from services.keymanager.announcer import Announcer
 from services.keymanager.api import KeyManagerEdge, check_health
-from services.keymanager.callers import RegisteredCallers, nodes_of_entities
+from services.keymanager.callers import RegisteredCallers
 from services.keymanager.config import Settings
 from services.keymanager.enclave.protocol import (
     EnclaveDescription,
@@ -25,7 +25,13 @@ from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
-from shared.kit.identity import NodeIdentity, load_genesis, load_identity, validator_keys
+from shared.kit.identity import (
+    NodeIdentity,
+    load_genesis,
+    load_identity,
+    nodes_of_entities,
+    validator_keys,
+)
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer

@@ -7,7 +7,6 @@ import structlog
 
 from shared.api.consensus import ConsensusApi
 from shared.errors import QanatError
-from shared.types.genesis import Genesis
 
 log = structlog.get_logger()
 
@@ -16,11 +15,6 @@ REFRESH_S = 30.0
 policy and registry at each request of its own."""
 PAUSE_S = 0.25
 """Least time between two questions to consensus, however many strangers call [s]."""
-
-
-def nodes_of_entities(genesis: Genesis) -> frozenset[bytes]:
-    """Give the nodes that the entities of the genesis list: they may be about to register."""
-    return frozenset(node for entity in genesis.entities for node in entity.nodes)
 
 
 class RegisteredCallers:

@@ -68,22 +68,28 @@ class Service:
         *served: tuple[type, Any],
         parts: Mapping[str, "Service"] | None = None,
         admits: Admits | None = None,
+        knows: Admits | None = None,
     ) -> None:
         """
         Serve objects by their contracts.
 
         `parts` is kept, not copied: they may open one after the other. `admits` says whose key may
-        ask what is for peers; without it nobody may, but what a part admits.
+        ask what is for peers; without it nobody may, but what a part admits. `knows` says who
+        is no stranger beside these: he gets the limits of a node, and no more rights.
         """
         self._served = served
         self._parts = {} if parts is None else parts
-        self._admits = admits
+        self._admits, self._knows = admits, knows
 
     def admits(self, node_key: bytes) -> bool:
         """Say whether a node may ask what is for peers."""
         if self._admits is not None:
             return self._admits(node_key)
         return any(part.admits(node_key) for part in self._parts.values())
+
+    def knows(self, node_key: bytes) -> bool:
+        """Say whether the owner of a key is no stranger."""
+        return self.admits(node_key) or (self._knows is not None and self._knows(node_key))
 
     def part(self, name: str) -> "Service":
         """Give a part, or raise `PartUnknown`."""
@@ -149,6 +155,7 @@ class Channel(asyncio.Protocol):
         self._caller, self._transcript, self._on_lost = caller, transcript, on_lost
         self._peer_frame_bytes = peer_frame_bytes
         self._part = ""
+        self._is_known = False
         self._bounds = bounds
         self._decoder = frames.FrameDecoder(bounds.frame_bytes)
         self._unfinished = unfinished
@@ -262,7 +269,8 @@ class Channel(asyncio.Protocol):
         key = transcript.client_key
         self._caller = replace(self._caller, node_key=key)
         self.peer = f"node {key.hex()[:8]}"
-        if self._service.admits(key):
+        self._is_known = self._service.knows(key)
+        if self._is_known:
             self._bounds = limits.PEER
             self._decoder.max_frame_bytes = limits.PEER.frame_bytes
 
@@ -402,8 +410,8 @@ class Channel(asyncio.Protocol):
 
     @property
     def is_idle_stranger(self) -> bool:
-        """Say whether the other side has proven no key, and asks nothing."""
-        return self._caller.node_key is None and not (self._serving or self._noticed)
+        """Say whether nobody that is known is at the other side, and nothing is asked."""
+        return not self._is_known and not (self._serving or self._noticed)
 
     @property
     def is_open(self) -> bool:

@@ -48,6 +48,17 @@ def load_identity(data_dir: Path) -> NodeIdentity:
         raise BadIdentity(f"{path} is not an identity file: {type(error).__name__}") from None
 
 
+def load_node_key(data_dir: Path) -> Signer | None:
+    """Read the key of a gateway, which has no others; None of one that has none: a stranger."""
+    path = data_dir / IDENTITY_FILE
+    try:
+        return _signer(json.loads(path.read_text())["node_seed"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BadIdentity(f"{path} is not an identity file: {type(error).__name__}") from None
+
+
 def load_genesis(path: Path) -> Genesis:
     """Read the genesis document, or raise `MalformedRecord`."""
     return decode_record(Genesis, path.read_bytes())
@@ -56,6 +67,16 @@ def load_genesis(path: Path) -> Genesis:
 def validator_keys(genesis: Genesis) -> frozenset[bytes]:
     """Give the keys of which the consensus service must prove one."""
     return frozenset(validator.public_key for validator in genesis.validators)
+
+
+def nodes_of_entities(genesis: Genesis) -> frozenset[bytes]:
+    """Give the nodes that the entities of the genesis list: they may be about to register."""
+    return frozenset(node for entity in genesis.entities for node in entity.nodes)
+
+
+def known_keys(genesis: Genesis) -> frozenset[bytes]:
+    """Give the keys of everybody whom the genesis names: nodes and gateways, no strangers."""
+    return nodes_of_entities(genesis).union(genesis.gateways)
 
 
 def _signer(seed: str) -> Signer:

@@ -112,6 +112,8 @@ class Genesis:
     """Who may move time and epochs; None where the network has no dev controls."""
     initial_height: int = 1
     roothash: RoothashParameters = RoothashParameters()
+    gateways: tuple[PublicKey, ...] = ()
+    """Node keys of gateways: known to nodes, and no peers of theirs (ADR 0029)."""
 
     def chain_context(self) -> str:
         """Hex of SHA-512/256 of the canonical document."""

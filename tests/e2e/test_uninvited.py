@@ -10,6 +10,7 @@ import pytest
 
 from qanat.layout import DataLayout
 from qanat.network import NodePlan, load_network, plan_nodes
+from services.gateway.finality import load_trust_root
 from shared.api.compute import compute_client, compute_peer
 from shared.api.consensus import consensus_client
 from shared.api.keymanager import key_manager_client
@@ -21,6 +22,8 @@ from shared.kit.channel import Link
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import PROTOCOL, Credentials
 from shared.kit.heads import encode_head
+from shared.kit.identity import load_node_key
+from shared.kit.limits import MIB
 from tests.support.networks import ProcessNetwork, wait_for
 
 HALF_BODY = b"POST /v1/x/y HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
@@ -69,6 +72,22 @@ def test_a_stranger_gets_what_is_public_and_nothing_else(plans, credentials):
         assert (await compute_client(links["compute-0"]).fetch_status()).is_ready
         for link in links.values():
             link.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_gateway_proves_its_key_and_is_no_peer(process_network, plans):
+    key = load_node_key(DataLayout(process_network.data).host("gateway"))
+    expected = load_trust_root(DataLayout(process_network.data).genesis).nodes
+
+    async def scenario() -> None:
+        address = plans["compute-0"].address
+        link = Link("compute-0", address, credentials=Credentials(key), expected=expected)
+        answers = await compute_client(link).submit_transactions((bytes(2 * MIB),))
+        assert answers[0].tx_hash is None
+        with pytest.raises(NotAdmitted):
+            await compute_peer(link).gossip_transactions((b"x",))
+        link.close()
 
     asyncio.run(scenario())
 

@@ -36,6 +36,7 @@ from shared.types.genesis import (
 )
 from shared.types.incarnation import IncarnationStart
 from shared.types.proof import Validator
+from shared.types.registry import Entity
 from tests.support.fake_compute import RUNTIME_ID, START_S, FakeChain
 
 SECOND = 1_000_000_000
@@ -50,7 +51,7 @@ GENESIS = Genesis(
     staking=StakingParameters({}, {}),
     registry=RegistryParameters(),
     accounts=(),
-    entities=(),
+    entities=(Entity(SIGNER.public_key, (SIGNER.public_key,)),),
     runtimes=(),
     policies=(),
     dev_control_key=SIGNER.public_key,

@@ -15,7 +15,7 @@ from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_p
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256, sha512_256
 from shared.encoding.record import decode_record
-from shared.kit.identity import load_identity
+from shared.kit.identity import known_keys, load_identity, load_node_key, nodes_of_entities
 from shared.rules import state_keys
 from shared.tee.config import EnclaveConfig
 from shared.types.genesis import Genesis
@@ -107,6 +107,20 @@ def test_dev_token_is_the_owners_only(network: Network, layout: DataLayout) -> N
     for path in (layout.dev_token, layout.node_dev_token("consensus-0")):
         assert path.read_text() == token
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_gateways_have_keys_that_are_known_and_are_no_nodes(
+    network: Network, layout: DataLayout
+) -> None:
+    genesis = genesis_of(layout)
+    names = [paratime.gateway.name for paratime in network.paratime]
+    keys = [load_node_key(layout.host(name)) for name in names]
+    assert genesis.gateways == tuple(key.public_key for key in keys if key is not None)
+    assert len(set(genesis.gateways)) == len(names)
+    assert nodes_of_entities(genesis).isdisjoint(genesis.gateways)
+    assert known_keys(genesis).issuperset(genesis.gateways)
+    for name in names:
+        assert stat.S_IMODE(layout.identity(name).stat().st_mode) == 0o600
 
 
 def test_the_keys_that_sign_policies_are_kept_and_are_the_owners_only(layout: DataLayout) -> None:

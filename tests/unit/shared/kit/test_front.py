@@ -25,6 +25,7 @@ from tests.support.wire import CLIENT, DEV_TOKEN, SERVER, linked, posting, servi
 
 pytestmark = pytest.mark.enable_socket
 OTHER = Signer(b"other".ljust(32))
+GATEWAY = Signer(b"gateway".ljust(32))
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "qanat-frames"}
 
 
@@ -85,7 +86,9 @@ def book() -> RealBook:
 
 @pytest.fixture
 async def server(book: RealBook) -> AsyncIterator[Any]:
-    service = Service((Book, book), admits=CLIENT.public_key.__eq__)
+    service = Service(
+        (Book, book), admits=CLIENT.public_key.__eq__, knows=GATEWAY.public_key.__eq__
+    )
     async with serving(service, "books") as server:
         yield server
 
@@ -204,6 +207,30 @@ async def test_who_is_not_registered_gets_what_is_public(server: Any, who: Signe
         assert await api.read(b"one") == (b"one", 2**63)
         with pytest.raises(NotAdmitted):
             await api.write(b"two")
+
+
+async def test_who_is_known_may_send_much_and_ask_nothing_that_is_for_peers(server: Any) -> None:
+    async with linked(server, Credentials(GATEWAY), SERVER) as link:
+        api = client_of(Book, link)
+        assert (await api.read(bytes(2 * limits.MIB)))[0] == bytes(2 * limits.MIB)
+        with pytest.raises(NotAdmitted):
+            await api.write(b"two")
+
+
+async def test_a_key_that_nobody_knows_does_not_keep_a_connection(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server._door.connections, "_max", 1)
+    async with linked(server, Credentials(OTHER)) as stranger:
+        await client_of(Book, stranger).read(b"one")
+        async with linked(server, Credentials(GATEWAY)) as known:
+            await client_of(Book, known).read(b"one")
+            async with asyncio.timeout(3):
+                await stranger._channel.closed.wait()
+            async with linked(server) as another:
+                with pytest.raises(PeerUnavailable):
+                    await client_of(Book, another).read(b"one")
+            assert await client_of(Book, known).read(b"one")
 
 
 async def test_a_server_with_another_key_is_not_talked_to(server: Any) -> None:

@@ -50,8 +50,11 @@ def test_votes_in_the_state_are_not_waited_for_again(world):
 
 
 def test_after_a_discrepancy_backup_workers_are_waited_for(world):
-    workers = world.workers()
-    world.vote(*((one, GOOD) for one in workers[:2]), (workers[2], BAD))
+    workers, backups = world.workers(), world.backups()
+    # A backup worker among those that differ, so that no majority decides the round at once.
+    dissenter = next(one for one in workers if one in backups)
+    agreeing = [(one, GOOD) for one in workers if one is not dissenter]
+    world.vote(*agreeing, (dissenter, BAD))
     backup = next(one for one in world.backups() if one not in workers)
     others = ids(*world.backups()) - ids(backup, *workers)
     assert missing(world, world.commit(backup, GOOD)) == others
