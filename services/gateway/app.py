@@ -3,9 +3,7 @@
 import asyncio
 
 from services.gateway.api import GatewayApp
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.finality import TrustRoot, load_trust_root
 from services.gateway.node import GatewayConsensus, GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
@@ -16,6 +14,8 @@ from services.gateway.store import BlockStore
 from shared.api.compute import compute_client
 from shared.api.consensus import consensus_client
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
+from shared.gateways.compute_nodes import ComputeNodes
+from shared.gateways.finality import TrustRoot, load_trust_root
 from shared.kit.channel import Link
 from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials

@@ -22,12 +22,6 @@ subscriptions_open = Gauge(
 websockets_dropped = Counter(
     "qanat_gateway_websockets_dropped", "WebSocket connections cut off for reading too slowly."
 )
-proofs_verified = Counter(
-    "qanat_gateway_proofs_verified", "Consensus blocks with rounds whose proof was verified."
-)
-forged_rounds = Counter(
-    "qanat_gateway_forged_rounds", "Rounds that a compute node showed with forged contents."
-)
 rounds_indexed = Counter("qanat_gateway_rounds_indexed", "Rounds taken into the index.")
 transactions_indexed = Counter(
     "qanat_gateway_transactions_indexed", "Transactions taken into the index."

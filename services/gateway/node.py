@@ -8,10 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from services.gateway import metrics
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
-from services.gateway.finality import Finality, FinalityApi, TrustRoot
-from services.gateway.follower import Follower
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
@@ -22,6 +19,9 @@ from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
 from shared.api.evm import EvmQueries
 from shared.errors import QanatError
+from shared.gateways.compute_nodes import ComputeNodes
+from shared.gateways.finality import Finality, FinalityApi, TrustRoot
+from shared.gateways.follower import Follower
 
 log = structlog.get_logger()
 

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import structlog
 
-from services.gateway.compute_nodes import ComputeNode, ComputeNodes
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from shared.api.compute import ComputeApi
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
+from shared.gateways.compute_nodes import ComputeNode, ComputeNodes
 from shared.types.block import HeaderType
 
 log = structlog.get_logger()

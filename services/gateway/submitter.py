@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from services.gateway.compute_nodes import ComputeNodes
 from shared.api.compute import Submission
 from shared.errors import PeerFailed
+from shared.gateways.compute_nodes import ComputeNodes
 from shared.kit.limits import split
 
 MAX_TRANSACTIONS = 1000

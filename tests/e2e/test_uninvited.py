@@ -10,13 +10,13 @@ import pytest
 
 from qanat.layout import DataLayout
 from qanat.network import NodePlan, load_network, plan_nodes
-from services.gateway.finality import load_trust_root
 from shared.api.compute import compute_client, compute_peer
 from shared.api.consensus import consensus_client
 from shared.api.keymanager import key_manager_client
 from shared.crypto.signing import Signer
 from shared.encoding import frames
 from shared.errors import PeerUnavailable
+from shared.gateways.finality import load_trust_root
 from shared.kit.callers import NotAdmitted
 from shared.kit.channel import Link
 from shared.kit.dev_controls import DevTokenWrong

@@ -9,7 +9,6 @@ import asyncio
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
-from services.gateway.finality import TrustRoot
 from shared.api.consensus import (
     BlockEvents,
     ChainRewound,
@@ -22,6 +21,7 @@ from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable
+from shared.gateways.finality import TrustRoot
 from shared.rules import headers, state_keys
 from shared.rules.incarnations import FIRST_LIFE, with_start
 from shared.rules.meta import encode_meta

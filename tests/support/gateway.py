@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from services.gateway.app import build_app, build_node
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.config import Settings
 from services.gateway.node import GatewayNode
 from services.gateway.probe import EncryptedCallProbe
 from services.gateway.rpc.handshake import HandshakeProtocol
 from shared.crypto.entropy import SystemEntropy
+from shared.gateways.compute_nodes import ComputeNodes
 from shared.kit.http import HttpServer
 from tests.support.fake_compute import (
     CHAIN_ID,

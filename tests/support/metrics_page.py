@@ -8,7 +8,9 @@ from prometheus_client.metrics import MetricWrapperBase
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 SERVICES = ("consensus", "keymanager", "compute", "gateway", "runtime_gateway")
-MODULES = {"node": "shared.kit.metrics"} | {name: f"services.{name}.metrics" for name in SERVICES}
+MODULES = {"node": "shared.kit.metrics", "gateways": "shared.gateways.metrics"} | {
+    name: f"services.{name}.metrics" for name in SERVICES
+}
 """Where the metrics of each service stand, and those that every node has."""
 
 

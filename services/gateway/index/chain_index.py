@@ -16,9 +16,10 @@ import structlog
 from services.gateway.index.arrivals import AbsentTransactions, Arrivals
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
-from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry
+from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, index_block
 from services.gateway.store import BlockStore
 from shared.errors import Unavailable
+from shared.types.block import RoundBlock
 from shared.types.identity import Incarnation
 
 log = structlog.get_logger()
@@ -119,6 +120,10 @@ class ChainIndex:
         self.arrivals.apply_round(round_)
         for listener in self._listeners:
             listener(round_)
+
+    def append_block(self, block: RoundBlock) -> None:
+        """Take the next round as a node gave it; see `index_block` and `append`."""
+        self.append(index_block(block))
 
     async def wait_for_room(self) -> None:
         """Hold back whoever appends faster than the database writes."""

@@ -1,7 +1,7 @@
 """`net_*` methods."""
 
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.rpc.methods import rpc_method
+from shared.gateways.compute_nodes import ComputeNodes
 
 
 class NetMethods:

@@ -1,11 +1,11 @@
 """`oasis_*` methods."""
 
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.rpc.errors import MethodMissing
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import hash32
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
+from shared.gateways.compute_nodes import ComputeNodes
 
 
 class OasisMethods:

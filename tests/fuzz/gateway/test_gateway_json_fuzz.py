@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.gateway.app import build_node
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.table import build_method_table
+from shared.gateways.compute_nodes import ComputeNodes
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, listening, make_settings, running_gateway

@@ -128,7 +128,7 @@ async def test_forged_results_of_long_ago_are_refused_while_catching_up(tmp_path
 
 
 async def test_chain_that_consensus_never_finalized_is_never_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr("services.gateway.finality.FINAL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("shared.gateways.finality.FINAL_TIMEOUT_S", 0.05)
     async with running_gateway(tmp_path, nodes=2) as gateway:
         true = gateway.chain
         other = FakeChain(balances=BALANCES)

@@ -15,13 +15,13 @@ from typing import Protocol
 
 import structlog
 
-from services.gateway import metrics
-from services.gateway.compute_nodes import ComputeNodes
-from services.gateway.index.chain_index import ChainIndex
 from shared.api.consensus import NEWEST, BlockEvents, ChainRewound
 from shared.encoding.cbor import MalformedCbor
 from shared.encoding.record import MalformedRecord, decode_record
 from shared.errors import QanatError, Rejected, Unavailable
+from shared.gateways import metrics
+from shared.gateways.compute_nodes import ComputeNodes
+from shared.gateways.index import RoundIndex
 from shared.kit.identity import nodes_of_entities
 from shared.kit.settings import BadSettings
 from shared.rules import state_keys
@@ -121,7 +121,7 @@ class Finality:
         trust_root: TrustRoot,
         consensus: FinalityApi,
         nodes: ComputeNodes,
-        index: ChainIndex,
+        index: RoundIndex,
     ) -> None:
         """`name` is that of the gateway, for who waits until all have followed a rewind."""
         self._name, self._runtime_id, self._trust_root = name, RuntimeId(runtime_id), trust_root

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from services.gateway import compute_nodes
-from services.gateway.compute_nodes import ComputeNodes
 from services.gateway.submitter import Submitter
 from shared.api.compute import ComputeStatus, Submission
 from shared.errors import PeerFailed, PeerUnavailable, RuntimeRejected
+from shared.gateways import compute_nodes
+from shared.gateways.compute_nodes import ComputeNodes
 
 
 class Node:

@@ -11,13 +11,12 @@ import asyncio
 
 import structlog
 
-from services.gateway import metrics
-from services.gateway.block_check import ForgedResults, verify_results
-from services.gateway.compute_nodes import ComputeNode, ComputeNodes
-from services.gateway.finality import Finality
-from services.gateway.index.chain_index import ChainIndex
-from services.gateway.index.rounds import index_block
 from shared.errors import QanatError, Unavailable
+from shared.gateways import metrics
+from shared.gateways.block_check import ForgedResults, verify_results
+from shared.gateways.compute_nodes import ComputeNode, ComputeNodes
+from shared.gateways.finality import Finality
+from shared.gateways.index import RoundIndex
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.identity import Round
 
@@ -43,7 +42,7 @@ class Follower:
     """Feeds the index from all nodes."""
 
     def __init__(
-        self, runtime_id: bytes, index: ChainIndex, nodes: ComputeNodes, finality: Finality
+        self, runtime_id: bytes, index: RoundIndex, nodes: ComputeNodes, finality: Finality
     ) -> None:
         self._runtime_id = runtime_id
         self._index, self._nodes, self._finality = index, nodes, finality
@@ -112,7 +111,7 @@ class Follower:
         if header.hash() != self._finality.hash_of(header.round):
             raise WrongChain(f"{node.name} has another round {header.round} than consensus")
         verify_results(block)
-        self._index.append(index_block(block))
+        self._index.append_block(block)
 
     async def _verify_known(self, node: ComputeNode, header: BlockHeader) -> None:
         """Verify that a round is the one in the index; those before its first are not compared."""

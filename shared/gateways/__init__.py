@@ -1,0 +1,1 @@
+"""What gateways share: which nodes they ask, and how they know what is final."""
