@@ -4,7 +4,6 @@ The HTTP edge: FastAPI for `/health`, `/status` and `/metrics`, JSON-RPC beside 
 The JSON-RPC endpoint stands before the framework's routing: it is the hot path.
 """
 
-import ipaddress
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway import metrics
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
+from shared.gateways.hosts import HostRule
 
 RPC_PATH = "/"
 ANY_VERB = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -26,14 +26,14 @@ class GatewayApp(FastAPI):
     def __init__(self, node: GatewayNode, endpoint: JsonRpcEndpoint) -> None:
         super().__init__(title="Qanat gateway", docs_url=None, redoc_url=None, openapi_url=None)
         self._node, self._endpoint = node, endpoint
-        self._hosts = frozenset(host.lower() for host in node.settings.virtual_hosts)
+        self._hosts = HostRule(node.settings.virtual_hosts)
         self.add_api_route("/health", self._answer_health, methods=ANY_VERB)
         self.add_api_route("/status", self._answer_status, methods=["GET"])
         self.add_api_route("/metrics", self._answer_metrics, methods=["GET"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and not self._is_host_allowed(scope):
+        if scope["type"] == "http" and not self._hosts.is_allowed(scope["headers"]):
             metrics.http_refusals.labels("403").inc()
             refusal = Response("invalid host specified\n", 403, media_type="text/plain")
             await refusal(scope, receive, send)
@@ -41,16 +41,6 @@ class GatewayApp(FastAPI):
             await self._endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
-
-    def _is_host_allowed(self, scope: Scope) -> bool:
-        """Say whether the host is ours, so that a page cannot rebind its name to this machine."""
-        if "*" in self._hosts:
-            return True
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        name = host.decode("latin-1").lower()
-        if not name.endswith("]"):
-            name = name.rpartition(":")[0] or name
-        return name in self._hosts or _is_ip_address(name.strip("[]"))
 
     async def _answer_health(self, request: Request) -> Response:
         """Ready or not, as the original: empty body, other verbs do not exist."""
@@ -70,11 +60,3 @@ class GatewayApp(FastAPI):
         metrics.compute_up.set(sum(node.is_up for node in self._node.nodes.members))
         metrics.durable_round.set(self._node.index.durable_number)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _is_ip_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

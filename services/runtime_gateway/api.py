@@ -8,11 +8,12 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from services.runtime_gateway import metrics
+from services.runtime_gateway.edge import MAX_BODY_BYTES, Edge, answer_error
 from services.runtime_gateway.node import RuntimeGatewayNode
-from services.runtime_gateway.rounds import FollowerTooSlow, SeenRound
+from services.runtime_gateway.rounds import FollowerTooSlow, Rewound, SeenRound
 from services.runtime_gateway.shapes import (
     from_json,
     read_hex,
@@ -23,9 +24,9 @@ from services.runtime_gateway.shapes import (
 )
 from shared.encoding import cbor
 from shared.errors import BadRequest, QanatError, Rejected, RuntimeRejected
+from shared.gateways.past import TooLongAgo
+from shared.kit.node_app import describe
 
-MAX_BODY_BYTES = 512 << 10
-"""A transaction has at most 128 KiB, which is twice as many hex digits."""
 MAX_WAIT_S = 60.0
 MAX_FOLLOWERS = 64
 
@@ -56,7 +57,9 @@ class QueryIn(BaseModel):
     round: int | None = Field(None, ge=0, lt=2**63, description="the newest if it is left out")
 
 
-def build_api(node: RuntimeGatewayNode) -> ASGIApp:
+def build_api(
+    node: RuntimeGatewayNode, hosts: tuple[str, ...] = ("*",), origins: tuple[str, ...] = ("*",)
+) -> ASGIApp:
     """Make the application."""
     app = FastAPI(
         title="ParaTime", description="A ParaTime of Qanat. The TEE is a MOCK.", version="1"
@@ -82,7 +85,7 @@ def build_api(node: RuntimeGatewayNode) -> ASGIApp:
     @app.get("/v1/info")
     async def info() -> dict[str, Any]:
         """Give what a client needs to sign and encrypt, and what the program offers."""
-        chain = await node.fetch_chain_info()
+        chain = node.info
         offers = cbor.decode(await node.query("core.RuntimeInfo", b"", None))
         shown = {
             "runtime_id": "0x" + chain.runtime_id.hex(),
@@ -150,14 +153,19 @@ def build_api(node: RuntimeGatewayNode) -> ASGIApp:
             _stream(node.rounds.follow(from_round), module), media_type="text/event-stream"
         )
 
-    return BodyLimit(app)
+    return Edge(app, hosts, origins)
 
 
-async def _stream(rounds: AsyncIterator[SeenRound], module: str | None) -> AsyncIterator[str]:
+async def _stream(
+    rounds: AsyncIterator[SeenRound | Rewound], module: str | None
+) -> AsyncIterator[str]:
     with metrics.followers.track_inprogress():
         yield ": follow\n\n"
         try:
             async for round_ in rounds:
+                if isinstance(round_, Rewound):
+                    yield _server_sent("rewound", {"round": round_.number})
+                    continue
                 for record in round_.records:
                     for event in show_events(record):
                         if module in (None, event["module"]):
@@ -174,27 +182,6 @@ def _server_sent(kind: str, data: dict[str, Any]) -> str:
 
 async def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, QanatError)  # noqa: S101 - registered for this class only
-    status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, Rejected) else 503
-    body = {"module": error.module, "code": error.code, "message": error.message}
-    return JSONResponse({"error": body}, status)
-
-
-class BodyLimit:
-    """Refuses bodies that are too long, before they are in memory."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and cut its body."""
-        read = 0
-
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BODY_BYTES:
-                raise BadRequest(f"a request has at most {MAX_BODY_BYTES} bytes")
-            return message
-
-        await self._app(scope, limited, send)
+    if isinstance(error, NotFound | TooLongAgo):
+        return JSONResponse(describe(error), 404)
+    return answer_error(error)

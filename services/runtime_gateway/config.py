@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from shared.kit.settings import PREFIX, BadSettings, read_settings
 
@@ -11,16 +12,21 @@ class Settings:
     """`QANAT_*` variables; see `docs/services/runtime_gateway.md`."""
 
     node_name: str
+    data_dir: Path
     runtime_id: bytes
     """32 bytes: the ParaTime that is served."""
     compute: tuple[str, ...]
     """`host:port` of every compute node of it."""
     consensus: str
     """`host:port` of the consensus service."""
+    genesis: Path
+    """The genesis document: its validators are where trust begins."""
     confidential: bool = True
     """Whether calls are encrypted."""
     listen_host: str = "127.0.0.1"
     http_port: int = 8555
+    cors_origins: tuple[str, ...] = ("*",)
+    virtual_hosts: tuple[str, ...] = ("*",)
     recent_rounds: int = 256
     """Rounds that are answered from memory; older ones are asked of the nodes."""
     recent_bytes: int = 16 * 1024 * 1024

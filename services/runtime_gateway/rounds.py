@@ -1,8 +1,8 @@
 """
-The newest rounds in memory, and who waits for more.
+The newest rounds in memory, and who waits for more. Fulfils `RoundIndex`.
 
-Bounded by rounds and by bytes. A round that does not link to the newest means that the network was
-rewound, or that a node lied: what is not part of the new history is unlearnt.
+Bounded by rounds and by bytes. What is added is proven (`shared.gateways`); after a rewind of the
+network what is void is unlearnt, and who follows is told.
 """
 
 import asyncio
@@ -10,12 +10,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from services.runtime_gateway import metrics
 from shared.encoding.record import decode_record
+from shared.kit.limits import BoundedQueue
 from shared.types.block import BlockHeader, RoundBlock
+from shared.types.identity import Incarnation
 from shared.types.sdk_transaction import TransactionRecord
 
 MAX_BACKLOG = 256
 """Rounds that a follower may be behind before it is dropped."""
+MAX_BACKLOG_BYTES = 4 << 20
+"""Results of these [bytes]; those of one round are at most 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,26 @@ class SeenRound:
     """A round, read."""
 
     header: BlockHeader
+    hash: bytes
+    """Of the header."""
     epoch: int | None
+    """As a node says; nothing proves it."""
     records: tuple[TransactionRecord, ...]
     size: int
     """Of its results [bytes]."""
+
+    @property
+    def number(self) -> int:
+        """The round."""
+        return self.header.round
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The network went back: rounds after one are void."""
+
+    number: int
+    """The last round that is not; -1 where none is known to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +67,15 @@ class FollowerTooSlow(Exception):
     """A follower did not take rounds as fast as they came."""
 
 
+Backlog = BoundedQueue[SeenRound | Rewound | None]
+"""What waits for a follower; None where it was dropped."""
+
+
 def read_round(block: RoundBlock) -> SeenRound:
     """Read a node's block, or raise `MalformedCbor`, `MalformedRecord`."""
     records = tuple(decode_record(TransactionRecord, result) for result in block.results)
-    return SeenRound(block.header, block.epoch, records, sum(map(len, block.results)))
+    size = sum(map(len, block.results))
+    return SeenRound(block.header, block.header.hash(), block.epoch, records, size)
 
 
 class Rounds:
@@ -60,13 +86,20 @@ class Rounds:
         self._by_number: OrderedDict[int, SeenRound] = OrderedDict()
         self._by_hash: dict[bytes, Place] = {}
         self._bytes = 0
-        self._followers: set[asyncio.Queue[SeenRound | None]] = set()
+        self._followers: set[Backlog] = set()
         self._arrived = asyncio.Event()
+        self.incarnation = Incarnation(0)
+        """Life of the chain to which the rounds belong."""
 
     @property
     def newest(self) -> SeenRound | None:
         """The newest round; None before the first."""
         return next(reversed(self._by_number.values()), None)
+
+    @property
+    def oldest(self) -> SeenRound | None:
+        """The oldest round that is kept; None before the first."""
+        return next(iter(self._by_number.values()), None)
 
     @property
     def follower_count(self) -> int:
@@ -77,22 +110,27 @@ class Rounds:
         """Give a round of the window."""
         return self._by_number.get(number)
 
+    async def find_round(self, number: int) -> SeenRound | None:
+        """Give a round of the window."""
+        return self._by_number.get(number)
+
     def find_transaction(self, tx_hash: bytes) -> Place | None:
         """Say where a transaction of the window is."""
         return self._by_hash.get(tx_hash)
 
-    def add(self, round_: SeenRound) -> bool:
-        """Take the next round, unlearning what it replaces; say whether it was news."""
-        number = round_.header.round
-        known = self._by_number.get(number)
-        if known is not None and known.header == round_.header:
-            return False
-        self._forget_from(number)
-        newest = self.newest
-        if newest is not None and round_.header.previous_hash != newest.header.hash():
-            # Nothing here is known to be part of the history that this round ends.
-            self._forget_from(0)
-        self._by_number[number] = round_
+    # -- as they come --------------------------------------------------------------------------
+
+    def append_block(self, block: RoundBlock) -> None:
+        """Take the next round, or raise `MalformedCbor`, `MalformedRecord`."""
+        round_ = read_round(block)
+        self.add(round_)
+        metrics.rounds.inc()
+        metrics.transactions.inc(len(round_.records))
+        metrics.newest_round.set(round_.number)
+
+    def add(self, round_: SeenRound) -> None:
+        """Take the next round."""
+        self._by_number[round_.number] = round_
         self._bytes += round_.size
         for index, record in enumerate(round_.records):
             self._by_hash[record.hash] = Place(round_, index)
@@ -100,16 +138,24 @@ class Rounds:
             self._bytes > self._limit_bytes and len(self._by_number) > 1
         ):
             self._forget(next(iter(self._by_number)))
-        for queue in list(self._followers):
-            if queue.full():
-                self._followers.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(round_)
+        self._tell(round_, round_.size)
         self._arrived.set()
         self._arrived = asyncio.Event()
-        return True
+
+    async def wait_for_room(self) -> None:
+        """Hold nobody back: old rounds make room."""
+
+    async def rollback(self, number: int) -> None:
+        """Unlearn every round after one."""
+        for gone in [n for n in self._by_number if n > number]:
+            self._forget(gone)
+        self._tell(Rewound(number), 0)
+
+    async def enter(self, incarnation: Incarnation) -> None:
+        """Note that what is void in a life of the chain was dropped."""
+        self.incarnation = max(self.incarnation, incarnation)
+
+    # -- who waits -----------------------------------------------------------------------------
 
     async def wait_for(self, tx_hash: bytes) -> Place:
         """Wait until a transaction is in a round."""
@@ -117,33 +163,36 @@ class Rounds:
             await self._arrived.wait()
         return place
 
-    async def follow(self, from_round: int | None) -> AsyncIterator[SeenRound]:
+    async def follow(self, from_round: int | None) -> AsyncIterator[SeenRound | Rewound]:
         """
-        Give rounds of the window from one on, then each new one.
+        Give rounds of the window from one on, then each new one, and what a rewind makes void.
 
         Raises
         ------
         FollowerTooSlow
-            More than `MAX_BACKLOG` rounds wait.
+            More than `MAX_BACKLOG` rounds or `MAX_BACKLOG_BYTES` wait.
         """
-        queue: asyncio.Queue[SeenRound | None] = asyncio.Queue(MAX_BACKLOG)
+        backlog: Backlog = BoundedQueue(MAX_BACKLOG, MAX_BACKLOG_BYTES)
         known = [] if from_round is None else list(self._by_number.values())
-        self._followers.add(queue)
+        self._followers.add(backlog)
         try:
             for round_ in known:
-                if from_round is not None and round_.header.round >= from_round:
+                if from_round is not None and round_.number >= from_round:
                     yield round_
             while True:
-                arrived = await queue.get()
+                arrived = await backlog.take()
                 if arrived is None:
                     raise FollowerTooSlow
                 yield arrived
         finally:
-            self._followers.discard(queue)
+            self._followers.discard(backlog)
 
-    def _forget_from(self, number: int) -> None:
-        for gone in [n for n in self._by_number if n >= number]:
-            self._forget(gone)
+    def _tell(self, news: SeenRound | Rewound, size: int) -> None:
+        for backlog in list(self._followers):
+            if not backlog.offer(news, size):
+                self._followers.discard(backlog)
+                backlog.clear()
+                backlog.put(None)
 
     def _forget(self, number: int) -> None:
         round_ = self._by_number.pop(number)

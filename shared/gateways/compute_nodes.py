@@ -125,13 +125,21 @@ async def _first_answer(order: list[ComputeNode], question: Question[T]) -> T:
     failure: Unavailable = PeerUnavailable("no compute node is configured")
     for node in order:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await question(node.api)
+            return await ask_one(node, question)
         except Unavailable as error:
             failure = error
-            if isinstance(error, PeerUnavailable):
-                node.mark_down(error.message)
-        except TimeoutError:
-            failure = PeerUnavailable(f"{node.name} did not answer within {ANSWER_TIMEOUT_S:g} s")
-            node.mark_down(failure.message)
     raise failure
+
+
+async def ask_one(node: ComputeNode, question: Question[T]) -> T:
+    """Put a question to one node, which is passed over from then on where it does not answer."""
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await question(node.api)
+    except PeerUnavailable as error:
+        node.mark_down(error.message)
+        raise
+    except TimeoutError:
+        late = PeerUnavailable(f"{node.name} did not answer within {ANSWER_TIMEOUT_S:g} s")
+        node.mark_down(late.message)
+        raise late from None

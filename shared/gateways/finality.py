@@ -18,17 +18,18 @@ import structlog
 from shared.api.consensus import NEWEST, BlockEvents, ChainRewound
 from shared.encoding.cbor import MalformedCbor
 from shared.encoding.record import MalformedRecord, decode_record
-from shared.errors import QanatError, Rejected, Unavailable
+from shared.errors import QanatError, Unavailable
 from shared.gateways import metrics
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.index import RoundIndex
+from shared.gateways.past import HeaderApi, Past, UnprovenHeader, is_indexed
 from shared.kit.identity import nodes_of_entities
 from shared.kit.settings import BadSettings
 from shared.rules import state_keys
 from shared.rules.light_client import LightClient, VerifiedState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
-from shared.types.identity import Height, Incarnation, Round, RuntimeId
+from shared.types.identity import Height, Incarnation, RuntimeId
 from shared.types.proof import ProvenState, Validator
 
 log = structlog.get_logger()
@@ -36,8 +37,6 @@ log = structlog.get_logger()
 RETRY_S = 0.05
 MAX_RETRY_S = 1.0
 """Pause before consensus is asked again [s]."""
-HEADERS_AT_ONCE = 200
-"""Headers of one question while the past is traced back."""
 FINAL_TIMEOUT_S = 5.0
 """How long a round that a node shows may take to be proven [s]: the proof is made with the round,
 and is mostly here before it."""
@@ -45,10 +44,6 @@ and is mostly here before it."""
 
 class NotFinal(Unavailable, module="gateway", code=6):
     """A node shows a round of which consensus has shown no proof."""
-
-
-class UnprovenHeader(Rejected, module="gateway", code=7):
-    """What the consensus service says does not follow from what is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +80,13 @@ def load_trust_root(genesis: Path) -> TrustRoot:
     )
 
 
-class FinalityApi(Protocol):
+class FinalityApi(HeaderApi, Protocol):
     """The part of `ConsensusApi` that the gateway asks."""
 
     async def fetch_proven_state(
         self, keys: tuple[bytes, ...], height: Height = NEWEST
     ) -> ProvenState:
         """Values of state keys, with proof."""
-        ...
-
-    async def fetch_round_headers(
-        self, runtime_id: RuntimeId, first: Round, count: int
-    ) -> tuple[BlockHeader, ...]:
-        """ParaTime blocks of rounds in a row."""
         ...
 
     async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
@@ -122,10 +111,22 @@ class Finality:
         consensus: FinalityApi,
         nodes: ComputeNodes,
         index: RoundIndex,
+        max_past: int | None = None,
     ) -> None:
-        """`name` is that of the gateway, for who waits until all have followed a rewind."""
+        """
+        Begin with a trust root.
+
+        Parameters
+        ----------
+        name : `str`
+            Of the gateway, for who waits until all have followed a rewind.
+        max_past : `int`, optional
+            How far before the newest round an index without rounds begins; None is as far as
+            possible [rounds].
+        """
         self._name, self._runtime_id, self._trust_root = name, RuntimeId(runtime_id), trust_root
-        self._consensus, self._nodes, self._index = consensus, nodes, index
+        self._consensus, self._index, self._max_past = consensus, index, max_past
+        self.past = Past(self._runtime_id, consensus, nodes)
         self._light_client = LightClient(
             trust_root.chain_id, trust_root.validators, follows_rewinds=trust_root.has_dev_controls
         )
@@ -257,7 +258,7 @@ class Finality:
         Where the index has other rounds after that one, the network was rewound: it goes back.
         """
         async with self.settling:
-            first, hashes = await self._fetch_past(head)
+            first, hashes = await self.past.trace(head, self._index, self._max_past)
             agreed = await self._find_agreed(first, hashes)
             # From here on nothing of another life of the chain is added.
             self._first, self._hashes = first, hashes
@@ -266,49 +267,6 @@ class Finality:
                 log.warning("chain_rewound", from_round=newest.number, to_round=agreed)
                 await self._index.rollback(agreed)
         self._announce()
-
-    async def _fetch_past(self, head: BlockHeader) -> tuple[int, list[bytes]]:
-        """Give the hashes of all rounds after the one that the index has too, and their first."""
-        hashes = [head.hash()]
-        first, before = head.round, head.previous_hash
-        while first > 0 and not await self._is_indexed(first - 1, before):
-            start = max(first - HEADERS_AT_ONCE, 0)
-            headers = await self._consensus.fetch_round_headers(
-                self._runtime_id, Round(start), first - start
-            )
-            if not headers and self._index.newest is not None:
-                # Consensus keeps no older ones; the hash tells whether a node's is the right one.
-                headers = await self._ask_nodes(first - 1, before)
-            if not headers:
-                break  # the index begins here
-            for header in reversed(headers):
-                if header.round != first - 1 or header.hash() != before:
-                    raise UnprovenHeader(f"another round {first - 1} than the one that is proven")
-                hashes.append(before)
-                first, before = header.round, header.previous_hash
-                if await self._is_indexed(first - 1, before):
-                    break
-        hashes.reverse()
-        return first, hashes
-
-    async def _ask_nodes(self, number: int, wanted: bytes) -> tuple[BlockHeader, ...]:
-        """Give the header of a round from a compute node that has it; empty where none has."""
-        for node in self._nodes.members:
-            try:
-                async with asyncio.timeout(FINAL_TIMEOUT_S):
-                    block = await node.api.fetch_round(Round(number))
-            except (QanatError, TimeoutError):
-                continue
-            if block is not None and block.header.hash() == wanted:
-                return (block.header,)
-        return ()
-
-    async def _is_indexed(self, number: int, hash_: bytes) -> bool:
-        newest = self._index.newest
-        if newest is None or number > newest.number:
-            return False
-        ours = await self._index.find_round(number)
-        return ours is not None and ours.hash == hash_
 
     async def _find_agreed(self, first: int, hashes: list[bytes]) -> int:
         """
@@ -324,7 +282,9 @@ class Finality:
             return -1
         last = first + len(hashes) - 1
         agreed = first - 1
-        while agreed < last and await self._is_indexed(agreed + 1, hashes[agreed + 1 - first]):
+        while agreed < last and await is_indexed(
+            self._index, agreed + 1, hashes[agreed + 1 - first]
+        ):
             agreed += 1
         is_same_life = self._light_client.incarnation <= self._index.incarnation
         if agreed == last and newest.number > last and is_same_life:

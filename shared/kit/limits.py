@@ -125,6 +125,11 @@ class BoundedQueue(Generic[T]):
         self.size_bytes += size_bytes
         self._arrived.set()
 
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._items.clear()
+        self.size_bytes = 0
+
     async def take(self) -> T:
         """Wait for the next item."""
         while not self._items:

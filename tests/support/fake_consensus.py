@@ -62,8 +62,15 @@ TRUST_ROOT = TrustRoot(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
 class FakeConsensus:
     """One validator that finalizes what a chain has."""
 
-    def __init__(self, chain: FakeChain, signer: Signer = SIGNER) -> None:
-        self.chain, self._signer = chain, signer
+    def __init__(
+        self,
+        chain: FakeChain,
+        signer: Signer = SIGNER,
+        *,
+        runtime_id: bytes = RUNTIME_ID,
+        chain_context: str = TRUST_ROOT.chain_context,
+    ) -> None:
+        self.chain, self._signer, self._runtime_id = chain, signer, runtime_id
         self.is_cut_off = False
         self.reported: dict[str, int] = {}
         self.snapshots: dict[int, int] = {}
@@ -80,7 +87,7 @@ class FakeConsensus:
             GENESIS.chain_id, 0, START_S * SECOND, None, VALIDATORS, VALIDATORS, b"", b"", 1_000_000
         )
         self._tree = StateTree.empty()
-        self._write({state_keys.CHAIN_CONTEXT: TRUST_ROOT.chain_context.encode()})
+        self._write({state_keys.CHAIN_CONTEXT: chain_context.encode()})
 
     def _write(self, changes) -> None:
         self._tree = self._tree.with_changes(changes)
@@ -99,13 +106,13 @@ class FakeConsensus:
         height = max(h for h, made in enumerate(self._rounds, 1) if made <= number)
         del self._kept[height:], self._rounds[height:]
         self._signed, _, self._tree = self._kept[-1]
-        start = IncarnationStart(self.life.incarnation + 1, height, {RUNTIME_ID: number})
+        start = IncarnationStart(self.life.incarnation + 1, height, {self._runtime_id: number})
         self.life = with_start(self.life, start)
         self._write({state_keys.INCARNATION: encode_record(self.life)})
         self._make_block(self._header(self._rounds[-1]))
 
     def _make_block(self, header: BlockHeader) -> None:
-        self._write({state_keys.last_block_key(RUNTIME_ID): encode_record(header)})
+        self._write({state_keys.last_block_key(self._runtime_id): encode_record(header)})
         transactions = (encode_meta(self._tree.root, self.life.incarnation),)
         signed = self._signed
         proposer = headers.validator_address(self._signer.public_key)
@@ -135,7 +142,7 @@ class FakeConsensus:
         return self._prove(keys, height or len(self._kept))
 
     async def fetch_round_headers(self, runtime_id, first, count):
-        assert runtime_id == RUNTIME_ID
+        assert runtime_id == self._runtime_id
         self._enter()
         end = min(first + count, len(self.chain.blocks))
         return tuple(map(self._header, range(max(first, self.oldest_header), end)))
@@ -168,7 +175,7 @@ class FakeConsensus:
         self.reported[follower] = incarnation
 
     async def watch_news(self, about, from_height, incarnation=None):
-        assert about == RUNTIME_ID
+        assert about == self._runtime_id
         height = from_height
         while True:
             changed = asyncio.ensure_future(self.chain.wait_for_change())
@@ -195,6 +202,6 @@ class FakeConsensus:
             self._kept[height - 1][0].time_ns,
             self.chain.epoch,
             incarnation=self.life.incarnation,
-            finalized=(FinalizedRound(RUNTIME_ID, header),),
-            proven=self._prove((state_keys.last_block_key(RUNTIME_ID),), height),
+            finalized=(FinalizedRound(self._runtime_id, header),),
+            proven=self._prove((state_keys.last_block_key(self._runtime_id),), height),
         )

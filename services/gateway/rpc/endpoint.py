@@ -13,10 +13,10 @@ from services.gateway import metrics
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.callers import Callers, without_controls
-from services.gateway.rpc.cross_origin import CrossOrigin
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.methods import Method
 from services.gateway.rpc.websocket import WebSocketConnection
+from shared.gateways.cross_origin import CrossOrigin
 from shared.kit.dev_controls import load_dev_token
 
 MAX_BODY_BYTES = 5 * 1024 * 1024

@@ -2,80 +2,136 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
 from qanat.paratime.harness import CHAIN_CONTEXT, RUNTIME_ID, LocalChain
 from qanat.paratime.signing import Account, open_result
-from services.runtime_gateway.api import MAX_BODY_BYTES, build_api
-from services.runtime_gateway.node import RuntimeGatewayNode
-from services.runtime_gateway.rounds import Rounds, read_round
-from shared.api.compute import Submission
+from services.runtime_gateway import edge
+from services.runtime_gateway.api import build_api
+from services.runtime_gateway.edge import MAX_BODY_BYTES
+from services.runtime_gateway.node import BACK_ROUNDS, ChainInfo, RuntimeGatewayNode
+from services.runtime_gateway.rounds import (
+    MAX_BACKLOG,
+    MAX_BACKLOG_BYTES,
+    FollowerTooSlow,
+    Rewound,
+    Rounds,
+    read_round,
+)
+from shared.api.compute import ComputeStatus, Submission
 from shared.encoding import cbor
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable
+from shared.gateways import finality, past
+from shared.gateways.compute_nodes import ComputeNodes
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.sdk_transaction import TransactionRecord
+from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 
+JSON = {"Content-Type": "application/json"}
 ALICE, BOB = Account(b"a" * 32), Account(b"b" * 32)
 
 
-class Status:
-    chain_context = CHAIN_CONTEXT
-    round = 0
+TRUST = replace(TRUST_ROOT, chain_context=CHAIN_CONTEXT)
+
+
+class NotesChain:
+    """The chain behind all nodes; each transaction is a round at once."""
+
+    def __init__(self) -> None:
+        self.local = LocalChain("examples.sealed_notes")
+        self.blocks = [RoundBlock(self.local.header)]
+        self.rewinds: list[int] = []
+        self.epoch = self.local.epoch
+        self._changed = asyncio.Event()
+
+    def run(self, *raws: bytes) -> None:
+        records = self.local.run(*raws)
+        self.blocks.append(RoundBlock(self.local.header, raws, tuple(map(encode_record, records))))
+        self.announce()
+
+    def idle(self, count: int) -> None:
+        for _ in range(count):
+            self.run()
+
+    def rewind(self, number: int) -> None:
+        """Go back with the state."""
+        del self.blocks[number + 1 :]
+        self.local.runtime.rollback(number)
+        self.local.header = self.blocks[-1].header
+        self.rewinds.append(number)
+        self.announce()
+
+    def announce(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def wait_for_change(self) -> None:
+        await self._changed.wait()
 
 
 class Node:
-    """A compute node that executes at once."""
+    """A compute node; what it shows may be forged."""
 
-    def __init__(self, chain: LocalChain) -> None:
-        self.chain = chain
-        self.blocks = [RoundBlock(chain.header)]
+    def __init__(self, chain: NotesChain, name: str = "compute-0") -> None:
+        self.chain, self.name = chain, name
         self.is_up = True
-        self._news = asyncio.Event()
+        self.forge: Callable[[RoundBlock], RoundBlock] = lambda block: block
+        self.asked = 0
 
-    async def fetch_status(self) -> Status:
+    async def fetch_status(self) -> ComputeStatus:
         self._must_be_up()
-        status = Status()
-        status.round = len(self.blocks) - 1
-        return status
+        header = self.chain.blocks[-1].header
+        return ComputeStatus(
+            self.name, bytes(32), RUNTIME_ID, header.round, header.state_root, self.chain.epoch,
+            is_ready=True, is_worker=True, is_backup=False, mr_enclave=bytes(32), is_mock_tee=True,
+        )  # fmt: skip
 
     async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
         self._must_be_up()
-        (checked,) = self.chain.runtime.check(raws, self.chain.context())
+        local = self.chain.local
+        (checked,) = local.runtime.check(raws, local.context())
         if not checked.module:
-            records = self.chain.run(*raws)
-            self.add(RoundBlock(self.chain.header, raws, tuple(map(encode_record, records))))
+            self.chain.run(*raws)
         return (Submission(checked.hash, checked.module, checked.code, checked.message),)
 
     async def query(self, method: str, args: bytes, round: int | None = None) -> bytes:  # noqa: A002
         self._must_be_up()
-        return self.chain.runtime.query(method, args, self.chain.context())
+        self.asked += 1
+        local = self.chain.local
+        return local.runtime.query(method, args, local.context())
 
     async def fetch_round(self, round: int) -> RoundBlock | None:  # noqa: A002
         self._must_be_up()
-        return self.blocks[round] if round < len(self.blocks) else None
+        blocks = self.chain.blocks
+        return self.forge(blocks[round]) if round < len(blocks) else None
 
     async def watch_rounds(self, from_round: int) -> AsyncIterator[RoundBlock]:
-        sent = from_round
+        sent, rewinds = from_round, len(self.chain.rewinds)
         while True:
-            self._must_be_up()
-            for block in self.blocks[sent:]:
-                sent += 1
-                yield block
-            await self._news.wait()
-            self._news.clear()
-
-    def add(self, block: RoundBlock) -> None:
-        self.blocks.append(block)
-        self._news.set()
+            changed = asyncio.ensure_future(self.chain.wait_for_change())
+            await asyncio.sleep(0)
+            try:
+                self._must_be_up()
+                if len(self.chain.rewinds) != rewinds:
+                    raise PeerUnavailable("the network was rewound")
+                for block in self.chain.blocks[sent:]:
+                    sent += 1
+                    yield self.forge(block)
+                await changed
+            finally:
+                changed.cancel()
 
     def fail(self) -> None:
         self.is_up = False
-        self._news.set()
+        self.chain.announce()
 
     def _must_be_up(self) -> None:
         if not self.is_up:
@@ -83,27 +139,53 @@ class Node:
 
 
 @pytest.fixture
-async def node() -> AsyncIterator[Node]:
-    yield Node(LocalChain("examples.sealed_notes"))
+async def chain() -> NotesChain:
+    return NotesChain()
 
 
 @pytest.fixture
-async def gateway(node: Node) -> AsyncIterator[RuntimeGatewayNode]:
+async def node(chain: NotesChain) -> Node:
+    return Node(chain)
+
+
+@asynccontextmanager
+async def serving(
+    chain: NotesChain, *nodes: Node, limit: int = 64
+) -> AsyncIterator[RuntimeGatewayNode]:
+    consensus = FakeConsensus(chain, runtime_id=RUNTIME_ID, chain_context=CHAIN_CONTEXT)
     made = RuntimeGatewayNode(
-        RUNTIME_ID, {"compute-0": node}, node, Rounds(64, 1 << 20), confidential=True
+        "gateway",
+        ChainInfo(RUNTIME_ID, CHAIN_CONTEXT, confidential=True),
+        ComputeNodes({node.name: node for node in nodes}),
+        consensus,
+        TRUST,
+        Rounds(limit, 1 << 20),
     )
     async with made.running():
-        async with asyncio.timeout(5):
-            while made.waiting_for is not None:
-                await asyncio.sleep(0.005)
+        await until(lambda: made.waiting_for is None)
+        yield made
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_true():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def gateway(chain: NotesChain, node: Node) -> AsyncIterator[RuntimeGatewayNode]:
+    async with serving(chain, node) as made:
         yield made
 
 
 @pytest.fixture
 async def http(gateway: RuntimeGatewayNode) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(build_api(gateway))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with client_of(build_api(gateway)) as client:
         yield client
+
+
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 
 def show(data: bytes) -> str:
@@ -111,7 +193,7 @@ def show(data: bytes) -> str:
 
 
 async def write(node: Node, http: httpx.AsyncClient, text: str) -> tuple[Any, bytes | None]:
-    raw, key = node.chain.sign(ALICE, "notes.Write", text)
+    raw, key = node.chain.local.sign(ALICE, "notes.Write", text)
     answer = await http.post("/v1/transactions", json={"raw": show(raw)})
     assert answer.status_code == 200, answer.text
     return answer.json(), key
@@ -171,8 +253,41 @@ async def test_bad_requests_are_refused(http, path, body, status):
 
 
 async def test_a_body_that_is_too_long_is_refused(http):
-    answer = await http.post("/v1/transactions", content=b"x" * (MAX_BODY_BYTES + 1))
-    assert answer.status_code == 400
+    answer = await http.post("/v1/transactions", content=b"x" * (MAX_BODY_BYTES + 1), headers=JSON)
+    assert answer.status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(gateway, monkeypatch):
+    monkeypatch.setattr(edge, "BODY_TIMEOUT_S", 0.05)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+
+    async with client_of(build_api(gateway)) as http:
+        answer = await http.post("/v1/query", content=half(), headers=JSON)
+    assert answer.status_code == 408
+
+
+async def test_only_json_comes_in(http):
+    answer = await http.post("/v1/query", content=b'{"method": "notes.Total"}')
+    assert answer.status_code == 415
+
+
+async def test_a_foreign_host_is_refused_and_pages_read_what_they_may(gateway):
+    app = build_api(gateway, hosts=("localhost",), origins=("https://ours.example",))
+    async with client_of(app) as http:
+        assert (await http.get("/health", headers={"Host": "evil.example"})).status_code == 403
+        for host in ("localhost:8555", "127.0.0.1:8555", "[::1]:8555"):
+            assert (await http.get("/health", headers={"Host": host})).status_code == 200
+        ours = {"Host": "localhost", "Origin": "https://ours.example"}
+        answer = await http.get("/health", headers=ours)
+        assert answer.headers["access-control-allow-origin"] == "https://ours.example"
+        preflight = await http.options("/v1/query", headers=ours)
+        assert preflight.status_code == 204
+        assert "POST" in preflight.headers["access-control-allow-methods"]
+        foreign = await http.get("/health", headers=ours | {"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in foreign.headers
 
 
 async def test_what_is_not_here_is_not_found(http):
@@ -183,7 +298,7 @@ async def test_what_is_not_here_is_not_found(http):
 async def test_events_are_followed_from_a_round_on(node, gateway):
     followed = gateway.rounds.follow(0)
     seen = [await anext(followed)]
-    raw, _ = node.chain.sign(ALICE, "notes.Write", "x")
+    raw, _ = node.chain.local.sign(ALICE, "notes.Write", "x")
     await gateway.submit(raw)
     async with asyncio.timeout(5):
         seen.append(await anext(followed))
@@ -193,13 +308,100 @@ async def test_events_are_followed_from_a_round_on(node, gateway):
 
 
 async def test_a_node_that_is_gone_makes_it_unready_and_comes_back(node, gateway, http):
+    (member,) = gateway._nodes.members
     node.fail()
-    await gateway._check_node("compute-0")
+    await gateway.check_node(member)
     assert (await http.get("/health")).status_code == 503
     assert (await http.post("/v1/query", json={"method": "notes.Total"})).status_code == 503
     node.is_up = True
-    await gateway._check_node("compute-0")
+    await gateway.check_node(member)
     assert (await http.get("/health")).status_code == 200
+
+
+# -- proofs ------------------------------------------------------------------------------------
+
+
+def forged(block: RoundBlock) -> RoundBlock:
+    """Results that the header does not name."""
+    record = decode_record(TransactionRecord, block.results[0]) if block.results else None
+    if record is None:
+        return block
+    lie = replace(record, result=cbor.encode({"ok": b"a lie"}))
+    return replace(block, results=(encode_record(lie),))
+
+
+async def test_results_that_a_node_forged_are_not_shown(chain, monkeypatch):
+    liar, honest = Node(chain, "liar"), Node(chain, "honest")
+    liar.forge = forged
+    honest.is_up = False
+    monkeypatch.setattr(Node, "query", lambda *_: asyncio.sleep(0, b""))
+    monkeypatch.setattr(finality, "FINAL_TIMEOUT_S", 0.2)
+    async with serving(chain, liar, honest) as gateway:
+        raw, _ = chain.local.sign(ALICE, "notes.Write", "x")
+        chain.run(raw)
+        await until(lambda: not gateway._nodes.members[0].is_up)
+        assert gateway.rounds.newest.number == 0
+        honest.is_up = True
+        await until(lambda: gateway.rounds.newest.number == 1)
+        assert gateway.rounds.newest == read_round(chain.blocks[1])
+
+
+async def test_a_round_that_consensus_did_not_finalize_is_not_shown(chain, node, monkeypatch):
+    monkeypatch.setattr(finality, "FINAL_TIMEOUT_S", 0.2)
+    async with serving(chain, node) as gateway:
+        node.forge = lambda block: replace(block, header=replace(block.header, timestamp=1))
+        chain.idle(2)
+        await until(lambda: not gateway._nodes.members[0].is_up)
+        assert gateway.rounds.newest.number == 0
+
+
+async def test_a_rewind_unlearns_and_is_told(chain, node, gateway, http):
+    first = (await write(node, http, "one"))[0]
+    second = (await write(node, http, "two"))[0]
+    followed = gateway.rounds.follow(2)
+    assert (await anext(followed)).number == 2
+    chain.rewind(1)
+    async with asyncio.timeout(10):
+        assert await anext(followed) == Rewound(1)
+    assert (await http.get(f"/v1/transactions/{second['hash']}")).status_code == 404
+    assert (await http.get(f"/v1/transactions/{first['hash']}")).status_code == 200
+    chain.idle(2)
+    await until(lambda: gateway.rounds.newest.number == 3)
+    assert gateway.rounds.newest.hash == chain.blocks[3].header.hash()
+    assert gateway.rounds.incarnation == 1
+    await followed.aclose()
+
+
+async def test_old_rounds_are_proven_before_they_are_shown(chain, monkeypatch):
+    chain.idle(BACK_ROUNDS + 20)
+    liar, honest = Node(chain, "liar"), Node(chain, "honest")
+    async with (
+        serving(chain, liar, honest, limit=128) as gateway,
+        client_of(build_api(gateway)) as http,
+    ):
+        oldest = gateway.rounds.oldest
+        assert oldest.number == chain.blocks[-1].header.round - BACK_ROUNDS
+        liar.forge = lambda block: replace(block, header=replace(block.header, timestamp=1))
+        for number in (0, 3, oldest.number - 1):
+            shown = (await http.get(f"/v1/rounds/{number}")).json()
+            assert shown["hash"] == show(chain.blocks[number].header.hash())
+        honest.forge = liar.forge
+        assert (await http.get("/v1/rounds/3")).status_code == 503
+        monkeypatch.setattr(past, "MAX_PAST_ROUNDS", 2)
+        assert (await http.get("/v1/rounds/3")).status_code == 404
+
+
+async def test_questions_go_to_every_node_that_answers(chain):
+    nodes = [Node(chain, f"compute-{i}") for i in range(3)]
+    async with serving(chain, *nodes) as gateway, client_of(build_api(gateway)) as http:
+        before = [one.asked for one in nodes]
+        for _ in range(6):
+            question = {"method": "notes.Total"}
+            assert (await http.post("/v1/query", json=question)).status_code == 200
+        assert all(one.asked > count for one, count in zip(nodes, before, strict=True))
+        nodes[0].fail()
+        for _ in range(3):
+            assert (await http.post("/v1/query", json=question)).status_code == 200
 
 
 def a_round(number: int, previous: BlockHeader | None, salt: int = 0, size: int = 0) -> RoundBlock:
@@ -225,24 +427,6 @@ def a_round(number: int, previous: BlockHeader | None, salt: int = 0, size: int 
     return RoundBlock(header, (b"raw",), (encode_record(record),))
 
 
-def test_a_rewind_unlearns_what_it_replaces():
-    rounds = Rounds(16, 1 << 20)
-    old = [a_round(0, None)]
-    for number in (1, 2, 3):
-        old.append(a_round(number, old[-1].header))
-    for block in old:
-        assert rounds.add(read_round(block))
-    assert not rounds.add(read_round(old[3])), "known"
-    replaced = read_round(a_round(2, old[1].header, salt=7))
-    assert rounds.add(replaced)
-    assert rounds.newest == replaced
-    assert rounds.find(3) is None
-    assert rounds.find_transaction(read_round(old[3]).records[0].hash) is None
-    foreign = read_round(a_round(9, a_round(8, None, salt=3).header, salt=9))
-    rounds.add(foreign)
-    assert (rounds.newest, rounds.find(1)) == (foreign, None)
-
-
 def test_memory_is_bounded_by_rounds_and_bytes():
     rounds = Rounds(4, 10_000)
     previous = None
@@ -255,17 +439,20 @@ def test_memory_is_bounded_by_rounds_and_bytes():
     assert [n for n in range(9) if rounds.find(n)] == [8]
 
 
-async def test_a_follower_that_does_not_read_is_dropped():
-    from services.runtime_gateway.rounds import MAX_BACKLOG, FollowerTooSlow
-
+@pytest.mark.parametrize(
+    ("rounds_behind", "size"),
+    [(MAX_BACKLOG, 0), (5, MAX_BACKLOG_BYTES // 4)],
+    ids=["many", "large"],
+)
+async def test_a_follower_that_does_not_read_is_dropped(rounds_behind, size):
     rounds = Rounds(4, 1 << 20)
     followed = rounds.follow(0)
     first = a_round(0, None)
     rounds.add(read_round(first))
     await anext(followed)
     previous = first.header
-    for number in range(1, MAX_BACKLOG + 3):
-        block = a_round(number % 200, previous, salt=number % 250)
+    for number in range(1, rounds_behind + 3):
+        block = a_round(number % 200, previous, salt=number % 250, size=size)
         previous = block.header
         rounds.add(read_round(block))
     with pytest.raises(FollowerTooSlow):

@@ -1,0 +1,131 @@
+"""
+What every request must pass before the application sees it: its host, its page, its size, its time.
+
+The rules are those of the gateway of an EVM.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.errors import PeerBusy, QanatError, Rejected
+from shared.gateways.cross_origin import CrossOrigin
+from shared.gateways.hosts import HostRule
+
+MAX_BODY_BYTES = 512 << 10
+"""A transaction has at most 128 KiB, which is twice as many hex digits."""
+MAX_BODIES_BYTES = 32 << 20
+"""Bodies of all requests together that are being read [bytes]."""
+BODY_TIMEOUT_S = 10.0
+"""How long the body of a request may take [s]."""
+
+
+class BodyTooLarge(Rejected, module="runtime_gateway", code=4):
+    """The body is longer than a request may be."""
+
+
+class BodyTooSlow(Rejected, module="runtime_gateway", code=5):
+    """The body did not come in time."""
+
+
+class ForeignHost(Rejected, module="runtime_gateway", code=6):
+    """The request names a host that is not this gateway."""
+
+
+class NoJson(Rejected, module="runtime_gateway", code=7):
+    """The content type is another one than JSON: a form of a foreign page must not come in."""
+
+
+STATUS_OF: dict[type[QanatError], int] = {
+    BodyTooLarge: 413,
+    BodyTooSlow: 408,
+    ForeignHost: 403,
+    NoJson: 415,
+}
+
+
+def answer_error(error: QanatError) -> JSONResponse:
+    """Give the response that says what is wrong."""
+    status = STATUS_OF.get(type(error), 400 if isinstance(error, Rejected) else 503)
+    body = {"module": error.module, "code": error.code, "message": error.message}
+    return JSONResponse({"error": body}, status)
+
+
+class Edge:
+    """Stands before an application."""
+
+    def __init__(
+        self, app: ASGIApp, hosts: tuple[str, ...] = ("*",), origins: tuple[str, ...] = ("*",)
+    ) -> None:
+        """`hosts` may be named, and pages of `origins` may read; `*` is any."""
+        self._app, self._hosts, self._origins = app, HostRule(hosts), CrossOrigin(origins)
+        self._bodies_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        headers = dict(scope["headers"])
+        extra = self._origins.answer_headers(headers)
+
+        async def send_with_origin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        try:
+            if not self._hosts.is_allowed(scope["headers"]):
+                raise ForeignHost("this gateway has another name")
+            if scope["method"] == "OPTIONS":
+                extra += self._origins.preflight_headers(headers)
+                await send_with_origin(_empty())
+                await send({"type": "http.response.body", "body": b""})
+                return
+            body = b""
+            if scope["method"] == "POST":
+                kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+                if kind != b"application/json":
+                    raise NoJson("a request is `application/json`")
+                body = await self._read_body(receive)
+        except QanatError as error:
+            await answer_error(error)(scope, receive, send_with_origin)
+            return
+        await self._app(scope, _given(body, receive), send_with_origin)
+
+    async def _read_body(self, receive: Receive) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while True:
+                    message = await receive()
+                    part = message.get("body", b"")
+                    body += part
+                    self._bodies_bytes += len(part)
+                    if len(body) > MAX_BODY_BYTES:
+                        raise BodyTooLarge(f"a request has at most {MAX_BODY_BYTES} bytes")
+                    if self._bodies_bytes > MAX_BODIES_BYTES:
+                        raise PeerBusy("too many bodies are being read")
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
+        finally:
+            self._bodies_bytes -= len(body)
+
+
+def _empty() -> Message:
+    return {"type": "http.response.start", "status": 204, "headers": []}
+
+
+def _given(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """Give the body that was read once, and then what comes: that the client has gone."""
+    is_given = False
+
+    async def give() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give
