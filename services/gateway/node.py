@@ -62,7 +62,9 @@ class GatewayNode:
         self._may_price_move = asyncio.Event()
         self._may_price_move.set()
         self.index.listen(self._notice)
+        self.index.listen(self.submitter.accepted.apply_round)
         self.index.listen_to_rewinds(lambda number, _: self.fees.rollback(number))
+        self.index.listen_to_rewinds(lambda *_: self.submitter.accepted.clear())
 
     def _notice(self, round_: IndexedRound) -> None:
         self.fees.add(round_)
@@ -95,6 +97,7 @@ class GatewayNode:
                         self.index.write_rounds(),
                         self.finality.follow(),
                         self.readiness.watch(),
+                        self.submitter.offer_again(),
                         self._follow_min_price(),
                     )
                 ]

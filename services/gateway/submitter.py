@@ -3,15 +3,22 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
+from services.gateway.accepted import FIRST_OFFER_S, AcceptedTransactions
 from shared.api.compute import Submission
-from shared.errors import PeerFailed
+from shared.errors import PeerFailed, QanatError
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.kit.limits import split
+
+log = structlog.get_logger()
 
 MAX_TRANSACTIONS = 1000
 """Transactions of one message; a pool takes a round's worth at a time."""
 MAX_BYTES = 512 * 1024
 """Their bytes: a node takes frames of 1 MiB from clients [bytes]."""
+POOL = "txpool"
+"""Module of what a pool itself says: that it knows a transaction, or has no room now."""
 
 
 class Submitter:
@@ -24,6 +31,7 @@ class Submitter:
 
     def __init__(self, nodes: ComputeNodes) -> None:
         self._nodes = nodes
+        self.accepted = AcceptedTransactions()
         self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[bytes], None]] = []
@@ -40,6 +48,26 @@ class Submitter:
         future: asyncio.Future[Submission] = loop.create_future()
         self._waiting.append((raw, future))
         return await future
+
+    async def offer_again(self) -> None:
+        """Offer what no round has taken up to another node than the one that has it, for ever."""
+        while True:
+            await asyncio.sleep(FIRST_OFFER_S / 2)
+            due = self.accepted.take_due(asyncio.get_running_loop().time())
+            raws = tuple(due.values())
+            for part in split(raws, max_items=MAX_TRANSACTIONS, max_bytes=MAX_BYTES):
+                await self._offer(part)
+
+    async def _offer(self, raws: tuple[bytes, ...]) -> None:
+        try:
+            answers = await self._nodes.ask(lambda api: api.submit_transactions(raws))
+        except QanatError as error:
+            log.debug("offer_failed", transactions=len(raws), reason=error.message)
+            return
+        for answer in answers:
+            if answer.tx_hash is not None and answer.module not in ("", POOL):
+                # Run already, or void: no pool will take it.
+                self.accepted.discard(answer.tx_hash)
 
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -62,10 +90,12 @@ class Submitter:
         if len(answers) != len(batch):
             _fail(batch, PeerFailed(f"{len(batch)} transactions got {len(answers)} answers"))
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        now_s = asyncio.get_running_loop().time()
+        for (raw, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
             if answer.tx_hash is not None and not answer.module:
+                self.accepted.add(answer.tx_hash, raw, now_s)
                 for listener in self._listeners:
                     listener(answer.tx_hash)
 

@@ -23,6 +23,9 @@ Question = Callable[[ComputeApi], Awaitable[T]]
 ANSWER_TIMEOUT_S = 10.0
 """How long a node may take to answer before another one is asked [s]: a call of 15 M gas takes
 far less; only a node that was paused at this moment takes longer."""
+PATIENCE_S = 1.0
+"""How long a node may take until another one is asked beside it [s]: a question changes nothing,
+and a transaction that two pools have is one transaction."""
 FAVOURITE_LAG_ROUNDS = 5
 """How far the favourite may be behind: rounds come a moment later from one node than from another,
 and a change of pools for that would shuffle nonces [rounds]."""
@@ -83,7 +86,8 @@ class ComputeNodes:
             What the runtime said; another node would say the same.
         """
         self._turn += 1
-        return await _first_answer(self._in_order(self._turn), question)
+        answer, _ = await _first_answer(self._in_order(self._turn), question)
+        return answer
 
     async def ask_favourite(self, question: Question[T]) -> T:
         """
@@ -98,7 +102,8 @@ class ComputeNodes:
             workers = [node for node in level if node.status and node.status.is_worker]
             favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
-        return await _first_answer([favourite, *order], question)
+        answer, self._favourite = await _first_answer([favourite, *order], question)
+        return answer
 
     def _newest(self) -> int:
         return max(node.round for node in self.members)
@@ -121,14 +126,51 @@ class ComputeNodes:
         return order
 
 
-async def _first_answer(order: list[ComputeNode], question: Question[T]) -> T:
-    failure: Unavailable = PeerUnavailable("no compute node is configured")
-    for node in order:
-        try:
-            return await ask_one(node, question)
-        except Unavailable as error:
-            failure = error
-    raise failure
+async def _first_answer(order: list[ComputeNode], question: Question[T]) -> tuple[T, ComputeNode]:
+    """
+    Ask one node, after a while another one beside it, and take what comes first.
+
+    Where a node fails the next one is asked at once.
+    """
+    if not order:
+        raise PeerUnavailable("no compute node is configured")
+    first, *others = order
+    loop = asyncio.get_running_loop()
+    beside: asyncio.Task[tuple[T, ComputeNode]] | None = None
+
+    def look_elsewhere() -> None:
+        nonlocal beside
+        beside = loop.create_task(_first_answer(others, question))
+        beside.add_done_callback(stop_waiting)
+
+    def stop_waiting(task: asyncio.Task[tuple[T, ComputeNode]]) -> None:
+        is_answer = not task.cancelled() and not isinstance(task.exception(), Unavailable)
+        if is_answer and is_waiting:
+            scope.reschedule(loop.time())
+
+    timer = loop.call_later(PATIENCE_S, look_elsewhere) if others else None
+    is_waiting = True
+    try:
+        async with asyncio.timeout(None) as scope:
+            answer = await ask_one(first, question)
+            if beside is not None:
+                beside.cancel()
+            return answer, first
+    except Unavailable as error:
+        failure = error
+    except BaseException as error:
+        if isinstance(error, TimeoutError) and beside is not None and beside.done():
+            return beside.result()
+        if beside is not None:
+            beside.cancel()
+        raise
+    finally:
+        is_waiting = False
+        if timer is not None:
+            timer.cancel()
+    if not others:
+        raise failure
+    return await (beside or _first_answer(others, question))
 
 
 async def ask_one(node: ComputeNode, question: Question[T]) -> T:

@@ -12,9 +12,9 @@ from tests.e2e.test_python_clients import connect, deploy, send
 from tests.e2e.test_recovery import Traffic
 from tests.support.networks import SECOND_KEY, ProcessNetwork, wait_for
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 """A paused worker costs its round's timeout, more than once where it was to propose [s]."""
-KEY_PATIENCE_S = 10
+KEY_PATIENCE_S = 15
 """
 Of a contract's creation while a key manager is paused [s].
 

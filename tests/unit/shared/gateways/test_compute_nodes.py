@@ -99,6 +99,78 @@ async def test_node_that_hangs_is_given_up(nodes, fakes, monkeypatch):
     assert set(await ask(nodes, 5)) == {"b", "c", "d"}
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Ask another node at once, where the first one does not answer."""
+    monkeypatch.setattr(compute_nodes, "PATIENCE_S", 0.01)
+
+
+async def test_another_node_is_asked_beside_one_that_is_silent(
+    nodes, fakes, impatient, monkeypatch
+):
+    monkeypatch.setattr(fakes[1], "fetch_min_gas_price", asyncio.Event().wait)
+    assert set(await ask(nodes, 5)) == {"a", "c", "d"}
+    # Silence alone is no failure: a call may take its time.
+    assert nodes.members[1].is_up
+
+
+async def test_answer_that_takes_its_time_is_taken(nodes, fakes, impatient, monkeypatch):
+    async def answer_late():
+        await asyncio.sleep(0.05)
+        return "late"
+
+    for fake in fakes:
+        monkeypatch.setattr(fake, "fetch_min_gas_price", answer_late)
+    assert await ask(nodes) == ["late"]
+
+
+async def test_failure_of_the_node_asked_beside_leaves_the_first_its_time(
+    nodes, fakes, impatient, monkeypatch
+):
+    async def answer_late():
+        await asyncio.sleep(0.05)
+        return "late"
+
+    monkeypatch.setattr(fakes[1], "fetch_min_gas_price", answer_late)
+    for fake in (fakes[0], fakes[2], fakes[3]):
+        fake.failure = PeerUnavailable(f"{fake.name} is gone")
+    assert await ask(nodes) == ["late"]
+
+
+async def test_what_the_runtime_refuses_beside_is_the_answer(nodes, fakes, impatient, monkeypatch):
+    monkeypatch.setattr(fakes[1], "fetch_min_gas_price", asyncio.Event().wait)
+    for fake in (fakes[0], fakes[2], fakes[3]):
+        fake.failure = RuntimeRejected("evm", 8, "reverted: ")
+    with pytest.raises(RuntimeRejected):
+        await ask(nodes)
+
+
+async def test_no_question_goes_on_after_the_answer(nodes, fakes, impatient, monkeypatch):
+    monkeypatch.setattr(fakes[1], "fetch_min_gas_price", asyncio.Event().wait)
+    await ask(nodes)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            for fake in fakes:
+                monkeypatch.setattr(fake, "fetch_min_gas_price", asyncio.Event().wait)
+            await ask(nodes)
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+
+
+async def test_transactions_move_away_from_a_silent_node(nodes, fakes, impatient, monkeypatch):
+    nodes.members[2].status = status("c", is_worker=True)
+
+    async def hang(raws):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fakes[2], "submit_transactions", hang)
+    submitter = Submitter(nodes)
+    assert (await submitter.submit(b"1")).tx_hash is not None
+    monkeypatch.setattr(compute_nodes, "PATIENCE_S", 60)
+    assert (await submitter.submit(b"2")).tx_hash is not None
+
+
 async def test_transactions_stay_with_one_worker(nodes, fakes):
     nodes.members[0].status = status("a", is_worker=False)
     nodes.members[2].status = status("c", is_worker=True)
