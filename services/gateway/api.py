@@ -1,62 +1,85 @@
 """
-The HTTP edge: FastAPI for `/health`, `/status` and `/metrics`, JSON-RPC beside it at `/`.
+The HTTP edge: JSON-RPC at `/`, `/health`, `/status`, `/metrics`, and the read API with `/docs`.
 
-The JSON-RPC endpoint stands before the framework's routing: it is the hot path.
+JSON-RPC stands before everything: it is the hot path. The read API is loaded when it is first asked
+for; a gateway that only serves clients does not carry FastAPI.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from shared.gateways.hosts import HostRule
+from shared.kit.node_app import App, Receive, Scope, Send
 
 RPC_PATH = "/"
-ANY_VERB = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+JSON, TEXT = "application/json", "text/plain; charset=utf-8"
+READ_PATHS = ("/docs", "/openapi.json", "/v1/")
+"""Beginnings of paths that the read API answers."""
 
 
-class GatewayApp(FastAPI):
+class GatewayApp:
     """The application of the HTTP port, and of the WebSocket port."""
 
-    def __init__(self, node: GatewayNode, endpoint: JsonRpcEndpoint) -> None:
-        super().__init__(title="Qanat gateway", docs_url=None, redoc_url=None, openapi_url=None)
-        self._node, self._endpoint = node, endpoint
+    def __init__(
+        self, node: GatewayNode, endpoint: JsonRpcEndpoint, load_pages: Callable[[], App]
+    ) -> None:
+        """`load_pages` makes the read API; it is called at most once, on a thread."""
+        self._node, self._endpoint, self._load_pages = node, endpoint, load_pages
         self._hosts = HostRule(node.settings.virtual_hosts)
-        self.add_api_route("/health", self._answer_health, methods=ANY_VERB)
-        self.add_api_route("/status", self._answer_status, methods=["GET"])
-        self.add_api_route("/metrics", self._answer_metrics, methods=["GET"])
+        self._pages: asyncio.Future[App] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and not self._hosts.is_allowed(scope["headers"]):
             metrics.http_refusals.labels("403").inc()
-            refusal = Response("invalid host specified\n", 403, media_type="text/plain")
-            await refusal(scope, receive, send)
+            await _respond(send, 403, TEXT, b"invalid host specified\n")
         elif scope["path"] == RPC_PATH:
             await self._endpoint(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
         else:
-            await super().__call__(scope, receive, send)
+            await self._serve_page(scope, receive, send)
 
-    async def _answer_health(self, request: Request) -> Response:
-        """Ready or not, as the original: empty body, other verbs do not exist."""
-        if request.method != "GET":
-            return Response(status_code=404)
-        status = 200 if self._node.readiness.is_ready else 503
-        if "verbose" in request.query_params:
-            return JSONResponse(self._node.describe(), status)
-        return Response(status_code=status)
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, is_get = scope["path"], scope["method"] == "GET"
+        if path == "/health" and is_get:
+            # Empty body, as the original; other verbs do not exist.
+            status = 200 if self._node.readiness.is_ready else 503
+            is_verbose = b"verbose" in scope["query_string"]
+            shown = orjson.dumps(self._node.describe()) if is_verbose else b""
+            await _respond(send, status, JSON if is_verbose else None, shown)
+        elif path == "/status" and is_get:
+            await _respond(send, 200, JSON, orjson.dumps(self._node.describe()))
+        elif path == "/metrics" and is_get:
+            await _respond(send, 200, CONTENT_TYPE_LATEST, self._render_metrics())
+        elif path.startswith(READ_PATHS):
+            await (await self._loaded())(scope, receive, send)
+        else:
+            await _respond(send, 404, TEXT, b"nothing is here\n")
 
-    async def _answer_status(self) -> dict[str, Any]:
-        """Where the gateway stands, ready or not."""
-        return self._node.describe()
-
-    async def _answer_metrics(self) -> Response:
+    def _render_metrics(self) -> bytes:
         metrics.is_ready.set(self._node.readiness.is_ready)
         metrics.compute_up.set(sum(node.is_up for node in self._node.nodes.members))
         metrics.durable_round.set(self._node.index.durable_number)
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return generate_latest()
+
+    async def _loaded(self) -> App:
+        if self._pages is None:
+            # On a thread: it takes half a second, in which clients must not wait.
+            self._pages = asyncio.ensure_future(asyncio.to_thread(self._load_pages))
+        return await asyncio.shield(self._pages)
+
+
+async def _respond(send: Send, status: int, media_type: str | None, body: bytes) -> None:
+    headers = [(b"content-length", b"%d" % len(body)), (b"x-content-type-options", b"nosniff")]
+    if media_type is not None:
+        headers.append((b"content-type", media_type.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

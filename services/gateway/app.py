@@ -21,6 +21,7 @@ from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.http import HttpServer
 from shared.kit.identity import load_node_key
+from shared.kit.node_app import App
 from shared.kit.process import mark_serving
 
 
@@ -38,7 +39,14 @@ def build_node(
 
 def build_app(node: GatewayNode) -> GatewayApp:
     """Make the application that serves both ports."""
-    return GatewayApp(node, JsonRpcEndpoint(node, build_method_table(node)))
+    table = build_method_table(node)
+
+    def load_pages() -> App:
+        from services.gateway.pages import build_pages
+
+        return build_pages(node, tuple(sorted(table)))
+
+    return GatewayApp(node, JsonRpcEndpoint(node, table), load_pages)
 
 
 async def serve_gateway(settings: Settings) -> None:

@@ -139,6 +139,11 @@ class Finality:
         """Held while the index goes back; nothing is added to it meanwhile."""
 
     @property
+    def height(self) -> Height:
+        """Newest consensus block that was followed."""
+        return self._height
+
+    @property
     def head_round(self) -> int:
         """Newest round that is proven; -1 before the first."""
         return self._first + len(self._hashes) - 1

@@ -7,8 +7,6 @@ refusals follow go-ethereum's HTTP server.
 
 from collections.abc import Mapping
 
-from starlette.types import Receive, Scope, Send
-
 from services.gateway import metrics
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
@@ -18,6 +16,7 @@ from services.gateway.rpc.methods import Method
 from services.gateway.rpc.websocket import WebSocketConnection
 from shared.gateways.cross_origin import CrossOrigin
 from shared.kit.dev_controls import load_dev_token
+from shared.kit.node_app import Receive, Scope, Send
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 """Source: go-ethereum rpc/http.go."""

@@ -7,7 +7,10 @@ import pytest
 
 from shared.errors import PeerUnavailable
 from shared.types.evm import EvmQuery
-from tests.support.gateway import listening, running_gateway, until
+from tests.support.fake_compute import CHAIN_ID as CHAIN_ID_NUMBER
+from tests.support.fake_compute import FakeChain
+from tests.support.gateway import BALANCES, listening, running_gateway, until
+from tests.support.signing import sign
 
 JSON = {"content-type": "application/json"}
 CHAIN_ID = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
@@ -291,3 +294,46 @@ async def test_real_sockets_serve_pipelined_requests(gateway):
             assert json.loads(await reader.readexactly(length))["result"] == "0x5afd"
         writer.close()
         await writer.wait_closed()
+
+
+# -- the read API -------------------------------------------------------------------------------
+
+
+async def test_what_the_gateway_holds_can_be_read(gateway):
+    await gateway.send(sign(0))
+    await until(lambda: gateway.node.index.durable_number == gateway.chain.newest.round)
+    shown = {
+        name: (await gateway.client.get(f"/v1/{name}")).json()
+        for name in ("status", "profile", "finality", "peers", "rounds", "pool")
+    }
+    newest = gateway.chain.newest
+    assert shown["status"]["is_ready"] is True
+    assert (shown["status"]["tee"], shown["status"]["round"]) == ("MOCK", newest.round)
+    assert shown["profile"]["profile"] == "strict"
+    assert "eth_getLogs" in shown["profile"]["methods"]
+    assert shown["finality"]["proven_round"] == shown["finality"]["durable_round"] == newest.round
+    assert shown["peers"][0]["name"] == "compute-0"
+    assert (shown["peers"][0]["is_up"], shown["peers"][0].get("failure")) == (True, None)
+    assert shown["rounds"][0]["hash"] == "0x" + newest.hash().hex()
+    assert len(shown["rounds"][0]["transactions"]) == 1
+    assert shown["pool"] == []
+    one = await gateway.client.get(f"/v1/rounds/{newest.round}")
+    assert one.json() == shown["rounds"][0]
+    assert (await gateway.client.get("/v1/rounds/999")).status_code == 404
+
+
+async def test_the_pool_of_a_node_can_be_read(tmp_path):
+    chain = FakeChain(balances=BALANCES, is_automatic=False)
+    async with running_gateway(tmp_path, chain=chain, answer="admitted") as gateway:
+        hash_ = await gateway.rpc("eth_sendRawTransaction", sign(0))
+        (waiting,) = (await gateway.client.get("/v1/pool")).json()
+        assert waiting["hash"] == hash_
+
+
+async def test_docs_describe_what_can_be_read(gateway):
+    paths = (await gateway.client.get("/openapi.json")).json()["paths"]
+    assert {"/v1/status", "/v1/pool", "/v1/peers", "/v1/finality", "/v1/profile"} <= paths.keys()
+    docs = await gateway.client.get("/docs")
+    assert docs.headers["content-type"].startswith("text/html")
+    # JSON-RPC is where it was.
+    assert await gateway.rpc("eth_chainId") == hex(CHAIN_ID_NUMBER)
