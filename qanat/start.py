@@ -12,8 +12,10 @@ from pathlib import Path
 from rich.console import Console
 
 from qanat.banner import GatewayLine, render_banner
+from qanat.forks import Forks
 from qanat.funding import Funding, choose_funding
 from qanat.launcher.environment import RunOptions
+from qanat.launcher.hosts import load_hosts
 from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.launcher.supervisor import AlreadyRunning, Supervisor
@@ -85,13 +87,14 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
     if taken:
         listed = describe_taken(taken)
         raise PortTaken(f"ports taken by other programs: {listed}. Choose another --port-base")
+    hosts = load_hosts(plans, options.layout)
     is_new = provision(options.layout, network, funding.balances(), seed=options.seed)
     err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")
     err.print(f" * starting {len(plans)} nodes (mock TEE: no hardware protects them)")
     if foreground:
-        _run_in_front(options, network, funding, began, out)
+        _run_in_front(options, network, funding, began, out, hosts)
         return
-    launcher = _spawn_launcher(options)
+    launcher = _spawn_launcher(options, hosts)
     with err.status("waiting …") as progress:
         try:
             wait_until_ready(
@@ -131,17 +134,17 @@ def _banner(
     )
 
 
-def _spawn_launcher(options: UpOptions) -> int:
+def _spawn_launcher(options: UpOptions, hosts: Forks) -> int:
     """
     Put the launcher into the background; its pid.
 
     It is forked, not started anew: everything it needs is loaded, which saves half a second.
     """
-    options.layout.logs.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
+        hosts.release()
         return pid
     os.setsid()
     with (
@@ -153,13 +156,13 @@ def _spawn_launcher(options: UpOptions) -> int:
         os.dup2(output.fileno(), 2)
     try:
         configure_logs(options.log_level, service="launcher")
-        run_process(_supervisor(options).run)
+        run_process(_supervisor(options, hosts).run)
     finally:
         # Not the interpreter's own end: that belongs to the process that was forked.
         os._exit(0 if sys.exc_info()[0] is None else 1)
 
 
-def _supervisor(options: UpOptions) -> Supervisor:
+def _supervisor(options: UpOptions, hosts: Forks) -> Supervisor:
     network = load_network(options.network_file)
     return Supervisor(
         network,
@@ -168,6 +171,7 @@ def _supervisor(options: UpOptions) -> Supervisor:
         RunOptions(options.log_level, options.seed, options.listen_host, options.database_url),
         network_file=options.network_file.resolve(),
         port_base=options.port_base,
+        host_forks=hosts,
     )
 
 
@@ -197,10 +201,15 @@ def run_node(
 
 
 def _run_in_front(
-    options: UpOptions, network: Network, funding: Funding, began: float, out: Console
+    options: UpOptions,
+    network: Network,
+    funding: Funding,
+    began: float,
+    out: Console,
+    hosts: Forks,
 ) -> None:
     configure_logs("warning", as_json=False, service="launcher")
-    supervisor = _supervisor(options)
+    supervisor = _supervisor(options, hosts)
     plans = plan_nodes(network, options.port_base)
     stopped = threading.Event()
 

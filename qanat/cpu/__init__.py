@@ -1,6 +1,6 @@
 """The mock hardware: certifies platforms, measures and runs enclaves, answers as their CPU."""
 
-from qanat.cpu.enclave_process import EnclaveProcess, EnclaveUser, start_enclave
+from qanat.cpu.enclave_process import EnclaveForks, EnclaveProcess, EnclaveUser, start_enclave
 from qanat.cpu.measurement import NotMeasurable, code_root, measure_enclave
 from qanat.cpu.pki import (
     TCB_VALIDITY_DAYS,
@@ -14,6 +14,7 @@ from qanat.cpu.quoting import QuotingEnclave
 
 __all__ = [
     "TCB_VALIDITY_DAYS",
+    "EnclaveForks",
     "EnclaveProcess",
     "EnclaveUser",
     "NetworkPki",

@@ -10,11 +10,13 @@ This module is not imported by the enclave: its compiled code comes first in tha
 the standard library only.
 """
 
+import gc
 import importlib
 import marshal
 import os
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import spec_from_file_location
@@ -85,8 +87,19 @@ class MeasuredCode(MetaPathFinder, InspectLoader):
             exec(code, module.__dict__)  # noqa: S102 - what a loader does
 
 
-def start(code_fd: int, main: str) -> None:
-    """Take over the measured code from an open file, and run a package's `__main__`."""
+def start(code_fd: int, main: str, serve: Callable[[socket.socket], None] | None = None) -> None:
+    """
+    Take over the measured code from an open file, and run a package's `__main__`.
+
+    Parameters
+    ----------
+    code_fd : `int`
+        The file, which is closed here.
+    main : `str`
+        The package.
+    serve : `Callable`, optional
+        Of `qanat.fork_server`: load all that was measured, and run in each process that is forked.
+    """
     with os.fdopen(code_fd, "rb", closefd=True) as code:
         modules, native, sources = marshal.load(code)  # noqa: S302 - the launcher's
     finder = MeasuredCode(modules, native, sources)
@@ -95,6 +108,13 @@ def start(code_fd: int, main: str) -> None:
     for name, fd in native.items():
         importlib.import_module(name)
         os.close(fd)
+    if serve is not None:
+        gc.disable()
+        for name in modules:
+            if not name.endswith(".__main__"):
+                importlib.import_module(name)
+        gc.enable()
+        serve(socket.socket(fileno=0))
     program = ModuleType("__main__")
     sys.modules["__main__"] = program
     run = finder.get_code(f"{main}.__main__")

@@ -4,6 +4,10 @@ Starting an enclave: measure it, connect it to its host and its CPU, run it.
 The new process gets an environment of four variables, and open files: standard streams, the socket
 to its host, the socket to the CPU, and the code that was measured. It is told nothing about its own
 measurement; the CPU's answers depend on what was measured here.
+
+Where several enclaves run the same code, one process loads what was measured, and nothing else, and
+each enclave is forked from it. Code is measured at each start all the same: a process that loaded
+other bytes is not the one that is asked.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from pathlib import Path
 from qanat.cpu.image import EnclaveImage
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.platform_server import PlatformServer
+from qanat.forks import Forks, RunningProcess
 from shared.kit.channel import Channel, Service, adopt_socket
 from shared.tee.platform import PlatformApi
 from shared.tee.runtime import ENCLAVE_DIR, HOST_FD, PLATFORM_FD
@@ -24,6 +29,7 @@ from shared.types.attestation import EnclaveIdentity
 STOP_TIMEOUT_S = 2.0
 """How long an enclave may take to end before it is killed [s]; its stores survive either."""
 START_COUNTER = "starts"
+LOCALE = "C.UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class EnclaveProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: RunningProcess,
         channel: Channel,
         server: PlatformServer,
     ) -> None:
@@ -77,6 +83,32 @@ class EnclaveProcess:
         self._server.renew_collateral(platform)
 
 
+class EnclaveForks:
+    """Fork servers of enclaves, one for each code that was measured."""
+
+    def __init__(self) -> None:
+        self._servers: dict[bytes, Forks] = {}
+
+    def find(self, image: EnclaveImage) -> Forks:
+        """Give the server that loaded the bytes of this image; starts it as needed."""
+        server = self._servers.get(image.code_hash)
+        if server is None or server.is_gone:
+            server = self._servers[image.code_hash] = Forks(
+                image.arguments(forks=True), {"LC_ALL": LOCALE}, files=image.files
+            )
+        return server
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the servers."""
+        return tuple(server.pid for server in self._servers.values())
+
+    def close(self) -> None:
+        """Let them end, after the enclaves have."""
+        for server in self._servers.values():
+            server.close()
+
+
 async def start_enclave(
     service: str,
     *,
@@ -88,6 +120,7 @@ async def start_enclave(
     seed: str | None = None,
     user: EnclaveUser | None = None,
     root: Path | None = None,
+    forks: EnclaveForks | None = None,
 ) -> EnclaveProcess:
     """
     Measure a service's enclave and start it.
@@ -113,26 +146,39 @@ async def start_enclave(
         Runs the enclave under another user id; only root may ask for it.
     root : `Path`, optional
         Another directory than this process's own code to measure and run.
+    forks : `EnclaveForks`, optional
+        Forks it from a process that has loaded the measured code, unless `user` is given.
 
     Raises
     ------
     NotMeasurable
         Code of the enclave is missing.
-    OSError
+    OSError, ForkServerGone
         The process cannot be started, or the log not be opened.
     """
     with EnclaveImage(service, config_path, root=root) as image:
         server = _prepare(image, platform, enclave_dir, seed, user)
         cpu_end, enclave_end = socket.socketpair()
+        environment = _environment(enclave_dir)
+        sockets = {HOST_FD: host_socket.fileno(), PLATFORM_FD: enclave_end.fileno()}
+        process: RunningProcess
         with enclave_end:
-            process = await _spawn(
-                (*image.arguments(), enclave_dir.name),
-                image.files,
-                _environment(enclave_dir, host_socket, enclave_end),
-                (host_socket.fileno(), enclave_end.fileno()),
-                log_path,
-                user,
-            )
+            if forks is not None and user is None:
+                process = await forks.find(image).start(
+                    environment,
+                    command=(sys.executable, "-m", image.main, enclave_dir.name),
+                    files={name: [file] for name, file in sockets.items()},
+                    output=log_path,
+                )
+            else:
+                process = await _spawn(
+                    (*image.arguments(), enclave_dir.name),
+                    image.files,
+                    environment | {name: str(file) for name, file in sockets.items()},
+                    tuple(sockets.values()),
+                    log_path,
+                    user,
+                )
     channel = await adopt_socket(cpu_end, "the enclave", Service((PlatformApi, server)))
     return EnclaveProcess(process, channel, server)
 
@@ -157,15 +203,9 @@ def _prepare(
     return server
 
 
-def _environment(
-    enclave_dir: Path, host_socket: socket.socket, platform_socket: socket.socket
-) -> dict[str, str]:
-    return {
-        "LC_ALL": "C.UTF-8",
-        HOST_FD: str(host_socket.fileno()),
-        PLATFORM_FD: str(platform_socket.fileno()),
-        ENCLAVE_DIR: str(enclave_dir.resolve()),
-    }
+def _environment(enclave_dir: Path) -> dict[str, str]:
+    """Variables of an enclave, without those that name its sockets."""
+    return {"LC_ALL": LOCALE, ENCLAVE_DIR: str(enclave_dir.resolve())}
 
 
 async def _spawn(
@@ -176,9 +216,7 @@ async def _spawn(
     log_path: Path | None,
     user: EnclaveUser | None,
 ) -> asyncio.subprocess.Process:
-    # -OO: pycryptodome then binds its libraries by ctypes, which starts 50 ms sooner than by cffi.
-    # -P, -s: only the measured code, the standard library and site-packages can be imported.
-    command = (sys.executable, "-OO", "-P", "-s", *arguments)
+    command = (sys.executable, *arguments)
     options: dict[str, object] = {}
     if user is not None:
         options = {"user": user.uid, "group": user.gid, "extra_groups": []}

@@ -18,13 +18,17 @@ from qanat.cpu.measurement import NATIVE_PACKAGE, code_root, enclave_files
 from shared.tee.measurement import measure
 
 NATIVE_SUFFIX = ".so"
+BOOTSTRAP, FORK_SERVER = "qanat/cpu/bootstrap.py", "qanat/fork_server.py"
 CODE_FOLDERS = frozenset({"runtimes", "services", "shared", NATIVE_PACKAGE})
 """Folders of what is imported; whatever else is measured is the program of a runtime."""
 OPTIMIZE = 2
 """As `-OO` does: rules never rest on `assert`."""
-FIRST_STEP = (
-    "import marshal,os,sys;exec(marshal.loads(os.read({fd},{length})));start({fd},sys.argv[1])"
-)
+FIRST_STEP = """\
+import marshal, os, sys
+for code in marshal.loads(os.read({fd}, {length})):
+    exec(code)
+start({fd}, sys.argv[1]{serve})
+"""
 
 
 class EnclaveImage:
@@ -63,7 +67,7 @@ class EnclaveImage:
                     sources[module] = name, is_package, content.decode(errors="replace")
                 else:
                     modules[module] = name, is_package, _compile(name, content)
-            first = marshal.dumps(_bootstrap_code())
+            first = marshal.dumps((_own_code(FORK_SERVER), _own_code(BOOTSTRAP)))
             self._code = self._open.enter_context(
                 os.fdopen(os.memfd_create("enclave code", os.MFD_CLOEXEC), "w+b")
             )
@@ -73,7 +77,9 @@ class EnclaveImage:
             self._code.seek(0)
             on_error.pop_all()
         self.identity = measure(hashes, config)
-        self._main = f"services.{service}.enclave"
+        self.code_hash = measure(hashes, b"").mr_enclave
+        """Tells code apart whatever its configuration; names no enclave."""
+        self.main = f"services.{service}.enclave"
         self._first_bytes = len(first)
 
     @property
@@ -81,10 +87,14 @@ class EnclaveImage:
         """Descriptors that the new process inherits."""
         return (self._code.fileno(), *self._native.values())
 
-    def arguments(self) -> tuple[str, ...]:
+    def arguments(self, *, forks: bool = False) -> tuple[str, ...]:
         """Arguments of the interpreter; the last one is for people that look at processes."""
-        first = FIRST_STEP.format(fd=self._code.fileno(), length=self._first_bytes)
-        return ("-c", first, self._main)
+        # -OO: pycryptodome then binds its libraries by ctypes, 50 ms sooner than by cffi.
+        # -P, -s: only the measured code, the standard library and site-packages can be imported.
+        first = FIRST_STEP.format(
+            fd=self._code.fileno(), length=self._first_bytes, serve=", serve" if forks else ""
+        )
+        return ("-OO", "-P", "-s", "-c", first, self.main)
 
     def close(self) -> None:
         """Close the files here; a process that was started has its own."""
@@ -125,6 +135,6 @@ def _compile(name: str, source: bytes) -> bytes:
 
 
 @functools.cache
-def _bootstrap_code() -> CodeType:
-    path = Path(__file__).with_name("bootstrap.py")
+def _own_code(name: str) -> CodeType:
+    path = Path(__file__).parents[2] / name
     return compile(path.read_bytes(), str(path), "exec", dont_inherit=True, optimize=OPTIMIZE)

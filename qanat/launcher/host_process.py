@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from qanat.launcher.wall import put_up_wall
@@ -11,11 +12,28 @@ HOST_WALL = "QANAT_HOST_WALL"
 """As `shared.kit.http` shows it; not imported from there, because nothing of a host runs yet."""
 DATA_ROOT, DATA_DIR, GENESIS = "QANAT_DATA_ROOT", "QANAT_DATA_DIR", "QANAT_GENESIS"
 
-if __name__ == "__main__":
+
+def run_host(service: str, around: Sequence[Path] | None = None) -> None:
+    """
+    Shut this process in, and be a host, as its environment says.
+
+    Parameters
+    ----------
+    service : `str`
+        Package whose `__main__` it runs.
+    around : `Sequence`, optional
+        As of `put_up_wall`.
+    """
     own = Path(os.environ[DATA_DIR])
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ[HOST_WALL] = put_up_wall(
-        Path(os.environ.pop(DATA_ROOT)), writable=own, readable=Path(os.environ[GENESIS]).parent
+        Path(os.environ.pop(DATA_ROOT)),
+        writable=[own],
+        readable=Path(os.environ[GENESIS]).parent,
+        around=around,
     )
-    service = sys.argv.pop(1)
     runpy.run_module(service, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    run_host(sys.argv.pop(1))

@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 
 from qanat import cpu
+from qanat.forks import Forks, RunningProcess
 from qanat.launcher.environment import RunOptions, enclave_seed, host_environment
+from qanat.launcher.host_server import SERVICE
 from qanat.launcher.state import ProcessRecord
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
@@ -46,11 +48,16 @@ class NodeSupervisor:
         layout: DataLayout,
         options: RunOptions,
         on_change: Callable[[], None],
+        *,
+        host_forks: Forks | None = None,
+        enclave_forks: cpu.EnclaveForks | None = None,
     ) -> None:
+        """Without fork servers each process is started by itself."""
         self.plan = plan
         self._network, self._plans, self._layout, self._options = network, plans, layout, options
         self._on_change = on_change
-        self._host: asyncio.subprocess.Process | None = None
+        self._host_forks, self._enclave_forks = host_forks, enclave_forks
+        self._host: RunningProcess | None = None
         self._enclaves: dict[str, cpu.EnclaveProcess] = {}
         self._state = "starting"
         self._restarts = 0
@@ -161,7 +168,7 @@ class NodeSupervisor:
         waits: dict[str, asyncio.Task[Any]] = {}
         self._is_down.clear()
         with contextlib.ExitStack() as sockets:
-            inherited = []
+            inherited: list[int] = []
             for runtime in self.plan.runtimes if self.plan.has_enclave else ():
                 host_end, enclave_end = map(sockets.enter_context, socket.socketpair())
                 enclave = await self._start_enclave(runtime, enclave_end)
@@ -169,11 +176,13 @@ class NodeSupervisor:
                 enclave_end.close()
                 inherited.append(host_end.fileno())
                 waits[f"enclave-{runtime}"] = asyncio.create_task(enclave.wait())
-            if inherited:
-                name = "ENCLAVE_FDS" if self.plan.service == "compute" else "ENCLAVE_FD"
-                environment[f"QANAT_{name}"] = ",".join(map(str, inherited))
+            name = "QANAT_ENCLAVE_FDS" if self.plan.service == "compute" else "QANAT_ENCLAVE_FD"
             self._host = await _start_host(
-                self.plan.host_module, environment, self._log_path("host"), tuple(inherited)
+                self.plan,
+                environment,
+                {name: inherited} if inherited else {},
+                self._log_path("host"),
+                self._host_forks,
             )
         waits["host"] = asyncio.create_task(self._host.wait())
         waits["control"] = asyncio.create_task(self._is_unwanted.wait())
@@ -196,6 +205,7 @@ class NodeSupervisor:
             host_socket=enclave_end,
             log_path=self._log_path(f"enclave-{runtime}"),
             seed=enclave_seed(self.plan, self._options),
+            forks=self._enclave_forks,
         )
 
     def _log_path(self, part: str) -> Path | None:
@@ -224,19 +234,31 @@ class NodeSupervisor:
 
 
 async def _start_host(
-    module: str, environment: dict[str, str], log_path: Path | None, inherited: tuple[int, ...]
-) -> asyncio.subprocess.Process:
+    plan: NodePlan,
+    environment: dict[str, str],
+    files: dict[str, list[int]],
+    log_path: Path | None,
+    forks: Forks | None,
+) -> RunningProcess:
+    if forks is not None:
+        return await forks.start(
+            environment | {SERVICE: plan.host_module},
+            command=(sys.executable, "-m", plan.host_module, plan.name),
+            files=files,
+            output=log_path,
+        )
+    numbers = {name: ",".join(map(str, listed)) for name, listed in files.items()}
     with contextlib.nullcontext() if log_path is None else log_path.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "qanat.launcher.host_process",
-            module,
-            env=environment,
+            plan.host_module,
+            env=environment | numbers,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
-            pass_fds=inherited,
+            pass_fds=[number for listed in files.values() for number in listed],
             # Ctrl-C reaches the launcher alone, which then stops its nodes in order.
             start_new_session=True,
         )

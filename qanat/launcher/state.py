@@ -38,6 +38,8 @@ class LauncherState:
     network_file: str
     port_base: int
     processes: tuple[ProcessRecord, ...]
+    fork_servers: tuple[int, ...] = ()
+    """Process ids of what was loaded once and forks the processes."""
 
 
 def save_state(layout: DataLayout, state: LauncherState) -> None:
@@ -58,7 +60,8 @@ def load_running_state(layout: DataLayout) -> LauncherState | None:
     processes = tuple(
         ProcessRecord(**(record | {"ports": tuple(record["ports"])})) for record in raw["processes"]
     )
-    return LauncherState(raw["pid"], raw["network_file"], raw["port_base"], processes)
+    servers = tuple(raw.get("fork_servers", ()))
+    return LauncherState(raw["pid"], raw["network_file"], raw["port_base"], processes, servers)
 
 
 def is_alive(pid: int) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from qanat import cpu
+from qanat.forks import Forks
 from qanat.launcher.control import LauncherControl, serve_control
 from qanat.launcher.environment import RunOptions
 from qanat.launcher.node import BadStart, NodeSupervisor
@@ -39,11 +41,28 @@ class Supervisor:
         network_file: Path,
         port_base: int,
         only: str | None = None,
+        host_forks: Forks | None = None,
     ) -> None:
-        """`only` names the one node that runs here, in a container."""
+        """
+        Make a supervisor.
+
+        `only` names the one node that runs here, in a container. With `host_forks` hosts and
+        enclaves are forked, of which there are several; closed at the end.
+        """
         self._layout, self._network_file, self._port_base = layout, network_file, port_base
+        self._host_forks = host_forks
+        self._enclave_forks = None if host_forks is None else cpu.EnclaveForks()
         self._nodes = {
-            plan.name: NodeSupervisor(network, plans, plan, layout, options, self._save)
+            plan.name: NodeSupervisor(
+                network,
+                plans,
+                plan,
+                layout,
+                options,
+                self._save,
+                host_forks=host_forks,
+                enclave_forks=self._enclave_forks,
+            )
             for plan in plans
             if only is None or plan.name == only
         }
@@ -79,10 +98,27 @@ class Supervisor:
             finally:
                 self._layout.control_socket.unlink(missing_ok=True)
                 self._layout.launcher_state.unlink(missing_ok=True)
+                self._close_forks()
+
+    def _fork_servers(self) -> tuple[int, ...]:
+        if self._host_forks is None or self._enclave_forks is None:
+            return ()
+        return (self._host_forks.pid, *self._enclave_forks.pids)
+
+    def _close_forks(self) -> None:
+        if self._host_forks is not None and self._enclave_forks is not None:
+            self._host_forks.close()
+            self._enclave_forks.close()
 
     def _save(self) -> None:
         records = tuple(record for node in self._nodes.values() for record in node.records())
         save_state(
             self._layout,
-            LauncherState(os.getpid(), str(self._network_file), self._port_base, records),
+            LauncherState(
+                os.getpid(),
+                str(self._network_file),
+                self._port_base,
+                records,
+                self._fork_servers(),
+            ),
         )

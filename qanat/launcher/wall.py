@@ -9,7 +9,7 @@ signal processes outside. The launcher puts the wall up before the first line of
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -31,7 +31,9 @@ READING = EXECUTE | READ_FILE | READ_DIR
 ABSENT = "absent"
 
 
-def put_up_wall(data: Path, *, writable: Path, readable: Path) -> str:
+def put_up_wall(
+    data: Path, *, writable: Sequence[Path], readable: Path, around: Sequence[Path] | None = None
+) -> str:
     """
     Shut this process out of a network's data directory, but for its own part, for ever.
 
@@ -41,6 +43,9 @@ def put_up_wall(data: Path, *, writable: Path, readable: Path) -> str:
         The data directory of the network; nothing else on the machine is affected.
     writable, readable : `Path`
         Parts of it that the host keeps: its own directory, and what is public.
+    around : `Sequence`, optional
+        `surroundings` of the data directory, where another wall stands already and keeps this
+        process from listing them.
 
     Returns
     -------
@@ -61,9 +66,8 @@ def put_up_wall(data: Path, *, writable: Path, readable: Path) -> str:
     rights = _rights(version)
     ruleset = _create_ruleset(libc, version, rights)
     try:
-        for path in _everything_but(data.resolve()):
+        for path in (*(surroundings(data) if around is None else around), *writable):
             _allow(libc, ruleset, path, rights)
-        _allow(libc, ruleset, writable, rights)
         _allow(libc, ruleset, readable, rights & READING)
         _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
         _check(libc.syscall(RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0)), "restrict")
@@ -143,8 +147,12 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
         os.close(parent)
 
 
+def surroundings(data: Path) -> tuple[Path, ...]:
+    """Give directories and files beside the way that leads down to the data directory."""
+    return tuple(_everything_but(data.resolve()))
+
+
 def _everything_but(data: Path) -> Iterator[Path]:
-    """Directories and files beside the way that leads down to the data directory."""
     for directory in data.parents:
         on_the_way = next(part for part in (data, *data.parents) if part.parent == directory)
         for path in directory.iterdir():

@@ -68,7 +68,7 @@ class Qanat:
 
     def pids(self) -> Sequence[int]:
         assert self._network is not None
-        return [process["pid"] for process in self._network.processes()]
+        return self._network.all_pids()
 
     def stop(self) -> None:
         if self._network is not None:

@@ -144,6 +144,12 @@ class ProcessNetwork(RunningNetwork):
     def down(self) -> None:
         self.cli("down")
 
+    def all_pids(self) -> list[int]:
+        """The processes of all nodes, what forks them, and the launcher."""
+        state = json.loads((self.data / "launcher.json").read_text())
+        nodes = [process["pid"] for process in state["processes"]]
+        return [state["pid"], *state["fork_servers"], *nodes]
+
     def kill(self, name: str, part: str = "host", number: int = signal.SIGKILL) -> int:
         pid: int = self.process(name, part)["pid"]
         os.kill(pid, number)

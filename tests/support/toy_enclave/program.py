@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import os
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -147,7 +148,12 @@ def _trace() -> str:
     return "done"
 
 
+def _name_environment() -> str:
+    return ",".join(sorted(os.environ))
+
+
 _ATTEMPTS = {
+    "environment": _name_environment,
     "socket": _open_socket,
     "unix socket": _open_unix_socket,
     "program": _run_program,

@@ -26,7 +26,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What each start of the node runs; the last one again and again."""
     listed = [FOREVER]
 
-    async def start_host(service, environment, log_path, inherited):
+    async def start_host(plan, environment, files, log_path, forks):
         program = listed.pop(0) if len(listed) > 1 else listed[0]
         return await asyncio.create_subprocess_exec(sys.executable, "-c", program)
 

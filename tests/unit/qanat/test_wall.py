@@ -15,13 +15,19 @@ pytestmark = [
     pytest.mark.skipif(not is_available(), reason="this kernel has no Landlock"),
 ]
 
+_PYTHON = (sys.executable, "-c")
 PROBE = """
 import json, os, signal, sys
 from pathlib import Path
-from qanat.launcher.wall import put_up_wall
+from qanat.launcher.wall import put_up_wall, surroundings
 
-data, outsider = Path(sys.argv[1]), int(sys.argv[2])
-wall = put_up_wall(data, writable=data / "node" / "host", readable=data / "public")
+data, outsider, forked = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "forked"
+around = surroundings(data)
+if forked:
+    hosts = [data / "node" / "host", data / "other" / "host"]
+    put_up_wall(data, writable=hosts, readable=data / "public", around=around)
+own = [data / "node" / "host"]
+wall = put_up_wall(data, writable=own, readable=data / "public", around=around if forked else None)
 
 def attempt(what):
     try:
@@ -68,13 +74,17 @@ def data(tmp_path):
     return root
 
 
-@pytest.fixture
-def attempts(data):
-    """What came of each attempt, against a process outside that plays launcher or enclave."""
+@pytest.fixture(params=["alone", "forked"])
+def attempts(data, request):
+    """
+    What came of each attempt, against a process outside that plays launcher or enclave.
+
+    A forked host stands behind two walls, since what it was forked from has its own.
+    """
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as outsider:
         try:
             out = subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(PROBE), str(data), str(outsider.pid)],
+                [*_PYTHON, textwrap.dedent(PROBE), str(data), str(outsider.pid), request.param],
                 check=True,
                 capture_output=True,
                 timeout=30,
@@ -108,4 +118,4 @@ def test_host_is_told_which_wall_stands(attempts):
 
 def test_kernel_without_landlock_is_said_to_have_no_wall(data, monkeypatch):
     monkeypatch.setattr("qanat.launcher.wall._version", lambda _: -1)
-    assert put_up_wall(data, writable=data, readable=data) == ABSENT
+    assert put_up_wall(data, writable=[data], readable=data) == ABSENT

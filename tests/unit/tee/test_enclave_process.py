@@ -54,8 +54,19 @@ class ToyHost:
         return 2 * number
 
 
+@pytest.fixture(params=["alone", "forked"])
+def forks(request):
+    """None, or what forks enclaves from a process that has loaded their code."""
+    if request.param == "alone":
+        yield None
+        return
+    forks = cpu.EnclaveForks()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-def toy(tmp_path):
+def toy(tmp_path, forks):
     """Starts toy enclaves whose code lies below `tmp_path`."""
     root = mock_tee.lay_out_toy(tmp_path / "code")
     config = mock_tee.save_config(tmp_path / "enclave.cbor")
@@ -72,6 +83,7 @@ def toy(tmp_path):
                 host_socket=enclave_end,
                 log_path=tmp_path / "log",
                 root=root,
+                forks=forks,
                 **options,
             )
         channel = await adopt_socket(host_end, "toy", Service((ToyHostApi, host or ToyHost())))
@@ -169,17 +181,38 @@ async def test_bytecode_beside_the_measured_files_is_not_run(toy, tmp_path):
 
 async def test_code_that_changes_after_it_was_measured_is_not_run(toy, tmp_path, monkeypatch):
     source = tmp_path / "code" / "services" / "toy" / "enclave" / "program.py"
-    honest, spawn = source.read_text(), asyncio.create_subprocess_exec
+    honest = source.read_text()
     expected = _measured(tmp_path)
 
-    async def change_and_spawn(*command, **options):
-        source.write_text(honest.replace("return self.rak.public_key", 'return b"f" * 32'))
-        return await spawn(*command, **options)
+    def change_and(spawn):
+        def changed(*command, **options):
+            source.write_text(honest.replace("return self.rak.public_key", 'return b"f" * 32'))
+            return spawn(*command, **options)
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", change_and_spawn)
+        return changed
+
+    for module, name in ((asyncio, "create_subprocess_exec"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, name, change_and(getattr(module, name)))
     async with toy() as (enclave, process):
         assert await enclave.fetch_rak() != b"f" * 32
         assert process.identity == expected
+
+
+async def test_code_that_changes_between_two_starts_runs_in_the_second_alone(toy, tmp_path):
+    source = tmp_path / "code" / "services" / "toy" / "enclave" / "program.py"
+    async with toy() as (enclave, before):
+        assert await enclave.fetch_rak() != b"f" * 32
+    changed = source.read_text().replace("return self.rak.public_key", 'return b"f" * 32')
+    source.write_text(changed)
+    async with toy() as (enclave, process):
+        assert await enclave.fetch_rak() == b"f" * 32
+        assert process.identity == _measured(tmp_path) != before.identity
+
+
+async def test_enclaves_of_one_code_share_neither_keys_nor_chance(toy):
+    async with toy() as (first, _), toy(OTHER_PLATFORM, directory="other") as (second, _):
+        assert await first.fetch_rak() != await second.fetch_rak()
+        assert await first.seal(b"the same") != await second.seal(b"the same")
 
 
 async def test_code_of_ours_that_was_not_measured_cannot_be_imported(toy):
@@ -266,7 +299,7 @@ async def test_enclave_is_not_dumpable_and_cannot_gain_privileges(toy):
         assert re.search(r"^Max core file size\s+0\s+0\s", limits, re.MULTILINE)
 
 
-async def test_environment_and_open_files_hold_only_what_an_enclave_needs(toy, monkeypatch):
+async def test_environment_and_open_files_hold_only_what_an_enclave_needs(toy, forks, monkeypatch):
     monkeypatch.setenv("QANAT_SECRET_OF_THE_HOST", "1")
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -275,12 +308,10 @@ async def test_environment_and_open_files_hold_only_what_an_enclave_needs(toy, m
             await enclave.fetch_rak()
             environment = _of_process(process, "environ").split(b"\0")
             names = {entry.partition(b"=")[0].decode() for entry in environment if entry}
-            assert names == {
-                "LC_ALL",
-                "QANAT_HOST_FD",
-                "QANAT_PLATFORM_FD",
-                "QANAT_ENCLAVE_DIR",
-            }
+            # Of a forked process the system shows what it was forked with.
+            variables = {"LC_ALL", "QANAT_HOST_FD", "QANAT_PLATFORM_FD", "QANAT_ENCLAVE_DIR"}
+            assert names == (variables if forks is None else {"LC_ALL"})
+            assert await enclave.attempt("environment") == ",".join(sorted(variables))
             files = _open_files(process)
             assert sum(name.startswith("socket:") for name in files) == 2
             assert not any(name.startswith("pipe:") for name in files)

@@ -1,0 +1,36 @@
+"""The fork server of hosts, as the launcher starts it."""
+
+import json
+import os
+from collections.abc import Sequence
+
+from qanat.forks import Forks
+from qanat.launcher.environment import INHERITED
+from qanat.layout import DataLayout
+from qanat.network import NodePlan
+
+
+def load_hosts(plans: Sequence[NodePlan], layout: DataLayout) -> Forks:
+    """
+    Start a process that loads what the hosts of a network run, while the caller goes on.
+
+    Call it before a secret of the network is in memory or a thread runs: what it starts is a host.
+    """
+    hosts = [layout.host(plan.name) for plan in plans]
+    if not layout.genesis.exists():
+        for directory in (layout.public, *hosts):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    settings = (
+        str(layout.root.resolve()),
+        str(layout.public),
+        list(map(str, hosts)),
+        sorted({plan.host_module for plan in plans}),
+    )
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    with (layout.logs / "hosts.log").open("ab") as output:
+        return Forks(
+            ("-m", "qanat.launcher.host_server", json.dumps(settings)),
+            environment | {"PYTHONUNBUFFERED": "1"},
+            output=output.fileno(),
+        )

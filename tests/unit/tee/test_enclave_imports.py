@@ -1,0 +1,42 @@
+"""What enclave processes load: their trusted base is small, and so are they."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qanat.cpu import code_root
+from qanat.cpu.measurement import enclave_files
+from shared.encoding.record import encode_record
+from tests.support import mock_tee
+
+FORBIDDEN = {
+    *("fastapi", "starlette", "pydantic", "uvicorn", "httpx", "httptools", "websockets", "h11"),
+    *("sqlalchemy", "alembic", "psycopg"),
+    *("structlog", "prometheus_client", "rich", "typer", "docker", "asyncio"),
+}
+
+LOAD_ALL = """
+import importlib, json, sys
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("service", "runtime"), [("keymanager", None), ("compute", "evm"), ("compute", "python")]
+)
+def test_enclaves_load_neither_a_web_framework_nor_sql(service, runtime):
+    config = encode_record(mock_tee.enclave_config(runtime=runtime)) if runtime else b""
+    names = [
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in enclave_files(service, config, code_root())
+        if path.endswith(".py") and not path.endswith("__main__.py")
+    ]
+    assert f"services.{service}.enclave.protocol" in names
+    command = (sys.executable, "-OO", "-c", LOAD_ALL, json.dumps(names))
+    done = subprocess.run(command, capture_output=True, cwd=code_root(), check=True)
+    assert not FORBIDDEN.intersection(json.loads(done.stdout))
