@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of, dev_control
+from shared.encoding.contract import Transport, client_of, dev_control, known_only
 from shared.errors import Rejected, Unavailable
 from shared.types.block import BlockHeader
 from shared.types.identity import (
@@ -350,6 +350,7 @@ class ConsensusApi(Protocol):
         """
         ...
 
+    @known_only
     async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
         """Say that a node has arrived in a life of the chain, for who waits for that."""
         ...

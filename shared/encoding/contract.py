@@ -28,6 +28,8 @@ class Access(enum.Enum):
     PUBLIC = "public"
     PEERS = "peers"
     """Nodes that prove a registered key."""
+    KNOWN = "known"
+    """Nodes, and gateways, that prove a key which the genesis or the registry names."""
     DEV_CONTROL = "dev control"
     """Who has the token of the network's dev controls."""
 
@@ -35,6 +37,12 @@ class Access(enum.Enum):
 def peers_only(method: F) -> F:
     """Mark a method of a contract: only registered nodes may ask it."""
     method.__dict__["access"] = Access.PEERS
+    return method
+
+
+def known_only(method: F) -> F:
+    """Mark a method of a contract: only nodes and gateways of the network may ask it."""
+    method.__dict__["access"] = Access.KNOWN
     return method
 
 

@@ -72,7 +72,7 @@ class Caller:
     """Key that was proven; None of a stranger."""
     has_dev_token: bool = False
 
-    def verify_may(self, access: Access, method: str, admits: Admits) -> None:
+    def verify_may(self, access: Access, method: str, *, admits: Admits, knows: Admits) -> None:
         """Verify that the caller may ask a method, or raise `NotAdmitted` or `DevTokenWrong`."""
         match access:
             case Access.PUBLIC:
@@ -80,6 +80,9 @@ class Caller:
             case Access.PEERS:
                 if self.node_key is None or not admits(self.node_key):
                     raise NotAdmitted(f"{method} is for registered nodes, which prove their key")
+            case Access.KNOWN:
+                if self.node_key is None or not knows(self.node_key):
+                    raise NotAdmitted(f"{method} is for this network's nodes, which prove a key")
             case Access.DEV_CONTROL:
                 if not self.has_dev_token:
                     raise DevTokenWrong(f"{method} is a dev control: it needs the network's token")

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from shared.kit import limits, metrics
 from shared.kit.callers import STRANGER, Admits, Caller, Transcript
 from shared.kit.dialing import ANONYMOUS, Credentials, Dialing, Dialogue, Granted
 from shared.kit.limits import BoundedQueue, Limits, UnfinishedFrames
+from shared.kit.streams import ITEMS_A_TURN, StreamsOfStrangers
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -123,6 +125,7 @@ class Channel(asyncio.Protocol):
         bounds: Limits = limits.STRANGER,
         unfinished: UnfinishedFrames | None = None,
         *,
+        strangers: StreamsOfStrangers | None = None,
         caller: Caller = STRANGER,
         transcript: Transcript | None = None,
         on_lost: Callable[[], None] | None = None,
@@ -141,6 +144,8 @@ class Channel(asyncio.Protocol):
             What the connection may cost.
         unfinished : `UnfinishedFrames`, optional
             Shared by all clients of a server.
+        strangers : `StreamsOfStrangers`, optional
+            The same; without it nobody counts as one.
         caller : `Caller`
             What is known of the other side; it may prove a key later.
         transcript : `Transcript`, optional
@@ -158,13 +163,14 @@ class Channel(asyncio.Protocol):
         self._is_known = False
         self._bounds = bounds
         self._decoder = frames.FrameDecoder(bounds.frame_bytes)
-        self._unfinished = unfinished
+        self._unfinished, self._strangers = unfinished, strangers
         self._ids = itertools.count(1)
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._streams: dict[int, BoundedQueue[frames.Frame | None]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._noticed: set[asyncio.Task[None]] = set()
         self._under_way_bytes = 0
+        self._open_streams = 0
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self.first_words: bytes | None = None
@@ -366,7 +372,9 @@ class Channel(asyncio.Protocol):
             contract, implementation = service.find(request.method)
             method = find_method(contract, request.method)
             if method.access is not Access.PUBLIC:
-                self._caller.verify_may(method.access, method.name, service.admits)
+                self._caller.verify_may(
+                    method.access, method.name, admits=service.admits, knows=service.knows
+                )
             if method.is_stream:
                 await self._serve_stream(contract, implementation, request)
                 answer = frames.Response(request.id, None)
@@ -392,13 +400,36 @@ class Channel(asyncio.Protocol):
     async def _serve_stream(
         self, contract: type, implementation: Any, request: frames.Request
     ) -> None:
-        items = serve_stream(contract, implementation, request.method, request.body)
+        if self._open_streams >= self._bounds.streams:
+            raise PeerBusy(f"{self._open_streams} streams of this connection are open")
+        strangers = None if self._is_known else self._strangers
+        self._open_streams += 1
+        try:
+            with nullcontext() if strangers is None else strangers.opened():
+                await self._send_items(
+                    request.id,
+                    serve_stream(contract, implementation, request.method, request.body),
+                    strangers,
+                )
+        finally:
+            self._open_streams -= 1
+
+    async def _send_items(
+        self, id_: int, items: AsyncIterator[Any], strangers: StreamsOfStrangers | None
+    ) -> None:
+        count = 0
         async for body in items:
             if not self._writable.is_set():
                 await self._until_read()
             if not self.is_open:
                 return
-            self._send(frames.Event(request.id, body))
+            size_bytes = self._send(frames.Event(id_, body))
+            count += 1
+            if strangers is not None:
+                await strangers.pay(size_bytes)
+            elif count % ITEMS_A_TURN == 0:
+                # History is here at once; others want their turn.
+                await asyncio.sleep(0)
 
     async def _until_read(self) -> None:
         """Wait for a slow reader, with patience that ends."""
@@ -418,7 +449,8 @@ class Channel(asyncio.Protocol):
         """Say whether anything can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def _send(self, frame: frames.Frame) -> None:
+    def _send(self, frame: frames.Frame) -> int:
+        """Send a frame; its size [bytes]."""
         transport = self._transport
         if transport is None or transport.is_closing():
             raise PeerUnavailable(f"{self.peer} is not connected")
@@ -432,6 +464,7 @@ class Channel(asyncio.Protocol):
                 f"{self.peer} takes {self._peer_frame_bytes} bytes at once, not {len(encoded)}"
             )
         transport.write(encoded)
+        return len(encoded)
 
     def _try_send(self, frame: frames.Frame) -> None:
         """Send where that is possible; nobody here waits for it."""

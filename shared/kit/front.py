@@ -21,6 +21,7 @@ from shared.kit.dev_controls import ForeignRequest, verify_dev_token, verify_loc
 from shared.kit.dialing import FRAME_BYTES, FRAMES_PATH, NODE, NONCE, PROTOCOL, SIGNATURE
 from shared.kit.heads import Head, HeadReader, MalformedHead, encode_head
 from shared.kit.limits import UnfinishedFrames
+from shared.kit.streams import StreamsOfStrangers
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Door:
     bounds: limits.Limits = limits.STRANGER
     """Of clients that have not proven a key."""
     unfinished: UnfinishedFrames = field(default_factory=UnfinishedFrames)
+    strangers: StreamsOfStrangers = field(default_factory=StreamsOfStrangers)
     connections: "Connections" = field(default_factory=lambda: Connections(MAX_CONNECTIONS))
 
     def new_connection(self) -> asyncio.Protocol:
@@ -184,6 +186,7 @@ class Front(asyncio.Protocol):
             door.service,
             door.bounds,
             door.unfinished,
+            strangers=door.strangers,
             caller=caller,
             transcript=transcript,
             on_lost=self._forget,

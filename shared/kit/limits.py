@@ -48,17 +48,19 @@ class Limits:
     """Requests of the other side that may be under way."""
     request_bytes: int
     """Bytes of these, before one more [bytes]."""
+    streams: int
+    """Streams of the other side that may be open."""
     reader_patience_s: float = 20.0
     """How long a stream may wait for its reader before the connection is cut off [s]."""
 
 
-ENCLAVE = Limits(MAX_FRAME_BYTES, 128 * MIB, 64 * MIB, 65_536, 128 * MIB)
+ENCLAVE = Limits(MAX_FRAME_BYTES, 128 * MIB, 64 * MIB, 65_536, 128 * MIB, 1_024)
 """Host and enclave of one node: they live and die together."""
-DIALED = Limits(MAX_FRAME_BYTES, 8 * MIB, 32 * MIB, 1_024, 16 * MIB)
+DIALED = Limits(MAX_FRAME_BYTES, 8 * MIB, 32 * MIB, 1_024, 16 * MIB, 16)
 """A server that this process chose to ask: its answers are large, its requests are none."""
-PEER = Limits(16 * MIB, 8 * MIB, 32 * MIB, 4_096, 32 * MIB)
+PEER = Limits(16 * MIB, 8 * MIB, 32 * MIB, 4_096, 32 * MIB, 1_024)
 """A client that has proven the key of a registered node."""
-STRANGER = Limits(MIB, 8 * MIB, MIB, 4_096, 16 * MIB)
+STRANGER = Limits(MIB, 8 * MIB, MIB, 4_096, 16 * MIB, 16)
 """Anybody: eight transactions of 128 KiB a frame, and as many frames as one likes."""
 
 

@@ -38,6 +38,7 @@ from shared.kit.dev_controls import (
     verify_dev_token,
     verify_local_request,
 )
+from shared.kit.streams import StreamsOfStrangers
 from shared.kit.wire_json import dump_json, load_json
 
 log = structlog.get_logger()
@@ -105,7 +106,7 @@ class NodeApp:
     """Names by which other nodes call this machine."""
     _pages: asyncio.Future[App] | None = None
     _bodies_bytes: int = 0
-    _streams: int = 0
+    _streams: StreamsOfStrangers = field(default_factory=lambda: StreamsOfStrangers(MAX_STREAMS))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -149,7 +150,9 @@ class NodeApp:
         contract, implementation = service.find(name)
         method = find_method(contract, name)
         if method.access is not Access.PUBLIC:
-            self._caller(fields, method.access).verify_may(method.access, name, service.admits)
+            self._caller(fields, method.access).verify_may(
+                method.access, name, admits=service.admits, knows=service.knows
+            )
         is_binary = fields.get("content-type", "").partition(";")[0].strip() == CBOR
         raw = await self._read_body(receive)
         body: Any = {}
@@ -158,13 +161,10 @@ class NodeApp:
         dump = cbor.encode_loosely if is_binary else dump_json
         try:
             if method.is_stream:
-                self._verify_room_for_stream()
-                items = serve_stream(contract, implementation, name, body)
-                self._streams += 1
-                try:
-                    await _respond_stream(receive, send, items, is_binary=is_binary)
-                finally:
-                    self._streams -= 1
+                with self._streams.opened():
+                    items = serve_stream(contract, implementation, name, body)
+                    pay = self._streams.pay
+                    await _respond_stream(receive, send, items, pay, is_binary=is_binary)
             else:
                 result = await serve_call(contract, implementation, name, body)
                 await _respond(send, 200, CBOR if is_binary else JSON, dump(result))
@@ -173,10 +173,6 @@ class NodeApp:
         except Exception:
             log.exception("request_failed", method=name)
             raise PeerFailed(f"{name} failed by a bug; see the log of the node") from None
-
-    def _verify_room_for_stream(self) -> None:
-        if self._streams >= MAX_STREAMS:
-            raise PeerBusy(f"{MAX_STREAMS} streams are answered over HTTP already")
 
     async def _read_body(self, receive: Receive) -> bytes:
         body = bytearray()
@@ -231,7 +227,12 @@ async def _begin(send: Send, status: int, media_type: str, length: int | None = 
 
 
 async def _respond_stream(
-    receive: Receive, send: Send, items: AsyncIterator[Any], *, is_binary: bool
+    receive: Receive,
+    send: Send,
+    items: AsyncIterator[Any],
+    pay: Callable[[int], Awaitable[None]],
+    *,
+    is_binary: bool,
 ) -> None:
     """Send each item as it comes; an error after the first is the last line."""
 
@@ -245,6 +246,7 @@ async def _respond_stream(
     async def send_item(item: Any) -> None:
         raw = cbor.encode_loosely(item) if is_binary else dump_json(item) + b"\n"
         await send({"type": "http.response.body", "body": raw, "more_body": True})
+        await pay(len(raw))
 
     await _begin(send, 200, CBOR_SEQUENCE if is_binary else JSON_LINES)
     feeding = asyncio.create_task(feed())

@@ -62,6 +62,7 @@ def test_a_stranger_gets_what_is_public_and_nothing_else(plans, credentials):
             key_manager_client(links["keymanager-0"]).call_session(b"s" * 32, b""),
             compute_peer(links["compute-0"]).gossip_transactions((b"x",)),
             compute_peer(links["compute-0"]).fetch_diffs(0, 1),
+            consensus.report_incarnation("nobody", 0),
         ):
             with pytest.raises(NotAdmitted):
                 await call

@@ -84,10 +84,15 @@ async def through_posts(service):
         yield consensus_client(transport)
 
 
+@pytest.fixture
+def service(node):
+    return build_service(node, CONSENSUS.document, CONTROL)
+
+
 @pytest.fixture(params=[on_the_object, through_frames, through_posts])
-async def api(request, node):
+async def api(request, node, service):
     """A running service; blocks come with transactions, since the clock stands still."""
-    async with request.param(build_service(node, CONSENSUS.document, CONTROL)) as reached:
+    async with request.param(service) as reached:
         running = asyncio.create_task(node.run())
         await asyncio.sleep(0)
         yield reached
@@ -332,15 +337,16 @@ async def test_a_network_goes_back_to_a_snapshot_twice_and_to_one_within_another
         await api.drop_snapshot(outer.id)
 
 
-async def test_a_rewind_returns_when_the_nodes_have_arrived_and_names_who_has_not(api):
+async def test_a_rewind_returns_when_the_nodes_have_arrived_and_names_who_has_not(api, service):
     await api.mine_blocks(2)
     snapshot = await api.take_snapshot()
-    await api.report_incarnation("dead", 0)
+    # Only nodes of the network may report; here they do so past the port.
+    await service.report_incarnation("dead", 0)
 
     async def follow() -> None:
         known = await api.fetch_status()
         while True:
-            await api.report_incarnation("alive", known.incarnation)
+            await service.report_incarnation("alive", known.incarnation)
             with suppress(ChainRewound):
                 await take(api.watch_blocks(known.height + 1_000, known.incarnation), 1)
             known = await api.fetch_status()

@@ -242,6 +242,7 @@ SMALL = Limits(
     stream_bytes=10_000,
     requests=8,
     request_bytes=10_000,
+    streams=8,
     reader_patience_s=0.05,
 )
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Protocol
 
 import httpx
@@ -11,7 +11,7 @@ import pytest
 
 from shared.crypto.signing import Signer
 from shared.encoding import cbor, frames
-from shared.encoding.contract import client_of, dev_control, peers_only
+from shared.encoding.contract import client_of, dev_control, known_only, peers_only
 from shared.errors import PeerUnavailable, Rejected
 from shared.kit import front as front_module
 from shared.kit import limits, node_app
@@ -50,6 +50,9 @@ class Book(Protocol):
     @dev_control
     async def burn(self) -> int: ...
 
+    @known_only
+    async def greet(self) -> str: ...
+
 
 class RealBook:
     def __init__(self) -> None:
@@ -77,6 +80,9 @@ class RealBook:
 
     async def burn(self) -> int:
         return 451
+
+    async def greet(self) -> str:
+        return "welcome"
 
 
 @pytest.fixture
@@ -215,6 +221,17 @@ async def test_who_is_known_may_send_much_and_ask_nothing_that_is_for_peers(serv
         assert (await api.read(bytes(2 * limits.MIB)))[0] == bytes(2 * limits.MIB)
         with pytest.raises(NotAdmitted):
             await api.write(b"two")
+
+
+@pytest.mark.parametrize(
+    ("who", "is_known"), [(None, False), (OTHER, False), (GATEWAY, True), (CLIENT, True)]
+)
+async def test_what_is_for_the_network_is_refused_to_others(
+    server: Any, who: Signer | None, is_known: bool
+) -> None:
+    async with linked(server, Credentials(who)) as link:
+        with nullcontext() if is_known else pytest.raises(NotAdmitted):
+            assert await client_of(Book, link).greet() == "welcome"
 
 
 async def test_a_key_that_nobody_knows_does_not_keep_a_connection(
@@ -398,10 +415,12 @@ async def test_bodies_that_are_being_read_are_bounded_together(
     assert (await client.post("/v1/books/read", json={"page": "0x00"})).status_code == 200
 
 
-async def test_streams_over_http_are_bounded(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_app, "MAX_STREAMS", 1)
+
+
+async def test_streams_over_http_are_bounded(one_stream: None, client: httpx.AsyncClient) -> None:
     endless = {"json": {"upto": 10**9}}
     async with client.stream("POST", "/v1/books/count", **endless) as first:
         await anext(first.aiter_lines())
