@@ -14,7 +14,7 @@ from shared.api.control import (
     node_control,
 )
 from shared.errors import Rejected
-from shared.kit.channel import Link
+from shared.kit.link import Link
 
 T = TypeVar("T")
 

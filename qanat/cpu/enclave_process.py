@@ -21,7 +21,8 @@ from qanat.cpu.image import EnclaveImage
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.platform_server import PlatformServer
 from qanat.forks import Forks, RunningProcess
-from shared.kit.channel import Channel, Service, adopt_socket
+from shared.kit.channel import Channel, adopt_socket
+from shared.kit.service import Service
 from shared.tee.platform import PlatformApi
 from shared.tee.runtime import ENCLAVE_DIR, HOST_FD, PLATFORM_FD
 from shared.types.attestation import EnclaveIdentity

@@ -11,7 +11,8 @@ from qanat.launcher.node import NodeSupervisor
 from qanat.layout import DataLayout
 from shared.api.control import LauncherControlApi
 from shared.errors import Rejected
-from shared.kit.channel import Channel, Service
+from shared.kit.channel import Channel
+from shared.kit.service import Service
 
 
 class NoSuchNode(Rejected, module="launcher", code=6):

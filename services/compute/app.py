@@ -47,11 +47,6 @@ from shared.api.consensus import ConsensusApi, consensus_client
 from shared.api.control import NodeControlApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
-from shared.kit.channel import (
-    Link,
-    Service,
-    until_available,
-)
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.dev_controls import names_of
 from shared.kit.dialing import Credentials
@@ -64,9 +59,11 @@ from shared.kit.identity import (
     load_identity,
     validator_keys,
 )
+from shared.kit.link import Link, until_available
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
+from shared.kit.service import Service
 from shared.types.block import BlockHeader
 from shared.types.identity import Round, RuntimeId
 from shared.types.registry import Role, RuntimeDescriptor

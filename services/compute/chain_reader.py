@@ -17,7 +17,7 @@ from shared.api.consensus import (
 )
 from shared.encoding.record import decode_record
 from shared.errors import QanatError, Unavailable
-from shared.kit.channel import until_available
+from shared.kit.link import until_available
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.types.beacon import EpochState

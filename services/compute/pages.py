@@ -9,9 +9,9 @@ from fastapi import Path, Query
 from services.compute.node import ComputeNode
 from shared.api.compute import ComputeApi, ComputePeerApi, ComputeStatus
 from shared.crypto.hashes import sha512_256
-from shared.kit.channel import Service
 from shared.kit.node_app import App
 from shared.kit.pages import Hex, Pages, found, from_hex
+from shared.kit.service import Service
 from shared.types.block import BlockHeader
 from shared.types.identity import Hash, NodeId, Round, RuntimeId
 from shared.types.registry import Committee

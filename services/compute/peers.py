@@ -10,8 +10,8 @@ from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signer
 from shared.encoding.contract import NoticeTransport, notify_all
 from shared.errors import PeerUnavailable
-from shared.kit.channel import Link
 from shared.kit.dialing import Credentials
+from shared.kit.link import Link
 from shared.types.commitment import Proposal
 from shared.types.identity import NodeId, RuntimeId
 from shared.types.registry import NodeDescriptor

@@ -15,7 +15,6 @@ from services.consensus.store import Store
 from shared.api.consensus import ConsensusApi
 from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record
-from shared.kit.channel import Service
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.dev_controls import load_dev_token, names_of
 from shared.kit.front import Door
@@ -23,6 +22,7 @@ from shared.kit.identity import known_keys, load_identity
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
+from shared.kit.service import Service
 from shared.types.genesis import Genesis
 
 

@@ -16,11 +16,11 @@ from shared.api.consensus import consensus_client
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import TrustRoot, load_trust_root
-from shared.kit.channel import Link
 from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.http import HttpServer
 from shared.kit.identity import load_node_key
+from shared.kit.link import Link
 from shared.kit.node_app import App
 from shared.kit.process import mark_serving
 

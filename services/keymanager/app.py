@@ -20,7 +20,6 @@ from shared.api.keymanager import KeyManagerApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.crypto.hashes import sha512_256
-from shared.kit.channel import Link, Service
 from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
@@ -32,9 +31,11 @@ from shared.kit.identity import (
     nodes_of_entities,
     validator_keys,
 )
+from shared.kit.link import Link
 from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
+from shared.kit.service import Service
 from shared.types.registry import Role
 
 log = structlog.get_logger()

@@ -39,7 +39,7 @@ from services.keymanager.rules.proven_chain import (
 from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
 from shared.errors import QanatError, Rejected, Unavailable
-from shared.kit.channel import until_available
+from shared.kit.link import until_available
 from shared.types.identity import Epoch, Height, Incarnation, NodeId
 from shared.types.keymanager import SignedInitResponse
 

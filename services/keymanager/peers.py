@@ -7,8 +7,8 @@ from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.crypto.signing import Signer
 from shared.encoding.contract import Transport
 from shared.errors import PeerUnavailable
-from shared.kit.channel import Link
 from shared.kit.dialing import Credentials
+from shared.kit.link import Link
 from shared.types.identity import NodeId
 from shared.types.registry import NodeDescriptor
 

@@ -8,10 +8,10 @@ from shared.api.compute import compute_client
 from shared.api.consensus import consensus_client
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import load_trust_root
-from shared.kit.channel import Link
 from shared.kit.dialing import Credentials
 from shared.kit.http import HttpServer
 from shared.kit.identity import load_node_key
+from shared.kit.link import Link
 from shared.kit.process import mark_serving
 
 MAX_HEAD_BYTES = 16 * 1024

@@ -1,118 +1,37 @@
 """
 Connections between processes: frames over TCP or a Unix socket, both ends may ask.
 
-A `Channel` is one live connection. A `Link` is a client's lasting relation to a server: it connects
-when first used, and again after the connection broke; what was under way then fails with
-`PeerUnavailable`, and the caller decides whether to ask again. Nothing that the other side does
-takes more memory than the channel's `Limits` say: who does not read, or asks for too much at once,
-is cut off.
+A `Channel` is one live connection. Nothing that the other side does takes more memory than the
+channel's `Limits` say: who does not read, or asks for too much at once, is cut off.
 """
 
 import asyncio
 import itertools
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from shared.crypto.signing import BadSignature
 from shared.encoding import frames
 from shared.encoding.contract import Access, find_method, serve_call, serve_stream
-from shared.errors import (
-    MethodNotFound,
-    PeerBusy,
-    PeerFailed,
-    PeerUnavailable,
-    QanatError,
-    Unavailable,
-)
+from shared.errors import PeerBusy, PeerFailed, PeerUnavailable, QanatError
 from shared.kit import limits, metrics
-from shared.kit.callers import STRANGER, Admits, Caller, Transcript
-from shared.kit.dialing import ANONYMOUS, Credentials, Dialing, Dialogue, Granted
+from shared.kit.callers import STRANGER, Caller, Transcript
 from shared.kit.limits import BoundedQueue, Limits, UnfinishedFrames
+from shared.kit.service import Service
 from shared.kit.streams import ITEMS_A_TURN, StreamsOfStrangers
 
 log = structlog.get_logger()
-T = TypeVar("T")
-
-CONNECT_TIMEOUT_S = 2.0
-"""How long a connection attempt on a local network may take [s]."""
-REDIAL_PAUSE_S = 1.0
-"""How long a server that was cut off for not reading is left alone [s]."""
-MAX_WAITING_NOTICES = 64
-"""Notices that may wait for a connection; more are lost, as notices may be."""
-
 
 SELECT_PART = "@part"
 """Notice by which a client says, first of all, which part of a service it asks."""
 MAX_PART_CHARACTERS = 128
 PROVE = "@prove"
 """Notice by which a client proves the key that it named; before anything that needs it."""
-
-
-class PartUnknown(Unavailable, module="peer", code=3):
-    """The server has no such part, or not yet: a host does not serve this ParaTime."""
-
-
-class Service:
-    """
-    The contracts that one server answers: every method name belongs to one of them.
-
-    A server may have parts with the same contracts, as a host has that serves several ParaTimes.
-    Who names no part is answered by the only one.
-    """
-
-    def __init__(
-        self,
-        *served: tuple[type, Any],
-        parts: Mapping[str, "Service"] | None = None,
-        admits: Admits | None = None,
-        knows: Admits | None = None,
-    ) -> None:
-        """
-        Serve objects by their contracts.
-
-        `parts` is kept, not copied: they may open one after the other. `admits` says whose key may
-        ask what is for peers; without it nobody may, but what a part admits. `knows` says who
-        is no stranger beside these: he gets the limits of a node, and no more rights.
-        """
-        self._served = served
-        self._parts = {} if parts is None else parts
-        self._admits, self._knows = admits, knows
-
-    def admits(self, node_key: bytes) -> bool:
-        """Say whether a node may ask what is for peers."""
-        if self._admits is not None:
-            return self._admits(node_key)
-        return any(part.admits(node_key) for part in self._parts.values())
-
-    def knows(self, node_key: bytes) -> bool:
-        """Say whether the owner of a key is no stranger."""
-        return self.admits(node_key) or (self._knows is not None and self._knows(node_key))
-
-    def part(self, name: str) -> "Service":
-        """Give a part, or raise `PartUnknown`."""
-        found = self._parts.get(name)
-        if found is None:
-            raise PartUnknown(f"no part {name!r} is served here")
-        return found
-
-    def find(self, method: str) -> tuple[type, Any]:
-        """Give the contract that has the method, and the object that fulfils it."""
-        for contract, implementation in self._served:
-            try:
-                find_method(contract, method)
-            except MethodNotFound:
-                continue
-            return contract, implementation
-        if len(self._parts) == 1:
-            (only,) = self._parts.values()
-            return only.find(method)
-        names = ", ".join(contract.__name__ for contract, _ in self._served)
-        raise MethodNotFound(f"no method {method!r} in {names or 'an empty service'}")
 
 
 class Channel(asyncio.Protocol):
@@ -492,143 +411,6 @@ class Channel(asyncio.Protocol):
         self._transport.abort()
 
 
-class Link:
-    """A client's lasting relation to one server. Is a `Transport` of contracts."""
-
-    def __init__(
-        self,
-        peer: str,
-        address: str,
-        service: Service | None = None,
-        *,
-        part: str = "",
-        credentials: Credentials = ANONYMOUS,
-        expected: frozenset[bytes] | None = None,
-    ) -> None:
-        """
-        Name a server.
-
-        Parameters
-        ----------
-        peer : `str`
-            Its name, for errors.
-        address : `str`
-            `host:port`, or the path of a Unix socket, where frames begin without an upgrade.
-        service : `Service`, optional
-            Answers what the server asks.
-        part : `str`
-            Part of the server that is asked.
-        credentials : `Credentials`
-            What this process proves of itself.
-        expected : `frozenset`, optional
-            Node keys of which the server must prove one; None believes the address.
-        """
-        self.peer, self.address, self._part = peer, address, part
-        self._credentials, self._expected = credentials, expected
-        self._service = service
-        self._channel: Channel | None = None
-        self._connecting = asyncio.Lock()
-        self._notifying: set[asyncio.Task[None]] = set()
-        self._not_before = 0.0
-
-    async def _connected(self) -> Channel:
-        channel = self._channel
-        if channel is not None and channel.is_open:
-            return channel
-        async with self._connecting:
-            channel = self._channel
-            if channel is None or not channel.is_open:
-                self._spare_slow(channel)
-                channel = self._channel = await self._connect()
-            return channel
-
-    def _spare_slow(self, channel: Channel | None) -> None:
-        """Leave a server that did not read alone for a while: it would only be cut off again."""
-        now_s = asyncio.get_running_loop().time()
-        if channel is not None and channel.was_slow:
-            channel.was_slow = False
-            self._not_before = now_s + REDIAL_PAUSE_S
-        if now_s < self._not_before:
-            raise PeerUnavailable(f"{self.peer} does not read what it is sent")
-
-    async def _connect(self) -> Channel:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                channel = await (self._open_unix() if "/" in self.address else self._upgrade())
-        except (OSError, TimeoutError) as error:
-            reason = str(error) or "timed out"
-            raise PeerUnavailable(
-                f"{self.peer} does not answer at {self.address}: {reason}"
-            ) from error
-        if self._part:
-            channel.notify(SELECT_PART, self._part)
-        return channel
-
-    async def _open_unix(self) -> Channel:
-        loop = asyncio.get_running_loop()
-        _, channel = await loop.create_unix_connection(
-            lambda: Channel(self.peer, self._service, limits.DIALED), self.address
-        )
-        return channel
-
-    async def _upgrade(self) -> Channel:
-        dialogue = Dialogue(self.peer, self.address, self._credentials, self._expected)
-        host, _, port = self.address.rpartition(":")
-        transport, dialing = await asyncio.get_running_loop().create_connection(
-            lambda: Dialing(dialogue, self._begin), host.strip("[]"), int(port)
-        )
-        try:
-            return await dialing.done
-        except BaseException:
-            transport.abort()
-            raise
-
-    def _begin(self, granted: Granted) -> Channel:
-        # Who proves a key may send more than the server says to strangers.
-        is_stranger = granted.client_proof is None
-        channel = Channel(
-            self.peer,
-            self._service,
-            limits.DIALED,
-            peer_frame_bytes=granted.frame_bytes if is_stranger else frames.MAX_FRAME_BYTES,
-        )
-        channel.first_words = granted.client_proof
-        return channel
-
-    async def call(self, method: str, body: Any) -> Any:
-        """Send a request, connecting first where that is needed."""
-        return await (await self._connected()).call(method, body)
-
-    def notify(self, method: str, body: Any) -> None:
-        """Send a message that is not answered; lost where the server cannot be reached."""
-        channel = self._channel
-        if channel is not None and channel.is_open:
-            channel.notify(method, body)
-            return
-        if len(self._notifying) >= MAX_WAITING_NOTICES:
-            return
-        task = asyncio.get_running_loop().create_task(self._notify_later(method, body))
-        self._notifying.add(task)
-        task.add_done_callback(self._notifying.discard)
-
-    async def _notify_later(self, method: str, body: Any) -> None:
-        try:
-            (await self._connected()).notify(method, body)
-        except PeerUnavailable as error:
-            log.debug("notice_lost", peer=self.peer, method=method, reason=error.message)
-
-    async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
-        """Open a stream, connecting first where that is needed."""
-        channel = await self._connected()
-        async for item in channel.stream(method, body):
-            yield item
-
-    def close(self) -> None:
-        """Close the connection if there is one."""
-        if self._channel is not None:
-            self._channel.close()
-
-
 async def adopt_socket(sock: socket.socket, peer: str, service: Service | None = None) -> Channel:
     """Speak frames over an inherited, connected socket, as a host does with its enclave."""
     sock.setblocking(False)
@@ -637,16 +419,3 @@ async def adopt_socket(sock: socket.socket, peer: str, service: Service | None =
         lambda: Channel(peer, service, limits.ENCLAVE), sock
     )
     return channel
-
-
-async def until_available(
-    attempt: Callable[[], Awaitable[T]], *, delay_s: float = 0.02, max_delay_s: float = 0.5
-) -> T:
-    """Repeat an attempt while its peer is unavailable, with a growing pause in between [s]."""
-    while True:
-        try:
-            return await attempt()
-        except Unavailable as error:
-            log.debug("peer_awaited", reason=error.message)
-        await asyncio.sleep(delay_s)
-        delay_s = min(2 * delay_s, max_delay_s)

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from shared.encoding.contract import client_of
 from shared.errors import Unavailable
-from shared.kit.channel import Channel, Service, adopt_socket
+from shared.kit.channel import Channel, adopt_socket
+from shared.kit.service import Service
 
 E = TypeVar("E")
 

@@ -16,11 +16,12 @@ from shared.crypto.signing import Signer
 from shared.errors import QanatError, Rejected
 from shared.kit import limits, metrics
 from shared.kit.callers import Caller, Transcript, new_nonce
-from shared.kit.channel import Channel, Service
+from shared.kit.channel import Channel
 from shared.kit.dev_controls import ForeignRequest, verify_dev_token, verify_local_request
 from shared.kit.dialing import FRAME_BYTES, FRAMES_PATH, NODE, NONCE, PROTOCOL, SIGNATURE
 from shared.kit.heads import Head, HeadReader, MalformedHead, encode_head
 from shared.kit.limits import UnfinishedFrames
+from shared.kit.service import Service
 from shared.kit.streams import StreamsOfStrangers
 
 log = structlog.get_logger()

@@ -31,13 +31,13 @@ from shared.errors import (
 )
 from shared.kit import limits
 from shared.kit.callers import Caller, NotAdmitted
-from shared.kit.channel import Service
 from shared.kit.dev_controls import (
     DevTokenWrong,
     ForeignRequest,
     verify_dev_token,
     verify_local_request,
 )
+from shared.kit.service import Service
 from shared.kit.streams import StreamsOfStrangers
 from shared.kit.wire_json import dump_json, load_json
 

@@ -10,8 +10,8 @@ from uvicorn.server import ServerState
 
 from shared.crypto.signing import Signer
 from shared.kit import limits
-from shared.kit.channel import Service
 from shared.kit.front import Door
+from shared.kit.service import Service
 from shared.kit.sockets import open_sockets
 
 KEEP_ALIVE_S = 30

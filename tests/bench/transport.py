@@ -18,8 +18,9 @@ from typing import Protocol
 from shared.encoding import cbor
 from shared.encoding.contract import client_of
 from shared.kit import limits
-from shared.kit.channel import Channel, Service
+from shared.kit.channel import Channel
 from shared.kit.dialing import ANONYMOUS, Credentials
+from shared.kit.service import Service
 from tests.support.wire import CLIENT, SERVER, linked, serving
 
 CALLS, ROUNDS = 3_000, 5

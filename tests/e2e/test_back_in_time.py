@@ -27,7 +27,7 @@ from shared.api.consensus import (
     consensus_client,
 )
 from shared.errors import QanatError, Unavailable
-from shared.kit.channel import Link
+from shared.kit.link import Link
 from shared.types.identity import Height
 from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import ROOT, ProcessNetwork, wait_for

@@ -20,8 +20,9 @@ from qanat.network import load_network
 from shared.api.compute import ComputeApi, compute_client
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
-from shared.kit.channel import Link, Service
+from shared.kit.link import Link
 from shared.kit.server import serve_frames
+from shared.kit.service import Service
 from shared.types.block import RoundBlock
 from tests.support.networks import ROOT, ProcessNetwork, wait_for
 

@@ -13,8 +13,8 @@ from shared.crypto.address import staking_address
 from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import QanatError
-from shared.kit.channel import Link
 from shared.kit.identity import NodeIdentity, load_identity
+from shared.kit.link import Link
 from shared.types.commitment import (
     CommitmentHeader,
     ComputeResultsHeader,

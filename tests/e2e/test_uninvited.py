@@ -18,12 +18,12 @@ from shared.encoding import frames
 from shared.errors import PeerUnavailable
 from shared.gateways.finality import load_trust_root
 from shared.kit.callers import NotAdmitted
-from shared.kit.channel import Link
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import PROTOCOL, Credentials
 from shared.kit.heads import encode_head
 from shared.kit.identity import load_node_key
 from shared.kit.limits import MIB
+from shared.kit.link import Link
 from tests.support.networks import ProcessNetwork, wait_for
 
 HALF_BODY = b"POST /v1/x/y HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"

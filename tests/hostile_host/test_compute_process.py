@@ -12,7 +12,8 @@ from shared.encoding import frames
 from shared.encoding.contract import client_of, methods_of
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerFailed, PeerUnavailable, QanatError
-from shared.kit.channel import Service, adopt_socket
+from shared.kit.channel import adopt_socket
+from shared.kit.service import Service
 from shared.rules import state_keys
 from shared.types.block import RoundBlock, RoundChange
 from shared.types.evm import Account, AccountQuery, EvmQuery

@@ -21,10 +21,10 @@ from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record
 from shared.errors import QanatError
-from shared.kit.channel import Link
 from shared.kit.dev_controls import load_dev_token
 from shared.kit.dialing import Credentials
 from shared.kit.identity import load_identity
+from shared.kit.link import Link
 from shared.tee.attestation import bind_rak
 from shared.tee.session import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient

@@ -5,8 +5,8 @@ import asyncio
 from shared.api.compute import ComputeStatus, compute_client
 from shared.api.consensus import consensus_client
 from shared.crypto.address import staking_address
-from shared.kit.channel import Link
 from shared.kit.identity import load_identity
+from shared.kit.link import Link
 from tests.support.networks import ProcessNetwork
 
 

@@ -10,11 +10,12 @@ import httpx
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.errors import error_from
-from shared.kit.channel import Link, Service
 from shared.kit.dialing import ANONYMOUS, Credentials
 from shared.kit.front import Door
+from shared.kit.link import Link
 from shared.kit.node_app import NodeApp
 from shared.kit.server import NodeServer
+from shared.kit.service import Service
 from shared.kit.wire_json import load_json, to_json
 
 DEV_TOKEN = "token of tests"

@@ -42,8 +42,8 @@ from shared.encoding import cbor
 from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
 from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable, QanatError
-from shared.kit.channel import Service
 from shared.kit.identity import NodeIdentity
+from shared.kit.service import Service
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
 from shared.types.evm import EvmGenesis

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from services.compute.pages import build_pages
-from shared.kit.channel import Service
+from shared.kit.service import Service
 from tests.support.compute_nodes import RICH, WEI, ComputeNetwork, raw, submit, until_executed
 from tests.support.wire import serving
 

@@ -23,9 +23,9 @@ from shared.api.consensus import (
 )
 from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
-from shared.kit.channel import Service
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import Credentials
+from shared.kit.service import Service
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient

@@ -10,7 +10,7 @@ from services.consensus.app import build_service
 from services.consensus.node import ConsensusNode
 from services.consensus.pages import build_pages
 from shared.api.consensus import ConsensusApi
-from shared.kit.channel import Service
+from shared.kit.service import Service
 from tests.api.consensus.test_consensus_api import run_workload
 from tests.support.applications import CONSENSUS, GENESIS
 from tests.support.consensus_world import COMPUTE, KEY_MANAGER, PARATIME

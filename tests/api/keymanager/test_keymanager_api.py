@@ -10,8 +10,8 @@ from services.keymanager.pages import build_pages
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.errors import PeerUnavailable
 from shared.kit.callers import NotAdmitted
-from shared.kit.channel import Service
 from shared.kit.dialing import Credentials
+from shared.kit.service import Service
 from shared.rules.key_policy import verify_public_key
 from shared.tee.session_peers import SessionUnknown
 from shared.types.key_requests import EphemeralSecretMissing

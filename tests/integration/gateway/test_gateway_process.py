@@ -13,8 +13,8 @@ import pytest
 from shared.api.compute import ComputeApi
 from shared.api.consensus import ConsensusApi
 from shared.encoding.record import encode_record
-from shared.kit.channel import Service
 from shared.kit.server import serve_frames
+from shared.kit.service import Service
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
 from tests.support.fake_consensus import GENESIS, SIGNER, FakeConsensus
 from tests.support.gateway import BALANCES, DATABASES, WAIT_S, postgres_schema

@@ -15,7 +15,7 @@ from qanat.launcher.node import BadStart, NodeSupervisor
 from qanat.layout import DataLayout
 from qanat.network import load_network, plan_nodes
 from shared.api.control import launcher_control
-from shared.kit.channel import Link
+from shared.kit.link import Link
 
 NETWORK = load_network(Path(__file__).resolve().parents[3] / "networks" / "default.toml")
 FOREVER = "import signal; signal.pause()"

@@ -17,7 +17,8 @@ from qanat import cpu
 from shared.enclave.program import ChainUnknown, OtherChain
 from shared.encoding.contract import client_of
 from shared.errors import PeerFailed, PeerUnavailable
-from shared.kit.channel import Service, adopt_socket
+from shared.kit.channel import adopt_socket
+from shared.kit.service import Service
 from shared.tee.attestation import verify_attestation
 from shared.tee.runtime import EXIT_PANIC
 from shared.tee.sealing import CannotUnseal

@@ -19,17 +19,11 @@ from shared.errors import (
     PeerUnavailable,
     Rejected,
 )
-from shared.kit.channel import (
-    MAX_WAITING_NOTICES,
-    Channel,
-    Link,
-    PartUnknown,
-    Service,
-    adopt_socket,
-    until_available,
-)
+from shared.kit.channel import Channel, adopt_socket
 from shared.kit.limits import Limits, UnfinishedFrames
+from shared.kit.link import MAX_WAITING_NOTICES, Link, until_available
 from shared.kit.server import serve_frames
+from shared.kit.service import PartUnknown, Service
 
 
 class Refused(Rejected, module="test-channel", code=1):

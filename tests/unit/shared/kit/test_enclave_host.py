@@ -7,8 +7,9 @@ from typing import Protocol
 import pytest
 
 from shared.kit import enclave_host
-from shared.kit.channel import Service, adopt_socket
+from shared.kit.channel import adopt_socket
 from shared.kit.enclave_host import EnclaveGone, EnclaveHost, EnclaveSilent
+from shared.kit.service import Service
 
 pytestmark = pytest.mark.enable_socket
 

@@ -16,11 +16,12 @@ from shared.errors import PeerUnavailable, Rejected
 from shared.kit import front as front_module
 from shared.kit import limits, node_app
 from shared.kit.callers import NotAdmitted, Transcript, WrongServer
-from shared.kit.channel import PROVE, SELECT_PART, Service
+from shared.kit.channel import PROVE, SELECT_PART
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import Credentials
 from shared.kit.front import Connections
 from shared.kit.heads import encode_head
+from shared.kit.service import Service
 from tests.support.wire import CLIENT, DEV_TOKEN, SERVER, linked, posting, serving
 
 pytestmark = pytest.mark.enable_socket

@@ -11,7 +11,8 @@ import pytest
 from shared.encoding.contract import client_of
 from shared.errors import PeerBusy
 from shared.kit import limits
-from shared.kit.channel import Channel, Service, adopt_socket
+from shared.kit.channel import Channel, adopt_socket
+from shared.kit.service import Service
 from shared.kit.streams import ITEM_BYTES, StreamsOfStrangers
 from tests.support.virtual_time import run_virtual
 
