@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from services.compute.api import ComputeEdge
-from services.compute.app import Network, build_host, build_node, serve
+from services.compute.app import serve
+from services.compute.assembly import Network, build_host, build_node
 from services.compute.enclave.dispatcher import ComputeProgram
 from services.compute.enclave.protocol import CONCURRENT, ComputeEnclaveApi, ComputeHostApi
 from services.compute.node import ComputeNode

@@ -12,8 +12,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from services.compute.app import build_host, read_network, serve
-from services.compute.app import build_node as build_compute_node
+from services.compute.app import serve
+from services.compute.assembly import build_host, read_network
+from services.compute.assembly import build_node as build_compute_node
 from services.compute.enclave.dispatcher import ComputeProgram
 from services.compute.enclave.protocol import CONCURRENT, ComputeEnclaveApi, ComputeHostApi
 from services.compute.node import ComputeNode
