@@ -26,54 +26,44 @@ import nacl.bindings
 import nacl.exceptions
 
 from shared.crypto.entropy import Entropy
-from shared.crypto.hashes import kmac256, sha512_256
-from shared.crypto.signing import (
-    BadSignature,
-    Context,
-    Signer,
-    register_context,
-    verify_signature,
-)
-from shared.encoding.record import Bytes64, decode_record, encode_record
+from shared.crypto.hashes import kmac256
 from shared.errors import Rejected
-from shared.tee.attestation import (
-    UnknownEnclave,
-    find_root_ca,
-    verify_rak_binding,
+from shared.tee.session_evidence import (
+    INITIATOR,
+    RESPONDER,
+    PeerIdentity,
+    PeerPolicy,
+    SessionEvidence,
+    SessionIdentity,
+    build_evidence,
+    judge_evidence,
+    verify_evidence,
 )
-from shared.tee.collateral import verify_edition
-from shared.tee.platform import QuoteWithCollateral
-from shared.tee.quote_verification import authenticate_quote, verify_policy
-from shared.types.attestation import (
-    Collateral,
-    CollateralEdition,
-    EnclaveIdentity,
-    QuotePolicy,
+from shared.tee.session_messages import (
+    ANSWER,
+    CONFIRMATION,
+    COUNTER_BYTES,
+    HELLO,
+    KEY_BYTES,
+    PROOF,
+    REQUEST,
+    RESPONSE,
+    MalformedSessionMessage,
+    SessionMessageForged,
+    advance_transcript,
+    exchange_keys,
+    expect_body,
+    open_message,
+    seal_message,
 )
-from shared.types.identity import PublicKey
 
-RESPONDER = register_context("qanat/session: responder (insecure mock)")
-INITIATOR = register_context("qanat/session: initiator (insecure mock)")
 PROTOCOL = b"qanat/session: transcript v1 (insecure mock)"
 HANDSHAKE = b"qanat/session: handshake keys (insecure mock)"
 TRAFFIC = b"qanat/session: traffic keys (insecure mock)"
 
-HELLO, ANSWER, PROOF, CONFIRMATION, REQUEST, RESPONSE = range(1, 7)
-KEY_BYTES = 32
-COUNTER_BYTES = 8
-NONCE_BYTES = 12
-TAG_BYTES = 16
 REPLAY_WINDOW = 1024
 """How far a request may come behind the newest one [requests]: many are under way at once."""
 LAST_COUNTER = 2**63
-
-
-class MalformedSessionMessage(Rejected, module="session", code=1):
-    """The bytes are not a session message of the kind that is due."""
-
-
-class SessionMessageForged(Rejected, module="session", code=2):
-    """The message was not sealed by the other end of this session, or was changed on the way."""
 
 
 class SessionMessageReplayed(Rejected, module="session", code=3):
@@ -82,53 +72,6 @@ class SessionMessageReplayed(Rejected, module="session", code=3):
 
 class OutOfTurn(Rejected, module="session", code=4):
     """The session is not where this message or call belongs."""
-
-
-class BadSessionSignature(Rejected, module="session", code=5):
-    """The RAK in the evidence did not sign this handshake."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionIdentity:
-    """What an enclave shows of itself."""
-
-    rak: Signer
-    quoted: QuoteWithCollateral
-    """A quote that binds the RAK."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerPolicy:
-    """Whom an enclave talks to."""
-
-    root_ca_hash: bytes
-    """SHA-256 of the pinned root certificate, DER."""
-    quote_policy: QuotePolicy
-    now_s: int
-    """Verified consensus time [Unix s]."""
-    enclaves: tuple[EnclaveIdentity, ...] | None = None
-    """None: any genuine enclave; what it may have is then decided for each request."""
-    editions: tuple[CollateralEdition, ...] = ()
-    """The least that is asked of the collateral of these platform families."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerIdentity:
-    """Who is at the other end, verified."""
-
-    enclave: EnclaveIdentity
-    rak: PublicKey
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEvidence:
-    """What travels, sealed, in the handshake."""
-
-    rak: PublicKey
-    quote: bytes
-    collateral: Collateral
-    signature: Bytes64
-    """By the RAK over the transcript so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +139,7 @@ class SessionInitiator:
             raise OutOfTurn("the session has begun already")
         secret = self._entropy.draw("session ephemeral key", KEY_BYTES)
         message = bytes([HELLO]) + nacl.bindings.crypto_scalarmult_base(secret)
-        self._state = _AwaitingAnswer(secret, _advance(PROTOCOL, message))
+        self._state = _AwaitingAnswer(secret, advance_transcript(PROTOCOL, message))
         return message
 
     def prove(self, untrusted_answer: bytes) -> bytes:
@@ -212,19 +155,24 @@ class SessionInitiator:
         if not isinstance(state, _AwaitingAnswer):
             raise OutOfTurn("no answer is due")
         self._state = _Ended()
-        body = _body(untrusted_answer, ANSWER, KEY_BYTES)
+        body = expect_body(untrusted_answer, ANSWER, KEY_BYTES)
         key, sealed = body[:KEY_BYTES], body[KEY_BYTES:]
-        shared_secret = _exchange(state.secret, key)
-        transcript = _advance(state.transcript, bytes([ANSWER]) + key)
+        shared_secret = exchange_keys(state.secret, key)
+        transcript = advance_transcript(state.transcript, bytes([ANSWER]) + key)
         keys = kmac256(shared_secret, transcript, HANDSHAKE, 2 * KEY_BYTES)
-        shown = _open(keys[KEY_BYTES:], 0, bytes([ANSWER]), sealed)
-        evidence = _verify_evidence(shown, RESPONDER, transcript)
+        shown = open_message(keys[KEY_BYTES:], 0, bytes([ANSWER]), sealed)
+        evidence = verify_evidence(shown, RESPONDER, transcript)
         peer = judge_evidence(evidence, self._policy)
-        transcript = _advance(transcript, sealed)
-        sealed = _seal(
-            keys[:KEY_BYTES], 0, bytes([PROOF]), _evidence(self._identity, INITIATOR, transcript)
+        transcript = advance_transcript(transcript, sealed)
+        sealed = seal_message(
+            keys[:KEY_BYTES],
+            0,
+            bytes([PROOF]),
+            build_evidence(self._identity, INITIATOR, transcript),
         )
-        traffic = kmac256(shared_secret, _advance(transcript, sealed), TRAFFIC, 2 * KEY_BYTES)
+        traffic = kmac256(
+            shared_secret, advance_transcript(transcript, sealed), TRAFFIC, 2 * KEY_BYTES
+        )
         self._state = _AwaitingConfirmation(
             traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer, evidence
         )
@@ -236,8 +184,8 @@ class SessionInitiator:
         if not isinstance(state, _AwaitingConfirmation):
             raise OutOfTurn("no confirmation is due")
         self._state = _Ended()
-        body = _body(untrusted_confirmation, CONFIRMATION)
-        if _open(state.response_key, 0, bytes([CONFIRMATION]), body):
+        body = expect_body(untrusted_confirmation, CONFIRMATION)
+        if open_message(state.response_key, 0, bytes([CONFIRMATION]), body):
             raise MalformedSessionMessage("a confirmation is empty")
         self._state = _Established(
             state.request_key, state.response_key, state.peer, state.evidence
@@ -263,7 +211,7 @@ class SessionInitiator:
         self._unanswered.discard(counter - REPLAY_WINDOW)
         self._unanswered.add(counter)
         head = bytes([REQUEST]) + counter.to_bytes(COUNTER_BYTES, "big")
-        return counter, head + _seal(state.request_key, counter, head, plaintext)
+        return counter, head + seal_message(state.request_key, counter, head, plaintext)
 
     def open_response(self, counter: int, untrusted: bytes) -> bytes:
         """
@@ -279,11 +227,11 @@ class SessionInitiator:
         state = self._established()
         if counter not in self._unanswered:
             raise SessionMessageReplayed(f"request {counter} does not wait for a response")
-        body = _body(untrusted, RESPONSE, COUNTER_BYTES)
+        body = expect_body(untrusted, RESPONSE, COUNTER_BYTES)
         head = bytes([RESPONSE]) + counter.to_bytes(COUNTER_BYTES, "big")
         if untrusted[: len(head)] != head:
             raise SessionMessageForged("the response is to another request")
-        plaintext = _open(state.response_key, counter, head, body[COUNTER_BYTES:])
+        plaintext = open_message(state.response_key, counter, head, body[COUNTER_BYTES:])
         self._unanswered.discard(counter)
         return plaintext
 
@@ -308,16 +256,18 @@ class SessionResponder:
         if not isinstance(self._state, _Fresh):
             raise OutOfTurn("the session has begun already")
         self._state = _Ended()
-        peer_key = _body(untrusted_hello, HELLO)
+        peer_key = expect_body(untrusted_hello, HELLO)
         secret = self._entropy.draw("session ephemeral key", KEY_BYTES)
         key = nacl.bindings.crypto_scalarmult_base(secret)
-        shared_secret = _exchange(secret, peer_key)
+        shared_secret = exchange_keys(secret, peer_key)
         head = bytes([ANSWER]) + key
-        transcript = _advance(_advance(PROTOCOL, untrusted_hello), head)
+        transcript = advance_transcript(advance_transcript(PROTOCOL, untrusted_hello), head)
         keys = kmac256(shared_secret, transcript, HANDSHAKE, 2 * KEY_BYTES)
-        evidence = _evidence(self._identity, RESPONDER, transcript)
-        sealed = _seal(keys[KEY_BYTES:], 0, bytes([ANSWER]), evidence)
-        self._state = _AwaitingProof(shared_secret, keys[:KEY_BYTES], _advance(transcript, sealed))
+        evidence = build_evidence(self._identity, RESPONDER, transcript)
+        sealed = seal_message(keys[KEY_BYTES:], 0, bytes([ANSWER]), evidence)
+        self._state = _AwaitingProof(
+            shared_secret, keys[:KEY_BYTES], advance_transcript(transcript, sealed)
+        )
         return head + sealed
 
     def answer_proof(self, untrusted_proof: bytes) -> bytes:
@@ -333,15 +283,15 @@ class SessionResponder:
         if not isinstance(state, _AwaitingProof):
             raise OutOfTurn("no proof is due")
         self._state = _Ended()
-        sealed = _body(untrusted_proof, PROOF)
-        shown = _open(state.initiator_key, 0, bytes([PROOF]), sealed)
-        evidence = _verify_evidence(shown, INITIATOR, state.transcript)
+        sealed = expect_body(untrusted_proof, PROOF)
+        shown = open_message(state.initiator_key, 0, bytes([PROOF]), sealed)
+        evidence = verify_evidence(shown, INITIATOR, state.transcript)
         peer = judge_evidence(evidence, self._policy)
-        transcript = _advance(state.transcript, sealed)
+        transcript = advance_transcript(state.transcript, sealed)
         traffic = kmac256(state.shared_secret, transcript, TRAFFIC, 2 * KEY_BYTES)
         self._state = _Established(traffic[:KEY_BYTES], traffic[KEY_BYTES:], peer, evidence)
         head = bytes([CONFIRMATION])
-        return head + _seal(traffic[KEY_BYTES:], 0, head, b"")
+        return head + seal_message(traffic[KEY_BYTES:], 0, head, b"")
 
     @property
     def peer(self) -> PeerIdentity:
@@ -369,14 +319,14 @@ class SessionResponder:
             It is not the initiator's.
         """
         state = self._established()
-        body = _body(untrusted, REQUEST, COUNTER_BYTES)
+        body = expect_body(untrusted, REQUEST, COUNTER_BYTES)
         counter = int.from_bytes(body[:COUNTER_BYTES], "big")
         if not 0 < counter <= LAST_COUNTER:
             raise MalformedSessionMessage(f"counter {counter} is none of a request")
         if counter in self._seen or counter <= self._newest - REPLAY_WINDOW:
             raise SessionMessageReplayed(f"request {counter} came before, or is too far behind")
         head = untrusted[: 1 + COUNTER_BYTES]
-        plaintext = _open(state.request_key, counter, head, body[COUNTER_BYTES:])
+        plaintext = open_message(state.request_key, counter, head, body[COUNTER_BYTES:])
         # Only what is authentic moves the window.
         self._seen.add(counter)
         if counter > self._newest:
@@ -394,93 +344,9 @@ class SessionResponder:
             raise OutOfTurn(f"request {counter} does not wait for a response")
         self._unanswered.discard(counter)
         head = bytes([RESPONSE]) + counter.to_bytes(COUNTER_BYTES, "big")
-        return head + _seal(state.response_key, counter, head, plaintext)
+        return head + seal_message(state.response_key, counter, head, plaintext)
 
     def _established(self) -> _Established:
         if not isinstance(self._state, _Established):
             raise OutOfTurn("the session is not established")
         return self._state
-
-
-def _body(untrusted: bytes, kind: int, least: int = 0) -> bytes:
-    if len(untrusted) < 1 + least or untrusted[0] != kind:
-        raise MalformedSessionMessage(f"not a session message of kind {kind}")
-    return untrusted[1:]
-
-
-def _advance(transcript: bytes, message: bytes) -> bytes:
-    return sha512_256(sha512_256(transcript) + sha512_256(message))
-
-
-def _exchange(secret: bytes, peer_key: bytes) -> bytes:
-    if len(peer_key) != KEY_BYTES:
-        raise MalformedSessionMessage(f"an ephemeral key has {KEY_BYTES} bytes")
-    try:
-        return nacl.bindings.crypto_scalarmult(secret, peer_key)
-    except nacl.exceptions.RuntimeError:
-        # A point of small order would make the secret known to everybody.
-        raise MalformedSessionMessage("the ephemeral key is of small order") from None
-
-
-def _seal(key: bytes, counter: int, head: bytes, plaintext: bytes) -> bytes:
-    nonce = counter.to_bytes(NONCE_BYTES, "big")
-    return nacl.bindings.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, head, nonce, key)
-
-
-def _open(key: bytes, counter: int, head: bytes, sealed: bytes) -> bytes:
-    if len(sealed) < TAG_BYTES:
-        raise MalformedSessionMessage("the message is shorter than its own tag")
-    nonce = counter.to_bytes(NONCE_BYTES, "big")
-    try:
-        return nacl.bindings.crypto_aead_chacha20poly1305_ietf_decrypt(sealed, head, nonce, key)
-    except nacl.exceptions.CryptoError:
-        raise SessionMessageForged("the message is not the other end's") from None
-
-
-def _evidence(identity: SessionIdentity, context: Context, transcript: bytes) -> bytes:
-    return encode_record(
-        SessionEvidence(
-            rak=identity.rak.public_key,
-            quote=identity.quoted.quote,
-            collateral=identity.quoted.collateral,
-            signature=identity.rak.sign(context.anywhere(), transcript),
-        )
-    )
-
-
-def _verify_evidence(untrusted: bytes, context: Context, transcript: bytes) -> SessionEvidence:
-    evidence = decode_record(SessionEvidence, untrusted)
-    # First, because it is cheap: who cannot sign does not get certificates verified.
-    try:
-        verify_signature(evidence.rak, context.anywhere(), transcript, evidence.signature)
-    except BadSignature as error:
-        raise BadSessionSignature(error.message) from error
-    return evidence
-
-
-def judge_evidence(evidence: SessionEvidence, policy: PeerPolicy) -> PeerIdentity:
-    """
-    Judge who is at the other end by what holds at the moment.
-
-    At the handshake, and again whenever the session is used: a quote that was good enough an hour
-    ago need not be now.
-
-    Raises
-    ------
-    Rejected
-        Of attestation, `UnknownEnclave`, or `CollateralSuperseded`.
-    """
-    quote = authenticate_quote(
-        evidence.quote,
-        evidence.collateral,
-        root_ca=find_root_ca(evidence.collateral, policy.root_ca_hash),
-        now_s=policy.now_s,
-    )
-    verify_policy(quote, policy.quote_policy, now_s=policy.now_s)
-    for required in policy.editions:
-        if required.family == quote.edition.family:
-            verify_edition(quote.edition, required)
-    if policy.enclaves is not None and quote.identity not in policy.enclaves:
-        raise UnknownEnclave(f"MRENCLAVE {quote.identity.mr_enclave.hex()} is not listed")
-    verify_rak_binding(quote, evidence.rak)
-    return PeerIdentity(quote.identity, evidence.rak)

@@ -10,15 +10,9 @@ from collections.abc import Callable
 
 from shared.crypto.entropy import Entropy
 from shared.errors import Rejected, Unavailable
-from shared.tee.session import (
-    HELLO,
-    PROOF,
-    PeerIdentity,
-    PeerPolicy,
-    SessionIdentity,
-    SessionInitiator,
-    SessionResponder,
-)
+from shared.tee.session import SessionInitiator, SessionResponder
+from shared.tee.session_evidence import PeerIdentity, PeerPolicy, SessionIdentity
+from shared.tee.session_messages import HELLO, PROOF
 
 SESSIONS = 64
 """Sessions that a server holds; every node of a network has one with each key manager."""

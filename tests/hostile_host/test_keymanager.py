@@ -19,7 +19,8 @@ from shared.errors import MethodNotFound, PeerFailed, QanatError, Rejected
 from shared.rules import state_keys
 from shared.rules.light_client import OldHeight
 from shared.tee.attestation import UnknownEnclave
-from shared.tee.session import SessionMessageForged, SessionMessageReplayed
+from shared.tee.session import SessionMessageReplayed
+from shared.tee.session_messages import SessionMessageForged
 from shared.types.key_requests import ChainView, FreshnessUnproven, PolicyMissing
 from shared.types.keymanager import EnclavePolicy, KeyManagerStatus
 from tests.support.keymanager import (

@@ -10,7 +10,7 @@ from shared.errors import PeerUnavailable
 from shared.tee.attestation import bind_rak
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
-from shared.tee.session import PeerPolicy, SessionIdentity
+from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.types.genesis import GenesisValidator
 from shared.types.key_requests import decode_key_answer, encode_key_request

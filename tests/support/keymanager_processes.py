@@ -26,7 +26,7 @@ from shared.kit.dialing import Credentials
 from shared.kit.identity import load_identity
 from shared.kit.link import Link
 from shared.tee.attestation import bind_rak
-from shared.tee.session import PeerPolicy, SessionIdentity
+from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.types.genesis import Genesis
 from shared.types.key_requests import decode_key_answer, encode_key_request

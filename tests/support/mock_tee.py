@@ -12,7 +12,7 @@ from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.tee.attestation import bind_rak, make_attestation
 from shared.tee.config import EnclaveConfig
-from shared.tee.session import PeerPolicy, SessionIdentity
+from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints
 from shared.types.genesis import GenesisValidator
 from shared.types.proof import BlockId, Commit, Header, LightBlock, MetaProof, ProvenState

@@ -34,7 +34,7 @@ from shared.rules import state_keys
 from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
-from shared.tee.session import PeerPolicy, SessionIdentity
+from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.tee.transport import sync_client_of
 from shared.types.block import BlockHeader, RoundChange

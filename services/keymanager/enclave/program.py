@@ -41,7 +41,7 @@ from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.rules.key_policy import VerifiedPolicy
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
-from shared.tee.session import PeerIdentity, PeerPolicy, SessionIdentity
+from shared.tee.session_evidence import PeerIdentity, PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient, SessionServer
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import EnclaveIdentity

@@ -8,20 +8,18 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import PeerUnavailable
-from shared.tee import session as sessions
+from shared.tee import session_messages as sessions
 from shared.tee.attestation import RakNotBound, UnknownEnclave
 from shared.tee.quote_verification import EvaluationTooOld, TcbStatusRefused, UntrustedRoot
 from shared.tee.session import (
     REPLAY_WINDOW,
-    MalformedSessionMessage,
     OutOfTurn,
-    PeerIdentity,
-    SessionIdentity,
     SessionInitiator,
-    SessionMessageForged,
     SessionMessageReplayed,
     SessionResponder,
 )
+from shared.tee.session_evidence import PeerIdentity, SessionIdentity
+from shared.tee.session_messages import MalformedSessionMessage, SessionMessageForged
 from shared.tee.session_peers import (
     LIFETIME_S,
     SESSIONS,
