@@ -84,29 +84,30 @@ def up(
     ] = False,
 ) -> None:
     """Start the network by processes; returns when it is ready, and the network stays up."""
-    from qanat import start
+    from qanat.begin import UpOptions, begin
 
     layout = data_layout(network, data)
-    start.up(
-        start.UpOptions(
-            network_file=network,
-            layout=layout,
-            port_base=port_base,
-            to=None if test_mnemonic else to,
-            count=accounts,
-            amount=amount,
-            seed=seed_of(seed),
-            database_url=database_url,
-            listen_host=listen_host,
-            log_level=log_level,
-            timeout_s=timeout,
-            wipe=wipe,
-            ready_file=ready_file,
-        ),
-        foreground=foreground,
-        out=out,
-        err=err,
+    options = UpOptions(
+        network_file=network,
+        layout=layout,
+        port_base=port_base,
+        to=None if test_mnemonic else to,
+        count=accounts,
+        amount=amount,
+        seed=seed_of(seed),
+        database_url=database_url,
+        listen_host=listen_host,
+        log_level=log_level,
+        timeout_s=timeout,
+        wipe=wipe,
+        ready_file=ready_file,
     )
+    beginning = begin(options, foreground=foreground, out=out)
+    if beginning is not None:
+        # Only now: it takes as long to load as what the hosts load beside it.
+        from qanat import start
+
+        start.up(options, beginning, foreground=foreground, out=out, err=err)
 
 
 @app.command()
@@ -204,7 +205,7 @@ def down(
             time.sleep(0.02)
         out.print("stopped")
     if wipe:
-        from qanat.provision.data_directory import remove_data
+        from qanat.provision.removal import remove_data
 
         remove_data(layout.root)
         out.print(f"removed {layout.root}")

@@ -10,14 +10,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from qanat.fork_server import MAX_MESSAGE_BYTES, TITLE_ROOM
+from qanat.fork_server import MAX_MESSAGE_BYTES
+from qanat.fork_spawn import ForkServer
 from shared.errors import Unavailable
 
 RETRY_S = 0.01
@@ -92,47 +91,15 @@ class ForkedProcess:
 
 
 class Forks:
-    """One fork server. Begun before there is an event loop, and used in one."""
+    """Processes of one fork server."""
 
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        *,
-        files: Sequence[int] = (),
-        output: int | None = None,
-    ) -> None:
-        """
-        Start the server; it loads its program while the caller goes on.
-
-        Parameters
-        ----------
-        arguments : `Sequence`
-            Of the interpreter; the program finds its socket to here on standard input.
-        environment : `Mapping`
-            Of the server; each process that it forks gets one of its own.
-        files : `Sequence`
-            Descriptors that it inherits, under the same numbers.
-        output : `int`, optional
-            Descriptor for standard output and error; None inherits them.
-        """
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
+    def __init__(self, server: ForkServer) -> None:
+        self._server, self._control = server.process, server.control
+        self.pid = server.process.pid
         self._asked: deque[asyncio.Future[ForkedProcess]] = deque()
         self._processes: dict[int, ForkedProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_gone = False
-        with theirs:
-            self._server = subprocess.Popen(
-                (sys.executable, *arguments, TITLE_ROOM),
-                env=dict(environment),
-                stdin=theirs.fileno(),
-                stdout=output,
-                stderr=output,
-                pass_fds=files,
-                start_new_session=True,
-            )
-        self.pid = self._server.pid
 
     async def start(
         self,
@@ -185,10 +152,6 @@ class Forks:
     def close(self) -> None:
         """End the server; the processes that it forked have ended before."""
         self._lose()
-
-    def release(self) -> None:
-        """Leave the server to the process that was forked from this one."""
-        self._control.close()
 
     async def _send(self, message: bytes, descriptors: Sequence[int]) -> None:
         while not self.is_gone:

@@ -6,50 +6,22 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from qanat.banner import GatewayLine, render_banner
-from qanat.forks import Forks
-from qanat.funding import Funding, choose_funding
+from qanat.begin import Beginning, UpOptions, describe
+from qanat.fork_spawn import ForkServer
+from qanat.funding import choose_funding
 from qanat.launcher.environment import RunOptions
-from qanat.launcher.hosts import load_hosts
-from qanat.launcher.ports import describe_taken, taken_ports
-from qanat.launcher.state import is_alive, load_running_state
-from qanat.launcher.supervisor import AlreadyRunning, Supervisor
+from qanat.launcher.state import is_alive
+from qanat.launcher.supervisor import Supervisor
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan, load_network, plan_nodes
-from qanat.provision.data_directory import provision, remove_data
+from qanat.network import NodePlan, load_network, plan_nodes
+from qanat.provision.data_directory import provision
 from qanat.readiness import NotReady, wait_until_ready
-from shared.errors import Rejected
 from shared.kit.logs import configure_logs
 from shared.kit.process import run_process
-from shared.kit.settings import require_mock_tee_consent
-
-
-class PortTaken(Rejected, module="launcher", code=5):
-    """Another program listens on a port that a node needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpOptions:
-    """What the person asked for."""
-
-    network_file: Path
-    layout: DataLayout
-    port_base: int
-    to: str | None
-    count: int | None
-    amount: str | None
-    seed: bytes | None
-    database_url: str | None
-    listen_host: str
-    log_level: str
-    timeout_s: float
-    wipe: bool
-    ready_file: Path | None = None
 
 
 def make_data_directory(
@@ -67,34 +39,18 @@ def make_data_directory(
     return provision(layout, network, funding.balances(), seed=seed)
 
 
-def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> None:
+def up(
+    options: UpOptions, beginning: Beginning, *, foreground: bool, out: Console, err: Console
+) -> None:
     """Start the network and wait until it is ready; in the foreground, stay."""
-    began = time.monotonic()
-    network = load_network(options.network_file)
-    consent = "1" if network.unsafe_mock_tee else "0"
-    require_mock_tee_consent({"QANAT_UNSAFE_MOCK_TEE": consent} | dict(os.environ))
-    funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)
-    state = load_running_state(options.layout)
-    if state is not None:
-        if foreground or options.wipe:
-            raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
-        out.print(_banner(network, funding, plan_nodes(network, state.port_base), None))
-        return
-    if options.wipe:
-        remove_data(options.layout.root)
-    plans = plan_nodes(network, options.port_base)
-    taken = taken_ports(plans, options.listen_host)
-    if taken:
-        listed = describe_taken(taken)
-        raise PortTaken(f"ports taken by other programs: {listed}. Choose another --port-base")
-    hosts = load_hosts(plans, options.layout)
+    network, funding, plans = beginning.network, beginning.funding, beginning.plans
     is_new = provision(options.layout, network, funding.balances(), seed=options.seed)
     err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")
     err.print(f" * starting {len(plans)} nodes (mock TEE: no hardware protects them)")
     if foreground:
-        _run_in_front(options, network, funding, began, out, hosts)
+        _run_in_front(options, beginning, out)
         return
-    launcher = _spawn_launcher(options, hosts)
+    launcher = _spawn_launcher(options, beginning.hosts)
     with err.status("waiting …") as progress:
         try:
             wait_until_ready(
@@ -110,31 +66,14 @@ def up(options: UpOptions, *, foreground: bool, out: Console, err: Console) -> N
             if isinstance(error, NotReady):
                 raise NotReady(f"{error.message}. Logs: {options.layout.logs}") from error
             raise
-    out.print(_banner(network, funding, plans, time.monotonic() - began))
+    out.print(describe(network, funding, plans, time.monotonic() - beginning.began_s))
 
 
 def _gateway_ports(plans: tuple[NodePlan, ...]) -> list[int]:
     return [plan.port for plan in plans if plan.service == "gateway"]
 
 
-def _banner(
-    network: Network, funding: Funding, plans: tuple[NodePlan, ...], seconds: float | None
-) -> str:
-    return render_banner(
-        accounts=funding.accounts,
-        tokens=funding.tokens,
-        mnemonic=funding.mnemonic,
-        gateways=[
-            GatewayLine(name, plan.port, plan.ws_port, network.find_paratime(name).evm_chain_id)
-            for plan in plans
-            if plan.service == "gateway"
-            for name in plan.paratimes
-        ],
-        seconds=seconds,
-    )
-
-
-def _spawn_launcher(options: UpOptions, hosts: Forks) -> int:
+def _spawn_launcher(options: UpOptions, hosts: ForkServer) -> int:
     """
     Put the launcher into the background; its pid.
 
@@ -162,7 +101,7 @@ def _spawn_launcher(options: UpOptions, hosts: Forks) -> int:
         os._exit(0 if sys.exc_info()[0] is None else 1)
 
 
-def _supervisor(options: UpOptions, hosts: Forks) -> Supervisor:
+def _supervisor(options: UpOptions, hosts: ForkServer) -> Supervisor:
     network = load_network(options.network_file)
     return Supervisor(
         network,
@@ -171,7 +110,7 @@ def _supervisor(options: UpOptions, hosts: Forks) -> Supervisor:
         RunOptions(options.log_level, options.seed, options.listen_host, options.database_url),
         network_file=options.network_file.resolve(),
         port_base=options.port_base,
-        host_forks=hosts,
+        hosts=hosts,
     )
 
 
@@ -200,17 +139,10 @@ def run_node(
     run_process(supervisor.run)
 
 
-def _run_in_front(
-    options: UpOptions,
-    network: Network,
-    funding: Funding,
-    began: float,
-    out: Console,
-    hosts: Forks,
-) -> None:
+def _run_in_front(options: UpOptions, beginning: Beginning, out: Console) -> None:
     configure_logs("warning", as_json=False, service="launcher")
-    supervisor = _supervisor(options, hosts)
-    plans = plan_nodes(network, options.port_base)
+    supervisor = _supervisor(options, beginning.hosts)
+    network, funding, plans = beginning.network, beginning.funding, beginning.plans
     stopped = threading.Event()
 
     async def announce() -> None:
@@ -221,7 +153,7 @@ def _run_in_front(
             on_progress=lambda _: None,
             is_alive=lambda: not stopped.is_set(),
         )
-        out.print(_banner(network, funding, plans, time.monotonic() - began))
+        out.print(describe(network, funding, plans, time.monotonic() - beginning.began_s))
         out.print("Press Ctrl-C to stop.")
         if options.ready_file is not None:
             options.ready_file.touch()

@@ -30,6 +30,10 @@ Sources = dict[str, tuple[str, bool, str]]
 """By name: path at which it was measured, whether it is a package, text."""
 
 
+QUOTE_VERIFIER = "dcap_qvl"
+"""A library that measured code loads when it first verifies a quote; a fork server does before."""
+
+
 class MeasuredCode(MetaPathFinder, InspectLoader):
     """Finds modules among the measured ones; a package that has none of its own is empty."""
 
@@ -110,7 +114,7 @@ def start(code_fd: int, main: str, serve: Callable[[socket.socket], None] | None
         os.close(fd)
     if serve is not None:
         gc.disable()
-        for name in modules:
+        for name in (*modules, QUOTE_VERIFIER):
             if not name.endswith(".__main__"):
                 importlib.import_module(name)
         gc.enable()

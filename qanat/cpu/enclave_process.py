@@ -20,6 +20,7 @@ from pathlib import Path
 from qanat.cpu.image import EnclaveImage
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.platform_server import PlatformServer
+from qanat.fork_spawn import spawn_fork_server
 from qanat.forks import Forks, RunningProcess
 from shared.kit.channel import Channel, adopt_socket
 from shared.kit.service import Service
@@ -94,9 +95,10 @@ class EnclaveForks:
         """Give the server that loaded the bytes of this image; starts it as needed."""
         server = self._servers.get(image.code_hash)
         if server is None or server.is_gone:
-            server = self._servers[image.code_hash] = Forks(
+            spawned = spawn_fork_server(
                 image.arguments(forks=True), {"LC_ALL": LOCALE}, files=image.files
             )
+            server = self._servers[image.code_hash] = Forks(spawned)
         return server
 
     @property

@@ -3,11 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from qanat.launcher.hosts import INHERITED
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
 from qanat.provision.data_directory import node_seed
-
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ import json
 import os
 from collections.abc import Sequence
 
-from qanat.forks import Forks
-from qanat.launcher.environment import INHERITED
+from qanat.fork_spawn import ForkServer, spawn_fork_server
 from qanat.layout import DataLayout
 from qanat.network import NodePlan
 
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+"""Variables that hosts have from whoever started the launcher."""
 
-def load_hosts(plans: Sequence[NodePlan], layout: DataLayout) -> Forks:
+
+def load_hosts(plans: Sequence[NodePlan], layout: DataLayout) -> ForkServer:
     """
     Start a process that loads what the hosts of a network run, while the caller goes on.
 
@@ -29,7 +31,7 @@ def load_hosts(plans: Sequence[NodePlan], layout: DataLayout) -> Forks:
     )
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     with (layout.logs / "hosts.log").open("ab") as output:
-        return Forks(
+        return spawn_fork_server(
             ("-m", "qanat.launcher.host_server", json.dumps(settings)),
             environment | {"PYTHONUNBUFFERED": "1"},
             output=output.fileno(),

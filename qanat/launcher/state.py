@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from qanat.layout import DataLayout
+from shared.errors import Rejected
 
 PROCESS_STATES = ("starting", "running", "paused", "restarting", "stopped")
+
+
+class AlreadyRunning(Rejected, module="launcher", code=1):
+    """Another launcher runs on this data directory."""
 
 
 @dataclass(frozen=True, slots=True)

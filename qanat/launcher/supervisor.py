@@ -8,20 +8,17 @@ from pathlib import Path
 import structlog
 
 from qanat import cpu
+from qanat.fork_spawn import ForkServer
 from qanat.forks import Forks
 from qanat.launcher.control import LauncherControl, serve_control
 from qanat.launcher.environment import RunOptions
 from qanat.launcher.node import BadStart, NodeSupervisor
-from qanat.launcher.state import LauncherState, save_state
+from qanat.launcher.state import AlreadyRunning, LauncherState, save_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
 from shared.errors import Rejected
 
 log = structlog.get_logger()
-
-
-class AlreadyRunning(Rejected, module="launcher", code=1):
-    """Another launcher runs on this data directory."""
 
 
 class NodeCannotStart(Rejected, module="launcher", code=2):
@@ -41,17 +38,17 @@ class Supervisor:
         network_file: Path,
         port_base: int,
         only: str | None = None,
-        host_forks: Forks | None = None,
+        hosts: ForkServer | None = None,
     ) -> None:
         """
         Make a supervisor.
 
-        `only` names the one node that runs here, in a container. With `host_forks` hosts and
-        enclaves are forked, of which there are several; closed at the end.
+        `only` names the one node that runs here, in a container. With `hosts`, which has loaded
+        them, hosts and enclaves are forked; closed at the end.
         """
         self._layout, self._network_file, self._port_base = layout, network_file, port_base
-        self._host_forks = host_forks
-        self._enclave_forks = None if host_forks is None else cpu.EnclaveForks()
+        self._host_forks = None if hosts is None else Forks(hosts)
+        self._enclave_forks = None if hosts is None else cpu.EnclaveForks()
         self._nodes = {
             plan.name: NodeSupervisor(
                 network,
@@ -60,7 +57,7 @@ class Supervisor:
                 layout,
                 options,
                 self._save,
-                host_forks=host_forks,
+                host_forks=self._host_forks,
                 enclave_forks=self._enclave_forks,
             )
             for plan in plans

@@ -1,9 +1,7 @@
 """Writes the data directory of a network, once; a second start finds it and resumes."""
 
 import json
-import shutil
 import time
-from pathlib import Path
 
 from qanat import cpu
 from qanat.layout import DataLayout
@@ -17,11 +15,11 @@ from qanat.provision.identities import (
     write_private,
 )
 from qanat.provision.policy import draw_policy_seeds, save_policy_seeds
+from qanat.provision.removal import OtherNetwork, is_provisioned
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.crypto.hashes import cshake256, kmac256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
-from shared.errors import Rejected
 from shared.types.attestation import EnclaveIdentity
 from shared.types.genesis import GenesisValidator
 
@@ -29,15 +27,6 @@ FORMAT = 2
 """Of the data directory. 2: an enclave directory for each runtime of a node."""
 REPLAY_GENESIS_TIME_NS = 1_750_000_000_000_000_000
 """Genesis time of a network made from a seed [ns]: the same on every run."""
-
-
-class OtherNetwork(Rejected, module="network", code=3):
-    """The data directory holds a network that was made from something else."""
-
-
-def is_provisioned(layout: DataLayout) -> bool:
-    """Say whether the directory holds a whole network: genesis is written last."""
-    return layout.genesis.exists()
 
 
 def provision(
@@ -215,13 +204,3 @@ def node_seed(seed: bytes, name: str) -> bytes:
 def _derived(seed: bytes, purpose: bytes) -> bytes:
     """One secret for each purpose from a seed of any length; none leads back to it or to others."""
     return cshake256(seed, b"qanat/provision: seed for " + purpose, 32)
-
-
-def remove_data(root: Path) -> None:
-    """Remove a network's data; refuses a directory that is not one."""
-    layout = DataLayout(root)
-    if not root.exists():
-        return
-    if not is_provisioned(layout) and any(root.iterdir()) and not layout.logs.exists():
-        raise OtherNetwork(f"{root} is not the data directory of a network; nothing was removed")
-    shutil.rmtree(root)

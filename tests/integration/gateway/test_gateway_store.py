@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
+from services.gateway import database
 from services.gateway.database import DatabaseUnusable, open_database
 from services.gateway.index.chain_index import ChainIndex, NoRoundYet
 from services.gateway.index.log_filter import LogFilter
@@ -98,10 +99,13 @@ def test_runtimes_do_not_see_each_other(url, store):
         other.close()
 
 
-def test_migrations_make_exactly_the_tables_that_the_code_uses(url):
+@pytest.mark.parametrize("is_empty", [True, False], ids=["made at once", "migrated"])
+def test_migrations_make_exactly_the_tables_that_the_code_uses(url, is_empty, monkeypatch):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    if not is_empty:
+        monkeypatch.setattr(database, "_create_tables", database._migrate)
     engine = open_database(url)
     try:
         with engine.connect() as connection:

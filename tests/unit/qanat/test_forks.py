@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qanat.fork_spawn import spawn_fork_server
 from qanat.forks import STATUS_UNKNOWN, Forks, ForkServerGone
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,7 +35,7 @@ match os.environ["THEN"]:
 @pytest.fixture
 async def forks():
     environment = {"PYTHONPATH": str(ROOT), "SECRET_OF_THE_SERVER": "1"}
-    forks = Forks(("-c", PROGRAM), environment)
+    forks = Forks(spawn_fork_server(("-c", PROGRAM), environment))
     yield forks
     forks.close()
     with pytest.raises(ProcessLookupError):
@@ -114,6 +115,6 @@ async def test_processes_count_as_ended_when_their_server_is_gone(forks, tmp_pat
 
 async def test_a_program_that_cannot_be_loaded_is_a_typed_error(tmp_path):
     with (tmp_path / "log").open("wb") as log:
-        forks = Forks(("-c", "raise SystemExit(3)"), {}, output=log.fileno())
+        forks = Forks(spawn_fork_server(("-c", "raise SystemExit(3)"), {}, output=log.fileno()))
     with pytest.raises(ForkServerGone):
         await _start(forks, "nothing")

@@ -9,9 +9,10 @@ import pytest
 
 from qanat.layout import DataLayout
 from qanat.network import Network, load_network
-from qanat.provision.data_directory import OtherNetwork, provision, remove_data
+from qanat.provision.data_directory import provision
 from qanat.provision.identities import create_identity
 from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
+from qanat.provision.removal import OtherNetwork, remove_data
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256, sha512_256
 from shared.encoding.record import decode_record

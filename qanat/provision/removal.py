@@ -1,0 +1,26 @@
+"""Whose data directory it is, and its removal."""
+
+import shutil
+from pathlib import Path
+
+from qanat.layout import DataLayout
+from shared.errors import Rejected
+
+
+class OtherNetwork(Rejected, module="network", code=3):
+    """The data directory holds a network that was made from something else."""
+
+
+def is_provisioned(layout: DataLayout) -> bool:
+    """Say whether the directory holds a whole network: genesis is written last."""
+    return layout.genesis.exists()
+
+
+def remove_data(root: Path) -> None:
+    """Remove a network's data; refuses a directory that is not one."""
+    layout = DataLayout(root)
+    if not root.exists():
+        return
+    if not is_provisioned(layout) and any(root.iterdir()) and not layout.logs.exists():
+        raise OtherNetwork(f"{root} is not the data directory of a network; nothing was removed")
+    shutil.rmtree(root)
