@@ -1,18 +1,16 @@
 """The command line; `qanat --help` lists its commands."""
 
-import json
 import os
 import signal
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from qanat import snapshot_commands
+from qanat import look_commands, snapshot_commands
+from qanat.epoch_commands import epoch_app
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
@@ -23,7 +21,6 @@ from qanat.options import (
     AmountOption,
     CountOption,
     DataOption,
-    JsonOption,
     NetworkOption,
     PortOption,
     SeedOption,
@@ -31,22 +28,17 @@ from qanat.options import (
     ToOption,
     data_layout,
     err,
-    find_network,
     out,
     seed_of,
 )
 from qanat.paratime.commands import paratime_app
 from shared.errors import QanatError
 
-if TYPE_CHECKING:
-    from qanat.network import NodePlan
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A confidential devnet on your own machine. Its TEE is a MOCK.",
 )
-epoch_app = typer.Typer(no_args_is_help=True, help="Epochs: needs dev controls.")
 app.add_typer(epoch_app, name="epoch")
 app.add_typer(node_app, name="node")
 app.add_typer(paratime_app, name="paratime")
@@ -211,135 +203,15 @@ def down(
         out.print(f"removed {layout.root}")
 
 
-@app.command()
-def ps(
-    network: NetworkOption = DEFAULT_NETWORK,
-    data: DataOption = None,
-    port_base: PortOption = DEFAULT_PORT_BASE,
-    as_json: JsonOption = False,
-) -> None:
-    """List the processes of the network."""
-    running = find_network(network, data, port_base)
-    if as_json:
-        print(json.dumps([asdict(record) for record in running.processes]))
-        return
-    table = Table(
-        "name", "service", "part", "paratime", "pid", "container", "ports", "state", box=None
-    )
-    for record in running.processes:
-        table.add_row(
-            record.name,
-            record.service,
-            record.part,
-            record.paratime or "-",
-            str(record.pid or "-"),
-            record.container or "-",
-            " ".join(map(str, record.ports)),
-            record.state + (f" ({record.restarts} restarts)" if record.restarts else ""),
-        )
-    out.print(table)
-
-
-@app.command()
-def roots(
-    network: NetworkOption = DEFAULT_NETWORK,
-    data: DataOption = None,
-    port_base: PortOption = DEFAULT_PORT_BASE,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the newest round and state root of each compute node."""
-    from qanat.observe import fetch_roots
-
-    answers = fetch_roots(find_network(network, data, port_base))
-    if as_json:
-        print(json.dumps([asdict(answer) for answer in answers]))
-        return
-    table = Table("name", "paratime", "round", "root", box=None)
-    for answer in answers:
-        root = answer.root or "does not answer"
-        table.add_row(answer.name, answer.paratime, str(answer.round), root)
-    out.print(table)
-
-
-@app.command()
-def status(
-    network: NetworkOption = DEFAULT_NETWORK,
-    data: DataOption = None,
-    port_base: PortOption = DEFAULT_PORT_BASE,
-    as_json: JsonOption = False,
-) -> None:
-    """Say whether the network is ready, and what is missing; exit 1 when it is not."""
-    from qanat.readiness import fetch_network_status
-
-    running = find_network(network, data, port_base)
-    gateways = running.plans_of("gateway")
-    answers = fetch_network_status({plan.name: plan.port for plan in gateways})
-    if as_json:
-        # The first gateway's answer is at the top, as where there is one only.
-        first = answers[gateways[0].name]
-        if len(answers) > 1:
-            first = (first or {}) | {
-                "ready": all(one is not None and one["ready"] for one in answers.values()),
-                "gateways": answers,
-            }
-        print(json.dumps(first))
-    else:
-        for plan in gateways:
-            _print_status(plan, answers[plan.name], is_named=len(gateways) > 1)
-    if any(answer is None or not answer["ready"] for answer in answers.values()):
-        raise typer.Exit(1)
-
-
-def _print_status(plan: "NodePlan", answer: dict[str, Any] | None, *, is_named: bool) -> None:
-    name = f"{plan.name}: " if is_named else ""
-    if answer is None:
-        out.print(f"{name}the gateway does not answer on port {plan.port}")
-        return
-    waits = f"waiting for {answer.get('waiting_for')}"
-    out.print(name + ("ready" if answer["ready"] else waits))
-    for key, value in answer.items():
-        if key not in ("ready", "waiting_for"):
-            out.print(f"  {key}: {json.dumps(value)}")
-
-
-@app.command()
-def logs(
-    node: Annotated[str | None, typer.Argument(help="Node name, such as compute-0.")] = None,
-    network: NetworkOption = DEFAULT_NETWORK,
-    data: DataOption = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    lines: Annotated[int, typer.Option("--lines", help="Lines from the end of each log.")] = 50,
-) -> None:
-    """Show the logs of a node, or of all."""
-    layout = data_layout(network, data)
-    paths = sorted(layout.logs.glob(f"{node or '*'}.*log"))
-    if not paths:
-        err.print(f"no logs of {node or 'any node'} in {layout.logs}")
-        raise typer.Exit(1)
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, paths)]
-    os.execvp(command[0], command)  # noqa: S606 - tail does this better than we would
-
-
-app.command()(snapshot_commands.snapshot)
-app.command()(snapshot_commands.revert)
-
-
-@epoch_app.command("advance")
-def epoch_advance(
-    count: Annotated[int, typer.Argument(min=1, help="How many epochs.")] = 1,
-    network: NetworkOption = DEFAULT_NETWORK,
-    data: DataOption = None,
-    port_base: PortOption = DEFAULT_PORT_BASE,
-) -> None:
-    """Move the epoch on; returns when every service has seen it."""
-    from qanat.observe import advance_epoch
-
-    out.print(f"epoch {advance_epoch(find_network(network, data, port_base), count)}")
-
-
-@epoch_app.callback()
-def _epoch() -> None:
-    """Keep `advance` a sub-command although it is the only one."""
+for command in (
+    look_commands.ps,
+    look_commands.roots,
+    look_commands.status,
+    look_commands.logs,
+    snapshot_commands.snapshot,
+    snapshot_commands.revert,
+):
+    app.command()(command)
 
 
 def main() -> None:
