@@ -24,7 +24,8 @@ from services.compute.peers import (
 from services.compute.store import Store
 from shared.api.compute import ComputeApi, ComputePeerApi
 from shared.api.consensus import ConsensusApi, consensus_client
-from shared.api.control import NodeControlApi
+from shared.api.control import CableControlApi, NodeControlApi
+from shared.kit.cable import Cable
 from shared.kit.clock import SystemClock
 from shared.kit.dev_controls import names_of
 from shared.kit.dialing import Credentials
@@ -63,11 +64,13 @@ def serve(
 async def serve_compute(settings: Settings) -> None:
     """Run a node until it is cancelled, or an enclave of its ends."""
     identity, genesis = load_identity(settings.data_dir), load_genesis(settings.genesis)
+    cable = Cable()
     link = Link(
         "consensus",
         settings.consensus,
         credentials=Credentials(identity.node),
         expected=validator_keys(genesis),
+        cable=cable,
     )
     consensus = consensus_client(link)
     status = await until_available(consensus.fetch_status)
@@ -75,7 +78,9 @@ async def serve_compute(settings: Settings) -> None:
         settings.node_name, identity, settings.advertise, consensus, status.chain_context
     )
     host = replace(host, serves_several=len(settings.enclave_fds) > 1)
-    paratimes = [ServedParaTime(settings, host, consensus, fd) for fd in settings.enclave_fds]
+    paratimes = [
+        ServedParaTime(settings, host, consensus, cable, fd) for fd in settings.enclave_fds
+    ]
 
     async def health() -> tuple[bool, dict[str, Any]]:
         return check_host_health(settings.node_name, [one.opened for one in paratimes])
@@ -91,10 +96,10 @@ async def serve_compute(settings: Settings) -> None:
         opened = [one.opened for one in paratimes if one.opened is not None]
         return {description.runtime_id: node for description, node in opened}
 
-    served = Service(parts=parts, knows=known_keys(genesis).__contains__)
+    served = Service((CableControlApi, cable), parts=parts, knows=known_keys(genesis).__contains__)
     token, names = settings.dev_token(), names_of(settings.advertise)
     server = NodeServer(
-        Door(served, signer=identity.node, dev_token=token, names=names),
+        Door(served, signer=identity.node, dev_token=token, names=names, cable=cable),
         settings.listen_host,
         settings.port,
         NodeApp("compute", served, health, load_pages, dev_token=token, names=names),
@@ -111,17 +116,22 @@ class ServedParaTime:
     """One ParaTime of this host, with the enclave that executes it."""
 
     def __init__(
-        self, settings: Settings, host: Host, consensus: ConsensusApi, enclave_fd: int
+        self,
+        settings: Settings,
+        host: Host,
+        consensus: ConsensusApi,
+        cable: Cable,
+        enclave_fd: int,
     ) -> None:
         self._settings, self._host, self._consensus = settings, host, consensus
-        self._enclave_fd = enclave_fd
+        self._cable, self._enclave_fd = cable, enclave_fd
         self.opened: tuple[EnclaveDescription, ComputeNode] | None = None
         """What the enclave is, and the node over it; None while they are not there."""
 
     async def run(self, parts: dict[str, Service]) -> None:
         """Open the ParaTime, add it to the parts that this host serves, and run until it ends."""
         node_key = self._host.identity.node
-        key_managers = KeyManagers(connect_by(node_key), node_key.public_key)
+        key_managers = KeyManagers(connect_by(node_key, cable=self._cable), node_key.public_key)
         host = await EnclaveHost.adopt(
             self._enclave_fd, ComputeEnclaveApi, (ComputeHostApi, key_managers)
         )
@@ -140,7 +150,7 @@ class ServedParaTime:
             key_managers=key_managers,
             store=Store(self._settings.database(runtime_id)),
             clock=SystemClock(),
-            connect=connect_by(node_key, runtime_id),
+            connect=connect_by(node_key, runtime_id, self._cable),
             switchboard=switchboard,
             sequence_window=self._settings.sequence_window(runtime_id),
         )

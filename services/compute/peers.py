@@ -10,6 +10,7 @@ from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signer
 from shared.encoding.contract import NoticeTransport, notify_all
 from shared.errors import PeerUnavailable
+from shared.kit.cable import Cable
 from shared.kit.dialing import Credentials
 from shared.kit.link import Link
 from shared.types.commitment import Proposal
@@ -30,7 +31,9 @@ SUSPICION_S = 10.0
 """How long no new session goes to a key manager that did not answer, while another may [s]."""
 
 
-def connect_by(signer: Signer, runtime_id: RuntimeId | None = None) -> Connect:
+def connect_by(
+    signer: Signer, runtime_id: RuntimeId | None = None, cable: Cable | None = None
+) -> Connect:
     """
     Connect over TCP, when first used and again when the connection broke.
 
@@ -40,7 +43,9 @@ def connect_by(signer: Signer, runtime_id: RuntimeId | None = None) -> Connect:
 
     def connect(peer: str, address: str, node_id: NodeId) -> NoticeTransport:
         credentials, expected = Credentials(signer), frozenset((node_id,))
-        return Link(peer, address, part=part, credentials=credentials, expected=expected)
+        return Link(
+            peer, address, part=part, credentials=credentials, expected=expected, cable=cable
+        )
 
     return connect
 

@@ -13,8 +13,10 @@ from services.consensus.engine.solo_loop import SoloLoop
 from services.consensus.node import ConsensusNode
 from services.consensus.store import Store
 from shared.api.consensus import ConsensusApi
+from shared.api.control import CableControlApi
 from shared.crypto.signing import Signer
 from shared.encoding.record import decode_record
+from shared.kit.cable import Cable
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.dev_controls import load_dev_token, names_of
 from shared.kit.front import Door
@@ -98,13 +100,16 @@ async def serve_consensus(settings: Settings) -> None:
         return build_pages(service, node, genesis)
 
     named = known_keys(genesis)
+    cable = Cable()
     served = Service(
-        (ConsensusApi, service), knows=lambda key: key in named or service.is_registered(key)
+        (ConsensusApi, service),
+        (CableControlApi, cable),
+        knows=lambda key: key in named or service.is_registered(key),
     )
     token = load_dev_token(settings.data_dir) if settings.unsafe_dev_controls else None
     names = names_of(settings.advertise)
     server = NodeServer(
-        Door(served, signer=keys.consensus, dev_token=token, names=names),
+        Door(served, signer=keys.consensus, dev_token=token, names=names, cable=cable),
         settings.listen_host,
         settings.port,
         NodeApp("consensus", served, health, load_pages, dev_token=token, names=names),

@@ -16,11 +16,13 @@ from services.keymanager.enclave.protocol import (
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers, connect_by
 from shared.api.consensus import ConsensusApi, consensus_client
+from shared.api.control import CableControlApi
 from shared.api.keymanager import KeyManagerApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
 from shared.crypto.hashes import sha512_256
-from shared.kit.dev_controls import load_dev_token
+from shared.kit.cable import Cable
+from shared.kit.dev_controls import load_dev_token, names_of
 from shared.kit.dialing import Credentials
 from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
@@ -47,19 +49,22 @@ async def serve_key_manager(settings: Settings) -> None:
     """Run the host until it is cancelled or its enclave ends."""
     identity = load_identity(settings.data_dir)
     genesis = load_genesis(settings.genesis)
-    peers = KeyManagerPeers(connect_by(identity.node))
+    cable = Cable()
+    peers = KeyManagerPeers(connect_by(identity.node, cable))
     host = await EnclaveHost.adopt(
         settings.enclave_fd, KeyManagerEnclaveApi, (KeyManagerHostApi, peers)
     )
     enclave = host.enclave
     description = await enclave.describe()
     # The token is for a lost epoch, which the key managers leave behind by themselves (ADR 0007).
-    credentials = Credentials(identity.node, load_dev_token(settings.data_dir))
+    token, names = load_dev_token(settings.data_dir), names_of(settings.advertise)
+    credentials = Credentials(identity.node, token)
     link = Link(
         "consensus",
         settings.consensus,
         credentials=credentials,
         expected=validator_keys(genesis),
+        cable=cable,
     )
     consensus = consensus_client(link)
     node = KeyManagerNode(
@@ -79,12 +84,19 @@ async def serve_key_manager(settings: Settings) -> None:
 
         return build_pages(edge, node, consensus)
 
-    served = Service((KeyManagerApi, edge), admits=callers.admits)
+    served = Service((KeyManagerApi, edge), (CableControlApi, cable), admits=callers.admits)
     server = NodeServer(
-        Door(served, signer=identity.node),
+        Door(served, signer=identity.node, dev_token=token, names=names, cable=cable),
         settings.listen_host,
         settings.port,
-        NodeApp("keymanager", served, lambda: check_health(node), load_pages),
+        NodeApp(
+            "keymanager",
+            served,
+            lambda: check_health(node),
+            load_pages,
+            dev_token=token,
+            names=names,
+        ),
     )
     log.warning("mock_tee", mr_enclave=description.identity.mr_enclave.hex())
     mark_serving()

@@ -7,6 +7,7 @@ from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.crypto.signing import Signer
 from shared.encoding.contract import Transport
 from shared.errors import PeerUnavailable
+from shared.kit.cable import Cable
 from shared.kit.dialing import Credentials
 from shared.kit.link import Link
 from shared.types.identity import NodeId
@@ -18,11 +19,12 @@ Connect = Callable[[str, str, NodeId], Transport]
 """Makes the transport to a peer from its name, for errors, its address, and the key it proves."""
 
 
-def connect_by(signer: Signer) -> Connect:
+def connect_by(signer: Signer, cable: Cable | None = None) -> Connect:
     """Connect over TCP; both ends prove their node keys."""
 
     def connect(peer: str, address: str, node_id: NodeId) -> Transport:
-        return Link(peer, address, credentials=Credentials(signer), expected=frozenset((node_id,)))
+        expected = frozenset((node_id,))
+        return Link(peer, address, credentials=Credentials(signer), expected=expected, cable=cable)
 
     return connect
 

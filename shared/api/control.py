@@ -32,6 +32,46 @@ class LauncherControlApi(Protocol):
         """Start a node that was stopped."""
         ...
 
+    async def cut(self, node: str) -> None:
+        """Cut a node off from all others; needs dev controls, as the node itself does it."""
+        ...
+
+    async def slow(self, node: str, delay_ms: int) -> None:
+        """Hold all that arrives at a node from others for a while [ms]; needs dev controls."""
+        ...
+
+    async def heal(self, node: str) -> None:
+        """End what `cut` and `slow` did."""
+        ...
+
+
+class CableControlApi(Protocol):
+    """Messages to a node about the cable between it and all other nodes."""
+
+    @dev_control
+    async def cut(self) -> None:
+        """
+        Cut it: connections with other nodes end, and none can be made.
+
+        People and tools, who ask over HTTP, still reach the node.
+        """
+        ...
+
+    @dev_control
+    async def slow(self, delay_ms: int) -> None:
+        """Hold all that arrives from other nodes for a while [ms]; 0 is no longer."""
+        ...
+
+    @dev_control
+    async def heal(self) -> None:
+        """Make it whole and quick again."""
+        ...
+
+    @dev_control
+    async def fetch_cable(self) -> tuple[bool, int]:
+        """Say whether it is cut, and its delay [ms]."""
+        ...
+
 
 class FaultKind(enum.Enum):
     """A way to misbehave."""
@@ -67,6 +107,11 @@ class NodeControlApi(Protocol):
 def launcher_control(transport: Transport) -> LauncherControlApi:
     """Make a client."""
     return client_of(LauncherControlApi, transport)
+
+
+def cable_control(transport: Transport) -> CableControlApi:
+    """Make a client."""
+    return client_of(CableControlApi, transport)
 
 
 def node_control(transport: Transport) -> NodeControlApi:

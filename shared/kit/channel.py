@@ -20,6 +20,7 @@ from shared.encoding import frames
 from shared.encoding.contract import Access, find_method, serve_call, serve_stream
 from shared.errors import PeerBusy, PeerFailed, PeerUnavailable, QanatError
 from shared.kit import limits, metrics
+from shared.kit.cable import Cable
 from shared.kit.callers import STRANGER, Caller, Transcript
 from shared.kit.limits import BoundedQueue, Limits, UnfinishedFrames
 from shared.kit.service import Service
@@ -48,6 +49,7 @@ class Channel(asyncio.Protocol):
         caller: Caller = STRANGER,
         transcript: Transcript | None = None,
         on_lost: Callable[[], None] | None = None,
+        cable: Cable | None = None,
         peer_frame_bytes: int = frames.MAX_FRAME_BYTES,
     ) -> None:
         """
@@ -71,13 +73,15 @@ class Channel(asyncio.Protocol):
             What the other side must sign to prove its key.
         on_lost : callable, optional
             Called when the connection has ended.
+        cable : `Cable`, optional
+            Carries the connection, and may be cut.
         peer_frame_bytes : `int`
             Largest frame that the other side takes [bytes].
         """
         self.peer = peer
         self._service = service or Service()
         self._caller, self._transcript, self._on_lost = caller, transcript, on_lost
-        self._peer_frame_bytes = peer_frame_bytes
+        self._peer_frame_bytes, self._cable = peer_frame_bytes, cable
         self._part = ""
         self._is_known = False
         self._bounds = bounds
@@ -108,6 +112,8 @@ class Channel(asyncio.Protocol):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writable.set()
+        if self._cable is not None:
+            self._cable.add(self, transport)
         if self.first_words is not None:
             self.notify(PROVE, self.first_words)
 
@@ -123,6 +129,8 @@ class Channel(asyncio.Protocol):
         """Fail what was under way in both directions."""
         self.closed.set()
         self._writable.set()
+        if self._cable is not None:
+            self._cable.remove(self)
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(PeerUnavailable(f"{self.peer} closed the connection"))

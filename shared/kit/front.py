@@ -15,6 +15,7 @@ import structlog
 from shared.crypto.signing import Signer
 from shared.errors import QanatError, Rejected
 from shared.kit import limits, metrics
+from shared.kit.cable import Cable, CableCut
 from shared.kit.callers import Caller, Transcript, new_nonce
 from shared.kit.channel import Channel
 from shared.kit.dev_controls import ForeignRequest, verify_dev_token, verify_local_request
@@ -53,6 +54,8 @@ class Door:
     """Serves what is no upgrade; None refuses it."""
     bounds: limits.Limits = limits.STRANGER
     """Of clients that have not proven a key."""
+    cable: Cable | None = None
+    """Carries the frames of other nodes, and may be cut."""
     unfinished: UnfinishedFrames = field(default_factory=UnfinishedFrames)
     strangers: StreamsOfStrangers = field(default_factory=StreamsOfStrangers)
     connections: "Connections" = field(default_factory=lambda: Connections(MAX_CONNECTIONS))
@@ -169,6 +172,8 @@ class Front(asyncio.Protocol):
         if head.first_line != f"GET {FRAMES_PATH} HTTP/1.1":
             raise BadUpgrade(f"frames begin with GET {FRAMES_PATH} HTTP/1.1")
         door = self._door
+        if door.cable is not None:
+            door.cable.verify_whole()
         fields = {
             "Connection": "Upgrade",
             "Upgrade": PROTOCOL,
@@ -191,6 +196,7 @@ class Front(asyncio.Protocol):
             caller=caller,
             transcript=transcript,
             on_lost=self._forget,
+            cable=door.cable,
         )
         self._hand_over(channel, rest)
 
@@ -232,6 +238,8 @@ class Front(asyncio.Protocol):
                 if "longer" in error.message
                 else ("400 Bad Request")
             )
+        elif isinstance(error, CableCut):
+            status = "503 Service Unavailable"
         else:
             status = "403 Forbidden" if isinstance(error, ForeignRequest) else "400 Bad Request"
         body = f"{error.message}\n".encode()

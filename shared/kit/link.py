@@ -14,6 +14,7 @@ import structlog
 from shared.encoding import frames
 from shared.errors import PeerUnavailable, Unavailable
 from shared.kit import limits
+from shared.kit.cable import Cable
 from shared.kit.channel import SELECT_PART, Channel
 from shared.kit.dialing import ANONYMOUS, Credentials, Dialing, Dialogue, Granted
 from shared.kit.service import Service
@@ -41,6 +42,7 @@ class Link:
         part: str = "",
         credentials: Credentials = ANONYMOUS,
         expected: frozenset[bytes] | None = None,
+        cable: Cable | None = None,
     ) -> None:
         """
         Name a server.
@@ -59,10 +61,12 @@ class Link:
             What this process proves of itself.
         expected : `frozenset`, optional
             Node keys of which the server must prove one; None believes the address.
+        cable : `Cable`, optional
+            Leads to it, and may be cut.
         """
         self.peer, self.address, self._part = peer, address, part
         self._credentials, self._expected = credentials, expected
-        self._service = service
+        self._service, self._cable = service, cable
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
         self._notifying: set[asyncio.Task[None]] = set()
@@ -89,6 +93,8 @@ class Link:
             raise PeerUnavailable(f"{self.peer} does not read what it is sent")
 
     async def _connect(self) -> Channel:
+        if self._cable is not None:
+            self._cable.verify_whole()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 channel = await (self._open_unix() if "/" in self.address else self._upgrade())
@@ -127,6 +133,7 @@ class Link:
             self.peer,
             self._service,
             limits.DIALED,
+            cable=self._cable,
             peer_frame_bytes=granted.frame_bytes if is_stranger else frames.MAX_FRAME_BYTES,
         )
         channel.first_words = granted.client_proof
