@@ -12,20 +12,22 @@ NODE_LABEL = "io.qanat.node"
 SERVICE_LABEL = "io.qanat.service"
 RUNTIMES_LABEL = "io.qanat.runtimes"
 """Names of the ParaTimes, or of the key manager, that the node serves, with commas."""
+PROJECT_LABEL = "com.docker.compose.project"
+"""Compose's own."""
 TIMEOUT_S = 30
 
 
-def list_container_processes() -> tuple[ProcessRecord, ...]:
+def list_container_processes(project: str) -> tuple[ProcessRecord, ...]:
     """Give host and enclave of each running container; empty without Docker or containers."""
-    records = [record for one in _running_containers() for record in _records_of(one)]
+    records = [record for one in find_containers(project) for record in _records_of(one)]
     return tuple(sorted(records, key=lambda record: (record.name, record.part != "host")))
 
 
-def read_container_token() -> str | None:
+def read_container_token(project: str) -> str | None:
     """Read the token of dev controls from a node's volume; None where there is none."""
     from docker.errors import DockerException
 
-    for container in _running_containers():
+    for container in find_containers(project):
         path = f"/network/{container.labels[NODE_LABEL]}/host/{TOKEN_FILE}"
         try:
             stream, _ = container.get_archive(path)
@@ -38,7 +40,13 @@ def read_container_token() -> str | None:
     return None
 
 
-def _running_containers() -> list[Any]:
+def find_containers(project: str, *, is_stopped_too: bool = False) -> list[Any]:
+    """
+    Give the containers of one network.
+
+    `project` is its name for Compose (`project_of`). Where it is not there, but one other is, then
+    somebody gave the network another name.
+    """
     if shutil.which("docker") is None:
         # The engine may be elsewhere, but a person with containers of ours has the tool.
         return []
@@ -48,10 +56,13 @@ def _running_containers() -> list[Any]:
 
     try:
         client = docker.from_env(timeout=TIMEOUT_S)
-        found: list[Any] = client.containers.list(filters={"label": NODE_LABEL})
+        found: list[Any] = client.containers.list(all=is_stopped_too, filters={"label": NODE_LABEL})
     except DockerException:
         return []
-    return found
+    projects = {one.labels.get(PROJECT_LABEL) for one in found}
+    if project not in projects:
+        return found if len(projects) == 1 else []
+    return [one for one in found if one.labels.get(PROJECT_LABEL) == project]
 
 
 def _records_of(container: Any) -> list[ProcessRecord]:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
+from qanat.compose_control import ContainerControl
+from qanat.compose_file import project_of
 from qanat.launcher.control import reachable
 from qanat.layout import DataLayout
-from qanat.observe import NotRunning, Running
+from qanat.observe import Running
 from shared.api.control import (
     Fault,
     LauncherControlApi,
@@ -16,8 +17,6 @@ from shared.api.control import (
 from shared.errors import Rejected
 from shared.kit.link import Link
 
-T = TypeVar("T")
-
 COMMAND_TIMEOUT_S = 15.0
 """How long a command may take [s]: stopping a node that does not listen takes five."""
 
@@ -26,28 +25,25 @@ class NoSuchFault(Rejected, module="launcher", code=7):
     """Only compute nodes misbehave on demand, and only where the network has dev controls."""
 
 
-def ask_launcher(layout: DataLayout, ask: Callable[[LauncherControlApi], Awaitable[T]]) -> T:
-    """
-    Put a command to the launcher of a data directory.
+def ask_launcher(
+    layout: DataLayout, running: Running, ask: Callable[[LauncherControlApi], Awaitable[None]]
+) -> None:
+    """Put a command to whatever runs the network: a launcher of processes, or Docker Compose."""
 
-    Raises
-    ------
-    NotRunning
-        No launcher runs there; Docker Compose pauses and stops containers by itself.
-    """
-    if not layout.control_socket.exists():
-        raise NotRunning(f"no launcher runs on {layout.root}")
+    async def main() -> None:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            if running.launcher_pid is None:
+                project = project_of(running.network)
+                await ask(ContainerControl(project, running.plans, running.dev_token))
+                return
+            with reachable(layout.control_socket) as path:
+                link = Link("the launcher", path)
+                try:
+                    await ask(launcher_control(link))
+                finally:
+                    link.close()
 
-    async def main() -> T:
-        with reachable(layout.control_socket) as path:
-            link = Link("the launcher", path)
-            try:
-                async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                    return await ask(launcher_control(link))
-            finally:
-                link.close()
-
-    return asyncio.run(main())
+    asyncio.run(main())
 
 
 def inject_fault(running: Running, name: str, paratime: str | None, fault: Fault) -> None:

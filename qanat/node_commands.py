@@ -1,6 +1,8 @@
-"""`qanat node`: pause, stop and start one node, and have it misbehave."""
+"""`qanat node`: pause, stop, start, cut off and slow down one node, and have it misbehave."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -17,53 +19,107 @@ from qanat.options import (
     find_network,
     out,
 )
-from shared.api.control import Fault, FaultKind
+from shared.api.control import Fault, FaultKind, LauncherControlApi
 
-node_app = typer.Typer(no_args_is_help=True, help="One node: pause it, stop it, have it lie.")
+node_app = typer.Typer(
+    no_args_is_help=True, help="One node: pause it, stop it, cut it off, have it lie."
+)
 
 
 @node_app.command("pause")
 def node_pause(
-    name: NodeArgument, network: NetworkOption = DEFAULT_NETWORK, data: DataOption = None
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
 ) -> None:
     """Stop the clock of a node's processes (SIGSTOP): it answers nobody, and knows nothing."""
-    from qanat.control import ask_launcher
-
-    ask_launcher(data_layout(network, data), lambda launcher: launcher.pause(name))
+    _command(lambda launcher: launcher.pause(name), network, data, port_base)
     out.print(f"{name} paused")
 
 
 @node_app.command("resume")
 def node_resume(
-    name: NodeArgument, network: NetworkOption = DEFAULT_NETWORK, data: DataOption = None
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
 ) -> None:
     """Let a paused node go on."""
-    from qanat.control import ask_launcher
-
-    ask_launcher(data_layout(network, data), lambda launcher: launcher.resume(name))
+    _command(lambda launcher: launcher.resume(name), network, data, port_base)
     out.print(f"{name} goes on")
 
 
 @node_app.command("stop")
 def node_stop(
-    name: NodeArgument, network: NetworkOption = DEFAULT_NETWORK, data: DataOption = None
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
 ) -> None:
     """End a node's processes and leave them ended; returns when they have."""
-    from qanat.control import ask_launcher
-
-    ask_launcher(data_layout(network, data), lambda launcher: launcher.stop(name))
+    _command(lambda launcher: launcher.stop(name), network, data, port_base)
     out.print(f"{name} stopped")
 
 
 @node_app.command("start")
 def node_start(
-    name: NodeArgument, network: NetworkOption = DEFAULT_NETWORK, data: DataOption = None
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
 ) -> None:
     """Start a node that was stopped."""
+    _command(lambda launcher: launcher.start(name), network, data, port_base)
+    out.print(f"{name} starts")
+
+
+@node_app.command("cut")
+def node_cut(
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+) -> None:
+    """Cut a node off from all others; people and tools still reach it over HTTP."""
+    _command(lambda launcher: launcher.cut(name), network, data, port_base)
+    out.print(f"{name} is cut off")
+
+
+@node_app.command("heal")
+def node_heal(
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+) -> None:
+    """End what `cut` and `slow` did to a node."""
+    _command(lambda launcher: launcher.heal(name), network, data, port_base)
+    out.print(f"{name} is connected, without delay")
+
+
+@node_app.command("slow")
+def node_slow(
+    name: NodeArgument,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
+    delay_ms: Annotated[int, typer.Option("--ms", min=0, help="How long [ms].")] = 100,
+) -> None:
+    """Hold all that arrives at a node from others for a while."""
+    _command(lambda launcher: launcher.slow(name, delay_ms), network, data, port_base)
+    out.print(f"{name} hears others {delay_ms} ms late")
+
+
+def _command(
+    ask: Callable[[LauncherControlApi], Awaitable[None]],
+    network: Path,
+    data: Path | None,
+    port_base: int,
+) -> None:
     from qanat.control import ask_launcher
 
-    ask_launcher(data_layout(network, data), lambda launcher: launcher.start(name))
-    out.print(f"{name} starts")
+    ask_launcher(data_layout(network, data), find_network(network, data, port_base), ask)
 
 
 @node_app.command("lie")

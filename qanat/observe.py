@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qanat.compose import list_container_processes, read_container_token
+from qanat.compose_file import project_of
 from qanat.launcher.state import ProcessRecord, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, load_network, plan_nodes
@@ -57,11 +58,12 @@ def find_running(layout: DataLayout, network_file: Path, port_base: int) -> Runn
         plans = plan_nodes(network, state.port_base)
         token = load_dev_token(layout.root)
         return Running(network, plans, state.processes, state.pid, token)
-    containers = list_container_processes()
+    network = load_network(network_file)
+    project = project_of(network)
+    containers = list_container_processes(project)
     if containers:
-        network = load_network(network_file)
         plans = plan_nodes(network, port_base)
-        return Running(network, plans, containers, None, read_container_token())
+        return Running(network, plans, containers, None, read_container_token(project))
     raise NotRunning(
         f"no network runs on {layout.root}, nor by Docker Compose: start one with `qanat up`"
     )

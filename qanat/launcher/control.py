@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from qanat.cables import ask_cable
 from qanat.launcher.node import NodeSupervisor
 from qanat.layout import DataLayout
 from shared.api.control import LauncherControlApi
@@ -22,8 +23,9 @@ class NoSuchNode(Rejected, module="launcher", code=6):
 class LauncherControl:
     """Fulfils `LauncherControlApi`."""
 
-    def __init__(self, nodes: Mapping[str, NodeSupervisor]) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: Mapping[str, NodeSupervisor], dev_token: str | None = None) -> None:
+        """`dev_token` is for what a node does itself; None where the network has none."""
+        self._nodes, self._dev_token = nodes, dev_token
 
     async def pause(self, node: str) -> None:
         """Stop the clock of a node's processes."""
@@ -40,6 +42,19 @@ class LauncherControl:
     async def start(self, node: str) -> None:
         """Start a node that was stopped."""
         self._find(node).start()
+
+    async def cut(self, node: str) -> None:
+        """Cut a node off from all others."""
+        await ask_cable(self._find(node).plan, self._dev_token, lambda cable: cable.cut())
+
+    async def slow(self, node: str, delay_ms: int) -> None:
+        """Hold all that arrives at a node from others for a while [ms]."""
+        plan = self._find(node).plan
+        await ask_cable(plan, self._dev_token, lambda cable: cable.slow(delay_ms))
+
+    async def heal(self, node: str) -> None:
+        """End what `cut` and `slow` did."""
+        await ask_cable(self._find(node).plan, self._dev_token, lambda cable: cable.heal())
 
     def _find(self, name: str) -> NodeSupervisor:
         node = self._nodes.get(name)

@@ -17,6 +17,7 @@ from qanat.launcher.state import AlreadyRunning, LauncherState, save_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
 from shared.errors import Rejected
+from shared.kit.dev_controls import load_dev_token
 
 log = structlog.get_logger()
 
@@ -84,7 +85,10 @@ class Supervisor:
             self._save()
             try:
                 async with (
-                    await serve_control(self._layout, LauncherControl(self._nodes)),
+                    await serve_control(
+                        self._layout,
+                        LauncherControl(self._nodes, load_dev_token(self._layout.root)),
+                    ),
                     asyncio.TaskGroup() as group,
                 ):
                     for node in self._nodes.values():

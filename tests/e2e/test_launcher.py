@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import ROOT, ProcessNetwork, wait_for
 
 PORT_BASE = 22545
@@ -93,3 +95,35 @@ def test_node_is_paused_stopped_and_started_by_name(network: ProcessNetwork) -> 
     network.cli("node", "start", "compute-1")
     wait_for(lambda: network.process("compute-1")["state"] == "running", 20, "it runs again")
     network.until_level()
+
+
+def test_node_that_is_cut_off_falls_behind_and_catches_up(network: ProcessNetwork) -> None:
+    network.up()
+    network.cli("node", "cut", "compute-1")
+    stood = network.roots()["compute-1"][0]
+    assert stood is not None
+    wait_for(lambda: network.block_number() > stood + 3, 60, "the chain goes on without it")
+    # It is asked over HTTP, which stays. A round under way at the cut may have been its last.
+    behind = network.roots()["compute-1"][0]
+    assert behind is not None
+    assert behind <= stood + 1
+    network.cli("node", "heal", "compute-1")
+    network.until_level(60)
+    network.cli("node", "slow", "compute-1", "--ms", "60")
+    network.cli("node", "slow", "keymanager-0", "--ms", "60")
+    web3 = connect(network, encrypted=True)
+    vault = deploy(web3, "Vault")
+    assert send(web3, vault.functions.store(b"in spite of it"))["status"] == 1
+    network.cli("node", "heal", "compute-1")
+    network.cli("node", "heal", "keymanager-0")
+    network.until_level(60)
+
+
+def test_gateway_has_no_cable_and_who_lacks_the_token_cuts_nothing(network: ProcessNetwork) -> None:
+    network.up()
+    with pytest.raises(AssertionError, match="cut or slow the nodes that it asks"):
+        network.cli("node", "cut", "gateway")
+    asked = httpx.post("http://127.0.0.1:22603/v1/compute/cut", json={})
+    assert asked.status_code == 401
+    assert "dev-token" in asked.json()["error"]["message"]
+    network.until_ready()
