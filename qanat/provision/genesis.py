@@ -44,6 +44,10 @@ GAS_COSTS = {method.value: 1_000 for method in Method} | {
     Method.EXECUTOR_COMMIT: 10_000,
     Method.EVIDENCE: 5_000,
     Method.ADVANCE_EPOCH: 10_000,
+    Method.MOVE_TIME: 1_000,
+    Method.MINE: 10_000,
+    Method.SET_MINING: 1_000,
+    Method.SET_NEXT_TIMESTAMP: 1_000,
 }
 """Nobody without tokens has a place in a block. Source: the proportions of mainnet's genesis."""
 SENDER_BALANCE = 1_000_000_000_000_000

@@ -24,6 +24,7 @@ from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Epoch, Height, Incarnation, Round, RuntimeId
 from shared.types.incarnation import IncarnationState
+from shared.types.mining import Mining
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
@@ -48,6 +49,8 @@ class ChainView:
     committee: Committee | None
     life: IncarnationState
     """Life of the chain."""
+    mining: Mining
+    """When rounds are to be made."""
     proven: ProvenState
     """Of all that an enclave needs to begin, or to enter an epoch."""
 
@@ -121,6 +124,7 @@ class ChainReader:
             head=decode_record(BlockHeader, raw_head),
             committee=await self.consensus.fetch_committee(self.runtime_id, height),
             life=read_incarnation(values),
+            mining=await self.consensus.fetch_mining(self.runtime_id, height),
             proven=proven,
         )
 

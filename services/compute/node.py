@@ -186,6 +186,7 @@ class ComputeNode:
         self._follower.note(state)
         self.admission.limit_weight(await self.enclave.fetch_max_batch_weight())
         self._committee = view.committee
+        self._worker.follow(view.mining)
         self._standing.enter(view.epoch)
         self._following = step(Unaware(), Behind(view.head))
         # What the node voted for before it stopped may have become final since.
@@ -215,6 +216,9 @@ class ComputeNode:
                 headers = (view.head,)
         if headers and proven is not None:
             self._on_finality(headers, events.epoch, proven)
+        for change in events.mining:
+            if change.runtime_id == self._chain.runtime_id:
+                self._worker.follow(change.mining)
         for discrepancy in events.discrepancies:
             if discrepancy.runtime_id == self._chain.runtime_id:
                 self._worker.on_discrepancy(discrepancy)

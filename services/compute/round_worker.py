@@ -34,7 +34,7 @@ from services.compute.rules.round import (
     move,
     resume,
 )
-from services.compute.rules.timing import RoundTiming
+from services.compute.rules.timing import NEVER_NS, RoundTiming
 from services.compute.store import Vote
 from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
@@ -42,6 +42,7 @@ from shared.errors import QanatError
 from shared.types.block import BlockHeader
 from shared.types.commitment import Proposal
 from shared.types.identity import Incarnation, NodeId, Round
+from shared.types.mining import Mining
 from shared.types.registry import Committee
 
 log = structlog.get_logger()
@@ -86,7 +87,13 @@ class RoundWorker:
         self._discrepancy = None
         now_ns = self._with.clock.now_ns()
         work_ns = now_ns if self._with.admission.has_work() else None
-        self._timing = RoundTiming(self._with.scheduler, now_ns, work_ns, is_first)
+        self._timing = replace(
+            self._timing,
+            begun_ns=now_ns,
+            work_ns=work_ns,
+            is_first=is_first,
+            round=Round(parent.round + 1),
+        )
         self._has_checked = False
         self._with.incoming.begin(parent.round)
         round_ = Round(parent.round + 1)
@@ -188,6 +195,12 @@ class RoundWorker:
                 return
         self._propose(phase.duty.rank, batch)
 
+    def follow(self, mining: Mining) -> None:
+        """Make rounds as dev controls say from now on."""
+        self._timing = replace(self._timing, mining=mining)
+        self._judge_held()
+        self._consider_proposing()
+
     def _propose(self, rank: int, batch: tuple[bytes, ...]) -> None:
         if self._parent is None:
             return
@@ -204,6 +217,8 @@ class RoundWorker:
     def _wake_at(self, due_ns: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if due_ns == NEVER_NS:
+            return
         delay_s = max(0, due_ns - self._with.clock.now_ns()) / 1e9
         message = DueReached(self._phase.round)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._with.post, message)

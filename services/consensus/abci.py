@@ -3,7 +3,8 @@ What an engine asks of the application: the methods of ABCI 2.0.
 
 Both engines drive this interface: `solo` in process, `cometbft` through an adapter that turns these
 classes into protobuf. Source: cometbft spec/abci @ v0.40.0. Differs: no snapshots, vote extensions
-or changes of consensus parameters; `next_deadline_ns` and `missing_voters` are ours.
+or changes of consensus parameters; `next_deadline_ns`, `time_shift_ns` and `missing_voters` are
+ours.
 
 Ten rules bind whoever implements `Application`; `tests/integration/consensus` checks them.
 
@@ -219,6 +220,10 @@ class Application(Protocol):
         Header time [ns], such as the end of an epoch or a round's timeout; None where only
         transactions make work. An engine makes a block no later than its beat after this time.
         """
+        ...
+
+    def time_shift_ns(self) -> int:
+        """Say how far header time is ahead of the engine's clock, by committed state [ns]."""
         ...
 
     def missing_voters(self, waiting: Iterable[bytes]) -> frozenset[NodeId]:

@@ -1,6 +1,7 @@
 """The edge of the consensus service: `ConsensusApi` over the node and its store."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,6 +9,8 @@ from typing import TypeVar
 import structlog
 
 from services.consensus.node import ConsensusNode
+from services.consensus.rules.roothash.mining import MAX_MINED
+from services.consensus.rules.roothash.rounds import NoOpenRound
 from shared.api.consensus import (
     NEWEST,
     PATIENCE_MS,
@@ -30,10 +33,18 @@ from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
 from shared.types.identity import Address, Epoch, Height, Incarnation, Round, RuntimeId
-from shared.types.keymanager import KeyManagerStatus
-from shared.types.methods import AdvanceEpoch, Method
+from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+from shared.types.methods import (
+    AdvanceEpoch,
+    Method,
+    Mine,
+    MoveTime,
+    SetMining,
+    SetNextTimestamp,
+)
+from shared.types.mining import USUAL, Mining
 from shared.types.proof import ProvenState
-from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
+from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor, RuntimeKind
 from shared.types.staking import Account
 from shared.types.transaction import TransactionResult
 
@@ -45,6 +56,10 @@ MAX_PATIENCE_MS = 60_000
 """Longest that a rewind waits for nodes [ms]."""
 MAX_BLOCKS_AT_ONCE = 1_000
 """Most blocks that one call of a dev control makes: about a second's work."""
+MAX_ROUNDS_AT_ONCE = 50_000
+"""Most rounds without transactions that one call makes: some seconds' work, and 15 MB."""
+SETTLING_S = 2.0
+"""How long a move of time waits for nodes to register anew [s]; those that are dead never do."""
 MAX_HEADERS = 256
 """Headers of one answer, so that the loop that makes blocks is not held for long."""
 
@@ -66,6 +81,8 @@ class ConsensusService:
 
     def __init__(self, node: ConsensusNode, identity: ChainIdentity) -> None:
         self._node, self._identity = node, identity
+        self._sender: TransactionSender | None = None
+        """Of the dev control key."""
         self._reading = asyncio.Lock()
         """Held while a state of long ago is read: one at a time, however many ask."""
 
@@ -196,10 +213,110 @@ class ConsensusService:
 
     async def advance_epoch(self, count: int) -> Epoch:
         """Move the epoch on, one after the other; needs dev controls. The new epoch."""
-        sender = TransactionSender(self, self._dev_control(count), self._identity.chain_context)
+        self._dev_control(count)
         for _ in range(count):
-            verify_result(await sender.send(Method.ADVANCE_EPOCH, AdvanceEpoch()))
+            await self._control(Method.ADVANCE_EPOCH, AdvanceEpoch())
         return (await self.fetch_status()).epoch
+
+    async def move_time(self, by_ms: int) -> int:
+        """Move consensus time ahead, and have each ParaTime follow; needs dev controls."""
+        await self._control(Method.MOVE_TIME, MoveTime(by_ms))
+        await self._have_paratimes_follow()
+        await self._until_settled()
+        return self._node.engine.standing.time_ns
+
+    async def set_next_timestamp(self, runtime_id: RuntimeId, timestamp_s: int) -> Round:
+        """Choose a ParaTime's next timestamp, and show it to contracts; needs dev controls."""
+        chosen = SetNextTimestamp(runtime_id, timestamp_s)
+        await self._control(Method.SET_NEXT_TIMESTAMP, chosen)
+        shown = await self.mine_rounds(runtime_id, 1)
+        await self._control(Method.SET_NEXT_TIMESTAMP, chosen)
+        await self._have_paratimes_follow(but=runtime_id)
+        await self._until_settled()
+        return shown
+
+    async def mine_rounds(self, runtime_id: RuntimeId, count: int, interval_s: int = 0) -> Round:
+        """Make rounds of a ParaTime without transactions; needs dev controls. The last of them."""
+        left = self._within(count, MAX_ROUNDS_AT_ONCE)
+        while left:
+            step = min(left, MAX_MINED)
+            await self._control(Method.MINE, Mine(runtime_id, step, interval_s))
+            left -= step
+            if interval_s:
+                await self._until_settled()
+            if left and interval_s:
+                # The next begins as far behind the last as all others do.
+                newest = await self.fetch_last_block(runtime_id)
+                if newest is not None:
+                    after = SetNextTimestamp(runtime_id, newest.timestamp + interval_s)
+                    await self._control(Method.SET_NEXT_TIMESTAMP, after)
+        return await self._newest_round(runtime_id)
+
+    async def mine_waiting(self, runtime_id: RuntimeId) -> Round:
+        """Have a ParaTime's scheduler propose what waits; needs dev controls. The round to come."""
+        await self._control(Method.MINE, Mine(runtime_id, 0))
+        return (await self.fetch_mining(runtime_id)).wanted
+
+    async def set_mining(
+        self, runtime_id: RuntimeId, automine: bool | None, interval_ms: int | None
+    ) -> None:
+        """Say when a ParaTime makes rounds; needs dev controls."""
+        await self._control(Method.SET_MINING, SetMining(runtime_id, automine, interval_ms))
+
+    async def fetch_mining(self, runtime_id: RuntimeId, height: Height = NEWEST) -> Mining:
+        """Say when a ParaTime makes rounds."""
+        key = state_keys.mining_key(runtime_id)
+        return await self._record(Mining, key, height) or USUAL
+
+    async def _have_paratimes_follow(self, but: RuntimeId | None = None) -> None:
+        """Have each ParaTime make a round, lest its enclaves stay behind the time."""
+        for key, _ in (await self._tree(NEWEST)).items(state_keys.RUNTIMES):
+            runtime_id = RuntimeId(key.removeprefix(state_keys.RUNTIMES))
+            runtime = await self.fetch_runtime(runtime_id)
+            if runtime_id == but or runtime is None or runtime.kind is not RuntimeKind.COMPUTE:
+                continue
+            with contextlib.suppress(NoOpenRound):  # it is suspended
+                await self.mine_rounds(runtime_id, 1)
+
+    async def _until_settled(self) -> None:
+        """
+        Wait until nodes and key managers have followed into the epoch, as far as they do so soon.
+
+        Nodes register once an epoch: epochs that pass faster than they can would expire them all.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLING_S):
+                async for _ in self._node.watch(0):
+                    if await self._is_settled():
+                        return
+
+    async def _is_settled(self) -> bool:
+        tree = await self._tree(NEWEST)
+        epoch = (await self.fetch_status()).epoch
+        if any(node.expiration <= epoch for node in await self.fetch_nodes()):
+            return False
+        for key, raw in tree.items(state_keys.RUNTIMES):
+            if decode_record(RuntimeDescriptor, raw).kind is RuntimeKind.KEY_MANAGER:
+                runtime_id = key.removeprefix(state_keys.RUNTIMES)
+                published = tree.get(state_keys.ephemeral_secret_key(runtime_id))
+                if published is None:
+                    return False
+                if decode_record(SignedPublishedSecret, published).secret.epoch < epoch:
+                    return False
+        return True
+
+    async def _newest_round(self, runtime_id: RuntimeId) -> Round:
+        newest = await self.fetch_last_block(runtime_id)
+        if newest is None:
+            raise NoOpenRound(f"runtime {runtime_id.hex()} makes no rounds")
+        return newest.round
+
+    async def _control(self, method: Method, body: object) -> None:
+        """Have a block execute a transaction of the dev control key; raises what refuses it."""
+        signer = self._dev_control(1)
+        if self._sender is None:
+            self._sender = TransactionSender(self, signer, self._identity.chain_context)
+        verify_result(await self._sender.send(method, body))
 
     async def mine_blocks(self, count: int) -> Height:
         """Make blocks at once; needs dev controls. The new height."""
@@ -255,9 +372,13 @@ class ConsensusService:
             raise DevControlsOff(
                 "set QANAT_UNSAFE_DEV_CONTROLS=1 in a network whose genesis allows dev controls"
             )
-        if not 0 < count <= MAX_BLOCKS_AT_ONCE:
-            raise TooManyAtOnce(f"{count} at once, at least 1 and at most {MAX_BLOCKS_AT_ONCE}")
+        self._within(count, MAX_BLOCKS_AT_ONCE)
         return self._identity.dev_control
+
+    def _within(self, count: int, most: int) -> int:
+        if not 0 < count <= most:
+            raise TooManyAtOnce(f"{count} at once, at least 1 and at most {most}")
+        return count
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -25,7 +25,9 @@ from shared.kit.node_app import App, NodeApp
 from shared.kit.process import mark_serving
 from shared.kit.server import NodeServer
 from shared.kit.service import Service
+from shared.rules import state_keys
 from shared.types.genesis import Genesis
+from shared.types.mining import TimeShift
 
 
 def build_node(
@@ -53,7 +55,7 @@ def build_node(
             process_proposals=process_proposals,
         )
 
-    return ConsensusNode(store, SoloLoop(store, make_engine, clock))
+    return ConsensusNode(store, SoloLoop(store, make_engine))
 
 
 def build_service(
@@ -71,6 +73,13 @@ def build_service(
     return ConsensusService(node, identity)
 
 
+def newest_clock_ns(store: Store) -> int:
+    """Clock time of the newest block: its own, without what dev controls had added [Unix ns]."""
+    raw = store.load_tree().get(state_keys.TIME_SHIFT) if store.height else None
+    shift_ns = 0 if raw is None else decode_record(TimeShift, raw).shift_ns
+    return max(store.newest_time_ns() - shift_ns, 0)
+
+
 async def serve_consensus(settings: Settings) -> None:
     """Run the service until it is cancelled."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +87,7 @@ async def serve_consensus(settings: Settings) -> None:
     document = settings.genesis.read_bytes()
     genesis = decode_record(Genesis, document)
     store = Store(settings.database())
-    node = build_node(document, store, keys.consensus, SystemClock(store.newest_time_ns()))
+    node = build_node(document, store, keys.consensus, SystemClock(newest_clock_ns(store)))
     dev_control = keys.dev_control if settings.unsafe_dev_controls else None
     service = build_service(node, document, dev_control)
 

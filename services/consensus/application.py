@@ -26,6 +26,7 @@ from services.consensus.abci import (
 from services.consensus.block_events import collect_events
 from services.consensus.opened import OpenedTransactions
 from services.consensus.rules.beacon.epoch import epoch_end_ns, load_epoch
+from services.consensus.rules.beacon.time_travel import time_shift_ns
 from services.consensus.rules.block import (
     Executed,
     Offence,
@@ -155,6 +156,10 @@ class ConsensusApplication:
         round_deadline = next_deadline_ns(state)
         epoch_end = epoch_end_ns(state)
         return epoch_end if round_deadline is None else min(epoch_end, round_deadline)
+
+    def time_shift_ns(self) -> int:
+        """Say how far consensus time is ahead of the clock, by dev controls [ns]."""
+        return time_shift_ns(State(self._committed))
 
     def missing_voters(self, waiting: Iterable[bytes]) -> frozenset[NodeId]:
         """Nodes whose votes the next block should wait for a moment; see `gathering`."""

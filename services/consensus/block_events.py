@@ -14,6 +14,7 @@ from shared.api.consensus import (
 )
 from shared.types.identity import Epoch, Height
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+from shared.types.mining import MiningChanged
 
 E = TypeVar("E")
 
@@ -39,4 +40,5 @@ def collect_events(happened: Iterable[Event], context: BlockContext, epoch: int)
         secrets=of(SignedPublishedSecret),
         registered=tuple(event.node_id for event in of(NodeRegistered)),
         incarnation=context.incarnation,
+        mining=of(MiningChanged),
     )

@@ -23,6 +23,7 @@ from shared.types.identity import (
     RuntimeId,
 )
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+from shared.types.mining import Mining, MiningChanged
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
 from shared.types.transaction import TransactionResult
@@ -161,6 +162,8 @@ class BlockEvents:
     registered: tuple[NodeId, ...] = ()
     incarnation: Incarnation = FIRST_INCARNATION
     """Life of the chain in which the block was made."""
+    mining: tuple[MiningChanged, ...] = ()
+    """ParaTimes whose rounds are to be made in another way from now on."""
     proven: ProvenState | None = None
     """The last-block keys of the finalized rounds; None where there are none."""
 
@@ -201,6 +204,7 @@ def is_news(events: BlockEvents, about: RuntimeId) -> bool:
         or any(found.runtime_id == about for found in events.discrepancies)
         or events.key_managers
         or events.secrets
+        or any(change.runtime_id == about for change in events.mining)
     )
 
 
@@ -314,6 +318,46 @@ class ConsensusApi(Protocol):
     @dev_control
     async def advance_epoch(self, count: int) -> Epoch:
         """Move the epoch on, one after the other; needs dev controls. The new epoch."""
+        ...
+
+    @dev_control
+    async def move_time(self, by_ms: int) -> int:
+        """
+        Move consensus time ahead, and have each ParaTime make a round in it; needs dev controls.
+
+        The new time [ns].
+        """
+        ...
+
+    @dev_control
+    async def set_next_timestamp(self, runtime_id: RuntimeId, timestamp_s: int) -> Round:
+        """
+        Choose the timestamp of a ParaTime's next round with transactions; needs dev controls.
+
+        The time moves there, and a round without any is made at once, so that contracts, which see
+        the time of the round before, see this one. That round.
+        """
+        ...
+
+    @dev_control
+    async def mine_rounds(self, runtime_id: RuntimeId, count: int, interval_s: int = 0) -> Round:
+        """Make rounds of a ParaTime without transactions; needs dev controls. The last of them."""
+        ...
+
+    @dev_control
+    async def mine_waiting(self, runtime_id: RuntimeId) -> Round:
+        """Have a ParaTime's scheduler propose what waits; needs dev controls. The round to come."""
+        ...
+
+    @dev_control
+    async def set_mining(
+        self, runtime_id: RuntimeId, automine: bool | None, interval_ms: int | None
+    ) -> None:
+        """Say when a ParaTime makes rounds; needs dev controls. None leaves a part as it is."""
+        ...
+
+    async def fetch_mining(self, runtime_id: RuntimeId, height: Height = NEWEST) -> Mining:
+        """Say when a ParaTime makes rounds."""
         ...
 
     @dev_control

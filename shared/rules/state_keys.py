@@ -9,6 +9,8 @@ CHAIN_CONTEXT = b"\xf0chain-context"
 """Value: the chain context, ASCII hex."""
 EPOCH = b"\x40epoch"
 """Value: `EpochState`."""
+TIME_SHIFT = b"\x40time-shift"
+"""Value: `TimeShift`; absent where time was never moved."""
 INCARNATION = b"\xf0incarnation"
 """Value: `IncarnationState`; absent in the first life of the chain, before any rewind."""
 SUPPLY = b"\x50t"
@@ -90,6 +92,11 @@ def last_block_key(runtime_id: bytes) -> bytes:
 def round_state_key(runtime_id: bytes) -> bytes:
     """Value: the open round, its commitments and timeouts."""
     return b"\x20p" + runtime_id
+
+
+def mining_key(runtime_id: bytes) -> bytes:
+    """Value: `Mining`; absent where dev controls never changed it."""
+    return b"\x20m" + runtime_id
 
 
 def liveness_key(runtime_id: bytes) -> bytes:

@@ -42,6 +42,10 @@ class Method(enum.StrEnum):
     EXECUTOR_COMMIT = "roothash.ExecutorCommit"  # ExecutorCommit
     EVIDENCE = "roothash.Evidence"  # Evidence
     ADVANCE_EPOCH = "dev.AdvanceEpoch"  # AdvanceEpoch
+    MOVE_TIME = "dev.MoveTime"  # MoveTime
+    MINE = "dev.Mine"  # Mine
+    SET_MINING = "dev.SetMining"  # SetMining
+    SET_NEXT_TIMESTAMP = "dev.SetNextTimestamp"  # SetNextTimestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +163,44 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class AdvanceEpoch:
     """Begin the next epoch now; signed by the network's dev control key."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTime:
+    """Move consensus time ahead, from the next block on; signed by the dev control key."""
+
+    by_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """Make rounds of a ParaTime; signed by the dev control key."""
+
+    runtime_id: RuntimeId
+    count: int = 1
+    """Rounds without transactions, which consensus makes in this very block; 0 has the scheduler
+    propose what waits, at once."""
+    interval_s: int = 0
+    """From the timestamp of one of them to that of the next [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMining:
+    """Say when schedulers propose; signed by the dev control key. None leaves a part as it is."""
+
+    runtime_id: RuntimeId
+    automine: bool | None = None
+    interval_ms: int | None = None
+    """0 for no rounds but those that have another reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetNextTimestamp:
+    """
+    Choose the timestamp of the next round that is mined or has transactions.
+
+    Consensus time moves to it where it is ahead. Signed by the dev control key.
+    """
+
+    runtime_id: RuntimeId
+    timestamp_s: int

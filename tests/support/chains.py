@@ -61,7 +61,7 @@ class SoloChain:
         )
 
     def new_loop(self) -> SoloLoop:
-        return SoloLoop(self.store, self.new_engine, self.clock)
+        return SoloLoop(self.store, self.new_engine)
 
     def other_engine(self) -> OtherEngine:
         return OtherEngine(

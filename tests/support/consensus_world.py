@@ -458,8 +458,9 @@ class World:
         results = self.block(*(self.commit(k, root) for k, root in votes), seconds=seconds)
         assert all(result.code == 0 for result in results), [r.log for r in results]
 
-    def agree(self, root: bytes = b"r" * 32) -> None:
+    def agree(self, root: bytes = b"r" * 32, **options) -> None:
         """Finalize a round by the votes of all workers."""
         round_ = self.last.round
-        self.vote(*((keys, root) for keys in self.workers()))
+        results = self.block(*(self.commit(keys, root, **options) for keys in self.workers()))
+        assert all(result.code == 0 for result in results), [r.log for r in results]
         assert self.last.round == round_ + 1

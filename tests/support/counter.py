@@ -133,6 +133,9 @@ class CounterApplication:
         due = self._tree.get(DUE)
         return None if due is None else int(due)
 
+    def time_shift_ns(self) -> int:
+        return 0
+
     def missing_voters(self, waiting):
         return frozenset()
 

@@ -110,7 +110,9 @@ class OtherEngine:
         chain, application = self._chain, self._application
         proposal = Block(
             height=chain.height + 1,
-            time_ns=max(self._clock.now_ns(), chain.time_ns + 1_000_000),
+            time_ns=max(
+                self._clock.now_ns() + application.time_shift_ns(), chain.time_ns + 1_000_000
+            ),
             txs=tuple(self._waiting),
             proposer=self._address,
             last_votes=chain_state.last_votes(chain.last),

@@ -33,6 +33,7 @@ from shared.types.block import BlockHeader, HeaderType
 from shared.types.incarnation import IncarnationStart
 from shared.types.keymanager import KeyManagerStatus
 from shared.types.methods import ExecutorCommit, Method
+from shared.types.mining import USUAL
 from shared.types.proof import Validator
 from shared.types.registry import (
     Committee,
@@ -281,6 +282,9 @@ class SmallChain:
 
     async def fetch_committee(self, runtime_id, height=0):
         return self.committee
+
+    async def fetch_mining(self, runtime_id, height=0):
+        return USUAL
 
     async def fetch_nodes(self, height=0):
         return (*self.nodes.values(), *self.others)

@@ -10,6 +10,7 @@ import contextlib
 import selectors
 import threading
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +22,13 @@ STALL_S = 2.0
 After this time without any event a working thread counts as one that waits [real s].
 
 It may hold up for a lock whose holder asks the loop: what that waits for must be able to come.
+"""
+MAX_THREADS = 64
+"""
+More than all enclaves of a test can have at work at once.
+
+With asyncio's default, six on two cores, those that ask a key manager could take every thread, and
+none was left in which it would answer.
 """
 
 
@@ -54,6 +62,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._busy = 0
         self._counting = threading.Lock()
         super().__init__(selector)
+        self.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
 
     def time(self) -> float:
         return self._virtual_s

@@ -143,15 +143,27 @@ class EnclaveSocket:
     def __init__(self, contract: type, program, concurrent: frozenset[str] = frozenset()) -> None:
         self._contract, self.program, self._concurrent = contract, program, concurrent
         self._in_order = asyncio.Lock()
+        self._working: set[asyncio.Future] = set()
         self.is_gone = False
 
     async def call(self, method, body):
         if self.is_gone:
             raise PeerUnavailable("the enclave is gone")
         if method in self._concurrent:
-            return await asyncio.to_thread(self._serve, method, body)
+            return await self._work(method, body)
         async with self._in_order:
-            return await asyncio.to_thread(self._serve, method, body)
+            return await self._work(method, body)
+
+    async def _work(self, method, body):
+        """Serve in a thread, which goes on where nobody waits for it any more."""
+        work = asyncio.ensure_future(asyncio.to_thread(self._serve, method, body))
+        self._working.add(work)
+        work.add_done_callback(self._working.discard)
+        return await asyncio.shield(work)
+
+    async def settle(self) -> None:
+        """Wait for what threads still do."""
+        await asyncio.gather(*self._working, return_exceptions=True)
 
     def _serve(self, method, body):
         answer = serve_call_now(self._contract, self.program, method, _crossed(body))
@@ -261,6 +273,7 @@ class World:
         socket = self.sockets.pop(name)
         socket.is_gone = True
         async with socket._in_order:
+            await socket.settle()
             if isinstance(socket.program, ComputeProgram):
                 socket.program.close()
 

@@ -139,8 +139,12 @@ class SoloEngine:
         """Put an offence before the application in the next block; a dev control."""
         self._misbehavior.append(misbehavior)
 
+    def now_ns(self) -> int:
+        """Consensus time by now: that of the clock, and what dev controls have added [ns]."""
+        return self._clock.now_ns() + self.application.time_shift_ns()
+
     def due_ns(self, beat_ns: int) -> int:
-        """Clock time of the next block if no transaction comes: the beat, or work that is due."""
+        """Consensus time of the next block without a transaction: the beat, or work that is due."""
         beat = self.chain.time_ns + beat_ns
         deadline = self.application.next_deadline_ns()
         return beat if deadline is None else min(beat, deadline)
@@ -167,7 +171,7 @@ class SoloEngine:
         misbehavior = tuple(self._misbehavior)
         proposal = Block(
             height=chain.height + 1,
-            time_ns=max(self._clock.now_ns(), chain.time_ns + MIN_BLOCK_SPACING_NS),
+            time_ns=max(self.now_ns(), chain.time_ns + MIN_BLOCK_SPACING_NS),
             txs=self.pool.oldest_first(),
             proposer=self._address,
             last_votes=chains.last_votes(chain.last),

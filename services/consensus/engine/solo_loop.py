@@ -16,7 +16,6 @@ from services.consensus.engine.contract import Decision, Standing
 from services.consensus.engine.pool import Pool
 from services.consensus.engine.solo import CAPABILITIES, NAME, SoloEngine
 from services.consensus.store import Store
-from shared.kit.clock import Clock
 from shared.types.proof import LightBlock
 
 BEAT_NS = 1_000_000_000
@@ -35,13 +34,13 @@ class SoloLoop:
     name = NAME
     capabilities: tuple[str, ...] = CAPABILITIES
 
-    def __init__(self, store: Store, make_engine: Callable[[], SoloEngine], clock: Clock) -> None:
+    def __init__(self, store: Store, make_engine: Callable[[], SoloEngine]) -> None:
         """
         Wire the loop; nothing is read or written yet.
 
         `make_engine` wires a new application to the store: at the start, and after a rewind.
         """
-        self._store, self._make_engine, self._clock = store, make_engine, clock
+        self._store, self._make_engine = store, make_engine
         self._wake = asyncio.Event()
         self._silent: set[bytes] = set()
         self._on_decision: Callable[[Decision], None] = lambda _: None
@@ -105,7 +104,7 @@ class SoloLoop:
         if len(self.engine.pool) > 0:
             await self._gather_votes()
             return
-        due_s = (self.engine.due_ns(BEAT_NS) - self._clock.now_ns()) / 1e9
+        due_s = (self.engine.due_ns(BEAT_NS) - self.engine.now_ns()) / 1e9
         # A clock that was set back must not hold up the beat.
         delay_s = min(due_s, BEAT_NS / 1e9)
         try:

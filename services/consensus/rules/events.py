@@ -10,6 +10,7 @@ from shared.api.consensus import (
 )
 from shared.types.identity import NodeId
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
+from shared.types.mining import MiningChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +46,6 @@ Event = (
     | NodeRegistered
     | NodeFrozen
     | EpochBegan
+    | MiningChanged
 )
 """`KeyManagerStatus` stands for its change, `SignedPublishedSecret` for its publication."""

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from services.consensus.rules.beacon.epoch import load_epoch, verify_dev_control
+from services.consensus.rules.beacon.time_travel import NS_PER_MS, move_time
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.epoch_change import advance_epoch
 from services.consensus.rules.keymanager.secrets import (
@@ -20,6 +21,11 @@ from services.consensus.rules.registry.nodes import apply_register_node
 from services.consensus.rules.registry.runtimes import apply_register_runtime, load_runtime
 from services.consensus.rules.roothash.agreement import apply_executor_commit
 from services.consensus.rules.roothash.evidence import apply_evidence
+from services.consensus.rules.roothash.mining import (
+    apply_mine,
+    apply_set_mining,
+    apply_set_next_timestamp,
+)
 from services.consensus.rules.roothash.rounds import open_runtime
 from services.consensus.rules.staking.escrow import (
     apply_add_escrow,
@@ -44,7 +50,11 @@ from shared.types.methods import (
     Evidence,
     ExecutorCommit,
     Method,
+    Mine,
+    MoveTime,
     ReclaimEscrow,
+    SetMining,
+    SetNextTimestamp,
     Transfer,
     UnfreezeNode,
     Withdraw,
@@ -112,6 +122,18 @@ def apply_method(
             decode_record(AdvanceEpoch, untrusted)
             verify_dev_control(state, caller)
             advance_epoch(state, context)
+        case Method.MOVE_TIME:
+            verify_dev_control(state, caller)
+            move_time(state, decode_record(MoveTime, untrusted).by_ms * NS_PER_MS)
+        case Method.MINE:
+            verify_dev_control(state, caller)
+            apply_mine(state, context, decode_record(Mine, untrusted))
+        case Method.SET_MINING:
+            verify_dev_control(state, caller)
+            apply_set_mining(state, decode_record(SetMining, untrusted))
+        case Method.SET_NEXT_TIMESTAMP:
+            verify_dev_control(state, caller)
+            apply_set_next_timestamp(state, context, decode_record(SetNextTimestamp, untrusted))
         case _:
             assert_never(method)
 

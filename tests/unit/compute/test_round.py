@@ -21,13 +21,15 @@ from services.compute.rules.round import (
     judge_proposal,
     move,
 )
-from services.compute.rules.timing import RoundTiming
+from services.compute.rules.timing import NEVER_NS, RoundTiming
 from shared.types.commitment import (
     CommitmentFailure,
     ComputeResultsHeader,
     Proposal,
     ProposalHeader,
 )
+from shared.types.identity import Round
+from shared.types.mining import Mining
 from shared.types.registry import (
     Committee,
     CommitteeMember,
@@ -155,3 +157,22 @@ def test_a_rank_may_propose_its_timeouts_after_there_is_something(work_ms, is_fi
     scheduler = SchedulerParameters(batch_flush_timeout_ms=1000, propose_batch_timeout_ms=500)
     work_ns = None if work_ms is None else work_ms * MS
     assert RoundTiming(scheduler, 0, work_ns, is_first).due_ns(rank) == due_ms * MS
+
+
+@pytest.mark.parametrize(
+    ("mining", "work_ms", "due_ms"),
+    [
+        (Mining(interval_ms=0), None, None),
+        (Mining(interval_ms=0), 300, 300),
+        (Mining(interval_ms=5_000), None, 5_000),
+        (Mining(automine=False), 300, 1_000),
+        (Mining(automine=False, interval_ms=0), 300, None),
+        (Mining(automine=False, interval_ms=0, wanted=Round(6)), 300, None),
+        (Mining(automine=False, interval_ms=0, wanted=Round(7)), None, 0),
+    ],
+)
+def test_dev_controls_say_what_a_round_waits_for(mining, work_ms, due_ms):
+    scheduler = SchedulerParameters(batch_flush_timeout_ms=1000)
+    work_ns = None if work_ms is None else work_ms * MS
+    timing = RoundTiming(scheduler, 0, work_ns, round=Round(7), mining=mining)
+    assert timing.due_ns(0) == (NEVER_NS if due_ms is None else due_ms * MS)

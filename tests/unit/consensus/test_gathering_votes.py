@@ -17,7 +17,7 @@ def loop(monkeypatch) -> SoloLoop:
     monkeypatch.setattr(solo_loop, "GATHERING_S", 0.01)
     engine = SimpleNamespace(missing=frozenset(), chain=None)
     engine.missing_voters = lambda: engine.missing
-    return SoloLoop(None, lambda: engine, None)
+    return SoloLoop(None, lambda: engine)
 
 
 async def gathering(loop: SoloLoop) -> asyncio.Task:

@@ -84,7 +84,7 @@ def oldest_fresh_height(state: State, max_age_epochs: int) -> int:
 
 
 def verify_dev_control(state: State, caller: Caller) -> None:
-    """Verify that the caller may move epochs, or raise `NotDevControl`."""
+    """Verify that the caller may move epochs and time, or raise `NotDevControl`."""
     key = load_parameters(state).dev_control_key
     if key is None or caller.public_key != key:
-        raise NotDevControl("only the network's dev control key may advance the epoch")
+        raise NotDevControl("only the network's dev control key may do this")

@@ -25,7 +25,8 @@ from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.types.block import BlockHeader, HeaderType
-from shared.types.identity import Round
+from shared.types.identity import Round, RuntimeId
+from shared.types.mining import USUAL, Mining
 from shared.types.registry import Committee, RuntimeDescriptor
 
 BLOCK_VERSION = 1
@@ -95,6 +96,37 @@ def fail_round(state: State, context: BlockContext, runtime_id: bytes, pool: Rou
     _save_block(state, FinalizedRound(runtime_id, header, had_discrepancy=pool.is_discrepancy))
 
 
+def make_empty_blocks(
+    state: State, context: BlockContext, runtime_id: RuntimeId, count: int, interval_s: int
+) -> BlockHeader:
+    """Give the open round up and make others without transactions; the header of the last."""
+    first = _timestamp(state, context, runtime_id)
+    for number in range(count):
+        header = _empty_block(state, context, runtime_id, HeaderType.ROUND_FAILED)
+        header = replace(header, timestamp=first + number * interval_s)
+        _save_block(state, FinalizedRound(runtime_id, header))
+    _release_timestamp(state, runtime_id)
+    return load_last_block(state, runtime_id)
+
+
+def load_mining(state: State, runtime_id: bytes) -> Mining:
+    """Give what dev controls say about the rounds of a ParaTime."""
+    return state.load(Mining, state_keys.mining_key(runtime_id)) or USUAL
+
+
+def _timestamp(state: State, context: BlockContext, runtime_id: bytes) -> int:
+    """Timestamp of the next round: the time, or what dev controls chose; it never falls [s]."""
+    chosen = load_mining(state, runtime_id).next_timestamp
+    wanted = context.time_s if chosen is None else chosen
+    return max(wanted, load_last_block(state, runtime_id).timestamp)
+
+
+def _release_timestamp(state: State, runtime_id: bytes) -> None:
+    mining = load_mining(state, runtime_id)
+    if mining.next_timestamp is not None:
+        state.save(state_keys.mining_key(runtime_id), replace(mining, next_timestamp=None))
+
+
 def _empty_block(
     state: State, context: BlockContext, runtime_id: bytes, kind: HeaderType
 ) -> BlockHeader:
@@ -103,7 +135,7 @@ def _empty_block(
         version=BLOCK_VERSION,
         namespace=runtime_id,
         round=Round(last.round + 1),
-        timestamp=context.time_s,
+        timestamp=_timestamp(state, context, runtime_id),
         header_type=kind,
         previous_hash=hash_of(last),
         io_root=EMPTY_HASH,
@@ -130,12 +162,14 @@ def finalize_round(
         version=BLOCK_VERSION,
         namespace=runtime_id,
         round=Round(last.round + 1),
-        timestamp=context.time_s,
+        timestamp=_timestamp(state, context, runtime_id),
         header_type=HeaderType.NORMAL,
         previous_hash=hash_of(last),
         io_root=proposal.io_root,
         state_root=proposal.state_root,
     )
+    if header.io_root != EMPTY_HASH:
+        _release_timestamp(state, runtime_id)
     result = proposal.votes[proposal.scheduler_id]
     votes = sorted(proposal.votes.items())
     good = tuple(node for node, vote in votes if vote == result)

@@ -25,9 +25,13 @@ from shared.types.methods import (
     Evidence,
     ExecutorCommit,
     Method,
+    Mine,
+    MoveTime,
     ProposalEquivocation,
     ProposalStatement,
     ReclaimEscrow,
+    SetMining,
+    SetNextTimestamp,
     Transfer,
     UnfreezeNode,
     Withdraw,
@@ -114,6 +118,10 @@ def honest_bodies(world: World) -> list[tuple]:
             ),
         ),
         (CONTROL, Method.ADVANCE_EPOCH, AdvanceEpoch()),
+        (CONTROL, Method.MOVE_TIME, MoveTime(1_000)),
+        (CONTROL, Method.MINE, Mine(PARATIME, 2, 1)),
+        (CONTROL, Method.SET_MINING, SetMining(PARATIME, automine=False, interval_ms=0)),
+        (CONTROL, Method.SET_NEXT_TIMESTAMP, SetNextTimestamp(PARATIME, 2**31)),
     ]
 
 

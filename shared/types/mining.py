@@ -1,0 +1,41 @@
+"""How blocks and time are made by dev controls: records of consensus state (ADR 0032)."""
+
+from dataclasses import dataclass
+
+from shared.types.identity import Round, RuntimeId
+
+NO_ROUND = Round(0)
+"""No scheduler proposes round 0: consensus makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeShift:
+    """Value at `state_keys.TIME_SHIFT`: how far consensus time was moved ahead of the clock."""
+
+    shift_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """Value at `state_keys.mining_key`: when the schedulers of a ParaTime propose."""
+
+    automine: bool = True
+    """Whether a waiting transaction is proposed at once."""
+    interval_ms: int | None = None
+    """Time between rounds without such a reason; None as the descriptor says, 0 for none at all."""
+    wanted: Round = NO_ROUND
+    """Newest round that is to be proposed at once, whatever waits."""
+    next_timestamp: int | None = None
+    """Timestamp of the next round that is mined or has transactions [Unix s]; None for the time."""
+
+
+USUAL = Mining()
+"""As long as dev controls have not said anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiningChanged:
+    """A ParaTime's rounds are to be made in another way."""
+
+    runtime_id: RuntimeId
+    mining: Mining
