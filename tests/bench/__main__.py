@@ -46,6 +46,7 @@ ENCRYPTED: dict[str, Measure] = {
     "flight-encrypted": partial(measures.in_flight, encrypted=True),
     "calls-encrypted": partial(measures.calls, encrypted=True),
 }
+OURS: dict[str, Measure] = {"weight": measures.weight}
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
 
 Say = Callable[[str], None]
@@ -59,7 +60,7 @@ async def measure(
     await session.deploy_first()
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
-    chosen = MEASURES | (ENCRYPTED if contestant.encrypts else {}) | LAST
+    chosen = MEASURES | (ENCRYPTED | OURS if contestant.encrypts else {}) | LAST
     for name, take in chosen.items():
         if wanted and name not in wanted:
             continue
@@ -126,7 +127,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="name the measures and stop")
     arguments = parser.parse_args()
     if arguments.list:
-        print("\n".join(MEASURES | ENCRYPTED | LAST))
+        print("\n".join(MEASURES | ENCRYPTED | OURS | LAST))
         return
     if contestants.is_port_taken(arguments.port_base):
         sys.exit(f"port {arguments.port_base} is taken: choose another --port-base")

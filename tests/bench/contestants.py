@@ -40,8 +40,8 @@ class Contestant(Protocol):
         """Stop it and forget its chain."""
         ...
 
-    def pids(self) -> Sequence[int]:
-        """Every process that belongs to it."""
+    def parts(self) -> dict[str, list[int]]:
+        """Every process that belongs to it, by what it is: of `PARTS`, or the peer's name."""
         ...
 
 
@@ -66,9 +66,9 @@ class Qanat:
         self._network.down()
         self._network.up()
 
-    def pids(self) -> Sequence[int]:
+    def parts(self) -> dict[str, list[int]]:
         assert self._network is not None
-        return self._network.all_pids()
+        return self._network.pids_by_part()
 
     def stop(self) -> None:
         if self._network is not None:
@@ -106,9 +106,9 @@ class Peer:
                 raise CannotRun(f"{self.name} did not start: {' '.join(self._command)}")
             time.sleep(0.005)
 
-    def pids(self) -> Sequence[int]:
+    def parts(self) -> dict[str, list[int]]:
         assert self._process is not None
-        return machine.descendants(self._process.pid)
+        return {self.name: machine.descendants(self._process.pid)}
 
     def stop(self) -> None:
         if self._process is None:

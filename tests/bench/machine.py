@@ -3,9 +3,12 @@
 import datetime as dt
 import os
 import platform
+import resource
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from tests.support.networks import ROOT
@@ -60,6 +63,31 @@ def resident_mib(pids: Sequence[int]) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total / 1024
+
+
+def cpu_ms_of(code: str) -> float:
+    """Processor time of an interpreter that runs some code of this project [ms]."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def packages_mib(lock_file: Path) -> float:
+    """Size on the disk of the installed packages that a lock file names [MiB]."""
+    total = 0
+    for line in lock_file.read_text().splitlines():
+        name, pinned, _ = line.partition("==")
+        if not pinned or name.startswith((" ", "#")):
+            continue
+        try:
+            files = metadata.files(name.partition("[")[0])
+        except metadata.PackageNotFoundError:
+            # Of another platform.
+            continue
+        paths = (Path(str(file.locate())) for file in files or ())
+        total += sum(path.stat().st_size for path in paths if path.exists())
+    return total / 2**20
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:

@@ -14,7 +14,9 @@ from typing import Any
 
 from tests.bench import machine, workload
 from tests.bench.client import Lost, RawClient, RpcError, request
+from tests.bench.rows import PARTS, SERVICES
 from tests.bench.session import Session
+from tests.support.networks import ROOT
 
 Figures = dict[str, float]
 Measure = Callable[[Session, float], Awaitable[Figures]]
@@ -280,9 +282,24 @@ async def snapshots(session: Session, scale: float) -> Figures:
 async def footprint(session: Session, scale: float) -> Figures:
     """Resident memory after all of the above, and processor time while nobody asks."""
     await asyncio.sleep(2)
-    pids = session.contestant.pids()
+    parts = session.contestant.parts()
+    pids = [pid for listed in parts.values() for pid in listed]
     idle = await asyncio.to_thread(machine.idle_cpu_percent, pids, IDLE_S)
-    return {"memory": machine.resident_mib(pids), "idle": idle}
+    found = {"memory": machine.resident_mib(pids), "idle": idle}
+    for part in PARTS:
+        if part in parts:
+            found[f"memory {part}"] = machine.resident_mib(parts[part]) / len(parts[part])
+    return found
+
+
+async def weight(session: Session, scale: float) -> Figures:
+    """What each service takes to import where nothing is shared, and what it stands on."""
+    found = {}
+    for name in SERVICES:
+        code = f"import services.{name}.__main__"
+        spent = [await asyncio.to_thread(machine.cpu_ms_of, code) for _ in range(3)]
+        found[f"import {name}"] = statistics.median(spent)
+    return found | {"packages": machine.packages_mib(ROOT / "requirements" / "run.txt")}
 
 
 async def aged(session: Session, scale: float, rounds: int) -> Figures:

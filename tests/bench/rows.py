@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+SERVICES = ("consensus", "keymanager", "compute", "gateway")
+ENCLAVES = ("keymanager enclave", "compute enclave")
+PARTS = ("launcher", "fork server", *SERVICES, *ENCLAVES)
+"""Kinds of processes."""
+
 ABSOLUTE, OF_HARDHAT, OF_ANVIL = "", "hardhat", "anvil"
 
 
@@ -50,7 +55,10 @@ ROWS = (
     Row("snapshot", "evm_snapshot", "ms"),
     Row("revert", "evm_revert", "ms"),
     Row("memory", "resident, all processes (PSS)", "MiB", must=480, stretch=380),
+    *(Row(f"memory {part}", f"  each {part}", "MiB") for part in PARTS),
     Row("idle", "idle CPU, of one core", "%", must=3, stretch=2),
+    *(Row(f"import {name}", f"  alone: importing {name}", "ms") for name in SERVICES),
+    Row("packages", "third-party packages, on the disk", "MiB"),
     Row("lost", "accepted transactions lost", "", must=0, stretch=0),
     Row("aged plain p50", "aged: send to receipt, plain, p50", "ms"),
     Row("aged closed plain", "  20 accounts closed, plain", "/s", more_is_better=True),

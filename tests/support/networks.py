@@ -144,11 +144,14 @@ class ProcessNetwork(RunningNetwork):
     def down(self) -> None:
         self.cli("down")
 
-    def all_pids(self) -> list[int]:
-        """The processes of all nodes, what forks them, and the launcher."""
+    def pids_by_part(self) -> dict[str, list[int]]:
+        """The processes of all nodes by service, what forks them, and the launcher."""
         state = json.loads((self.data / "launcher.json").read_text())
-        nodes = [process["pid"] for process in state["processes"]]
-        return [state["pid"], *state["fork_servers"], *nodes]
+        found = {"launcher": [state["pid"]], "fork server": state["fork_servers"]}
+        for process in state["processes"]:
+            part = " enclave" if process["part"] == "enclave" else ""
+            found.setdefault(process["service"] + part, []).append(process["pid"])
+        return found
 
     def kill(self, name: str, part: str = "host", number: int = signal.SIGKILL) -> int:
         pid: int = self.process(name, part)["pid"]
