@@ -23,6 +23,7 @@ from shared.gateways import metrics
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.index import RoundIndex
 from shared.gateways.past import HeaderApi, Past, UnprovenHeader, is_indexed
+from shared.kit.callers import NotAdmitted
 from shared.kit.identity import nodes_of_entities
 from shared.kit.settings import BadSettings
 from shared.rules import state_keys
@@ -175,13 +176,22 @@ class Finality:
 
     # -- following consensus -------------------------------------------------------------------
 
+    async def _report_arrival(self) -> None:
+        """Tell consensus, for who waits for a rewind, in which life of the chain this is."""
+        incarnation = self._light_client.incarnation
+        try:
+            await self._consensus.report_incarnation(self._name, incarnation)
+        except NotAdmitted as error:
+            # A gateway that the genesis does not name: nobody waits for it.
+            log.info("arrival_not_reported", incarnation=incarnation, reason=error.message)
+
     async def follow(self) -> None:
         """Follow consensus for ever."""
         delay = RETRY_S
         while True:
             try:
                 await self._look()
-                await self._consensus.report_incarnation(self._name, self._light_client.incarnation)
+                await self._report_arrival()
                 delay = RETRY_S
                 async for events in self._consensus.watch_news(
                     self._runtime_id, Height(self._height + 1), self._light_client.incarnation

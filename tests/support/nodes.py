@@ -15,6 +15,8 @@ def escrows(network: ProcessNetwork) -> dict[str, int]:
     addresses = {
         path.parent.parent.name: staking_address(load_identity(path.parent).entity.public_key)
         for path in network.data.glob("*/host/identity.json")
+        # Gateways have a key and no entity.
+        if not path.parent.parent.name.startswith("gateway")
     }
     port = network.process("consensus-0")["ports"][0]
     return asyncio.run(_fetch(f"127.0.0.1:{port}", addresses))

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from shared.encoding.record import encode_record
+from shared.kit.callers import NotAdmitted
 from shared.types.block import RoundBlock
 from shared.types.evm import Amount, EvmQuery
 from tests.support.fake_compute import FakeChain, FakeComputeNode
+from tests.support.fake_consensus import FakeConsensus
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway, until
 from tests.support.signing import RECEIVER, sign
 
@@ -84,6 +86,15 @@ async def test_rewind_shows_before_a_new_round_comes(tmp_path):
         await until(lambda: gateway.node.index.newest.number == 1)
         assert await gateway.rpc("eth_getTransactionReceipt", hash_) is None
         assert await gateway.rpc("eth_blockNumber") == "0x1"
+
+
+async def test_gateway_that_may_not_report_follows_all_the_same(tmp_path, monkeypatch):
+    async def refuse(*_):
+        raise NotAdmitted("not for you")
+
+    monkeypatch.setattr(FakeConsensus, "report_incarnation", refuse)
+    async with running_gateway(tmp_path) as gateway:
+        await gateway.mine()
 
 
 async def test_life_of_the_chain_is_reported_when_the_index_is_in_it(tmp_path):
