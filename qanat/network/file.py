@@ -6,7 +6,8 @@ from typing import Any
 
 from qanat.network.checks import find_faults
 from qanat.network.records import Network
-from shared.encoding.record import MalformedRecord, from_wire
+from shared.encoding.record import MalformedRecord
+from shared.encoding.values import from_wire
 from shared.errors import Rejected
 
 

@@ -9,7 +9,7 @@ import evm_native
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
-from shared.encoding.record import from_wire, to_wire
+from shared.encoding.values import from_wire, to_wire
 from shared.errors import RuntimeRejected
 from shared.types.sdk_transaction import (
     NATIVE,

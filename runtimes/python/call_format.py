@@ -16,7 +16,8 @@ import evm_native
 from runtimes.python import errors
 from shared.enclave.key_client import RoundKeys
 from shared.encoding import cbor
-from shared.encoding.record import MalformedRecord, from_wire, to_wire
+from shared.encoding.record import MalformedRecord
+from shared.encoding.values import from_wire, to_wire
 from shared.types.sdk_transaction import Call, CallFormat, Envelope, SealedResult
 
 OLDEST = 5

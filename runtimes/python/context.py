@@ -9,7 +9,7 @@ from runtimes.python import errors
 from runtimes.python.metering import Meter
 from runtimes.python.overlay import Overlay
 from shared.encoding import cbor
-from shared.encoding.record import to_wire
+from shared.encoding.values import to_wire
 from shared.types.identity import Epoch, Round
 
 EVENT_GAS = 100

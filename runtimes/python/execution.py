@@ -23,7 +23,8 @@ from shared.enclave.errors import StateRejected
 from shared.enclave.key_client import RoundKeys
 from shared.enclave.round_context import RoundContext
 from shared.encoding import cbor
-from shared.encoding.record import MalformedRecord, from_wire, to_wire
+from shared.encoding.record import MalformedRecord
+from shared.encoding.values import from_wire, to_wire
 from shared.errors import Rejected, RuntimeRejected
 from shared.types.identity import Round
 from shared.types.sdk_transaction import Call, TransactionRecord

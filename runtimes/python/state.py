@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from runtimes.python.context import Context
 from shared.encoding import cbor
-from shared.encoding.record import from_wire, to_wire
+from shared.encoding.values import from_wire, to_wire
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from shared.crypto.hashes import kmac256
 from shared.crypto.secret import SecretBytes
 from shared.encoding import cbor
-from shared.encoding.record import to_wire
+from shared.encoding.values import to_wire
 from shared.errors import PeerUnavailable, Unavailable
 from shared.rules.key_ids import epoch_random_key_id, state_key_id, transaction_key_id
 from shared.tee.session_peers import SessionClient

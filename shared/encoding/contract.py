@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast, get_args, get_origin
 
-from shared.encoding.record import MalformedRecord, codec_of
+from shared.encoding.record import MalformedRecord
+from shared.encoding.values import codec_of
 from shared.errors import BadRequest, MethodNotFound
 
 P = TypeVar("P")

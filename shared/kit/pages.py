@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from shared.encoding.contract import Method, methods_of
 from shared.encoding.notes import Wide
-from shared.encoding.record import to_wire
+from shared.encoding.values import to_wire
 from shared.errors import QanatError, Rejected
 from shared.kit.node_app import App, describe, status_of
 from shared.kit.wire_json import to_json

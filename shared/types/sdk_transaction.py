@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from shared.crypto.hashes import sha512_256
 from shared.encoding import cbor
 from shared.encoding.notes import Size, Wide
-from shared.encoding.record import Bytes32, from_wire, to_wire
+from shared.encoding.record import Bytes32
+from shared.encoding.values import from_wire, to_wire
 
 TRANSACTION_VERSION = 1
 BASE_CONTEXT = b"oasis-runtime-sdk/tx: v0"

@@ -4,7 +4,7 @@ from typing import Any
 
 import cbor2
 
-from shared.encoding.record import to_wire
+from shared.encoding.values import to_wire
 
 
 def hostile_bytes(record: object, **changes: Any) -> bytes:

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, insert, select
 from services.consensus.abci import Misbehavior
 from services.consensus.schema import blocks
 from shared.encoding import cbor
-from shared.encoding.record import decode_record, encode_record, from_wire, to_wire
+from shared.encoding.record import decode_record, encode_record
+from shared.encoding.values import from_wire, to_wire
 from shared.types.proof import LightBlock
 
 

@@ -7,7 +7,8 @@ It holds every field that an RPC answer shows, so the gateway never decodes RLP.
 from dataclasses import dataclass
 
 from shared.encoding import cbor
-from shared.encoding.record import Bytes20, Bytes32, codec_of
+from shared.encoding.record import Bytes20, Bytes32
+from shared.encoding.values import codec_of
 
 BLOOM_BYTES = 256
 

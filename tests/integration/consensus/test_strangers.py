@@ -10,7 +10,8 @@ from services.consensus.engine import chain_state
 from services.consensus.engine.pool import transaction_hash
 from services.consensus.store import Store
 from shared.crypto.hashes import sha256
-from shared.encoding.record import MalformedRecord, encode_record, to_wire
+from shared.encoding.record import MalformedRecord, encode_record
+from shared.encoding.values import to_wire
 from shared.errors import QanatError
 from shared.kit.clock import ManualClock
 from shared.types.attestation import QuotePolicy, TeeConstraints

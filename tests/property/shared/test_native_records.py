@@ -12,8 +12,9 @@ import shared.api
 import shared.types
 from shared.encoding import cbor
 from shared.encoding.cbor import MalformedCbor
-from shared.encoding.record import MalformedRecord, codec_of, native_codec_of
+from shared.encoding.record import MalformedRecord, native_codec_of
 from shared.encoding.schema import SchemaBuilder
+from shared.encoding.values import codec_of
 
 REFUSED = (MalformedCbor, MalformedRecord)
 

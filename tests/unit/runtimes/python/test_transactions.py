@@ -12,7 +12,7 @@ from qanat.paratime.signing import Account, open_result, sign_call
 from shared.crypto.address import ethereum_address
 from shared.crypto.hashes import sha512_256
 from shared.encoding import cbor
-from shared.encoding.record import to_wire
+from shared.encoding.values import to_wire
 from shared.errors import RuntimeRejected
 from shared.types.sdk_transaction import (
     AddressSpec,

@@ -16,9 +16,8 @@ from shared.encoding.record import (
     Uint256,
     decode_record,
     encode_record,
-    from_wire,
-    to_wire,
 )
+from shared.encoding.values import from_wire, to_wire
 
 
 class Colour(enum.IntEnum):
