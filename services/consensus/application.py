@@ -7,7 +7,6 @@ A block is executed once. `prepare_proposal` keeps what it made, and `process_pr
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -17,23 +16,16 @@ from services.consensus.abci import (
     BlockResult,
     Genesis,
     InitResult,
-    Misbehavior,
-    MisbehaviorKind,
     QueryResult,
     TxResult,
     UnknownQuery,
 )
-from services.consensus.block_events import collect_events
+from services.consensus.block_execution import Execution, execute_block, key_of, refusal_of
 from services.consensus.opened import OpenedTransactions
-from services.consensus.rules.beacon.epoch import epoch_end_ns, load_epoch
+from services.consensus.rules.beacon.epoch import epoch_end_ns
 from services.consensus.rules.beacon.time_travel import time_shift_ns
 from services.consensus.rules.block import (
-    Executed,
-    Offence,
     RuleFailed,
-    begin_block,
-    end_block,
-    execute_transaction,
     is_bug,
 )
 from services.consensus.rules.context import AttestationVerifier, BlockContext
@@ -46,7 +38,6 @@ from services.consensus.rules.staking.ledger import load_account
 from services.consensus.rules.state import CommittedState, State
 from services.consensus.rules.transactions import OpenedTransaction, verify_admission
 from services.consensus.store import Store
-from shared.api.consensus import BlockEvents, FinalizedRound
 from shared.crypto.hashes import sha256
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
@@ -71,21 +62,6 @@ KEPT_SUSPECTS = 1_000
 
 class RootMismatch(RuntimeError):
     """A decided block leads to another state here: rules or state differ between validators."""
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What a block makes of the committed state."""
-
-    key: tuple[object, ...]
-    transactions: tuple[bytes, ...]
-    """Those of the block without the one that carries the root."""
-    tree: StateTree
-    records: dict[bytes, object | None]
-    changes: dict[bytes, bytes | None]
-    results: tuple[TxResult, ...]
-    events: BlockEvents
-    finalized: tuple[FinalizedRound, ...]
 
 
 class ConsensusApplication:
@@ -185,12 +161,12 @@ class ConsensusApplication:
         try:
             opened = self._admit(tx)
         except Rejected as error:
-            return _refusal(error)
+            return refusal_of(error)
         except BaseException as error:
             if not is_bug(error):
                 raise
             log.error("transaction_check_failed", tx_hash=sha256(tx).hex(), exc_info=error)
-            return _refusal(RuleFailed())
+            return refusal_of(RuleFailed())
         return TxResult(0, gas_wanted=opened.fee.gas)
 
     def _admit(self, tx: bytes) -> OpenedTransaction:
@@ -271,7 +247,7 @@ class ConsensusApplication:
         """Execute a decided block, or take what was kept of it; persists nothing."""
         execution = self._executed(block)
         self._finalized = block, execution
-        return self._result_of(execution)
+        return execution.result()
 
     def commit(self) -> int:
         """Persist the finalized block in one transaction, and become the state after it."""
@@ -280,7 +256,7 @@ class ConsensusApplication:
         block, execution = self._finalized
         self._store.save_block(
             block.height,
-            result=self._result_of(execution),
+            result=execution.result(),
             tree=execution.tree,
             changes=self._first_changes | execution.changes,
             events=execution.events,
@@ -304,7 +280,7 @@ class ConsensusApplication:
                 f"height {block.height} is of incarnation {carried.incarnation}, "
                 f"{self._incarnation} here"
             )
-        key = _key_of(block, tuple(transactions))
+        key = key_of(block, tuple(transactions))
         execution = next((kept for kept in self._executions if kept.key == key), None)
         if execution is None:
             execution = self._execute(block, transactions, must_fit=True)
@@ -313,55 +289,19 @@ class ConsensusApplication:
         return execution
 
     def _execute(self, block: Block, candidates: Iterable[bytes], *, must_fit: bool) -> Execution:
-        """
-        Execute candidates on top of the committed state.
-
-        One that has no place in the block is left out, or raises where all `must_fit`.
-        """
-        state = State(self._committed)
-        context = self._context(block.height, block.time_ns, block.proposer)
-        begin_block(state, context, map(_offence_of, block.misbehavior))
-        parameters = load_parameters(state)
-        included: list[bytes] = []
-        results: list[TxResult] = []
-        for tx in candidates:
-            try:
-                opened = self._open(tx, parameters)
-                executed = execute_transaction(state, context, opened)
-            except Rejected:
-                if must_fit:
-                    raise
-                continue
-            if isinstance(executed.error, RuleFailed):
-                log.error(
-                    "transaction_failed_by_a_bug",
-                    tx_hash=sha256(tx).hex(),
-                    method=opened.method,
-                    height=block.height,
-                    exc_info=executed.error.__cause__,
-                )
-            included.append(tx)
-            results.append(_result_of(executed))
-        end_block(state, context)
-        changes = state.changes()
-        happened = self._first_events + state.events
-        events = collect_events(happened, context, load_epoch(state).epoch)
-        execution = Execution(
-            key=_key_of(block, tuple(included)),
-            transactions=tuple(included),
-            tree=self._tree.with_changes(changes),
-            records=state.records(),
-            changes=changes,
-            results=tuple(results),
-            events=events,
-            finalized=events.finalized,
+        """Execute candidates on top of the committed state; see `execute_block`."""
+        execution = execute_block(
+            block,
+            candidates,
+            State(self._committed),
+            self._context(block.height, block.time_ns, block.proposer),
+            tree=self._tree,
+            open_transaction=self._open,
+            happened=self._first_events,
+            must_fit=must_fit,
         )
         self._executions = [*self._executions[1 - KEPT_EXECUTIONS :], execution]
         return execution
-
-    def _result_of(self, execution: Execution) -> BlockResult:
-        # The transaction with the root has a result as well.
-        return BlockResult(execution.tree.root, (*execution.results, TxResult(0)))
 
     def _open(self, tx: bytes, parameters: Parameters) -> OpenedTransaction:
         return self._opened.open(tx, self._chain_context, parameters.consensus)
@@ -378,29 +318,3 @@ class ConsensusApplication:
 
     def _read_chain_context(self) -> str:
         return State(self._committed).load_required(bytes, state_keys.CHAIN_CONTEXT).decode()
-
-
-def _key_of(block: Block, transactions: tuple[bytes, ...]) -> tuple[object, ...]:
-    """Everything that the outcome of a block depends on beside the committed state."""
-    return block.height, block.time_ns, block.proposer, block.misbehavior, transactions
-
-
-def _offence_of(misbehavior: Misbehavior) -> Offence:
-    is_attack = misbehavior.kind is MisbehaviorKind.LIGHT_CLIENT_ATTACK
-    return Offence(misbehavior.address, is_attack)
-
-
-def _result_of(executed: Executed) -> TxResult:
-    if executed.error is not None:
-        return _refusal(executed.error, executed.gas_wanted, executed.gas_used)
-    return TxResult(0, gas_wanted=executed.gas_wanted, gas_used=executed.gas_used)
-
-
-def _refusal(error: Rejected, gas_wanted: int = 0, gas_used: int = 0) -> TxResult:
-    return TxResult(
-        error.code,
-        gas_wanted=gas_wanted,
-        gas_used=gas_used,
-        log=error.message,
-        codespace=error.module,
-    )
