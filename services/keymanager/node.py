@@ -19,15 +19,9 @@ from services.keymanager.enclave.protocol import (
     KeyManagerEnclaveApi,
 )
 from services.keymanager.peers import KeyManagerPeers
+from services.keymanager.publishing import LONGEST_SLEEP_S, SecretPublisher
 from services.keymanager.rules.duties import (
-    LOSS_PATIENCE_MS,
-    Publication,
-    PublishEphemeral,
-    PublishMaster,
     Registration,
-    due_publications,
-    epochs_to_skip,
-    publisher_rank,
     replication_peers,
 )
 from services.keymanager.rules.proven_chain import (
@@ -38,19 +32,15 @@ from services.keymanager.rules.proven_chain import (
 )
 from shared.api.consensus import BlockEvents, ChainRewound, ConsensusApi
 from shared.api.keymanager import KeyManagerNodeStatus
-from shared.errors import QanatError, Rejected, Unavailable
+from shared.errors import QanatError, Unavailable
 from shared.kit.link import until_available
 from shared.types.identity import Epoch, Height, Incarnation, NodeId
 from shared.types.keymanager import SignedInitResponse
 
 log = structlog.get_logger()
 
-LONGEST_SLEEP_S = 10.0
-"""The enclave sees a newer block at least this often, so that its clock and heights stay fresh."""
 RETRY_S = 0.25
-"""Pause after a turn that failed, or a publication [s]."""
-RETRY_REFUSED_S = 0.03
-"""Pause after consensus refused a publication: mostly a member has a new REK by now [s]."""
+"""Pause after a turn that failed [s]."""
 SYNCHRONIZE_TRIES = 3
 RETRY_MASTER_S = 0.25
 """Pause before another member is asked again for the master secret [s]."""
@@ -79,8 +69,7 @@ class KeyManagerNode:
         self._state: EnclaveState | None = None
         self._registered: Registration | None = None
         self._reported: Incarnation | None = None
-        self._due_since: dict[Publication, float] = {}
-        self._lost_since: float | None = None
+        self._publisher = SecretPublisher(node_id, enclave, consensus, announcer)
         self.is_open = False
         """
         Whether sessions are answered: after the first turn.
@@ -191,8 +180,8 @@ class KeyManagerNode:
         if state.init_response is not None and await self._register(state, state.init_response):
             # See it at once: the enclave releases nothing before, and publishes to its new REK.
             return 0.0
-        sleep_s = min(sleep_s, await self._give_up_lost_secrets(chain, state))
-        sleep_s = min(sleep_s, await self._publish(chain))
+        sleep_s = min(sleep_s, await self._publisher.give_up_lost(chain, state))
+        sleep_s = min(sleep_s, await self._publisher.publish_due(chain))
         if not was_ready and not self.waits_for():
             log.info("keymanager_ready", epoch=state.epoch, generation=chain.status.generation)
         return sleep_s
@@ -226,7 +215,8 @@ class KeyManagerNode:
         if self._state is not None and state.incarnation != self._state.incarnation:
             # The chain that it goes on from may not know this start of the enclave.
             log.warning("chain_rewound", incarnation=state.incarnation, height=state.height)
-            self._registered, self._due_since, self._lost_since = None, {}, None
+            self._registered = None
+            self._publisher.forget()
         chain = read_chain(dict(proven.items), runtime_id)
         self._peers.learn(chain.members)
         self._chain = chain
@@ -275,61 +265,3 @@ class KeyManagerNode:
             if not state.lacks_master and not state.lacks_ephemeral:
                 break
         return state
-
-    async def _give_up_lost_secrets(self, chain: KeyManagerChain, state: EnclaveState) -> float:
-        """
-        Move the network on to an epoch with a secret, where nobody has this one's any more.
-
-        It happens when all key managers restart at once. Without dev controls consensus refuses,
-        and the epochs pass in their own time. Gives when to look again [s].
-        """
-        rank = publisher_rank(chain, self._node_id)
-        skipped = epochs_to_skip(chain, state.ephemeral_epochs)
-        if rank is None or not skipped:
-            self._lost_since = None
-            return LONGEST_SLEEP_S
-        now_s = asyncio.get_running_loop().time()
-        self._lost_since = self._lost_since or now_s
-        wait_s = self._lost_since + (1 + rank) * LOSS_PATIENCE_MS / 1000 - now_s
-        if wait_s > 0:
-            return wait_s
-        self._lost_since = None
-        if (await self._consensus.fetch_status()).epoch != chain.epoch:
-            # Another member was first; a second step would leave good epochs behind.
-            return 0.0
-        log.warning("ephemeral_secrets_lost", epoch=chain.epoch, skipped=skipped)
-        metrics.lost_epochs.inc(skipped)
-        await self._consensus.advance_epoch(skipped)
-        return 0.0
-
-    async def _publish(self, chain: KeyManagerChain) -> float:
-        """Publish what is due by now; give the time until the next falls due [s]."""
-        now_s = asyncio.get_running_loop().time()
-        due = due_publications(chain, self._node_id)
-        # What another member has published meanwhile is not due any more.
-        self._due_since = {duty: self._due_since.get(duty, now_s) for duty in due}
-        sleep_s = LONGEST_SLEEP_S
-        for duty in due:
-            wait_s = self._due_since[duty] + duty.pause_ms / 1000 - now_s
-            if wait_s <= 0:
-                wait_s = RETRY_S if await self._publish_one(duty) else RETRY_REFUSED_S
-            sleep_s = min(sleep_s, wait_s)
-        return sleep_s
-
-    async def _publish_one(self, duty: Publication) -> bool:
-        """Publish; say whether consensus took it."""
-        match duty:
-            case PublishMaster():
-                kind, secret = "master", await self.enclave.generate_master_secret()
-            case PublishEphemeral(epoch=epoch):
-                kind, secret = "ephemeral", await self.enclave.generate_ephemeral_secret(epoch)
-        try:
-            await self._announcer.publish(secret)
-        except Rejected as error:
-            # Mostly another member was first; the next turn sees what consensus holds.
-            metrics.refused_publications.labels(kind).inc()
-            log.info("publication_refused", kind=kind, reason=error.message)
-            return False
-        metrics.publications.labels(kind).inc()
-        log.info("secret_published", kind=kind, epoch=secret.secret.epoch)
-        return True

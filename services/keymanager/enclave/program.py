@@ -8,9 +8,10 @@ secrets go only to enclaves whose quotes it verified itself.
 
 from services.keymanager.enclave.committee import attested_reks, quote_policy
 from services.keymanager.enclave.derivation import SECRET_BYTES, checksum_ephemeral_secret
-from services.keymanager.enclave.ephemeral import EphemeralSecretDisagrees, EphemeralSecrets
+from services.keymanager.enclave.ephemeral import EphemeralSecrets
 from services.keymanager.enclave.files import DirectoryFiles, Files
-from services.keymanager.enclave.master import MasterSecretDisagrees, MasterSecrets
+from services.keymanager.enclave.following import SecretFollower
+from services.keymanager.enclave.master import MasterSecrets
 from services.keymanager.enclave.policy import Permissions
 from services.keymanager.enclave.policy_record import PolicyRecord
 from services.keymanager.enclave.protocol import (
@@ -19,7 +20,6 @@ from services.keymanager.enclave.protocol import (
     KeyManagerHostApi,
 )
 from services.keymanager.enclave.publication import (
-    CannotOpenSecret,
     associated_data,
     decrypt_secret,
     encrypt_secret,
@@ -29,7 +29,6 @@ from services.keymanager.enclave.replication import Replication
 from services.keymanager.enclave.vault import ChainPosition, Vault
 from services.keymanager.rules.proven_chain import (
     KeyManagerChain,
-    is_open_proposal,
     next_generation,
     read_chain,
 )
@@ -46,7 +45,6 @@ from shared.tee.session_peers import SessionClient, SessionServer
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import EnclaveIdentity
 from shared.types.identity import Epoch, Incarnation, NodeId, RuntimeId
-from shared.types.key_requests import MasterSecretMissing
 from shared.types.keymanager import (
     ENCRYPTED_SECRET,
     INIT_RESPONSE,
@@ -78,6 +76,7 @@ class KeyManagerProgram(EnclaveProgram):
             MasterSecrets(config.runtime_id, self.sealer, files),
             EphemeralSecrets(config.runtime_id),
         )
+        self._secrets = SecretFollower(self._vault, self._decrypt)
         self._chain: KeyManagerChain | None = None
         self._policy_refusal = ""
         self._host = sync_client_of(KeyManagerHostApi, context.host)
@@ -119,9 +118,7 @@ class KeyManagerProgram(EnclaveProgram):
         self._vault.permissions = Permissions(
             self._follow_policy(verified, chain).body, self._identity
         )
-        self._follow_master(chain)
-        self._follow_proposal(chain)
-        self._follow_ephemeral(chain)
+        self._secrets.follow(chain)
         if self.registered is not None:
             self._vault.is_fresh = True
             if self.registered.rek is not None:
@@ -154,53 +151,6 @@ class KeyManagerProgram(EnclaveProgram):
         # They were judged by time, policy and registry of the life before.
         self._sessions.forget_all()
         self._vault.is_fresh = False
-
-    def _follow_master(self, chain: KeyManagerChain) -> None:
-        master, status = self._vault.master, chain.status
-        if not status.is_initialized:
-            master.forget()
-            return
-        try:
-            master.follow(status.generation, status.checksum)
-        except MasterSecretMissing:
-            # Told to the host by `lacks_master`, which then has it replicated.
-            return
-
-    def _follow_proposal(self, chain: KeyManagerChain) -> None:
-        master, published = self._vault.master, chain.master
-        if published is None or not is_open_proposal(chain):
-            if master.proposal is not None:
-                master.drop_proposal()
-            return
-        generation, checksum = next_generation(chain.status), published.secret.secret.checksum
-        if master.proposal is not None and master.proposal.link.checksum == checksum:
-            return
-        if master.generations != generation:
-            return
-        try:
-            secret = self._decrypt(published.secret)
-            if secret is None:
-                master.recover_proposal(generation, checksum)
-            else:
-                master.propose(secret, generation, checksum)
-        except (CannotOpenSecret, MasterSecretDisagrees):
-            # A proposal that is no good dies with its epoch; it must not stop us from serving.
-            return
-
-    def _follow_ephemeral(self, chain: KeyManagerChain) -> None:
-        published = chain.ephemeral
-        if published is None:
-            return
-        epoch, checksum = published.secret.epoch, published.secret.secret.checksum
-        if self._vault.ephemeral.holds(epoch, checksum):
-            return
-        try:
-            secret = self._decrypt(published.secret)
-            if secret is not None:
-                self._vault.ephemeral.add(epoch, secret, checksum)
-        except (CannotOpenSecret, EphemeralSecretDisagrees):
-            # Told to the host by `lacks_ephemeral`; the other epochs' keys are as good as before.
-            return
 
     def _decrypt(self, published: PublishedSecret) -> SecretBytes | None:
         return decrypt_secret(published, reks=self.reks.held(), exchange=self.reks.exchange)
@@ -342,7 +292,7 @@ class KeyManagerProgram(EnclaveProgram):
         replication = Replication(self._vault, chain, session.ask)
         if self._lacks_master(chain):
             replication.replicate_master()
-            self._follow_proposal(chain)
+            self._secrets.follow_proposal(chain)
         replication.replicate_ephemeral()
         return self._state()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.consensus import application
+from services.consensus import block_execution
 from services.consensus.abci import Block, UnknownQuery
 from services.consensus.application import ConsensusApplication, RootMismatch
 from services.consensus.rules.roothash import commitments
@@ -58,7 +58,7 @@ def test_a_proposal_is_executed_once_for_all_its_steps(monkeypatch):
     def refuse(*_):
         raise AssertionError("executed again")
 
-    monkeypatch.setattr(application, "begin_block", refuse)
+    monkeypatch.setattr(block_execution, "begin_block", refuse)
     assert world.app.process_proposal(block)
     world.app.finalize_block(replace(block, hash=b"h" * 32))
 

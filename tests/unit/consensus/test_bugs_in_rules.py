@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from services.consensus import application
+from services.consensus import application, block_execution
 from services.consensus.rules import block as block_rules
 from services.consensus.rules.block import RuleFailed
 from services.consensus.rules.staking.ledger import give
@@ -121,14 +121,14 @@ def test_a_record_without_encoding_fails_its_transaction(monkeypatch):
 
 def test_a_transaction_that_breaks_its_block_is_left_out(monkeypatch):
     world = World()
-    honest = application.end_block
+    honest = block_execution.end_block
 
     def end_block(state, context):
         if application.load_account(state, ALICE.address).nonce:
             raise ZeroDivisionError
         honest(state, context)
 
-    monkeypatch.setattr(application, "end_block", end_block)
+    monkeypatch.setattr(block_execution, "end_block", end_block)
     bad = poison(world)
     good = [transfer(world, keys) for keys in (BOB, CAROL, OWNER)]
     with capture_logs() as logs:
@@ -146,7 +146,7 @@ def test_a_block_that_breaks_without_transactions_is_no_transactions_fault(monke
     def end_block(state, context):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(application, "end_block", end_block)
+    monkeypatch.setattr(block_execution, "end_block", end_block)
     tx = transfer(world)
     for candidates in ((), (tx,)):
         with pytest.raises(ZeroDivisionError):

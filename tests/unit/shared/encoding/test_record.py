@@ -5,14 +5,12 @@ from typing import Annotated
 import pytest
 
 from shared.encoding import cbor
+from shared.encoding.notes import AtMost, Between, Size
 from shared.encoding.record import (
-    AtMost,
-    Between,
     Bytes32,
     MalformedRecord,
     Natural,
     Signed,
-    Size,
     Uint256,
     decode_record,
     encode_record,
