@@ -183,17 +183,17 @@ class ConsensusService:
 
     async def fetch_round_header(self, runtime_id: RuntimeId, round: Round) -> BlockHeader | None:  # noqa: A002
         """ParaTime block of a round."""
-        return self._node.store.load_round_header(runtime_id, round)
+        return self._node.store.rounds.load_header(runtime_id, round)
 
     async def fetch_round_epoch(self, runtime_id: RuntimeId, round: Round) -> Epoch | None:  # noqa: A002
         """Epoch in which a round was finalized."""
-        return self._node.store.load_round_epoch(runtime_id, round)
+        return self._node.store.rounds.load_epoch(runtime_id, round)
 
     async def fetch_round_headers(
         self, runtime_id: RuntimeId, first: Round, count: int
     ) -> tuple[BlockHeader, ...]:
         """ParaTime blocks of rounds in a row."""
-        return self._node.store.load_round_headers(runtime_id, first, min(count, MAX_HEADERS))
+        return self._node.store.rounds.load_headers(runtime_id, first, min(count, MAX_HEADERS))
 
     def watch_blocks(
         self, from_height: Height, incarnation: Incarnation | None = None
@@ -331,18 +331,18 @@ class ConsensusService:
     async def take_snapshot(self) -> Snapshot:
         """Remember the newest block; needs dev controls."""
         self._dev_control(1)
-        if len(self._node.store.load_snapshots()) >= MAX_SNAPSHOTS:
+        if len(self._node.store.snapshots.load()) >= MAX_SNAPSHOTS:
             raise TooManySnapshots(f"there are {MAX_SNAPSHOTS} snapshots")
         return self._node.store.add_snapshot()
 
     async def fetch_snapshots(self) -> tuple[Snapshot, ...]:
         """Snapshots that can be gone back to."""
-        return self._node.store.load_snapshots()
+        return self._node.store.snapshots.load()
 
     async def drop_snapshot(self, snapshot_id: int) -> None:
         """Forget a snapshot; needs dev controls."""
         self._dev_control(1)
-        self._node.store.drop_snapshot(self._snapshot(snapshot_id).id)
+        self._node.store.snapshots.drop(self._snapshot(snapshot_id).id)
 
     async def revert(self, snapshot_id: int, patience_ms: int = PATIENCE_MS) -> Reverted:
         """Go back to a snapshot with the whole network; needs dev controls."""
@@ -362,7 +362,7 @@ class ConsensusService:
         self._node.followers.report(follower, incarnation)
 
     def _snapshot(self, snapshot_id: int) -> Snapshot:
-        for snapshot in self._node.store.load_snapshots():
+        for snapshot in self._node.store.snapshots.load():
             if snapshot.id == snapshot_id:
                 return snapshot
         raise UnknownSnapshot(f"there is no snapshot {snapshot_id}")

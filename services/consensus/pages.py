@@ -302,7 +302,7 @@ class Reader:
         last = found(await self._service.fetch_last_block(id_), "such ParaTime")
         newest = last.round if before is None else min(before - 1, last.round)
         headers = (
-            self._node.store.load_round_header(id_, round_)
+            self._node.store.rounds.load_header(id_, round_)
             for round_ in range(newest, max(newest - limit, -1), -1)
         )
         return tuple(header for header in headers if header is not None)
@@ -310,7 +310,7 @@ class Reader:
     async def round(self, runtime_id: Hex, round: Number) -> RoundView:  # noqa: A002
         """One round, with the votes that made it final."""
         id_, store = from_hex(runtime_id), self._node.store
-        header = found(store.load_round_header(id_, round), f"round {round}")
+        header = found(store.rounds.load_header(id_, round), f"round {round}")
         epoch = await self._service.fetch_round_epoch(id_, Round(round))
         return RoundView(header, epoch, self._find_votes(id_, round))
 

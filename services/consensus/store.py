@@ -1,5 +1,5 @@
 """
-The consensus database. SQLite in WAL mode; SQLAlchemy does not leave this module.
+The consensus database. SQLite in WAL mode; SQLAlchemy does not leave it and the logs that it keeps.
 
 A block is written in two steps, as under CometBFT: `save_decision` (the engine, before execution)
 and `save_block` (the application's `commit`, everything the block made). A process that dies in
@@ -23,6 +23,7 @@ from services.consensus.abci import BlockResult
 from services.consensus.engine.block_log import BlockLog, DecidedBlocks
 from services.consensus.history import STATE_AT, OldStates, prune, prune_file
 from services.consensus.proofs import KeptProof, build_proven_state, prove_items
+from services.consensus.round_log import RoundLog
 from services.consensus.schema import (
     SCHEMA_VERSION,
     blocks,
@@ -33,13 +34,14 @@ from services.consensus.schema import (
     snapshots,
     tables,
 )
+from services.consensus.snapshot_log import SnapshotLog
 from shared.api.consensus import BlockEvents, Snapshot, UnknownHeight
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch, Incarnation
+from shared.types.identity import Incarnation
 from shared.types.proof import ProvenState
 
 RECENT_BLOCKS = 256
@@ -70,6 +72,8 @@ class Store:
         self._events: dict[int, BlockEvents] = {}
         self.blocks: DecidedBlocks = BlockLog(self._connection)
         """What the engine decided; one that keeps its blocks elsewhere puts itself here."""
+        self.rounds = RoundLog(self._connection)
+        self.snapshots = SnapshotLog(self._connection)
         self._old_states = OldStates(Path(path))
         with self._connection.begin():
             bounds = self._connection.execute(
@@ -148,23 +152,11 @@ class Store:
             "proof": None if proof is None else encode_record(proof),
         }
         versions = [{"key": k, "height": height, "value": v} for k, v in changes.items()]
-        headers = [
-            {
-                "runtime_id": header.namespace,
-                "round": header.round,
-                "height": height,
-                "epoch": events.epoch,
-                "incarnation": events.incarnation,
-                "header": encode_record(header),
-            }
-            for header in finalized_rounds
-        ]
         with self._connection.begin():
             self._connection.execute(insert(outcomes), outcome)
             if versions:
                 self._connection.execute(insert(entries), versions)
-            if headers:
-                self._connection.execute(insert(round_headers), headers)
+            self.rounds.add(finalized_rounds, events)
         self.height = height
         self.first_height = self.first_height or height
         self._remember(height, tree, self._with_proof(events, proof))
@@ -186,40 +178,6 @@ class Store:
     def newest_time_ns(self) -> int:
         """Time of the newest block [ns]; 0 before the first."""
         return self.load_events(self.height).time_ns if self.height else 0
-
-    def load_round_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
-        """Block of a ParaTime's round; None where it was not finalized."""
-        query = select(round_headers.c.header).where(
-            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
-        )
-        with self._connection.begin():
-            raw = self._connection.scalar(query)
-        return None if raw is None else decode_record(BlockHeader, raw)
-
-    def load_round_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
-        """Epoch in which a round was finalized; None where it was not."""
-        query = select(round_headers.c.epoch).where(
-            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
-        )
-        with self._connection.begin():
-            epoch = self._connection.scalar(query)
-        return None if epoch is None else Epoch(epoch)
-
-    def load_round_headers(
-        self, runtime_id: bytes, first: int, count: int
-    ) -> tuple[BlockHeader, ...]:
-        """Blocks of up to `count` rounds in a row; those that were finalized."""
-        query = (
-            select(round_headers.c.header)
-            .where(
-                round_headers.c.runtime_id == runtime_id,
-                round_headers.c.round.between(first, first + count - 1),
-            )
-            .order_by(round_headers.c.round)
-        )
-        with self._connection.begin():
-            found = self._connection.scalars(query).all()
-        return tuple(decode_record(BlockHeader, raw) for raw in found)
 
     def load_tree(self, height: int | None = None) -> StateTree:
         """State after a height, by default the newest; empty before the first block."""
@@ -283,7 +241,7 @@ class Store:
         keep_from = self.height - keep_heights + 1
         first = self.first_height
         # One below a snapshot stays too: the engine resumes from two heights.
-        pinned = [snapshot.height - 1 for snapshot in self.load_snapshots()]
+        pinned = [snapshot.height - 1 for snapshot in self.snapshots.load()]
         keep_from = min(keep_from, first + most, *pinned)
         if first == 0 or keep_from <= first:
             return None
@@ -320,33 +278,9 @@ class Store:
             for above in [known for known in recent if known > height]:
                 del recent[above]
 
-    # -- snapshots -----------------------------------------------------------------------------
-
     def add_snapshot(self) -> Snapshot:
         """Remember the newest height, or raise `UnknownHeight` before the first block."""
-        events = self.load_events(self.height)
-        row = insert(snapshots).values(
-            height=events.height,
-            incarnation=self.incarnation,
-            epoch=events.epoch,
-            time_ns=events.time_ns,
-        )
-        with self._connection.begin():
-            id_ = self._connection.execute(row.returning(snapshots.c.id)).scalar_one()
-        return Snapshot(id_, events.height, self.incarnation, events.epoch, events.time_ns)
-
-    def load_snapshots(self) -> tuple[Snapshot, ...]:
-        """Snapshots, oldest first."""
-        with self._connection.begin():
-            rows = self._connection.execute(select(snapshots).order_by(snapshots.c.id)).all()
-        return tuple(
-            Snapshot(row.id, row.height, row.incarnation, row.epoch, row.time_ns) for row in rows
-        )
-
-    def drop_snapshot(self, snapshot_id: int) -> None:
-        """Forget a snapshot, if there is one."""
-        with self._connection.begin():
-            self._connection.execute(delete(snapshots).where(snapshots.c.id == snapshot_id))
+        return self.snapshots.add(self.load_events(self.height), self.incarnation)
 
     def _remember(self, height: int, tree: StateTree, events: BlockEvents) -> None:
         self._trees[height], self._events[height] = tree, events

@@ -131,7 +131,7 @@ def test_genesis_entries_reach_the_store_with_the_first_block():
         BlockHeader, world.app.query("state", state_keys.last_block_key(PARATIME), 0).value
     )
     assert first.round == 0
-    assert world.store.load_round_header(PARATIME, 0) == first
+    assert world.store.rounds.load_header(PARATIME, 0) == first
     assert world.store.load_events(1).finalized[0].header == first
 
 

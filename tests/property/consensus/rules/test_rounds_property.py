@@ -117,7 +117,7 @@ def test_one_faulty_node_of_four_never_changes_the_result_nor_costs_the_others(l
     play(world, plays)
     assert world.last.state_root in (GOOD, parent.state_root)
     if not is_scheduler:
-        finalized = world.store.load_round_header(world.last.namespace, parent.round + 1)
+        finalized = world.store.rounds.load_header(world.last.namespace, parent.round + 1)
         assert finalized.state_root == GOOD
     honest = [k for k in COMPUTE if k != culprit]
     assert all(world.account(k).active.balance >= before[k] for k in honest)

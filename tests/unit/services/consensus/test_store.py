@@ -99,9 +99,9 @@ def test_any_keys_are_proven_at_any_height(chain):
 
 def test_round_headers_are_found_by_runtime_and_round(chain):
     store = reopened(chain)
-    assert store.load_round_header(RUNTIME, 2).round == 2
-    assert store.load_round_header(RUNTIME, 3) is None
-    assert store.load_round_header(bytes(32), 1) is None
+    assert store.rounds.load_header(RUNTIME, 2).round == 2
+    assert store.rounds.load_header(RUNTIME, 3) is None
+    assert store.rounds.load_header(bytes(32), 1) is None
 
 
 def test_a_rollback_forgets_everything_above_and_the_chain_goes_on_from_there(chain):
@@ -109,7 +109,7 @@ def test_a_rollback_forgets_everything_above_and_the_chain_goes_on_from_there(ch
     chain.store.rollback(3)
     assert chain.store.height == 3
     assert chain.store.load_tree().root == root
-    assert chain.store.load_round_header(RUNTIME, 2) is None
+    assert chain.store.rounds.load_header(RUNTIME, 2) is None
     assert chain.store.blocks.load().height == 3
     with pytest.raises(UnknownHeight):
         chain.store.load_tree(4)
@@ -168,17 +168,17 @@ def test_snapshots_survive_a_restart_and_a_rollback_to_before_them_removes_them(
     store = chain.store
     late = store.add_snapshot()
     assert (early.height, early.incarnation, late.height) == (4, 1, 6)
-    assert reopened(chain).load_snapshots() == store.load_snapshots() == (early, late)
+    assert reopened(chain).snapshots.load() == store.snapshots.load() == (early, late)
     store.rollback(5)
-    assert reopened(chain).load_snapshots() == (early,)
+    assert reopened(chain).snapshots.load() == (early,)
     store.rollback(4)
-    assert store.load_snapshots() == (early,)
+    assert store.snapshots.load() == (early,)
     assert store.add_snapshot().id > late.id
 
 
 def test_the_epoch_of_each_round_is_kept(chain):
-    assert chain.store.load_round_epoch(RUNTIME, 1) == 0
-    assert chain.store.load_round_epoch(RUNTIME, 99) is None
+    assert chain.store.rounds.load_epoch(RUNTIME, 1) == 0
+    assert chain.store.rounds.load_epoch(RUNTIME, 99) is None
 
 
 # -- pruning -------------------------------------------------------------------------------------
@@ -234,13 +234,13 @@ def test_snapshots_pin_the_history_from_their_height_on(chain):
     chain.store.rollback(snapshot.height)
     chain.restart()
     chain.started().make_blocks(20)
-    chain.store.drop_snapshot(snapshot.id)
+    chain.store.snapshots.drop(snapshot.id)
     prune_all(chain.store, keep=2)
     assert chain.store.first_height == chain.store.height - 1
 
 
 def test_rounds_that_were_finalized_are_kept_for_nodes_that_catch_up(chain):
-    header = chain.store.load_round_header(RUNTIME, 1)
+    header = chain.store.rounds.load_header(RUNTIME, 1)
     chain.make_blocks(20)
     prune_all(chain.store, keep=2)
-    assert reopened(chain).load_round_header(RUNTIME, 1) == header
+    assert reopened(chain).rounds.load_header(RUNTIME, 1) == header

@@ -359,7 +359,7 @@ def test_a_new_paratime_begins_with_an_empty_block_zero():
     first = world.load(BlockHeader, state_keys.last_block_key(NEW_RUNTIME))
     assert first.round == 0
     assert world.events.finalized[0].header == first
-    assert world.store.load_round_header(NEW_RUNTIME, 0) == first
+    assert world.store.rounds.load_header(NEW_RUNTIME, 0) == first
 
 
 def test_runtimes_belong_to_their_entity():

@@ -1,0 +1,67 @@
+"""Blocks of the ParaTimes in the consensus database, with where consensus finalized them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from services.consensus.schema import round_headers
+from shared.api.consensus import BlockEvents
+from shared.encoding.record import decode_record, encode_record
+from shared.types.block import BlockHeader
+from shared.types.identity import Epoch
+
+
+class RoundLog:
+    """Reads and writes one table; rewinding and pruning are the store's."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, headers: Sequence[BlockHeader], events: BlockEvents) -> None:
+        """Keep the rounds that a consensus block finalized. Within a transaction of the store."""
+        if not headers:
+            return
+        rows = [
+            {
+                "runtime_id": header.namespace,
+                "round": header.round,
+                "height": events.height,
+                "epoch": events.epoch,
+                "incarnation": events.incarnation,
+                "header": encode_record(header),
+            }
+            for header in headers
+        ]
+        self._connection.execute(insert(round_headers), rows)
+
+    def load_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
+        """Block of a ParaTime's round; None where it was not finalized."""
+        query = select(round_headers.c.header).where(
+            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
+        )
+        with self._connection.begin():
+            raw = self._connection.scalar(query)
+        return None if raw is None else decode_record(BlockHeader, raw)
+
+    def load_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
+        """Epoch in which a round was finalized; None where it was not."""
+        query = select(round_headers.c.epoch).where(
+            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
+        )
+        with self._connection.begin():
+            epoch = self._connection.scalar(query)
+        return None if epoch is None else Epoch(epoch)
+
+    def load_headers(self, runtime_id: bytes, first: int, count: int) -> tuple[BlockHeader, ...]:
+        """Blocks of up to `count` rounds in a row; those that were finalized."""
+        query = (
+            select(round_headers.c.header)
+            .where(
+                round_headers.c.runtime_id == runtime_id,
+                round_headers.c.round.between(first, first + count - 1),
+            )
+            .order_by(round_headers.c.round)
+        )
+        with self._connection.begin():
+            found = self._connection.scalars(query).all()
+        return tuple(decode_record(BlockHeader, raw) for raw in found)
