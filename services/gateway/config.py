@@ -58,6 +58,9 @@ class Settings:
     answer: str = "mined"
     """When `eth_sendRawTransaction` answers: `mined`, when the transaction is in a block, or
     `admitted`, when the pool has it, as upstream."""
+    client_version: str = ""
+    """Answer to `web3_clientVersion`; empty is the original's form. Some tools work only with names
+    that they know, such as `HardhatNetwork/` and `anvil/`."""
     sync_timeout_ms: int = 2_000
     """How long `eth_sendRawTransactionSync` waits [ms]. Source: EIP-7966."""
     sync_max_timeout_ms: int = 60_000

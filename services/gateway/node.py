@@ -9,19 +9,21 @@ import structlog
 
 from services.gateway import metrics
 from services.gateway.config import Settings
+from services.gateway.dev_controls import DevControlApi
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.readiness import Probe, Readiness
-from services.gateway.snapshots import SnapshotApi
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
 from shared.api.evm import EvmQueries
+from shared.crypto.hashes import sha3_256
 from shared.errors import QanatError
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import Finality, FinalityApi, TrustRoot
 from shared.gateways.follower import Follower
+from shared.types.identity import RuntimeId
 
 log = structlog.get_logger()
 
@@ -29,7 +31,7 @@ PRICE_INTERVAL_S = 0.1
 """Shortest time between two questions for the minimum gas price [s]."""
 
 
-class GatewayConsensus(FinalityApi, SnapshotApi, Protocol):
+class GatewayConsensus(FinalityApi, DevControlApi, Protocol):
     """The part of `ConsensusApi` that the gateway asks."""
 
 
@@ -59,6 +61,9 @@ class GatewayNode:
         )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
+        self._chain_context = trust_root.chain_context
+        self.is_automine = True
+        """Whether a transaction that a pool took will soon be in a block."""
         self._may_price_move = asyncio.Event()
         self._may_price_move.set()
         self.index.listen(self._notice)
@@ -108,6 +113,16 @@ class GatewayNode:
                         task.cancel()
         finally:
             await self.index.close()
+
+    @property
+    def instance_id(self) -> bytes:
+        """What is known by this lasts as long as the chain is not rewound, 32 bytes."""
+        return sha3_256(f"{self._chain_context} {self.index.incarnation}".encode())
+
+    async def learn_mining(self) -> None:
+        """Ask consensus whether transactions are mined at once: a revert may have changed it."""
+        mining = await self.consensus.fetch_mining(RuntimeId(self.settings.runtime_id))
+        self.is_automine = mining.automine
 
     async def _warm_fees(self) -> None:
         newest = self.index.newest

@@ -22,7 +22,11 @@ class Mining:
     automine: bool = True
     """Whether a waiting transaction is proposed at once."""
     interval_ms: int | None = None
-    """Time between rounds without such a reason; None as the descriptor says, 0 for none at all."""
+    """
+    Time between rounds without such a reason [ms]; 0 for none at all.
+
+    None is as the descriptor says with automine, and none at all without.
+    """
     wanted: Round = NO_ROUND
     """Newest round that is to be proposed at once, whatever waits."""
     next_timestamp: int | None = None

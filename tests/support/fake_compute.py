@@ -93,6 +93,11 @@ class FakeChain:
         self.store.skip(self.newest.round + 1)
         return self._add(HeaderType.EPOCH_TRANSITION, (), (), self.store.root, EMPTY_HASH)
 
+    def skip_round(self) -> RoundBlock:
+        """Make a block as consensus does, without any transaction."""
+        self.store.skip(self.newest.round + 1)
+        return self._add(HeaderType.ROUND_FAILED, (), (), self.store.root, EMPTY_HASH)
+
     def rewind(self, number: int) -> None:
         del self.blocks[number + 1 :]
         self.rewinds.append(number)

@@ -5,6 +5,7 @@ The light client of the product verifies them. Fulfils what the gateway asks of 
 """
 
 import asyncio
+from types import SimpleNamespace
 
 from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
@@ -35,6 +36,7 @@ from shared.types.genesis import (
     StakingParameters,
 )
 from shared.types.incarnation import IncarnationStart
+from shared.types.mining import Mining, TimeShift
 from shared.types.proof import Validator
 from shared.types.registry import Entity
 from tests.support.fake_compute import RUNTIME_ID, START_S, FakeChain
@@ -72,6 +74,10 @@ class FakeConsensus:
     ) -> None:
         self.chain, self._signer, self._runtime_id = chain, signer, runtime_id
         self.is_cut_off = False
+        self.interval_ms: int | None = None
+        self.moved_ms = 0
+        self.chosen_s: list[int] = []
+        self.intervals_s: list[int] = []
         self.reported: dict[str, int] = {}
         self.snapshots: dict[int, int] = {}
         """Round by id."""
@@ -170,6 +176,41 @@ class FakeConsensus:
             while self.reported.get("gateway") != self.life.incarnation:
                 await asyncio.sleep(0.001)
         return Reverted(len(self._kept), self.life.incarnation, ("gateway",), ())
+
+    async def fetch_mining(self, runtime_id, height=0):
+        return Mining(automine=self.chain.is_automatic, interval_ms=self.interval_ms)
+
+    async def set_mining(self, runtime_id, automine, interval_ms):
+        if automine is not None:
+            self.chain.is_automatic = automine
+        self.interval_ms = self.interval_ms if interval_ms is None else interval_ms
+
+    async def mine_waiting(self, runtime_id):
+        return self.chain.mine().header.round
+
+    async def mine_rounds(self, runtime_id, count, interval_s=0):
+        self.intervals_s.append(interval_s)
+        return [self.chain.skip_round().header.round for _ in range(count)][-1]
+
+    async def set_next_timestamp(self, runtime_id, timestamp_s):
+        self.chosen_s.append(timestamp_s)
+        return self.chain.skip_round().header.round
+
+    async def move_time(self, by_ms):
+        self.moved_ms += by_ms
+        self._write({state_keys.TIME_SHIFT: encode_record(TimeShift(self.moved_ms * 10**6))})
+        self.chain.skip_round()
+        return self._signed.time_ns + self.moved_ms * 10**6
+
+    async def fetch_state(self, keys, height=0):
+        return tuple(map(self._tree.get, keys))
+
+    async def fetch_last_block(self, runtime_id, height=0):
+        return self.chain.newest
+
+    async def fetch_status(self):
+        time_ns = self._signed.time_ns + self.moved_ms * 10**6
+        return SimpleNamespace(time_ns=time_ns)
 
     async def report_incarnation(self, follower, incarnation):
         self.reported[follower] = incarnation

@@ -39,8 +39,9 @@ class RoundTiming:
             return self._after(self.begun_ns, rank)
         wait_ms = self.mining.interval_ms
         if wait_ms is None:
-            wait_ms = self.scheduler.batch_flush_timeout_ms
-        elif wait_ms == 0:
+            # Without automine nobody expects rounds of which nobody spoke.
+            wait_ms = self.scheduler.batch_flush_timeout_ms if self.mining.automine else 0
+        if wait_ms == 0:
             return NEVER_NS
         return self._after(self.begun_ns + wait_ms * NS_PER_MS, rank)
 

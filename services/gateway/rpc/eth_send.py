@@ -36,7 +36,7 @@ class EthSendMethods:
     """Answers of the namespace that hand transactions to a pool."""
 
     def __init__(self, node: GatewayNode) -> None:
-        self._submitter, self._index = node.submitter, node.index
+        self._node, self._submitter, self._index = node, node.submitter, node.index
         self._settings = node.settings
 
     @rpc_method("eth_sendRawTransaction", data)
@@ -45,7 +45,8 @@ class EthSendMethods:
         hash_ = keccak256(raw)
         with self._index.arrivals.expect(hash_) as arrival:
             submission = await self._submit(raw)
-            if self._settings.answer == "mined" and submission.missing_sequence is None:
+            is_awaited = self._settings.answer == "mined" and self._node.is_automine
+            if is_awaited and submission.missing_sequence is None:
                 await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
         return show_bytes(hash_)
 

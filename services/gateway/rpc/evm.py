@@ -5,23 +5,25 @@ They are dev controls: they exist only in networks that have these, and answer o
 `rpc.callers` lets.
 """
 
-from services.gateway.rpc.methods import rpc_method
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import count
-from services.gateway.snapshots import SnapshotApi
 from shared.api.consensus import UnknownSnapshot
 
 
 class EvmMethods:
     """Answers of the namespace."""
 
-    def __init__(self, consensus: SnapshotApi) -> None:
-        self._consensus = consensus
+    def __init__(self, node: GatewayNode) -> None:
+        self._node, self._consensus = node, node.consensus
 
+    @also("anvil_snapshot")
     @rpc_method("evm_snapshot")
     async def snapshot(self) -> str:
         """Remember the state of the whole network; the number of the snapshot."""
         return hex((await self._consensus.take_snapshot()).id)
 
+    @also("anvil_revert")
     @rpc_method("evm_revert", count)
     async def revert(self, id_: int) -> bool:
         """
@@ -35,4 +37,5 @@ class EvmMethods:
             await self._consensus.drop_snapshot(id_)
         except UnknownSnapshot:
             return False
+        await self._node.learn_mining()
         return True

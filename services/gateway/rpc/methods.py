@@ -26,6 +26,16 @@ def rpc_method(name: str, *parameters: Parameter | Callable[[Any], Any]) -> Call
     return declare
 
 
+def also(*names: str) -> Callable[[F], F]:
+    """Declare other names of an answer; stands above `rpc_method`."""
+
+    def declare(function: F) -> F:
+        function.__rpc_also__ = names  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method ready to be called: everything that can be prepared is."""
@@ -66,18 +76,20 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
     table: dict[str, Method] = {}
     for namespace in namespaces:
         for attribute in dir(type(namespace)):
-            declared = getattr(getattr(type(namespace), attribute), "__rpc__", None)
+            function = getattr(type(namespace), attribute)
+            declared = getattr(function, "__rpc__", None)
             if declared is None:
                 continue
-            name, parameters = declared
-            if name in table:
-                raise ValueError(f"{name} is declared twice")
-            table[name] = Method(
-                name,
-                getattr(namespace, attribute),
-                parameters,
-                metrics.rpc_requests.labels(name),
-                metrics.rpc_failures.labels(name),
-                metrics.rpc_seconds.labels(name).observe,
-            )
+            first, parameters = declared
+            for name in (first, *getattr(function, "__rpc_also__", ())):
+                if name in table:
+                    raise ValueError(f"{name} is declared twice")
+                table[name] = Method(
+                    name,
+                    getattr(namespace, attribute),
+                    parameters,
+                    metrics.rpc_requests.labels(name),
+                    metrics.rpc_failures.labels(name),
+                    metrics.rpc_seconds.labels(name).observe,
+                )
     return table

@@ -8,8 +8,10 @@ from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.evm import EvmMethods
 from services.gateway.rpc.filters import FilterMethods
 from services.gateway.rpc.methods import Method, methods_of
+from services.gateway.rpc.mining import MiningMethods
 from services.gateway.rpc.modules import RpcMethods
 from services.gateway.rpc.net import NetMethods
+from services.gateway.rpc.node_info import NodeInfoMethods
 from services.gateway.rpc.oasis import OasisMethods
 from services.gateway.rpc.subscriptions import unsupported_methods
 from services.gateway.rpc.txpool import TxpoolMethods
@@ -31,11 +33,11 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         DebugMethods(node.index),
         FilterMethods(node.index, node.submitter, settings.logs_max_rounds),
         NetMethods(settings.chain_id, node.nodes),
-        Web3Methods(),
+        Web3Methods(settings.client_version),
         TxpoolMethods(),
     ]
     if settings.unsafe_dev_controls:
-        namespaces.append(EvmMethods(node.consensus))
+        namespaces += [EvmMethods(node), MiningMethods(node), NodeInfoMethods(node)]
     if settings.oasis_rpcs:
         namespaces.append(OasisMethods(node.nodes, node.index, confidential=settings.confidential))
     table = methods_of(*namespaces) | unsupported_methods()

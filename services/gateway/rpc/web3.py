@@ -17,15 +17,21 @@ def software_version() -> str:
         return "source"
 
 
+def client_name() -> str:
+    """Name and version, in the original's form."""
+    return f"oasis/{software_version()}/qanat-python{platform.python_version()}"
+
+
 class Web3Methods:
     """Answers of the namespace."""
 
-    def __init__(self) -> None:
-        self._client = f"oasis/{software_version()}/qanat-python{platform.python_version()}"
+    def __init__(self, client_version: str = "") -> None:
+        """`client_version` stands in for the name in the original's form, where it is not empty."""
+        self._client = client_version or client_name()
 
     @rpc_method("web3_clientVersion")
     async def client_version(self) -> str:
-        """Name and version, in the original's form."""
+        """Name and version, in the original's form or as the network file has it."""
         return self._client
 
     @rpc_method("web3_sha3", data)

@@ -1,0 +1,58 @@
+"""What Hardhat's and Anvil's clients ask about the node."""
+
+from typing import Any
+
+from services.gateway.index.fees import BLOCK_GAS_LIMIT
+from services.gateway.index.rounds import IndexedRound
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.errors import QueryRejected
+from services.gateway.rpc.methods import also, rpc_method
+from services.gateway.rpc.shapes import show_bytes
+from services.gateway.rpc.web3 import client_name
+
+HARD_FORK = "shanghai"
+
+
+class NodeInfoMethods:
+    """Answers about the node."""
+
+    def __init__(self, node: GatewayNode) -> None:
+        self._node, self._settings = node, node.settings
+
+    @also("anvil_metadata")
+    @rpc_method("hardhat_metadata")
+    async def metadata(self) -> dict[str, Any]:
+        """Name, chain, newest block, and an id that lasts as long as the network's history."""
+        newest = self._newest()
+        return {
+            "clientVersion": self._settings.client_version or client_name(),
+            "chainId": self._settings.chain_id,
+            "instanceId": show_bytes(self._node.instance_id),
+            "latestBlockNumber": newest.number,
+            "latestBlockHash": show_bytes(newest.hash),
+        }
+
+    @rpc_method("anvil_nodeInfo")
+    async def node_info(self) -> dict[str, Any]:
+        """Newest block and the chain's parameters."""
+        newest = self._newest()
+        return {
+            "currentBlockNumber": hex(newest.number),
+            "currentBlockTimestamp": newest.header.timestamp,
+            "currentBlockHash": show_bytes(newest.hash),
+            "hardFork": HARD_FORK,
+            "transactionOrder": "fees",
+            "environment": {
+                "baseFee": "0x0",
+                "chainId": self._settings.chain_id,
+                "gasLimit": hex(BLOCK_GAS_LIMIT),
+                "gasPrice": hex(self._node.fees.gas_price_wei()),
+            },
+            "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
+        }
+
+    def _newest(self) -> IndexedRound:
+        newest = self._node.index.newest
+        if newest is None:
+            raise QueryRejected("there is no block yet")
+        return newest

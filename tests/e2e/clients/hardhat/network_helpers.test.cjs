@@ -1,0 +1,78 @@
+// What @nomicfoundation/hardhat-network-helpers does, unmodified, on a network that is not Hardhat's.
+const assert = require("node:assert");
+const { network } = require("hardhat");
+const { loadFixture, mine, mineUpTo, takeSnapshot, time } = require("@nomicfoundation/hardhat-network-helpers");
+
+const YEAR_S = 365 * 86_400;
+const RECEIVER = "0x00000000000000000000000000000000000F1eaf";
+const ask = (method, ...params) => network.provider.request({ method, params });
+const balance = async () => BigInt(await ask("eth_getBalance", RECEIVER, "latest"));
+
+async function send(value) {
+  const [from] = await ask("eth_accounts");
+  const fee = { gas: "0xc350", gasPrice: "0x174876e800" };
+  const hash = await ask("eth_sendTransaction", { from, to: RECEIVER, value: `0x${value.toString(16)}`, ...fee });
+  const receipt = await ask("eth_getTransactionReceipt", hash);
+  assert.equal(receipt.status, "0x1");
+  return ask("eth_getBlockByNumber", receipt.blockNumber, false);
+}
+
+describe("hardhat-network-helpers", () => {
+  let fixtures = 0;
+
+  // Blocks come only by transactions, as on Hardhat's own network, and where an epoch begins.
+  before(() => ask("evm_setIntervalMining", 0));
+
+  async function funded() {
+    fixtures += 1;
+    await send(7n);
+    return balance();
+  }
+
+  for (const round of [1, 2, 3]) {
+    it(`loadFixture begins anew, ${round}`, async () => {
+      const start = await loadFixture(funded);
+      assert.equal(await balance(), start);
+      await send(BigInt(round));
+      assert.equal(await balance(), start + BigInt(round));
+      assert.equal(fixtures, 1);
+    });
+  }
+
+  it("time.increase and increaseTo reach their time", async () => {
+    await loadFixture(funded);
+    const start = await time.latest();
+    const later = await time.increase(YEAR_S);
+    assert.equal(later, start + YEAR_S);
+    await time.increaseTo(later + 60);
+    assert.equal(await time.latest(), later + 60);
+  });
+
+  it("time.setNextBlockTimestamp is that of the next transaction's block", async () => {
+    await loadFixture(funded);
+    const chosen = (await time.latest()) + 12_345;
+    await time.setNextBlockTimestamp(chosen);
+    assert.equal(Number((await send(1n)).timestamp), chosen);
+  });
+
+  it("mine makes so many blocks, so far apart", async () => {
+    await loadFixture(funded);
+    const start = await time.latestBlock();
+    const before = await time.latest();
+    await mine(300, { interval: 12 });
+    const mined = (await time.latestBlock()) - start;
+    assert.ok(mined >= 300 && mined <= 310, `${mined} blocks`);
+    assert.ok((await time.latest()) >= before + 299 * 12);
+    await mineUpTo(start + 350);
+    assert.ok((await time.latestBlock()) >= start + 350);
+  });
+
+  it("time goes back with a snapshot", async () => {
+    await loadFixture(funded);
+    const snapshot = await takeSnapshot();
+    const before = await time.latest();
+    await time.increase(YEAR_S);
+    await snapshot.restore();
+    assert.ok((await time.latest()) < before + 3_600);
+  });
+});

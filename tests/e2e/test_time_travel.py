@@ -1,0 +1,172 @@
+"""Time and mining as test suites use them: by RPC, viem's test client, and Hardhat's helpers."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from tests.support.networks import (
+    ROOT,
+    SECOND_KEY,
+    ProcessNetwork,
+    RpcFailure,
+    RunningNetwork,
+    wait_for,
+)
+
+ACCOUNT = Account.from_key("0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a")
+CLOCK = "0x66425f5260205ff35f5260076019f3"
+"""Makes a contract that answers TIMESTAMP: PUSH0 MSTORE 32 PUSH0 RETURN behind it."""
+DAY_S = 86_400
+PORT_BASE = 21545
+
+
+@pytest.fixture
+def rewound(network: RunningNetwork) -> Iterator[RunningNetwork]:
+    """A network that is where it was, and when it was, when the test is over."""
+    snapshot = network.rpc("evm_snapshot")
+    yield network
+    assert network.rpc("evm_revert", snapshot) is True
+    wait_for(lambda: network.get("/health").status_code == 200, 60, "the gateway is ready")
+
+
+def newest(network: RunningNetwork) -> dict[str, Any]:
+    block: dict[str, Any] = network.rpc("eth_getBlockByNumber", "latest", False)
+    return block
+
+
+def timestamp(block: dict[str, Any]) -> int:
+    return int(block["timestamp"], 16)
+
+
+def send(network: RunningNetwork, nonce: int, **changes: Any) -> str:
+    fields = {
+        "to": ACCOUNT.address,
+        "value": 1,
+        "gas": 200_000,
+        "gasPrice": 100 * 10**9,
+        "nonce": nonce,
+        "chainId": 0x5AFD,
+    }
+    raw = ACCOUNT.sign_transaction(fields | changes).raw_transaction
+    hash_: str = network.rpc("eth_sendRawTransaction", "0x" + bytes(raw).hex())
+    return hash_
+
+
+def next_nonce(network: RunningNetwork) -> int:
+    return int(network.rpc("eth_getTransactionCount", ACCOUNT.address, "pending"), 16)
+
+
+def test_a_month_passes_in_one_call_and_the_network_serves_on(rewound: RunningNetwork) -> None:
+    before = timestamp(newest(rewound))
+    nonce = next_nonce(rewound)
+    for passed in (30, 60):
+        assert rewound.rpc("evm_increaseTime", 30 * DAY_S) == passed * DAY_S
+        assert before + passed * DAY_S <= timestamp(newest(rewound)) < before + passed * DAY_S + 60
+        hash_ = send(rewound, nonce)
+        nonce += 1
+        wait_for(
+            lambda hash_=hash_: rewound.rpc("eth_getTransactionReceipt", hash_) is not None,
+            60,
+            "the transaction is in a block",
+        )
+        # Encrypted calls go through every node, with the keys of the epoch that is now.
+        wait_for(lambda: rewound.get("/health").status_code == 200, 60, "the gateway is ready")
+    rewound.until_level(60)
+
+
+def test_contracts_see_the_chosen_time(rewound: RunningNetwork) -> None:
+    nonce = next_nonce(rewound)
+    made = send(rewound, nonce, to="", value=0, data=CLOCK)
+    clock = rewound.rpc("eth_getTransactionReceipt", made)["contractAddress"]
+    chosen = timestamp(newest(rewound)) + 1_000
+    assert rewound.rpc("evm_setNextBlockTimestamp", chosen) == str(chosen)
+    assert int(rewound.rpc("eth_call", {"to": clock}, "latest"), 16) == chosen
+    hash_ = send(rewound, nonce + 1)
+    receipt = rewound.rpc("eth_getTransactionReceipt", hash_)
+    block = rewound.rpc("eth_getBlockByNumber", receipt["blockNumber"], False)
+    assert timestamp(block) == chosen
+    with pytest.raises(RpcFailure, match="lower than the previous block's"):
+        rewound.rpc("evm_setNextBlockTimestamp", chosen - 1)
+
+
+def test_mining_is_counted_and_waits_where_it_should(rewound: RunningNetwork) -> None:
+    assert rewound.rpc("evm_setAutomine", False) is True
+    assert rewound.rpc("hardhat_getAutomine") is False
+    # A round may have been under way.
+    rewound.rpc("evm_mine")
+    start, nonce = rewound.block_number(), next_nonce(rewound)
+    hashes = [send(rewound, nonce), send(rewound, nonce + 1)]
+    assert [rewound.rpc("eth_getTransactionReceipt", one) for one in hashes] == [None, None]
+    assert rewound.rpc("evm_mine", {"blocks": 3}) == "0x0"
+    assert rewound.block_number() == start + 3
+    blocks = {rewound.rpc("eth_getTransactionReceipt", one)["blockNumber"] for one in hashes}
+    assert blocks == {hex(start + 1)}
+    assert rewound.rpc("anvil_mine", "0x2", 5) is True
+    assert rewound.block_number() == start + 5
+    info = rewound.rpc("anvil_nodeInfo")
+    assert info["currentBlockHash"] == rewound.rpc("hardhat_metadata")["latestBlockHash"]
+
+
+@pytest.mark.node
+def test_viem_test_client_rules_the_network(rewound: RunningNetwork, node_clients: Path) -> None:
+    done = subprocess.run(
+        ["node", "viem_test_client.mjs", rewound.url, SECOND_KEY],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for seen in json.loads(done.stdout.splitlines()[-1]).values():
+        assert 30 * DAY_S <= seen["moved"] < 30 * DAY_S + 60
+        assert seen["chosen"] is True
+        assert 20 <= seen["mined"] < 40
+        assert seen["spread"] >= 19 * 60
+        assert (seen["automine"], seen["absent"], seen["status"]) == (False, True, "success")
+        assert 0 <= seen["back"] < 60
+
+
+@pytest.fixture
+def hardhat_like(tmp_path: Path) -> Iterator[ProcessNetwork]:
+    """The default network under a name that Hardhat's plugins know."""
+    settings = (ROOT / "networks" / "default.toml").read_text()
+    file = tmp_path / "named.toml"
+    head, gateway, tail = settings.partition("[paratime.gateway]\n")
+    file.write_text(head + gateway + 'client_version = "HardhatNetwork/2.29.1/qanat"\n' + tail)
+    network = ProcessNetwork(tmp_path / "data", PORT_BASE, file)
+    try:
+        network.up()
+        yield network
+    finally:
+        network.down()
+        network.close()
+
+
+@pytest.mark.node
+def test_hardhat_network_helpers_run_unmodified(
+    hardhat_like: ProcessNetwork, node_clients: Path
+) -> None:
+    environment = os.environ | {
+        "QANAT_URL": hardhat_like.url,
+        "QANAT_KEY": SECOND_KEY,
+        "HARDHAT_DISABLE_TELEMETRY_PROMPT": "true",
+        "CI": "true",
+    }
+    done = subprocess.run(
+        ["npx", "hardhat", "test", "--no-compile", "--network", "qanat"],
+        cwd=node_clients / "hardhat",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "7 passing" in done.stdout
