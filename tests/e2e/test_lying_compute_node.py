@@ -20,6 +20,7 @@ from qanat.network import load_network
 from shared.api.compute import ComputeApi, compute_client
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
+from shared.kit.identity import load_identity
 from shared.kit.link import Link
 from shared.kit.server import serve_frames
 from shared.kit.service import Service
@@ -57,8 +58,8 @@ def address_of(network: ProcessNetwork, name: str) -> str:
 
 
 @contextmanager
-def lying_node(true_address: str, runtime_id: str) -> Iterator[str]:
-    """Serve a liar in a thread; give its address."""
+def lying_node(true_address: str, runtime_id: str, key: Signer) -> Iterator[str]:
+    """Serve a liar in a thread, with the key of a node of the network; give its address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -66,7 +67,7 @@ def lying_node(true_address: str, runtime_id: str) -> Iterator[str]:
 
     async def start() -> Any:
         service = Service(parts={runtime_id: Service((ComputeApi, Liar(compute_client(link))))})
-        return await serve_frames(service, "127.0.0.1", 0, signer=Signer(b"\x42" * 32))
+        return await serve_frames(service, "127.0.0.1", 0, signer=key)
 
     async def stop(server: Any) -> None:
         link.close()
@@ -145,9 +146,10 @@ def send(network: ProcessNetwork) -> str:
 def test_lying_node_does_not_reach_a_receipt(network: ProcessNetwork, tmp_path: Path) -> None:
     runtime_id = load_network(network.network_file).paratime[0].id
     true_address = address_of(network, "compute-0")
+    key = load_identity(network.data / "compute-1" / "host").node
     before = send(network)
     with (
-        lying_node(true_address, runtime_id) as liar,
+        lying_node(true_address, runtime_id, key) as liar,
         gateway_over(network, tmp_path / "alone", [liar], runtime_id) as alone,
         gateway_over(network, tmp_path / "both", [liar, true_address], runtime_id) as both,
     ):
