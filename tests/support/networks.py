@@ -163,19 +163,26 @@ class ProcessNetwork(RunningNetwork):
 
 
 class ComposeNetwork(RunningNetwork):
-    """The network of docker-compose.yml."""
+    """The network of docker-compose.yml, or of the Compose file of another network file."""
 
     kind = "compose"
 
-    def __init__(self) -> None:
+    def __init__(self, network_file: Path | None = None, compose_file: Path | None = None) -> None:
         super().__init__(8545)
+        self._network = [] if network_file is None else ["--network", str(network_file)]
+        # The image is built from the project's directory, wherever the file lies.
+        self._file = (
+            []
+            if compose_file is None
+            else ["--file", str(compose_file), "--project-directory", str(ROOT)]
+        )
 
     def cli_options(self) -> list[str]:
-        return ["--data", "/nonexistent/qanat"]
+        return ["--data", "/nonexistent/qanat", *self._network]
 
     def compose(self, *arguments: str, timeout: float = 600) -> str:
         done = subprocess.run(
-            ["docker", "compose", *arguments],
+            ["docker", "compose", *self._file, *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -190,6 +197,9 @@ class ComposeNetwork(RunningNetwork):
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--remove-orphans")
+
+    def is_up(self) -> bool:
+        return self.compose("ps", "--quiet").strip() != ""
 
     def kill(self, name: str, part: str = "host", number: int = signal.SIGKILL) -> int:
         pid: int = self.process(name, part)["pid"]
