@@ -32,6 +32,7 @@ from qanat.options import (
     seed_of,
 )
 from qanat.paratime.commands import paratime_app
+from qanat.policy_commands import policy_app
 from shared.errors import QanatError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(epoch_app, name="epoch")
 app.add_typer(node_app, name="node")
 app.add_typer(paratime_app, name="paratime")
+app.add_typer(policy_app, name="policy")
 
 
 @app.command()

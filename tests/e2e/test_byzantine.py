@@ -1,5 +1,6 @@
 """A node that misbehaves is punished to the token, and the chain goes on with the truth."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from web3 import Web3
 
+from shared.errors import RuntimeRejected
 from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import ROOT, ProcessNetwork, wait_for
-from tests.support.nodes import compute_status, escrows, slashed
+from tests.support.nodes import call_on, compute_status, escrows, slashed
 
 LIAR = "compute-3"
 INCORRECT_RESULTS = 50_000_000_000
@@ -130,3 +133,51 @@ def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: Process
     assert send(web3, vault.functions.store(b"goes on"))["status"] == 1
     byzantine.until_level()
     assert_one_reporter_is_paid(changes_since(before, byzantine))
+
+
+def test_revoked_enclave_gets_no_new_keys_until_it_is_allowed_again(
+    byzantine: ProcessNetwork,
+) -> None:
+    byzantine.until_ready()
+    web3 = connect(byzantine, encrypted=True)
+    summary = json.loads((byzantine.data / "public" / "network.json").read_text())
+    revoked = summary["enclaves"]["sapphire!"]
+    before = json.loads(byzantine.cli("policy", "show", "--json"))
+    assert revoked in [one["mrenclave"] for one in before]
+    stakes = escrows(byzantine)
+    byzantine.cli("policy", "revoke", "sapphire", revoked)
+    shown = json.loads(byzantine.cli("policy", "show", "--json"))
+    assert {one["serial"] for one in shown} == {before[0]["serial"] + 1}
+    assert shown[0]["mrenclave"] == summary["enclaves"]["sapphire"]
+    assert revoked not in [one["mrenclave"] for one in shown]
+    # Each contract has a key of its own: this one's are only for who may ask today.
+    vault = deploy(web3, "Vault")
+    assert send(web3, vault.functions.store(b"not for all"))["status"] == 1
+    byzantine.until_level(60)
+    to, data = bytes.fromhex(vault.address[2:]), Web3.keccak(text="writes()")[:4]
+    assert call_on(byzantine, "compute-0", to, data)[-1] == 1
+    with pytest.raises(RuntimeRejected, match=f"{revoked} is not listed"):
+        call_on(byzantine, LIAR, to, data)
+    assert "says so already" in refused(byzantine, "policy", "revoke", "sapphire", revoked)
+    byzantine.cli("policy", "allow", "sapphire", revoked)
+    byzantine.until_level(60)
+    assert send(web3, vault.functions.store(b"for all"))["status"] == 1
+    byzantine.until_level(60)
+    assert call_on(byzantine, LIAR, to, data)[-1] == 2
+    # What lacks a key votes for nothing, and so for nothing wrong.
+    assert changes_since(stakes, byzantine) == {}
+
+
+def test_policy_is_changed_only_where_its_signers_are(byzantine: ProcessNetwork) -> None:
+    honest = json.loads(byzantine.cli("policy", "show", "--json"))[0]["mrenclave"]
+    signers = byzantine.data / "policy-signers.json"
+    right = signers.read_text()
+    try:
+        strangers = json.loads(right) | {"seeds": ["11" * 32, "22" * 32, "33" * 32]}
+        signers.write_text(json.dumps(strangers))
+        assert "trusted signers" in refused(byzantine, "policy", "revoke", "sapphire", honest)
+        signers.unlink()
+        assert "no policy signers" in refused(byzantine, "policy", "revoke", "sapphire", honest)
+    finally:
+        signers.write_text(right)
+    assert json.loads(byzantine.cli("policy", "show", "--json"))[0]["mrenclave"] == honest

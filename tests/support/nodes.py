@@ -5,8 +5,10 @@ import asyncio
 from shared.api.compute import ComputeStatus, compute_client
 from shared.api.consensus import consensus_client
 from shared.crypto.address import staking_address
+from shared.encoding.record import encode_record
 from shared.kit.identity import load_identity
 from shared.kit.link import Link
+from shared.types.evm import EvmCall, EvmQuery
 from tests.support.networks import ProcessNetwork
 
 
@@ -42,6 +44,21 @@ async def _fetch_status(link: Link) -> ComputeStatus:
         return await compute_client(link).fetch_status()
     finally:
         link.close()
+
+
+def call_on(network: ProcessNetwork, name: str, to: bytes, data: bytes) -> bytes:
+    """Call a contract in plain on one node, whatever the gateway thinks of it."""
+    port = network.process(name)["ports"][0]
+
+    async def main() -> bytes:
+        link = Link(name, f"127.0.0.1:{port}")
+        try:
+            call = EvmCall(bytes(20), to, 1_000_000, 0, 0, bytes(data))
+            return await compute_client(link).query(EvmQuery.CALL, encode_record(call))
+        finally:
+            link.close()
+
+    return asyncio.run(main())
 
 
 def slashed(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
