@@ -102,7 +102,7 @@ async def serve_compute(settings: Settings) -> None:
         Door(served, signer=identity.node, dev_token=token, names=names, cable=cable),
         settings.listen_host,
         settings.port,
-        NodeApp("compute", served, health, load_pages, dev_token=token, names=names),
+        NodeApp("compute", served, health, load_pages, token, names, identity.node),
     )
     log.warning("mock_tee", reason="this node's TEE is a MOCK: no hardware protects its secrets")
     mark_serving()

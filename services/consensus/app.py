@@ -121,7 +121,7 @@ async def serve_consensus(settings: Settings) -> None:
         Door(served, signer=keys.consensus, dev_token=token, names=names, cable=cable),
         settings.listen_host,
         settings.port,
-        NodeApp("consensus", served, health, load_pages, dev_token=token, names=names),
+        NodeApp("consensus", served, health, load_pages, token, names, keys.consensus),
     )
     mark_serving()
     try:

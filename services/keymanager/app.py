@@ -96,6 +96,7 @@ async def serve_key_manager(settings: Settings) -> None:
             load_pages,
             dev_token=token,
             names=names,
+            signer=identity.node,
         ),
     )
     log.warning("mock_tee", mr_enclave=description.identity.mr_enclave.hex())

@@ -11,7 +11,7 @@ Errors are `{"error": {"module": ..., "code": ..., "message": ...}}`.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.encoding.contract import Access, find_method, serve_call, serve_stream
 from shared.errors import (
@@ -38,6 +39,13 @@ from shared.kit.dev_controls import (
     verify_local_request,
 )
 from shared.kit.service import Service
+from shared.kit.signed_requests import (
+    BadRequestSignature,
+    Message,
+    SignedBy,
+    SignedRequests,
+    sign_answer,
+)
 from shared.kit.streams import StreamsOfStrangers
 from shared.kit.wire_json import dump_json, load_json
 
@@ -54,6 +62,7 @@ HOST_WALL = "QANAT_HOST_WALL"
 """What stands between this host and its node's enclave, as the launcher left it."""
 JSON, CBOR = "application/json", "application/cbor"
 JSON_LINES, CBOR_SEQUENCE = "application/x-ndjson", "application/cbor-seq"
+NO_FIELDS: Mapping[str, str] = {}
 BODY_TIMEOUT_S = 10.0
 """How long the body of a request may take [s]."""
 MAX_BODIES_BYTES = 32 * limits.MIB
@@ -73,6 +82,7 @@ class BodyTooSlow(Rejected, module="http", code=4):
 STATUS_OF: dict[type[QanatError], int] = {
     MethodNotFound: 404,
     NotAdmitted: 403,
+    BadRequestSignature: 401,
     DevTokenWrong: 401,
     ForeignRequest: 403,
     BodyTooLarge: 413,
@@ -104,9 +114,17 @@ class NodeApp:
     dev_token: str | None = field(default=None, repr=False)
     names: Collection[str] = ()
     """Names by which other nodes call this machine."""
+    signer: Signer | None = None
+    """Key by which the node proves itself to who signs requests; None takes none of these."""
+    _signed: SignedRequests | None = None
     _pages: asyncio.Future[App] | None = None
     _bodies_bytes: int = 0
     _streams: StreamsOfStrangers = field(default_factory=lambda: StreamsOfStrangers(MAX_STREAMS))
+
+    def __post_init__(self) -> None:
+        """Begin to remember nonces."""
+        if self.signer is not None:
+            self._signed = SignedRequests(self.signer.public_key, self.service.knows)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -149,12 +167,14 @@ class NodeApp:
         service = self._find_part(scope)
         contract, implementation = service.find(name)
         method = find_method(contract, name)
+        signed = self._verify_signature(scope, fields)
         if method.access is not Access.PUBLIC:
-            self._caller(fields, method.access).verify_may(
-                method.access, name, admits=service.admits, knows=service.knows
-            )
+            caller = self._caller(fields, method.access, signed)
+            caller.verify_may(method.access, name, admits=service.admits, knows=service.knows)
         is_binary = fields.get("content-type", "").partition(";")[0].strip() == CBOR
-        raw = await self._read_body(receive)
+        raw = await self._read_body(receive, limits.STRANGER if signed is None else limits.PEER)
+        if signed is not None:
+            signed.verify_body(raw)
         body: Any = {}
         if raw:
             body = cbor.decode_loosely(raw) if is_binary else load_json(raw)
@@ -167,14 +187,25 @@ class NodeApp:
                     await _respond_stream(receive, send, items, pay, is_binary=is_binary)
             else:
                 result = await serve_call(contract, implementation, name, body)
-                await _respond(send, 200, CBOR if is_binary else JSON, dump(result))
+                shown = dump(result)
+                proof = {}
+                if signed is not None and self.signer is not None:
+                    proof = sign_answer(self.signer, signed.nonce, 200, shown)
+                await _respond(send, 200, CBOR if is_binary else JSON, shown, proof)
         except QanatError:
             raise
         except Exception:
             log.exception("request_failed", method=name)
             raise PeerFailed(f"{name} failed by a bug; see the log of the node") from None
 
-    async def _read_body(self, receive: Receive) -> bytes:
+    def _verify_signature(self, scope: Scope, fields: dict[str, str]) -> SignedBy | None:
+        """Say who signed the request; None where nobody tried."""
+        if self._signed is None or "signature-input" not in fields:
+            return None
+        query = scope["query_string"].decode("latin-1")
+        return self._signed.verify(Message(fields, scope["method"], scope["path"], query))
+
+    async def _read_body(self, receive: Receive, bounds: limits.Limits) -> bytes:
         body = bytearray()
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -185,10 +216,8 @@ class NodeApp:
                     part = message.get("body", b"")
                     body += part
                     self._bodies_bytes += len(part)
-                    if len(body) > limits.STRANGER.frame_bytes:
-                        raise BodyTooLarge(
-                            f"a body has at most {limits.STRANGER.frame_bytes} bytes"
-                        )
+                    if len(body) > bounds.frame_bytes:
+                        raise BodyTooLarge(f"a body has at most {bounds.frame_bytes} bytes")
                     if self._bodies_bytes > MAX_BODIES_BYTES:
                         raise PeerBusy("too many bodies are being read")
                     if not message.get("more_body", False):
@@ -202,25 +231,34 @@ class NodeApp:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("runtime")
         return self.service.part(asked[0]) if asked else self.service
 
-    def _caller(self, fields: dict[str, str], access: Access) -> Caller:
+    def _caller(self, fields: dict[str, str], access: Access, signed: SignedBy | None) -> Caller:
         if access is Access.DEV_CONTROL:
             verify_local_request(fields.get("host"), fields.get("origin"), self.names)
             verify_dev_token(fields.get("authorization"), self.dev_token)
             return Caller(has_dev_token=True)
-        return Caller()
+        return Caller() if signed is None else Caller(signed.node_key)
 
 
-async def _respond(send: Send, status: int, media_type: str, body: bytes) -> None:
-    await _begin(send, status, media_type, len(body))
+async def _respond(
+    send: Send, status: int, media_type: str, body: bytes, extra: Mapping[str, str] = NO_FIELDS
+) -> None:
+    await _begin(send, status, media_type, len(body), extra)
     await send({"type": "http.response.body", "body": body})
 
 
-async def _begin(send: Send, status: int, media_type: str, length: int | None = None) -> None:
+async def _begin(
+    send: Send,
+    status: int,
+    media_type: str,
+    length: int | None = None,
+    extra: Mapping[str, str] = NO_FIELDS,
+) -> None:
     headers = [
         (b"content-type", media_type.encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
+    headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})

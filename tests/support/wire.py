@@ -33,7 +33,9 @@ async def serving(
 ) -> AsyncIterator[NodeServer]:
     """A node's port, with everything that hosts have on it."""
     door = Door(service, signer=SERVER, dev_token=DEV_TOKEN)
-    app = NodeApp(name, service, options.pop("health", healthy), dev_token=DEV_TOKEN, **options)
+    app = NodeApp(
+        name, service, options.pop("health", healthy), dev_token=DEV_TOKEN, signer=SERVER, **options
+    )
     server = NodeServer(door, "127.0.0.1", 0, app)
     await server.start()
     yield server

@@ -4,14 +4,18 @@ import json
 import re
 
 from qanat.network import load_network, plan_nodes
-from shared.api.compute import ComputeApi
+from shared.api.compute import ComputeApi, ComputePeerApi
 from shared.api.consensus import ConsensusApi
 from shared.api.keymanager import KeyManagerApi
-from shared.encoding.contract import find_method
+from shared.encoding.contract import find_method, methods_of
 from shared.kit.wire_json import load_json
 from tests.support.metrics_page import ROOT
 
-CONTRACTS = {"consensus": ConsensusApi, "compute": ComputeApi, "keymanager": KeyManagerApi}
+CONTRACTS = {
+    "consensus": (ConsensusApi,),
+    "compute": (ComputeApi, ComputePeerApi),
+    "keymanager": (KeyManagerApi,),
+}
 
 
 def test_examples_call_methods_that_exist_with_parameters_that_they_have() -> None:
@@ -21,8 +25,9 @@ def test_examples_call_methods_that_exist_with_parameters_that_they_have() -> No
     assert len(calls) >= 5
     for port, service, name, rest in calls:
         assert plans[int(port)].service == service
-        body = re.search(r"-d '([^']*)'", rest)
+        body = re.search(r"(?:-d )?'([^']*)'", rest)
         arguments = load_json(body.group(1).encode()) if body else {}
-        find_method(CONTRACTS[service], name).decode_arguments(arguments)
+        contract = next(one for one in CONTRACTS[service] if name in methods_of(one))
+        find_method(contract, name).decode_arguments(arguments)
         if body:
             json.loads(body.group(1))
