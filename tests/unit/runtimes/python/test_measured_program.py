@@ -17,7 +17,8 @@ PROGRAM = "examples.sealed_notes"
 LOAD = """
     import importlib, marshal, os, sys
     fd, length = int(sys.argv[1]), int(sys.argv[2])
-    exec(marshal.loads(os.read(fd, length)))
+    for code in marshal.loads(os.read(fd, length)):
+        exec(code)
     modules, native, sources = marshal.load(os.fdopen(fd, "rb"))
     finder = MeasuredCode(modules, native, sources)
     sys.meta_path.insert(0, finder)
