@@ -88,7 +88,8 @@ def _runtime_files(name: str, root: Path) -> dict[str, Path]:
     Of a module the whole package in which it lies is measured, since it may import its neighbours.
     """
     package, _, module = name.partition(":")
-    parts = [root / "runtimes" / "__init__.py", root / "runtimes" / package]
+    folder = root / "runtimes"
+    parts = [folder / "__init__.py", folder / "native_state.py", folder / package]
     if module:
         path = root.joinpath(*module.split("."))
         parts.append(path if path.is_dir() else path.parent)

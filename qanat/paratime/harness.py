@@ -51,8 +51,9 @@ class LocalChain:
             balances=tuple((balances or {}).items()),
             min_gas_price=min_gas_price,
         )
-        path = None if directory is None else directory / "state.redb"
-        self.runtime = PythonRuntime(program, genesis, path, lambda name: sha512_256(b"key" + name))
+        self.runtime = PythonRuntime(
+            program, genesis, directory, lambda name: sha512_256(b"key" + name)
+        )
         self.epoch = 9
         self.header = BlockHeader(
             version=1,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import evm_native
 
+from runtimes.native_state import NativeState, errors_of_the_store
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.errors import StateRejected
 from shared.enclave.remembered import Remembered
@@ -34,7 +35,6 @@ CACHE_MIB = 16
 """Pages of the state kept in memory [MiB]; the file system caches the rest."""
 REMEMBERED_ENVIRONMENTS = 16
 """Surroundings of rounds kept for queries; nearly all ask for the newest."""
-STATE_FILE = "state.redb"
 
 
 def open_runtime(
@@ -46,33 +46,29 @@ def open_runtime(
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
         decode_record(EvmGenesis, genesis),
-        None if directory is None else directory / STATE_FILE,
+        directory,
         state_key,
     )
 
 
-class EvmRuntime:
+class EvmRuntime(NativeState):
     """The state of one EVM ParaTime, versioned by round, and the engine over it."""
 
     def __init__(
-        self, genesis: EvmGenesis, path: Path | None, state_key: Callable[[bytes], bytes]
+        self, genesis: EvmGenesis, directory: Path | None, state_key: Callable[[bytes], bytes]
     ) -> None:
         """
         Open the state.
 
-        `path` None keeps it in memory; `state_key` gives the storage key of a contract and is not
-        asked on a chain that is not confidential.
+        `directory` None keeps it in memory; `state_key` gives the storage key of a contract and is
+        not asked on a chain that is not confidential.
         """
+        super().__init__(directory, CACHE_MIB)
         self._genesis = genesis
         self._environments: Remembered[tuple[bytes, int, int], evm_native.BlockEnv] = Remembered(
             REMEMBERED_ENVIRONMENTS
         )
         with _errors_of_the_core():
-            self._store = (
-                evm_native.Store.memory()
-                if path is None
-                else evm_native.Store.open(path, cache_mb=CACHE_MIB)
-            )
             config = evm_native.ChainConfig(
                 chain_id=genesis.chain_id,
                 batch_gas_limit=genesis.batch_gas_limit,
@@ -95,51 +91,16 @@ class EvmRuntime:
 
     # -- versions ------------------------------------------------------------------------------
 
-    @property
-    def version(self) -> Round:
-        """Newest round in the store, tentative ones included."""
-        return Round(self._store.version)
-
-    @property
-    def oldest(self) -> Round:
-        """Oldest round whose state is kept."""
-        return Round(self._store.oldest)
-
-    def root_at(self, round_: Round) -> Hash:
-        """State root after a round."""
-        with _errors_of_the_core():
-            return self._store.root_at(round_)
-
-    def skip(self, round_: Round) -> None:
-        """Let a round leave the state as it is."""
-        with _errors_of_the_core():
-            self._store.skip(round_)
-
-    def apply(self, round_: Round, diff: bytes, *, expect_root: Hash) -> None:
-        """Make the state of a round from its diff; another root changes nothing."""
-        with _errors_of_the_core():
-            self._store.apply(round_, diff, expect_root=expect_root)
-
-    def diff_at(self, round_: Round) -> bytes:
-        """Change of state of a round."""
-        with _errors_of_the_core():
-            return self._store.diff_at(round_)
-
     def rollback(self, round_: Round) -> None:
         """Make an older round the newest."""
-        with _errors_of_the_core():
-            self._store.rollback(round_)
+        super().rollback(round_)
         self._environments.clear()
 
     def close(self) -> None:
         """Close the state's file; nothing may be asked afterwards."""
         # The engine holds the file as well.
         del self._engine
-        self._store.close()
-
-    def io_root(self, transactions: Sequence[bytes], results: Sequence[bytes]) -> Hash:
-        """Root over the transactions of a round and their results."""
-        return evm_native.io_root(transactions, results)
+        super().close()
 
     # -- execution -----------------------------------------------------------------------------
 
@@ -286,7 +247,8 @@ def _spent(result: bytes) -> SpentSequence:
 @contextmanager
 def _errors_of_the_core() -> Iterator[None]:
     try:
-        yield
+        with errors_of_the_store():
+            yield
     except evm_native.CallFailed as error:
         raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
     except evm_native.HostError as error:
@@ -294,5 +256,3 @@ def _errors_of_the_core() -> Iterator[None]:
         if isinstance(error.__cause__, QanatError):
             raise error.__cause__ from None
         raise
-    except evm_native.StateError as error:
-        raise StateRejected(str(error)) from error

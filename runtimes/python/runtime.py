@@ -1,12 +1,12 @@
 """A ParaTime in Python. Fulfils `services.compute.enclave.runtime.Runtime`."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import evm_native
 
+from runtimes.native_state import NativeState, errors_of_the_store
 from runtimes.python import errors
 from runtimes.python.accounts import Accounts
 from runtimes.python.authentication import Authentic, address_of, authenticate, verify_form
@@ -26,11 +26,10 @@ from runtimes.python.metering import Meter
 from runtimes.python.module import BadModule, Method, ParaTime
 from runtimes.python.overlay import MAX_ITEMS, Overlay, Sealer
 from shared.crypto.hashes import EMPTY_HASH
-from shared.enclave.errors import StateRejected
 from shared.enclave.round_context import RoundContext
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
-from shared.types.identity import Hash, Round
+from shared.types.identity import Hash
 from shared.types.runtime import CheckedTransaction, SpentSequence
 from shared.types.sdk_transaction import (
     SdkGenesis,
@@ -41,7 +40,6 @@ from shared.types.sdk_transaction import (
 )
 
 CACHE_MIB = 8
-STATE_FILE = "state.redb"
 STATE_KEY_NAME = b"qanat/python: state"
 """Name of the state's key at the key manager: one for the ParaTime."""
 
@@ -53,31 +51,32 @@ def open_runtime(
     return PythonRuntime(
         load_paratime(module),
         decode_record(SdkGenesis, genesis),
-        None if directory is None else directory / STATE_FILE,
+        directory,
         state_key,
     )
 
 
-class PythonRuntime:
+class PythonRuntime(NativeState):
     """A program and its state, versioned by round."""
 
     def __init__(
         self,
         program: ParaTime,
         genesis: SdkGenesis,
-        path: Path | None,
+        directory: Path | None,
         state_key: Callable[[bytes], bytes],
     ) -> None:
         """
         Open the state.
 
-        `path` None keeps it in memory; `state_key` is not asked where the program has no secrets.
+        `directory` None keeps it in memory; `state_key` is not asked where there are no secrets.
         """
         if program.confidential != genesis.confidential:
             raise BadModule(
                 f"program {program.name} says confidential={program.confidential}, "
                 f"the network {genesis.confidential}"
             )
+        super().__init__(directory, CACHE_MIB)
         self._program, self._genesis, self._state_key = program, genesis, state_key
         self._accounts = Accounts()
         self._modules = (Core(), self._accounts, *program.modules)
@@ -91,12 +90,6 @@ class PythonRuntime:
         self._limits = Limits(genesis.batch_gas_limit, genesis.min_gas_price)
         self._sealer: Sealer | None = None
         self._lock = threading.Lock()
-        with _errors_of_the_store():
-            self._store = (
-                evm_native.Store.memory()
-                if path is None
-                else evm_native.Store.open(path, cache_mb=CACHE_MIB)
-            )
 
     @property
     def is_confidential(self) -> bool:
@@ -107,51 +100,6 @@ class PythonRuntime:
     def max_batch_weight(self) -> int:
         """Gas of one batch, at most [gas]."""
         return self._limits.batch_gas
-
-    # -- versions ------------------------------------------------------------------------------
-
-    @property
-    def version(self) -> Round:
-        """Newest round in the store, a tentative one included."""
-        return Round(self._store.version)
-
-    @property
-    def oldest(self) -> Round:
-        """Oldest round whose state is kept."""
-        return Round(self._store.oldest)
-
-    def root_at(self, round_: Round) -> Hash:
-        """State root after a round."""
-        with _errors_of_the_store():
-            return self._store.root_at(round_)
-
-    def skip(self, round_: Round) -> None:
-        """Let a round leave the state as it is."""
-        with _errors_of_the_store():
-            self._store.skip(round_)
-
-    def apply(self, round_: Round, diff: bytes, *, expect_root: Hash) -> None:
-        """Make the state of a round from its diff; another root changes nothing."""
-        with _errors_of_the_store():
-            self._store.apply(round_, diff, expect_root=expect_root)
-
-    def diff_at(self, round_: Round) -> bytes:
-        """Change of state of a round."""
-        with _errors_of_the_store():
-            return self._store.diff_at(round_)
-
-    def rollback(self, round_: Round) -> None:
-        """Make an older round the newest."""
-        with _errors_of_the_store():
-            self._store.rollback(round_)
-
-    def close(self) -> None:
-        """Close the state's file; nothing may be asked afterwards."""
-        self._store.close()
-
-    def io_root(self, transactions: Sequence[bytes], results: Sequence[bytes]) -> Hash:
-        """Root over the transactions of a round and their results."""
-        return evm_native.io_root(transactions, results)
 
     # -- execution -----------------------------------------------------------------------------
 
@@ -195,7 +143,7 @@ class PythonRuntime:
                 execution.state.drop()
                 refused.append(position)
         parent = context.parent
-        with _errors_of_the_store():
+        with errors_of_the_store():
             staged = self._store.stage(
                 execution.state.sealed_changes(), version=parent.round, root=parent.state_root
             )
@@ -255,11 +203,11 @@ class PythonRuntime:
         version, root = context.parent.round, context.parent.state_root
 
         def read(key: bytes) -> bytes | None:
-            with _errors_of_the_store():
+            with errors_of_the_store():
                 return self._store.get(key, version=version, root=root)
 
         def scan(prefix: bytes) -> list[tuple[bytes, bytes]]:
-            with _errors_of_the_store():
+            with errors_of_the_store():
                 return self._store.scan(prefix, limit=MAX_ITEMS + 1, version=version, root=root)
 
         state = Overlay(
@@ -299,13 +247,5 @@ class PythonPendingRound:
 
     def persist(self) -> None:
         """Make it the newest version."""
-        with _errors_of_the_store():
+        with errors_of_the_store():
             self._staged.persist()
-
-
-@contextmanager
-def _errors_of_the_store() -> Iterator[None]:
-    try:
-        yield
-    except evm_native.StateError as error:
-        raise StateRejected(str(error)) from error

@@ -1,0 +1,86 @@
+"""
+The door to the native store: the state of a ParaTime, versioned by round.
+
+Fulfils `shared.enclave.state.VersionedState` for every runtime. Errors of the store are told as
+`StateRejected`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import evm_native
+
+from shared.enclave.errors import StateRejected
+from shared.types.identity import Hash, Round
+
+STATE_FILE = "state.redb"
+
+
+class NativeState:
+    """A store in a file of the enclave's directory, or in memory."""
+
+    def __init__(self, directory: Path | None, cache_mib: int) -> None:
+        """
+        Open the state, or begin with none.
+
+        `directory` None keeps it in memory; `cache_mib` is what of its pages memory keeps [MiB].
+        """
+        with errors_of_the_store():
+            self._store = (
+                evm_native.Store.memory()
+                if directory is None
+                else evm_native.Store.open(directory / STATE_FILE, cache_mb=cache_mib)
+            )
+
+    @property
+    def version(self) -> Round:
+        """Newest round in the store, a tentative one included."""
+        return Round(self._store.version)
+
+    @property
+    def oldest(self) -> Round:
+        """Oldest round whose state is kept."""
+        return Round(self._store.oldest)
+
+    def root_at(self, round_: Round) -> Hash:
+        """State root after a round."""
+        with errors_of_the_store():
+            return self._store.root_at(round_)
+
+    def skip(self, round_: Round) -> None:
+        """Let a round leave the state as it is."""
+        with errors_of_the_store():
+            self._store.skip(round_)
+
+    def apply(self, round_: Round, diff: bytes, *, expect_root: Hash) -> None:
+        """Make the state of a round from its diff; another root changes nothing."""
+        with errors_of_the_store():
+            self._store.apply(round_, diff, expect_root=expect_root)
+
+    def diff_at(self, round_: Round) -> bytes:
+        """Change of state of a round."""
+        with errors_of_the_store():
+            return self._store.diff_at(round_)
+
+    def rollback(self, round_: Round) -> None:
+        """Make an older round the newest."""
+        with errors_of_the_store():
+            self._store.rollback(round_)
+
+    def close(self) -> None:
+        """Close the state's file; nothing may be asked afterwards."""
+        self._store.close()
+
+    def io_root(self, transactions: Sequence[bytes], results: Sequence[bytes]) -> Hash:
+        """Root over the transactions of a round and their results."""
+        return evm_native.io_root(transactions, results)
+
+
+@contextmanager
+def errors_of_the_store() -> Iterator[None]:
+    """Raise `StateRejected` for what the store refuses."""
+    try:
+        yield
+    except evm_native.StateError as error:
+        raise StateRejected(str(error)) from error
