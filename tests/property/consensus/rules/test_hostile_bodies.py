@@ -1,7 +1,5 @@
 """Bodies that anybody may send: whatever is in them, a block is made and the supply is kept."""
 
-import copy
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,12 +50,9 @@ from tests.support.consensus_world import (
     World,
     make_policy,
 )
+from tests.support.hostile import HOSTILE, spoiled
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
-HOSTILE = [
-    0, 1, -1, 2**31, 2**63, 2**64 - 1, -(2**64), b"", b"\x00", bytes(20), bytes(21), bytes(32),
-    b"\xff" * 64, "", "x", [], {}, [[]], {"a": 1}, None, True, False,
-]  # fmt: skip
 
 
 def world_with_everything() -> World:
@@ -126,30 +121,6 @@ def honest_bodies(world: World) -> list[tuple]:
 
 
 BODIES = honest_bodies(WORLD)
-
-
-def places(value, path=()):
-    """All places in a decoded CBOR value."""
-    yield path
-    if isinstance(value, dict):
-        for key in value:
-            yield from places(value[key], (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from places(item, (*path, index))
-
-
-def spoiled(body: bytes, choice: int, hostile) -> bytes:
-    value = copy.deepcopy(cbor.decode(body))
-    paths = list(places(value))
-    *parents, last = paths[choice % len(paths)] or (None,)
-    if last is None:
-        return cbor.encode(hostile)
-    inner = value
-    for step in parents:
-        inner = inner[step]
-    inner[last] = hostile
-    return cbor.encode(value)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
