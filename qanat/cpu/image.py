@@ -89,7 +89,7 @@ class EnclaveImage:
 
     def arguments(self, *, forks: bool = False) -> tuple[str, ...]:
         """Arguments of the interpreter; the last one is for people that look at processes."""
-        # -OO: pycryptodome then binds its libraries by ctypes, 50 ms sooner than by cffi.
+        # -OO: neither `assert` nor docstrings, as the measured code is compiled.
         # -P, -s: only the measured code, the standard library and site-packages can be imported.
         first = FIRST_STEP.format(
             fd=self._code.fileno(), length=self._first_bytes, serve=", serve" if forks else ""

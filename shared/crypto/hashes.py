@@ -2,9 +2,11 @@
 
 import hashlib
 
-from Crypto.Hash import KMAC256, SHA3_256, TupleHash256, cSHAKE256, keccak
+import evm_native
 
 HASH_BYTES = 32
+MIN_KEY_BYTES = 32
+CSHAKE256_RATE_BYTES = 136
 EMPTY_HASH = hashlib.new("sha512_256", b"").digest()
 
 
@@ -20,31 +22,54 @@ def sha256(message: bytes) -> bytes:
 
 def sha3_256(message: bytes) -> bytes:
     """SHA3-256, used for the key ids of sealing."""
-    return SHA3_256.new(message).digest()
+    return hashlib.sha3_256(message).digest()
 
 
 def keccak256(message: bytes) -> bytes:
     """Keccak-256, as Ethereum hashes."""
-    return keccak.new(data=message, digest_bits=256).digest()
+    return evm_native.keccak256(message)
+
+
+def cshake256(message: bytes, custom: bytes, length: int) -> bytes:
+    """Give `length` bytes of output for a message. Source: NIST SP 800-185, cSHAKE256."""
+    return evm_native.cshake256(message, b"", custom, length)
 
 
 def tuple_hash256(custom: bytes, *items: bytes, length: int = 32) -> bytes:
     """Hash a tuple of byte strings without ambiguity. Source: NIST SP 800-185, TupleHash256."""
-    state = TupleHash256.new(custom=custom, digest_bytes=length)  # type: ignore[arg-type]
-    for item in items:
-        state.update(item)
-    return state.digest()
+    message = b"".join(map(_encode_string, items)) + _right_encode(8 * length)
+    return evm_native.cshake256(message, b"TupleHash", custom, length)
 
 
 def kmac256(key: bytes, message: bytes, custom: bytes, length: int = 32) -> bytes:
     """
     Keyed hash and key derivation. Source: NIST SP 800-185, KMAC256.
 
-    The key has at least 32 bytes: the library refuses shorter ones.
+    The key has at least 32 bytes: a shorter one would not give what the name promises.
     """
-    return KMAC256.new(key=key, data=message, custom=custom, mac_len=length).digest()
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"a key of {len(key)} bytes: at least {MIN_KEY_BYTES}")
+    padded = _left_encode(CSHAKE256_RATE_BYTES) + _encode_string(key)
+    padded += bytes(-len(padded) % CSHAKE256_RATE_BYTES)
+    return evm_native.cshake256(
+        padded + message + _right_encode(8 * length), b"KMAC", custom, length
+    )
 
 
-def cshake256(message: bytes, custom: bytes, length: int) -> bytes:
-    """Give `length` bytes of output for a message. Source: NIST SP 800-185, cSHAKE256."""
-    return cSHAKE256.new(data=message, custom=custom).read(length)
+def _encode_string(value: bytes) -> bytes:
+    return _left_encode(8 * len(value)) + value
+
+
+def _left_encode(number: int) -> bytes:
+    encoded = _minimal(number)
+    return bytes([len(encoded)]) + encoded
+
+
+def _right_encode(number: int) -> bytes:
+    encoded = _minimal(number)
+    return encoded + bytes([len(encoded)])
+
+
+def _minimal(number: int) -> bytes:
+    """Big endian, at least one byte. Source: NIST SP 800-185, section 2.3.1."""
+    return number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")

@@ -23,6 +23,20 @@ pub(crate) fn sha512_256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyByte
 }
 
 #[pyfunction]
+pub(crate) fn cshake256<'py>(
+    py: Python<'py>,
+    message: &[u8],
+    name: &[u8],
+    custom: &[u8],
+    length: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, length, |output| {
+        crypto::cshake256(message, name, custom, output);
+        Ok(())
+    })
+}
+
+#[pyfunction]
 #[pyo3(signature = (key, nonce, message, ad=b"".as_slice()), text_signature = "(key, nonce, message, ad=b'')")]
 pub(crate) fn deoxysii_seal<'py>(
     py: Python<'py>,

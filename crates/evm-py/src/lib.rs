@@ -19,8 +19,8 @@ mod _native {
     use super::{
         config::{BlockEnv, ChainConfig},
         crypto::{
-            deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result, sha512_256, sign,
-            verify, x25519_public,
+            cshake256, deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result,
+            sha512_256, sign, verify, x25519_public,
         },
         engine::{CheckError, Engine, PendingBlock, TxInfo, io_root},
         store::{Staged, Store, verify_proof},

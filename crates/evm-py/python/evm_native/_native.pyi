@@ -16,6 +16,7 @@ __all__ = [
     "Staged",
     "Store",
     "TxInfo",
+    "cshake256",
     "deoxysii_open",
     "deoxysii_seal",
     "io_root",
@@ -353,6 +354,9 @@ def io_root(txs: Sequence[bytes], results: Sequence[bytes]) -> bytes:
 
 def verify_proof(root: bytes, proof: bytes, key: bytes) -> bytes | None:
     """Value of a key under a root, None when it is proven absent; raises `StateError`."""
+
+def cshake256(message: bytes, name: bytes, custom: bytes, length: int) -> bytes:
+    """Give `length` bytes for a message. Source: NIST SP 800-185, cSHAKE256."""
 
 def keccak256(data: bytes) -> bytes: ...
 def sha512_256(data: bytes) -> bytes: ...
