@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::{Address, B256, Bytes, U256, map::HashMap};
+use alloy_primitives::{
+    Address, B256, Bytes, U256,
+    map::{HashMap, HashSet},
+};
 use revm::{
     Database,
     bytecode::Bytecode,
@@ -53,6 +56,16 @@ pub struct StateDatabase<'e> {
     /// Stand-ins, in this transaction, for accounts that have no known Ethereum address.
     placeholders: HashMap<Address, OasisAddress>,
     newest_hash: (u64, B256),
+    /// What a simulation says of the state instead.
+    pretended: Pretended,
+}
+
+/// Storage and hashes that a simulation pretends; empty for rounds and calls.
+#[derive(Default)]
+struct Pretended {
+    /// Contracts whose own storage is not looked at.
+    emptied: HashSet<Address>,
+    hashes: BTreeMap<u64, B256>,
 }
 
 impl<'e> StateDatabase<'e> {
@@ -74,6 +87,7 @@ impl<'e> StateDatabase<'e> {
             ethereum: HashMap::default(),
             placeholders: HashMap::default(),
             newest_hash,
+            pretended: Pretended::default(),
         }
     }
 
@@ -135,6 +149,35 @@ impl<'e> StateDatabase<'e> {
         record.nonce = nonce;
         record.balance = balance;
         Ok(())
+    }
+
+    /// Pretends code, for a simulation.
+    pub fn pretend_code(&mut self, address: Address, code: Bytes) -> Result<(), EngineError> {
+        let key = self.oasis_of(address);
+        let account = self.account(key)?;
+        account.code = Bytecode::new_legacy(code);
+        account.record.code_hash = account.code.hash_slow();
+        Ok(())
+    }
+
+    /// Pretends a slot, for a simulation.
+    pub fn pretend_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), EngineError> {
+        self.storage(address, slot)?;
+        if let Some(slot) = self.slots.get_mut(&(address, slot)) {
+            slot.value = value;
+        }
+        Ok(())
+    }
+
+    /// Pretends that a contract has no storage, for a simulation; what is pretended later counts.
+    pub fn pretend_no_storage(&mut self, address: Address) {
+        self.slots.retain(|(contract, _), _| *contract != address);
+        self.pretended.emptied.insert(address);
+    }
+
+    /// Pretends the hash of a round, for a simulation.
+    pub fn pretend_hash(&mut self, number: u64, hash: B256) {
+        self.pretended.hashes.insert(number, hash);
     }
 
     /// Takes over what one transaction changed.
@@ -264,12 +307,18 @@ impl Database for StateDatabase<'_> {
         if let Some(slot) = self.slots.get(&(address, slot)) {
             return Ok(slot.value);
         }
-        let (record_key, value) = read_slot(&self.snapshot, self.keys, &address, &slot)?;
+        let (record_key, mut value) = read_slot(&self.snapshot, self.keys, &address, &slot)?;
+        if self.pretended.emptied.contains(&address) {
+            value = U256::ZERO;
+        }
         self.slots.insert((address, slot), Slot { record_key, stored: value, value });
         Ok(value)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, EngineError> {
+        if let Some(hash) = self.pretended.hashes.get(&number) {
+            return Ok(*hash);
+        }
         Ok(block_hash(&self.snapshot, self.newest_hash, number)?.unwrap_or_default())
     }
 }

@@ -24,4 +24,5 @@ pub mod results;
 pub mod rng;
 pub mod signed_query;
 pub mod subcall;
+pub mod tracing;
 pub mod transaction;

@@ -1,10 +1,11 @@
 //! The engine, and the objects it hands out.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use evm_core::{
     engine::{self, Call, Checked, Rejection},
     failure::HostError,
     subcall::{Reply, Request, Subcalls},
+    tracing::{Limits, Style},
 };
 use pyo3::{
     prelude::*,
@@ -213,13 +214,7 @@ impl Engine {
         strict: bool,
     ) -> PyResult<PendingBlock> {
         let txs = byte_strings(txs)?;
-        let mut balances = Vec::new();
-        if let Some(genesis) = genesis {
-            for item in genesis.try_iter()? {
-                let (account, balance) = item?.extract::<(PyBackedBytes, Bound<'_, PyAny>)>()?;
-                balances.push((address(py, &account)?, number(&balance)?));
-            }
-        }
+        let balances = balances(py, genesis)?;
         let inner = run(py, || self.inner.execute(&env.inner, &slices(&txs), &balances, strict))?;
         Ok(PendingBlock { inner })
     }
@@ -277,6 +272,42 @@ impl Engine {
         run(py, || self.inner.estimate_gas(&env.inner, at, &call))
     }
 
+    #[pyo3(signature = (env, txs, *, block_hash, genesis=None, wanted=None, style))]
+    #[allow(clippy::too_many_arguments)]
+    fn replay<'py>(
+        &self,
+        py: Python<'py>,
+        env: &BlockEnv,
+        txs: &Bound<'py, PyAny>,
+        block_hash: &[u8],
+        genesis: Option<&Bound<'py, PyAny>>,
+        wanted: Option<usize>,
+        style: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let txs = byte_strings(txs)?;
+        let balances = balances(py, genesis)?;
+        let hash = B256::from(fixed::<32>(py, "block hash", block_hash)?);
+        let replayed = run(py, || {
+            let (style, limits) = (Style::parse(style)?, Limits::default());
+            self.inner.replay(&env.inner, hash, &slices(&txs), &balances, wanted, &style, limits)
+        })?;
+        let pairs = replayed.iter().map(|one| (PyBytes::new(py, &one.result), PyBytes::new(py, &one.trace)));
+        PyTuple::new(py, pairs.collect::<Vec<_>>())
+    }
+
+    #[pyo3(signature = (env, request, *, version))]
+    fn simulate<'py>(
+        &self,
+        py: Python<'py>,
+        env: &BlockEnv,
+        request: &[u8],
+        version: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let at = At { version, root: env.inner.state_root };
+        let answer = run(py, || self.inner.simulate_blocks(&env.inner, at, request, Limits::default()))?;
+        Ok(PyBytes::new(py, &answer))
+    }
+
     /// Nonce and balance.
     #[pyo3(signature = (account, version=None, *, root=None))]
     fn account<'py>(
@@ -330,6 +361,18 @@ impl Engine {
         let at = self.at(py, version, root)?;
         run(py, || self.inner.fees(at))
     }
+}
+
+/// First balances: pairs of an address and a number.
+fn balances(py: Python<'_>, genesis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(Address, U256)>> {
+    let mut balances = Vec::new();
+    if let Some(genesis) = genesis {
+        for item in genesis.try_iter()? {
+            let (account, balance) = item?.extract::<(PyBackedBytes, Bound<'_, PyAny>)>()?;
+            balances.push((address(py, &account)?, number(&balance)?));
+        }
+    }
+    Ok(balances)
 }
 
 impl Engine {

@@ -19,6 +19,7 @@ use crate::{
     machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
     results::{Outcome, record},
     rng::{Mode, RootRng},
+    tracing::render::Ended,
     transaction::{Transaction, intrinsic_gas},
 };
 use state_core::{
@@ -61,11 +62,17 @@ impl PendingBlock {
     }
 }
 
-/// How a transaction ended and what it owes.
-struct Settled {
+/// What a transaction owes.
+#[derive(Clone, Copy)]
+struct Charge {
     gas_used: u64,
     /// Unused gas is not given back: the envelope did not open, or the contract tried to destroy itself.
     keeps_fee: bool,
+}
+
+/// How a transaction ended.
+struct Settled {
+    charge: Charge,
     result: Result<Success, ModuleError>,
     encrypted: bool,
 }
@@ -103,7 +110,7 @@ impl Engine {
     ) -> Result<PendingBlock, EngineError> {
         let mut round = self.begin(environment, genesis, strict, Unwatched)?;
         for (raw, decoded) in raw.iter().zip(self.decode(raw)) {
-            round.run_decoded(raw, decoded)?;
+            round.run_decoded(raw, decoded, |_, _| Ok(()))?;
         }
         round.finish()
     }
@@ -136,8 +143,22 @@ impl Engine {
 impl<'e, O: Observer<'e>> Round<'e, O> {
     /// Runs one raw transaction, the next of the batch; says whether it is in the round.
     pub fn run(&mut self, raw: &'e [u8]) -> Result<bool, EngineError> {
+        self.run_shown(raw, |_, _| Ok(()))
+    }
+
+    /// Runs one raw transaction like [`run`](Self::run), and shows how it ended before its changes are taken over.
+    pub(super) fn run_shown(
+        &mut self,
+        raw: &'e [u8],
+        look: impl FnOnce(&mut Machine<'e, O>, &Ended<'_>) -> Result<(), EngineError>,
+    ) -> Result<bool, EngineError> {
         let decoded = self.engine.decode(&[raw]).pop();
-        self.run_decoded(raw, decoded.unwrap_or_else(|| Err(core(1, "malformed transaction"))))
+        self.run_decoded(raw, decoded.unwrap_or_else(|| Err(core(1, "malformed transaction"))), look)
+    }
+
+    /// Results of the transactions so far.
+    pub(super) fn results(&self) -> &[Vec<u8>] {
+        &self.tally.results
     }
 
     /// Who watches.
@@ -149,6 +170,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         &mut self,
         raw: &'e [u8],
         decoded: Result<Arc<Transaction>, ModuleError>,
+        look: impl FnOnce(&mut Machine<'e, O>, &Ended<'_>) -> Result<(), EngineError>,
     ) -> Result<bool, EngineError> {
         let index = self.tally.seen;
         self.tally.seen += 1;
@@ -175,7 +197,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             return Ok(false);
         }
         self.machine.set_rng(self.root_rng.fork(&transaction.hash.0));
-        let settled = self.run_transaction(&transaction, price, fee)?;
+        let settled = self.run_transaction(&transaction, price, fee, look)?;
         self.tally.settle(index, raw, &transaction, settled);
         Ok(true)
     }
@@ -194,70 +216,108 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         transaction: &Transaction,
         price: u128,
         fee: u128,
+        look: impl FnOnce(&mut Machine<'e, O>, &Ended<'_>) -> Result<(), EngineError>,
     ) -> Result<(Settled, u128), EngineError> {
         let (nonce, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
         // A creation takes its address from the nonce before it is bumped, and revm bumps it itself.
         let first_nonce = if transaction.to.is_some() { nonce + 1 } else { nonce };
         self.machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
 
-        let settled = self.run_evm(transaction, price)?;
+        let refund_of = |charge: Charge| {
+            let unused = if charge.keeps_fee { 0 } else { u128::from(transaction.gas_limit - charge.gas_used) };
+            unused * price
+        };
+        let settled = self.run_evm(transaction, price, |machine, run, charge, is_dropped| {
+            let ended = Ended {
+                run: run.map(|run| (&run.result, &run.state)),
+                gas_used: charge.gas_used,
+                is_dropped,
+                sender: transaction.sender,
+                before: (nonce, balance),
+                fee: U256::from(fee - refund_of(charge)),
+                fee_taken: U256::from(fee),
+            };
+            look(machine, &ended)
+        })?;
 
-        let unused = if settled.keeps_fee { 0 } else { u128::from(transaction.gas_limit - settled.gas_used) };
-        let refund = unused * price;
+        let refund = refund_of(settled.charge);
         let (_, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
         self.machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance + U256::from(refund))?;
         Ok((settled, fee - refund))
     }
 
-    fn run_evm(&mut self, transaction: &Transaction, price: u128) -> Result<Settled, EngineError> {
+    fn run_evm(
+        &mut self,
+        transaction: &Transaction,
+        price: u128,
+        look: impl FnOnce(&mut Machine<'e, O>, Option<&Run>, Charge, bool) -> Result<(), EngineError>,
+    ) -> Result<Settled, EngineError> {
         let prepaid_gas = transaction.prepaid_gas();
         let opened = match open(&self.engine.config, self.environment, &transaction.input) {
             Ok(opened) => opened,
             Err(error) => {
-                return Ok(Settled { gas_used: prepaid_gas, keeps_fee: true, result: Err(error), encrypted: true });
+                let charge = Charge { gas_used: prepaid_gas, keeps_fee: true };
+                return Ok(Settled { charge, result: Err(error), encrypted: true });
             }
         };
         let encrypted = opened.key.is_some();
-        let failed = |gas_used, error| Settled { gas_used, keeps_fee: false, result: Err(error), encrypted };
         let message = message(transaction, price, prepaid_gas, &opened);
-        if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
-            return Ok(failed(message.gas_limit, execution_failed("create contract limit")));
-        }
-        if prepaid_gas + message.intrinsic_gas > message.gas_limit {
-            return Ok(failed(message.gas_limit, execution_failed("out of gas")));
+        let refused = if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
+            Some("create contract limit")
+        } else if prepaid_gas + message.intrinsic_gas > message.gas_limit {
+            Some("out of gas")
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            let charge = Charge { gas_used: message.gas_limit, keeps_fee: false };
+            self.machine.prepare(&message);
+            look(&mut self.machine, None, charge, true)?;
+            return Ok(Settled { charge, result: Err(execution_failed(reason)), encrypted });
         }
         let run = self.machine.run(&message)?;
-        self.settle(&message, &opened, run)
-    }
-
-    /// Decides what a run means and takes over its changes if it succeeded.
-    fn settle(&mut self, message: &Message, opened: &Opened, run: Run) -> Result<Settled, EngineError> {
-        let encrypted = opened.key.is_some();
-        let mut gas_used = gas_used(&run.result);
-        let failed = |gas_used, keeps_fee, error| Settled { gas_used, keeps_fee, result: Err(error), encrypted };
-        let (logs, output) = match run.result {
-            ExecutionResult::Success { logs, output, .. } => (logs, output),
-            ExecutionResult::Revert { output, .. } => {
+        let (charge, failure) = self.judge(&message, &run);
+        look(&mut self.machine, Some(&run), charge, failure.is_some())?;
+        let result = match failure {
+            None => Ok(self.take_over(&opened, run)?),
+            Some(error) => {
                 self.machine.database().discard();
-                return Ok(failed(gas_used, false, reverted(&clamp(&output)).error));
-            }
-            ExecutionResult::Halt { reason, .. } => {
-                self.machine.database().discard();
-                return Ok(failed(gas_used, false, execution_failed(&halt_reason(&reason, None))));
+                Err(error)
             }
         };
+        Ok(Settled { charge, result, encrypted })
+    }
+
+    /// Decides what a run costs, and whether it counts.
+    fn judge(&self, message: &Message, run: &Run) -> (Charge, Option<ModuleError>) {
+        let charge = Charge { gas_used: gas_used(&run.result), keeps_fee: false };
+        match &run.result {
+            ExecutionResult::Success { .. } => {}
+            ExecutionResult::Revert { output, .. } => return (charge, Some(reverted(&clamp(output)).error)),
+            ExecutionResult::Halt { reason, .. } => {
+                return (charge, Some(execution_failed(&halt_reason(reason, None))));
+            }
+        }
         if run.state.values().any(|account| account.is_selfdestructed()) {
-            self.machine.database().discard();
-            return Ok(failed(gas_used, true, execution_failed("SELFDESTRUCT not supported")));
+            let charge = Charge { keeps_fee: true, ..charge };
+            return (charge, Some(execution_failed("SELFDESTRUCT not supported")));
         }
         let storage_gas = STORAGE_BYTE_GAS * StateDatabase::pending_bytes(&run.state, self.engine.config.confidential);
         if storage_gas > message.gas_limit {
-            self.machine.database().discard();
-            return Ok(failed(gas_used, false, out_of_gas(message.gas_limit, storage_gas)));
+            return (charge, Some(out_of_gas(message.gas_limit, storage_gas)));
         }
-        gas_used = gas_used.max(storage_gas);
+        (Charge { gas_used: charge.gas_used.max(storage_gas), ..charge }, None)
+    }
+
+    /// Takes over the changes of a run that counts; what it leaves behind.
+    fn take_over(&mut self, opened: &Opened, run: Run) -> Result<Success, EngineError> {
+        let (logs, output) = match run.result {
+            ExecutionResult::Success { logs, output, .. } => (logs, output),
+            // Judged before: only successes count.
+            other => (Vec::new(), Output::Call(other.into_output().unwrap_or_default())),
+        };
         self.machine.database().apply(run.state)?;
-        let success = match output {
+        Ok(match output {
             // The address is no secret: whoever sees the transaction can compute it.
             Output::Create(_, address) => Success {
                 output: address.map(|address| address.to_vec()).unwrap_or_default(),
@@ -274,8 +334,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
                 };
                 Success { output, logs, contract_address: None }
             }
-        };
-        Ok(Settled { gas_used, keeps_fee: false, result: Ok(success), encrypted })
+        })
     }
 
     /// Ends the round: seals its changes and stages them.
@@ -317,16 +376,17 @@ struct Tally<'e> {
 
 impl<'e> Tally<'e> {
     fn settle(&mut self, index: usize, raw: &'e [u8], transaction: &Transaction, (settled, paid): (Settled, u128)) {
-        self.gas_used += settled.gas_used;
+        let gas_used = settled.charge.gas_used;
+        self.gas_used += gas_used;
         self.fees = self.fees.saturating_add(paid);
         let (success, error) = match settled.result {
             Ok(success) => (success, None),
             Err(error) => (Success { output: Vec::new(), logs: Vec::new(), contract_address: None }, Some(error)),
         };
         let outcome = Outcome {
-            gas_used: settled.gas_used,
+            gas_used,
             cumulative_gas_used: self.gas_used,
-            effective_gas_price: paid / u128::from(settled.gas_used.max(1)),
+            effective_gas_price: paid / u128::from(gas_used.max(1)),
             logs: success.logs,
             contract_address: success.contract_address,
             output: success.output,

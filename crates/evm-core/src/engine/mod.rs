@@ -9,6 +9,8 @@ mod check;
 mod estimate;
 mod execute;
 mod query;
+mod replay;
+mod simulate;
 mod transaction_cache;
 
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub use self::{
     check::{Checked, Rejection},
     execute::{PendingBlock, Round},
     query::Call,
+    replay::Replayed,
+    simulate::{SimulatedBlock, SimulatedCall, Simulation},
 };
 use crate::{
     code_cache::CodeCache,

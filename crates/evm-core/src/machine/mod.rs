@@ -140,6 +140,11 @@ impl<'e, O> Machine<'e, O> {
         self.0.ctx.journaled_state.db_mut()
     }
 
+    /// What contracts see of the block.
+    pub(crate) fn block(&mut self) -> &mut BlockEnv {
+        &mut self.0.ctx.block
+    }
+
     /// Gives the random bytes of the next message another stream.
     pub fn set_rng(&mut self, rng: TransactionRng) {
         self.0.ctx.chain.rng = rng;
@@ -155,11 +160,8 @@ impl<'e, O> Machine<'e, O> {
         self.0.ctx.journaled_state.database
     }
 
-    /// Runs one message. Fails only if the state or the host does; the message's own failure is a result.
-    pub fn run(&mut self, message: &Message) -> Result<Run, EngineError>
-    where
-        O: Observer<'e>,
-    {
+    /// Shows a message to whoever asks the context, as if it were about to run.
+    pub(crate) fn prepare(&mut self, message: &Message) {
         self.0.ctx.tx = TxEnv {
             tx_type: 0,
             caller: message.caller,
@@ -172,6 +174,19 @@ impl<'e, O> Machine<'e, O> {
             chain_id: None,
             ..Default::default()
         };
+    }
+
+    /// Who watches, and what the EVM works on.
+    pub(crate) fn observed(&mut self) -> (&mut O, &mut SapphireContext<'e>) {
+        (&mut self.0.inspector, &mut self.0.ctx)
+    }
+
+    /// Runs one message. Fails only if the state or the host does; the message's own failure is a result.
+    pub fn run(&mut self, message: &Message) -> Result<Run, EngineError>
+    where
+        O: Observer<'e>,
+    {
+        self.prepare(message);
         self.0.ctx.chain.nested = false;
         let outcome = O::run(self, SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas));
         // Also after an error: accounts it loaded must not be warm for the next message.

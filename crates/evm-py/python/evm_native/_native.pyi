@@ -330,6 +330,31 @@ class Engine:
     ) -> int:
         """Gas the call should need as a transaction; a call that fails gets 2,000,000 more."""
 
+    def replay(
+        self,
+        env: BlockEnv,
+        txs: Sequence[bytes],
+        *,
+        block_hash: bytes,
+        genesis: Sequence[tuple[bytes, int]] | None = None,
+        wanted: int | None = None,
+        style: bytes,
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """
+        Run the transactions of a round again and trace one of them, or all.
+
+        `style` is JSON of `evm_core::tracing::Style`. Gives result record and JSON trace of each;
+        raises `CallFailed` of module `trace`.
+        """
+
+    def simulate(self, env: BlockEnv, request: bytes, *, version: int) -> bytes:
+        """
+        Run calls in blocks that never were, and drop their changes.
+
+        `request` is JSON of `evm_core::engine::Simulation`; the answer has a list for each block.
+        Raises `CallFailed` of module `trace`.
+        """
+
     def account(
         self, account: bytes, version: int | None = None, *, root: bytes | None = None
     ) -> tuple[int, int]:
