@@ -5,20 +5,21 @@ The one door to the native core: turns records into the core's objects and its e
 project's, and nothing else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import evm_native
 
-from runtimes.native_state import NativeState, errors_of_the_store
+from runtimes.evm.core_errors import errors_of_the_core
+from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.native_state import NativeState
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.errors import StateRejected
 from shared.enclave.remembered import Remembered
 from shared.enclave.round_context import RoundContext
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
-from shared.errors import QanatError, RuntimeRejected
+from shared.errors import RuntimeRejected
 from shared.types.evm import (
     Account,
     AccountQuery,
@@ -27,6 +28,7 @@ from shared.types.evm import (
     EvmGenesis,
     EvmQuery,
     StorageQuery,
+    TraceQuery,
 )
 from shared.types.identity import Hash, Round
 from shared.types.runtime import CheckedTransaction, SpentSequence
@@ -68,7 +70,7 @@ class EvmRuntime(NativeState):
         self._environments: Remembered[tuple[bytes, int, int], evm_native.BlockEnv] = Remembered(
             REMEMBERED_ENVIRONMENTS
         )
-        with _errors_of_the_core():
+        with errors_of_the_core():
             config = evm_native.ChainConfig(
                 chain_id=genesis.chain_id,
                 batch_gas_limit=genesis.batch_gas_limit,
@@ -106,7 +108,7 @@ class EvmRuntime(NativeState):
 
     def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions against the state of a round."""
-        with _errors_of_the_core():
+        with errors_of_the_core():
             outcomes = self._engine.check(
                 raws, version=context.parent.round, root=context.parent.state_root
             )
@@ -114,13 +116,16 @@ class EvmRuntime(NativeState):
 
     def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
-        balances = None
-        if context.parent.state_root == EMPTY_HASH:
-            balances = [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
-        environment = self._environment(context)
-        with _errors_of_the_core():
+        environment, balances = self._environment(context), self._first_balances(context)
+        with errors_of_the_core():
             pending = self._engine.execute(environment, batch, genesis=balances, strict=False)
         return EvmPendingRound(pending)
+
+    def _first_balances(self, context: RoundContext) -> list[tuple[bytes, int]] | None:
+        """Give what the genesis puts in place before the first batch, and before no other."""
+        if context.parent.state_root != EMPTY_HASH:
+            return None
+        return [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
 
     def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
         """Read who sent each transaction, and under which nonce, from its result record."""
@@ -143,27 +148,35 @@ class EvmRuntime(NativeState):
                 return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 of = decode_record(AccountQuery, args)
-                with _errors_of_the_core():
+                with errors_of_the_core():
                     return encode_record(
                         Account(*self._engine.account(of.address, version, root=root))
                     )
             case EvmQuery.CODE:
                 of = decode_record(AccountQuery, args)
-                with _errors_of_the_core():
+                with errors_of_the_core():
                     return self._engine.code(of.address, version, root=root)
             case EvmQuery.STORAGE:
                 where = decode_record(StorageQuery, args)
-                with _errors_of_the_core():
+                with errors_of_the_core():
                     return self._engine.storage(where.address, where.slot, version, root=root)
             case EvmQuery.MIN_GAS_PRICE:
-                with _errors_of_the_core():
+                with errors_of_the_core():
                     return encode_record(Amount(self._engine.min_gas_price(version, root=root)))
+            case EvmQuery.TRACE:
+                forbid_sight(is_confidential=self.is_confidential)
+                query = decode_record(TraceQuery, args)
+                environment, balances = self._environment(context), self._first_balances(context)
+                return trace_round(self._engine, environment, query, balances)
+            case EvmQuery.SIMULATE:
+                forbid_sight(is_confidential=self.is_confidential)
+                return simulate(self._engine, self._environment(context), args, version)
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
 
     def _call(self, call: EvmCall, context: RoundContext) -> bytes:
         environment = self._environment(context)
-        with _errors_of_the_core():
+        with errors_of_the_core():
             return self._engine.call(
                 environment,
                 version=context.parent.round,
@@ -177,7 +190,7 @@ class EvmRuntime(NativeState):
 
     def _estimate_gas(self, call: EvmCall, context: RoundContext) -> int:
         environment = self._environment(context)
-        with _errors_of_the_core():
+        with errors_of_the_core():
             return self._engine.estimate_gas(
                 environment,
                 version=context.parent.round,
@@ -203,7 +216,7 @@ class EvmPendingRound:
 
     def persist(self) -> None:
         """Make it the newest version."""
-        with _errors_of_the_core():
+        with errors_of_the_core():
             self._pending.persist()
 
 
@@ -242,17 +255,3 @@ def _spent(result: bytes) -> SpentSequence:
             return SpentSequence(sender, nonce)
         case _:
             raise StateRejected("a result names no sender and nonce")
-
-
-@contextmanager
-def _errors_of_the_core() -> Iterator[None]:
-    try:
-        with errors_of_the_store():
-            yield
-    except evm_native.CallFailed as error:
-        raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
-    except evm_native.HostError as error:
-        # A key could not be fetched: tell why, as the key ring did.
-        if isinstance(error.__cause__, QanatError):
-            raise error.__cause__ from None
-        raise

@@ -2,7 +2,17 @@
 
 from shared.api.compute import ComputeApi
 from shared.encoding.record import decode_record, encode_record
-from shared.types.evm import Account, AccountQuery, Amount, EvmCall, EvmQuery, StorageQuery
+from shared.types.evm import (
+    Account,
+    AccountQuery,
+    Amount,
+    EvmCall,
+    EvmQuery,
+    StorageQuery,
+    TracedTransaction,
+    TraceQuery,
+    Traces,
+)
 from shared.types.identity import Round
 
 
@@ -45,3 +55,12 @@ class EvmQueries:
         """Smallest gas price that the next round takes [wei]."""
         answer = await self._node.query(EvmQuery.MIN_GAS_PRICE, b"")
         return decode_record(Amount, answer).value
+
+    async def trace(self, query: TraceQuery, parent: Round) -> tuple[TracedTransaction, ...]:
+        """Run transactions of the round after `parent` again; refused where storage is secret."""
+        answer = await self._node.query(EvmQuery.TRACE, encode_record(query), parent)
+        return decode_record(Traces, answer).transactions
+
+    async def simulate(self, request: bytes, round_: Round | None = None) -> bytes:
+        """Run calls in blocks that never were, JSON to JSON; refused where storage is secret."""
+        return await self._node.query(EvmQuery.SIMULATE, request, round_)

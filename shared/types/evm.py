@@ -27,6 +27,8 @@ class EvmQuery:
     CODE: Final = "evm.Code"  # AccountQuery -> bytes
     STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
     MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
+    TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
+    SIMULATE: Final = "evm.Simulate"  # JSON -> JSON; see `Engine::simulate_blocks`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,37 @@ class Account:
 
     nonce: int
     balance: Uint256
+
+
+@dataclass(frozen=True, slots=True)
+class TraceQuery:
+    """Asks what transactions of a round did; put to the state of the round before it."""
+
+    transactions: tuple[bytes, ...]
+    """Raw ones of the round, in order, up to the last that is wanted."""
+    block_hash: Bytes32
+    """Hash of the round, which some forms of a trace repeat."""
+    wanted: int | None
+    """Position of the one that is wanted; None for all."""
+    style: bytes
+    """JSON of the form of the trace; see `evm_core::tracing::Style`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedTransaction:
+    """One transaction that ran again."""
+
+    result: bytes
+    """Its result record, which is that of the round."""
+    trace: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Answer to `TraceQuery`: of the wanted one, or of all in order."""
+
+    transactions: tuple[TracedTransaction, ...]
 
 
 @dataclass(frozen=True, slots=True)

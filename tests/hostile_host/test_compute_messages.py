@@ -1,5 +1,6 @@
 """Messages that an honest host never sends: of any form, in any order, with any proof."""
 
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -9,10 +10,18 @@ from hypothesis import strategies as st
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.encoding.contract import methods_of
 from shared.encoding.record import encode_record
-from shared.errors import BadRequest, MethodNotFound, PeerFailed, QanatError, Rejected
+from shared.errors import (
+    BadRequest,
+    MethodNotFound,
+    PeerFailed,
+    QanatError,
+    Rejected,
+    RuntimeRejected,
+)
 from shared.rules import state_keys
-from shared.types.evm import AccountQuery, EvmQuery
+from shared.types.evm import AccountQuery, EvmQuery, TraceQuery
 from tests.support.compute_nodes import RICH, raw
+from tests.support.evm_state import KEEPER_INIT, SPY_CODE
 from tests.support.lying_host import VALUES, flipped
 
 METHODS = sorted(methods_of(ComputeEnclaveApi))
@@ -156,3 +165,24 @@ def test_a_batch_of_the_largest_frame_is_answered(scene):
     executed = scene.host.ask("execute", scene.bench.chain.head.round + 1, junk)
     assert executed.included == ()
     assert len(executed.refused) == 60
+
+
+def test_no_trace_leaves_the_enclave_of_a_confidential_paratime(scene):
+    """Whoever asks and whatever batch is shown: a trace would hold what the contract keeps."""
+    assert scene.catch_up().is_level
+    spy = {"to": "0x" + scene.victim.hex(), "data": "0x"}
+    code = {spy["to"]: {"code": "0x" + SPY_CODE.hex()}}
+    simulation = {"style": "frames", "blocks": [{"state": code, "calls": [spy]}]}
+    made = raw(1, to=b"", data=KEEPER_INIT, gas=1_000_000)
+    styles = [b'"frames"', b'{"geth":{}}', b'{"parity":["stateDiff"]}', b""]
+    questions = [
+        (EvmQuery.TRACE, encode_record(TraceQuery(batch, bytes(32), wanted, style)))
+        for style in styles
+        for batch, wanted in (((made,), 0), ((), None), ((b"\x00",), None))
+    ]
+    questions += [(EvmQuery.SIMULATE, json.dumps(simulation).encode()), (EvmQuery.TRACE, b"")]
+    for method, arguments in questions:
+        for round_ in (1, 3):
+            with pytest.raises(RuntimeRejected, match="keep secrets") as refusal:
+                scene.host.ask("query", method, arguments, round_)
+            assert (refusal.value.module, refusal.value.code) == ("trace", 1)

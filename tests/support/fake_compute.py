@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
 
+from runtimes.evm.sight import forbid_sight, simulate, trace_round
 from shared.api.compute import (
     CallDataKey,
     ComputeStatus,
@@ -21,7 +22,15 @@ from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable, RemoteUnavailable, RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
-from shared.types.evm import Account, AccountQuery, Amount, EvmCall, EvmQuery, StorageQuery
+from shared.types.evm import (
+    Account,
+    AccountQuery,
+    Amount,
+    EvmCall,
+    EvmQuery,
+    StorageQuery,
+    TraceQuery,
+)
 from shared.types.keymanager import SignedPublicKey
 
 RUNTIME_ID = bytes([0x80]) + bytes(31)
@@ -52,6 +61,7 @@ class FakeChain:
         self.epoch = epoch
         self.is_automatic = is_automatic
         """Whether a transaction gets its block at once."""
+        self.is_confidential = confidential
         self.store = Store.memory()
         self.engine = Engine(
             ChainConfig(chain_id=chain_id, confidential=confidential),
@@ -246,7 +256,17 @@ class FakeComputeNode:
                 return engine.storage(where.address, where.slot, number)
             case EvmQuery.MIN_GAS_PRICE:
                 return encode_record(Amount(engine.min_gas_price(number)))
+            case EvmQuery.TRACE | EvmQuery.SIMULATE:
+                return self._look(method, args, number)
         raise RuntimeRejected("core", 3, f"invalid method: {method}")
+
+    def _look(self, method: str, args: bytes, number: int) -> bytes:
+        """As the EVM's runtime does it."""
+        forbid_sight(is_confidential=self.chain.is_confidential)
+        engine, environment = self.chain.engine, self.chain.environment(number)
+        if method == EvmQuery.SIMULATE:
+            return simulate(engine, environment, args, number)
+        return trace_round(engine, environment, decode_record(TraceQuery, args), None)
 
     def _run(self, function, call: EvmCall, number: int):
         try:

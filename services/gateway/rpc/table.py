@@ -2,9 +2,11 @@
 
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
+from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
 from services.gateway.rpc.eth_send import EthSendMethods
+from services.gateway.rpc.eth_simulate import EthSimulateMethods
 from services.gateway.rpc.evm import EvmMethods
 from services.gateway.rpc.filters import FilterMethods
 from services.gateway.rpc.methods import Method, methods_of
@@ -13,6 +15,9 @@ from services.gateway.rpc.modules import RpcMethods
 from services.gateway.rpc.net import NetMethods
 from services.gateway.rpc.node_info import NodeInfoMethods
 from services.gateway.rpc.oasis import OasisMethods
+from services.gateway.rpc.otterscan import OtterscanMethods
+from services.gateway.rpc.parity import ParityMethods
+from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.subscriptions import unsupported_methods
 from services.gateway.rpc.txpool import TxpoolMethods
 from services.gateway.rpc.web3 import Web3Methods
@@ -25,12 +30,16 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
     Over WebSocket, a connection's own subscription methods take the place of those that say here
     that there are none.
     """
-    settings = node.settings
+    settings, replays = node.settings, Replays(node)
     namespaces: list[object] = [
         EthMethods(node),
         EthSendMethods(node),
         EthBlockMethods(node.index, settings.logs_max_rounds),
+        EthSimulateMethods(node, replays),
         DebugMethods(node.index),
+        DebugTraceMethods(node, replays),
+        ParityMethods(node, replays),
+        OtterscanMethods(node, replays),
         FilterMethods(node.index, node.submitter, settings.logs_max_rounds),
         NetMethods(settings.chain_id, node.nodes),
         Web3Methods(settings.client_version),

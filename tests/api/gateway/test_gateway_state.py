@@ -286,7 +286,7 @@ async def test_client_version_has_the_form_of_the_original(gateway):
 
 async def test_modules_are_listed(gateway):
     assert await gateway.rpc("rpc_modules") == dict.fromkeys(
-        ("debug", "eth", "net", "oasis", "rpc", "txpool", "web3"), "1.0"
+        ("debug", "eth", "net", "oasis", "ots", "rpc", "trace", "txpool", "web3"), "1.0"
     )
 
 
@@ -304,9 +304,7 @@ async def test_call_data_key_has_hex_fields_and_a_plain_epoch(gateway):
     "method",
     [
         "eth_coinbase", "eth_protocolVersion", "eth_sign",
-        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_getProof",
-        "eth_createAccessList",
-        "eth_fillTransaction", "eth_simulateV1", "debug_traceTransaction", "trace_block", "",
+        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_fillTransaction", "",
     ],
 )  # fmt: skip
 async def test_methods_that_sapphire_has_not_are_absent(gateway, method):

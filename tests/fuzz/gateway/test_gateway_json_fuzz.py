@@ -51,6 +51,12 @@ METHODS = [
     "debug_getRawReceipts", "debug_getRawHeader", "debug_getRawBlock",
     "eth_getRawTransactionByHash", "eth_getRawTransactionByBlockHashAndIndex",
     "eth_getRawTransactionByBlockNumberAndIndex", "evm_snapshot", "evm_revert", "net_peerCount",
+    "debug_traceTransaction", "debug_traceCall", "debug_traceBlockByNumber",
+    "debug_traceBlockByHash", "trace_transaction", "trace_block", "trace_get", "trace_filter",
+    "trace_call", "trace_callMany", "trace_rawTransaction", "trace_replayTransaction",
+    "trace_replayBlockTransactions", "eth_createAccessList", "eth_simulateV1", "eth_getProof",
+    "ots_getBlockDetails", "ots_getBlockTransactions", "ots_getContractCreator", "ots_hasCode",
+    "ots_getTransactionBySenderAndNonce", "ots_traceTransaction", "ots_getTransactionError",
 ]  # fmt: skip
 
 LIKELY = st.sampled_from(

@@ -1,0 +1,107 @@
+"""`debug_trace*`: what transactions and calls did, in go-ethereum's forms."""
+
+from typing import Any
+
+import orjson
+
+from services.gateway.index.chain_index import ChainIndex
+from services.gateway.index.rounds import IndexedRound
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.block_ids import find_block, resolve_state
+from services.gateway.rpc.errors import InvalidParameters, QueryRejected
+from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.objects import CallRequest, call_request
+from services.gateway.rpc.parameters import (
+    AnyBlockId,
+    BadParameter,
+    BlockId,
+    any_block_id,
+    block_id,
+    hash32,
+    optional,
+)
+from services.gateway.rpc.replays import Replays, joined
+from services.gateway.rpc.shapes import show_bytes
+from services.gateway.rpc.simulated import show_call
+
+CALL_ONLY = ("stateOverrides", "blockOverrides", "txIndex")
+"""Options of `debug_traceCall` that are none of its tracer."""
+
+
+def trace_options(value: Any) -> dict[str, Any]:
+    """Tracer, its configuration, and what of the steps is shown."""
+    if type(value) is not dict:
+        raise BadParameter("must be an object of tracer, tracerConfig, timeout and the like")
+    return value
+
+
+class DebugTraceMethods:
+    """Answers of the namespace that run something again."""
+
+    def __init__(self, node: GatewayNode, replays: Replays) -> None:
+        self._index: ChainIndex = node.index
+        self._replays = replays
+
+    @rpc_method("debug_traceTransaction", hash32, optional(trace_options))
+    async def trace_transaction(self, hash_: bytes, options: dict[str, Any] | None) -> Any:
+        """Trace of a mined transaction, by the tracer that is named; step by step without one."""
+        found = await self._replays.require(hash_)
+        return orjson.Fragment(await self._replays.trace_transaction(found, _style(options)))
+
+    @rpc_method("debug_traceBlockByNumber", block_id, optional(trace_options))
+    async def trace_block_by_number(self, block: BlockId, options: dict[str, Any] | None) -> Any:
+        """Traces of all transactions of a block."""
+        return await self._trace_block(await find_block(self._index, block), options)
+
+    @rpc_method("debug_traceBlockByHash", hash32, optional(trace_options))
+    async def trace_block_by_hash(self, hash_: bytes, options: dict[str, Any] | None) -> Any:
+        """Traces of all transactions of a block."""
+        return await self._trace_block(await self._index.find_round_by_hash(hash_), options)
+
+    async def _trace_block(
+        self, round_: IndexedRound | None, options: dict[str, Any] | None
+    ) -> Any:
+        if round_ is None:
+            raise QueryRejected("block not found")
+        traces = await self._replays.trace_round(round_, _style(options))
+        hashes = [show_bytes(one.record.hash) for one in round_.transactions]
+        return joined(
+            [
+                b'{"txHash":"%b","result":%b}' % (hash_.encode(), trace)
+                for hash_, trace in zip(hashes, traces, strict=True)
+            ]
+        )
+
+    @rpc_method("debug_traceCall", call_request, any_block_id, optional(trace_options))
+    async def trace_call(
+        self, request: CallRequest, block: AnyBlockId, options: dict[str, Any] | None
+    ) -> Any:
+        """Trace of a call on the state after a block, with overrides of state and block."""
+        options = options or {}
+        if options.get("txIndex") is not None:
+            raise QueryRejected("txIndex is not supported: a call runs on the state after a block")
+        of_tracer = {name: one for name, one in options.items() if name not in CALL_ONLY}
+        simulation = {
+            "style": _style(of_tracer),
+            "blocks": [
+                {
+                    "state": _given(options, "stateOverrides"),
+                    "block": _given(options, "blockOverrides"),
+                    "calls": [show_call(request)],
+                }
+            ],
+        }
+        state = await resolve_state(self._index, block)
+        ((outcome,),) = await self._replays.simulate(simulation, state)
+        return outcome["trace"]
+
+
+def _given(options: dict[str, Any], name: str) -> Any:
+    found = options.get(name)
+    if found is not None and type(found) is not dict:
+        raise InvalidParameters(f"invalid argument 2: {name} must be an object")
+    return found or {}
+
+
+def _style(options: dict[str, Any] | None) -> dict[str, Any]:
+    return {"geth": options or {}}

@@ -1,0 +1,214 @@
+"""`trace_*`: what transactions and calls did, in Parity's forms, as Erigon and Reth answer them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.gateway.index.chain_index import ChainIndex
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.block_ids import find_any_block, resolve_number, resolve_state
+from services.gateway.rpc.errors import QueryRejected
+from services.gateway.rpc.field_names import fold_names
+from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.objects import CallRequest, call_request
+from services.gateway.rpc.parameters import (
+    AnyBlockId,
+    BadParameter,
+    BlockId,
+    Tag,
+    address,
+    any_block_id,
+    block_id,
+    count,
+    data,
+    hash32,
+    optional,
+    quantity64,
+)
+from services.gateway.rpc.replays import Replays, concatenated, joined
+from services.gateway.rpc.shapes import show_bytes
+from services.gateway.rpc.simulated import show_call
+
+TRACE_TYPES = frozenset({"trace", "vmTrace", "stateDiff"})
+MAX_CALLS = 1000
+MAX_PATH = 1024
+"""Depth of the EVM's calls."""
+MAX_FILTER_ROUNDS = 100
+"""As of log queries [rounds]."""
+LATEST_STATE = optional(any_block_id, Tag.LATEST)
+
+
+def trace_types(value: Any) -> tuple[str, ...]:
+    """List of what is traced."""
+    if type(value) is not list or not all(type(one) is str and one in TRACE_TYPES for one in value):
+        raise BadParameter("must be a list of trace, vmTrace and stateDiff")
+    return tuple(dict.fromkeys(value))
+
+
+def typed_calls(value: Any) -> tuple[tuple[CallRequest, tuple[str, ...]], ...]:
+    """List of pairs: a call, and what of it is traced."""
+    if type(value) is not list or len(value) > MAX_CALLS:
+        raise BadParameter(f"must be a list of at most {MAX_CALLS} calls with their trace types")
+    if not all(type(pair) is list and len(pair) == 2 for pair in value):
+        raise BadParameter("each item must be a call and a list of trace types")
+    return tuple((call_request(call), trace_types(types)) for call, types in value)
+
+
+def path(value: Any) -> tuple[int, ...]:
+    """Address of a frame in the tree: the position of each call on the way."""
+    if type(value) is not list or len(value) > MAX_PATH:
+        raise BadParameter("must be a list of positions")
+    return tuple(one if type(one) is int and one >= 0 else quantity64(one) for one in value)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """What `trace_filter` takes."""
+
+    first: BlockId
+    last: BlockId
+    senders: frozenset[str]
+    targets: frozenset[str]
+    after: int
+    count: int | None
+
+
+def trace_filter(value: Any) -> TraceFilter:
+    """Filter object."""
+    if type(value) is not dict:
+        raise BadParameter("must be a filter object")
+    fields = fold_names(value)
+
+    def read(name: str, reader: Any, default: Any) -> Any:
+        found = fields.get(name.lower())
+        return default if found is None else reader(found)
+
+    return TraceFilter(
+        first=read("fromBlock", block_id, Tag.LATEST),
+        last=read("toBlock", block_id, Tag.LATEST),
+        senders=read("fromAddress", _addresses, frozenset()),
+        targets=read("toAddress", _addresses, frozenset()),
+        after=read("after", count, 0),
+        count=read("count", count, None),
+    )
+
+
+def _addresses(value: Any) -> frozenset[str]:
+    items = value if type(value) is list else [value]
+    if len(items) > MAX_CALLS:
+        raise BadParameter(f"more than {MAX_CALLS} addresses")
+    return frozenset(show_bytes(address(one)) for one in items)
+
+
+class ParityMethods:
+    """Answers of the namespace."""
+
+    def __init__(self, node: GatewayNode, replays: Replays) -> None:
+        self._index: ChainIndex = node.index
+        self._replays = replays
+
+    # -- frames --------------------------------------------------------------------------------
+
+    @rpc_method("trace_transaction", hash32)
+    async def trace_transaction(self, hash_: bytes) -> Any:
+        """Frames of a mined transaction; null where there is none."""
+        found = await self._index.find_transaction(hash_)
+        if found is None:
+            return None
+        return orjson.Fragment(await self._replays.trace_transaction(found, "frames"))
+
+    @rpc_method("trace_get", hash32, path)
+    async def get(self, hash_: bytes, path: tuple[int, ...]) -> Any:
+        """One frame of a mined transaction, by its place in the tree; null where there is none."""
+        found = await self._index.find_transaction(hash_)
+        if found is None:
+            return None
+        frames = orjson.loads(await self._replays.trace_transaction(found, "frames"))
+        return next((one for one in frames if one["traceAddress"] == list(path)), None)
+
+    @rpc_method("trace_block", any_block_id)
+    async def trace_block(self, block: AnyBlockId) -> Any:
+        """Frames of all transactions of a block; null where there is none. Nobody is rewarded."""
+        round_ = await find_any_block(self._index, block)
+        if round_ is None:
+            return None
+        return concatenated(await self._replays.trace_round(round_, "frames"))
+
+    @rpc_method("trace_filter", trace_filter)
+    async def filter(self, wanted: TraceFilter) -> list[Any]:
+        """Frames of a range of blocks, by who calls and who is called."""
+        first = resolve_number(self._index, wanted.first)
+        last = min(resolve_number(self._index, wanted.last), self._index.require_newest().number)
+        if last - first >= MAX_FILTER_ROUNDS:
+            raise QueryRejected(f"block range too large, at most {MAX_FILTER_ROUNDS} blocks")
+        found: list[Any] = []
+        end = None if wanted.count is None else wanted.after + wanted.count
+        for number in range(first, last + 1):
+            round_ = await self._index.find_round(number)
+            if round_ is None or not round_.transactions:
+                continue
+            for trace in await self._replays.trace_round(round_, "frames"):
+                found += (one for one in orjson.loads(trace) if _is_wanted(one, wanted))
+            if end is not None and len(found) >= end:
+                break
+        return found[wanted.after : end]
+
+    # -- replays -------------------------------------------------------------------------------
+
+    @rpc_method("trace_replayTransaction", hash32, trace_types)
+    async def replay_transaction(self, hash_: bytes, types: tuple[str, ...]) -> Any:
+        """Output, frames, steps and changes of a mined transaction."""
+        found = await self._replays.require(hash_)
+        return orjson.Fragment(await self._replays.trace_transaction(found, {"parity": types}))
+
+    @rpc_method("trace_replayBlockTransactions", any_block_id, trace_types)
+    async def replay_block_transactions(self, block: AnyBlockId, types: tuple[str, ...]) -> Any:
+        """The same of all transactions of a block; null where there is none."""
+        round_ = await find_any_block(self._index, block)
+        if round_ is None:
+            return None
+        traces = await self._replays.trace_round(round_, {"parity": types})
+        return joined(
+            [
+                b'%b,"transactionHash":"0x%b"}' % (trace[:-1], one.record.hash.hex().encode())
+                for trace, one in zip(traces, round_.transactions, strict=True)
+            ]
+        )
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    @rpc_method("trace_call", call_request, trace_types, LATEST_STATE)
+    async def trace_call(
+        self, request: CallRequest, types: tuple[str, ...], block: AnyBlockId
+    ) -> Any:
+        """Output, frames, steps and changes of a call."""
+        (result,) = await self.trace_call_many(((request, types),), block)
+        return result
+
+    @rpc_method("trace_callMany", typed_calls, LATEST_STATE)
+    async def trace_call_many(
+        self, calls: tuple[tuple[CallRequest, tuple[str, ...]], ...], block: AnyBlockId
+    ) -> list[Any]:
+        """The same of calls that build on each other."""
+        shown = [show_call(request) | {"style": {"parity": types}} for request, types in calls]
+        simulation = {"style": {"outcome": False}, "blocks": [{"calls": shown}]}
+        state = await resolve_state(self._index, block)
+        (outcomes,) = await self._replays.simulate(simulation, state)
+        return [outcome["trace"] for outcome in outcomes]
+
+    @rpc_method("trace_rawTransaction", data, trace_types)
+    async def trace_raw_transaction(self, raw: bytes, types: tuple[str, ...]) -> Any:
+        """The same of a signed transaction, as if it were the next one; it is not sent."""
+        return orjson.Fragment(await self._replays.trace_raw(raw, {"parity": types}))
+
+
+def _is_wanted(frame: dict[str, Any], wanted: TraceFilter) -> bool:
+    action = frame["action"]
+    sender = action.get("from") or action.get("address")
+    target = action.get("to") or action.get("refundAddress")
+    if target is None:
+        target = (frame.get("result") or {}).get("address")
+    return (not wanted.senders or sender in wanted.senders) and (
+        not wanted.targets or target in wanted.targets
+    )
