@@ -5,13 +5,15 @@ A trace shows calldata, results, and each slot that a contract reads. The rule s
 the enclave, because a host or gateway can ask for whatever it likes.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import evm_native
 
 from runtimes.evm.core_errors import errors_of_the_core
 from shared.encoding.record import encode_record
-from shared.errors import RuntimeRejected
+from shared.errors import RuntimeRejected, Unavailable
 from shared.types.evm import TracedTransaction, TraceQuery, Traces
 
 NO_SIGHT_CODE = 1
@@ -22,10 +24,31 @@ NO_SIGHT = (
 """Why the enclave of a confidential ParaTime gives no traces, and what to do instead."""
 
 
+AT_ONCE = 2
+"""Traces and simulations that run at the same time; each may take seconds and 64 MiB. Other
+questions have the other threads of the enclave."""
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+class TooManyTraces(Unavailable, module="trace", code=5):
+    """The enclave is busy with as many traces as it makes at a time; another node may not be."""
+
+
 def forbid_sight(*, is_confidential: bool) -> None:
     """Refuse a question whose answer shows storage, calldata and results in the clear."""
     if is_confidential:
         raise RuntimeRejected("trace", NO_SIGHT_CODE, NO_SIGHT)
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Hold one of the few places; refuses at once where there is none, so that nothing waits."""
+    if not _places.acquire(blocking=False):
+        raise TooManyTraces(f"the enclave makes {AT_ONCE} traces at a time")
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def trace_round(
@@ -35,7 +58,7 @@ def trace_round(
     genesis: Sequence[tuple[bytes, int]] | None,
 ) -> bytes:
     """Run transactions of a round again, in the surroundings in which it ran; `Traces`."""
-    with errors_of_the_core():
+    with _place(), errors_of_the_core():
         replayed = engine.replay(
             environment,
             query.transactions,
@@ -51,5 +74,5 @@ def simulate(
     engine: evm_native.Engine, environment: evm_native.BlockEnv, request: bytes, version: int
 ) -> bytes:
     """Run calls in blocks that never were, on the state of a round; JSON to JSON."""
-    with errors_of_the_core():
+    with _place(), errors_of_the_core():
         return engine.simulate(environment, request, version=version)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +113,59 @@ def test_each_paratime_answers_for_itself(gateways: dict[str, GatewayOf]) -> Non
     assert int(gateways[SAPPHIRE].rpc("eth_getTransactionCount", account, "latest"), 16) == 0
     send_to(gateways[SAPPHIRE])
     assert all(gateway.block_number() > before[name] for name, gateway in gateways.items())
+
+
+def test_public_paratime_shows_what_a_transaction_did_and_a_confidential_one_does_not(
+    gateways: dict[str, GatewayOf],
+) -> None:
+    web3 = Web3(Web3.HTTPProvider(gateways[EMERALD].url))
+    send_to(gateways[EMERALD])
+    account = Account.from_key(FIRST_KEY).address
+    nonce = web3.eth.get_transaction_count(account) - 1
+    tx_hash = gateways[EMERALD].rpc("ots_getTransactionBySenderAndNonce", account, nonce)
+    (frame,) = web3.tracing.trace_transaction(tx_hash)
+    assert frame["action"]["from"].lower() == account.lower()
+    # Each node replays it alike; they are asked in turn.
+    traces = [
+        gateways[EMERALD].rpc("debug_traceTransaction", tx_hash, {"tracer": "callTracer"})
+        for _ in range(4)
+    ]
+    receipt = web3.eth.get_transaction_receipt(tx_hash)
+    assert {int(trace["gasUsed"], 16) for trace in traces} == {receipt["gasUsed"]}
+    send_to(gateways[SAPPHIRE])
+    block = gateways[SAPPHIRE].rpc("eth_blockNumber")
+    for method, *params in (
+        ("debug_traceCall", {"to": account}, "latest"),
+        ("trace_call", {"to": account}, ["trace"]),
+        ("eth_createAccessList", {"to": account}),
+        ("eth_simulateV1", {"blockStateCalls": [{"calls": [{"to": account}]}]}, block),
+    ):
+        with pytest.raises(RpcFailure, match="keep secrets"):
+            gateways[SAPPHIRE].rpc(method, *params)
+
+
+@pytest.mark.node
+def test_ethers_and_viem_read_traces_and_simulations(
+    gateways: dict[str, GatewayOf], node_clients: Path
+) -> None:
+    done = subprocess.run(
+        ["node", "traces.mjs", gateways[EMERALD].url, SECOND_KEY],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    zero, eight, nine = (f"0x{number:064x}" for number in (0, 8, 9))
+    assert seen["gasUsed"][0] == seen["gasUsed"][1]
+    assert (seen["input"], seen["last"]) == (eight, "STOP")
+    assert seen["after"] == {zero: eight}
+    assert seen["simulated"] == [[["success", "0x"]], [["success", nine]]]
+    assert seen["numbers"][1] == seen["numbers"][0] + 1
+    assert [one["storageKeys"] for one in seen["accessed"]] == [[zero]]
+    assert seen["read"] == eight
 
 
 def test_paratime_in_python_answers_beside_them(paratimes: ProcessNetwork) -> None:
