@@ -4,11 +4,12 @@ FROM rust:1.95-slim-bookworm AS rust
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy \
-    RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/opt/venv/bin:$PATH
+    RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/opt/uv/bin:$PATH
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY --from=rust /usr/local/rustup /usr/local/rustup
 COPY --from=rust /usr/local/cargo /usr/local/cargo
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install -q uv
+# uv beside what is built: the image gets no installer.
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install -q uv && python -m venv --without-pip /opt/venv
 WORKDIR /src
 COPY requirements/run.txt requirements/run.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -19,8 +20,9 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/loc
     --mount=type=cache,target=/target \
     python -m venv /tmp/build && uv pip install -q --python /tmp/build/bin/python maturin==1.16.0 && \
     CARGO_TARGET_DIR=/target /tmp/build/bin/maturin build --release --locked --quiet -m crates/evm-py/Cargo.toml --out /wheels && \
-    uv pip install -q --python /opt/venv/bin/python --no-deps /wheels/*.whl && /opt/venv/bin/pip uninstall -q -y uv
+    uv pip install -q --python /opt/venv/bin/python --no-deps /wheels/*.whl
 
+# The official images are built with profile-guided and link-time optimization.
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin qanat && \
@@ -37,8 +39,11 @@ COPY qanat qanat
 # A named volume takes its owner from the directory that it hides: one for each node of any network.
 RUN for node in . public $(python -m qanat.network); do \
         install -d -m 700 -o qanat -g qanat "/network/$node"; done
-# Compiled once here, also as -OO runs it: a user who cannot write there would compile at every start.
-RUN python -m compileall -q -o 0 -o 2 "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
+# Compiled once here, since a user who cannot write there would compile at every start. As -OO runs it, only what enclaves
+# import beside their own code, which the launcher compiles from what it measured.
+RUN python -m compileall -q -x '/(ensurepip|idlelib|lib2to3|pip|pydoc_data|setuptools|tkinter|turtledemo)/' \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
+RUN python -OO -c 'import sqlite3, dcap_qvl, runtimes.evm, runtimes.python, services.compute.enclave.__main__, services.keymanager.enclave.__main__'
 ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
 USER qanat
 EXPOSE 8545 8546
