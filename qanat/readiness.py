@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.errors import Unavailable
 
-POLL_S = 0.05
+POLL_S = 0.02
 
 
 class NotReady(Unavailable, module="launcher", code=3):

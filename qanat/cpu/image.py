@@ -14,7 +14,7 @@ from types import CodeType, TracebackType
 from typing import Self
 
 from qanat.cpu.bootstrap import Modules, Sources
-from qanat.cpu.measurement import NATIVE_PACKAGE, code_root, enclave_files
+from qanat.cpu.measurement import NATIVE_PACKAGE, code_root, enclave_files, hash_file
 from shared.tee.measurement import measure
 
 NATIVE_SUFFIX = ".so"
@@ -53,11 +53,12 @@ class EnclaveImage:
             on_error.callback(self._open.close)
             for name, path in enclave_files(service, config, root or code_root()).items():
                 file = self._open.enter_context(path.open("rb"))
-                content = file.read()
-                hashes[name] = hashlib.sha256(content).digest()
                 if path.suffix == NATIVE_SUFFIX:
+                    hashes[name] = hash_file(file)
                     self._native[_native_name(name)] = file.fileno()
                     continue
+                content = file.read()
+                hashes[name] = hashlib.sha256(content).digest()
                 file.close()
                 if path.suffix != ".py":
                     continue

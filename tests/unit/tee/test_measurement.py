@@ -1,5 +1,6 @@
 """What the measurement of an enclave depends on."""
 
+import os
 import shutil
 
 import pytest
@@ -140,3 +141,15 @@ def test_native_code_that_reads_records_is_measured_in_every_enclave(code, servi
     root = code if service == "toy" else cpu.code_root()
     files = enclave_files(service, b"", root)
     assert [name for name in files if name.startswith("evm_native/") and name.endswith(".so")]
+
+
+def test_a_file_whose_times_are_set_back_is_measured_anew(code):
+    path = code / "shared" / "errors.py"
+    before, found = of_toy(code), path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b" ")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert path.stat().st_size == found.st_size
+    assert of_toy(code) != before
+    path.write_bytes(content)
+    assert of_toy(code) == before
