@@ -8,8 +8,17 @@ from collections.abc import Sequence
 
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, logs_of
+from shared.errors import Rejected
 
 Item = bytes | Sequence["Item"]
+
+MAX_DEPTH = 8
+"""Levels of lists; a transaction has four."""
+
+
+class MalformedRlp(Rejected, module="gateway", code=11):
+    """The bytes are no item."""
+
 
 EthereumHeader = list[bytes]
 """The fields of a header, in Ethereum's order."""
@@ -27,6 +36,44 @@ def encode(item: Item) -> bytes:
         return _prefix(len(item), _STRING) + item
     payload = b"".join(map(encode, item))
     return _prefix(len(payload), _LIST) + payload
+
+
+def decode(untrusted: bytes) -> Item:
+    """Decode one item that is the whole input, or raise `MalformedRlp`."""
+    item, end = _decode_at(untrusted, 0, len(untrusted), 0)
+    if end != len(untrusted):
+        raise MalformedRlp("bytes follow the item")
+    return item
+
+
+def _decode_at(raw: bytes, at: int, limit: int, depth: int) -> tuple[Item, int]:
+    """Give the item that begins at a place and ends before a limit, and where it ends."""
+    if at >= limit or depth > MAX_DEPTH:
+        raise MalformedRlp("it ends early, or nests too deep")
+    first = raw[at]
+    if first < _STRING:
+        return raw[at : at + 1], at + 1
+    is_list = first >= _LIST
+    length = first - (_LIST if is_list else _STRING)
+    start = at + 1
+    if length > _SHORT_BYTES:
+        size = length - _SHORT_BYTES
+        digits = raw[start : start + size]
+        start, length = start + size, int.from_bytes(digits, "big")
+        if digits[:1] == b"\0" or length <= _SHORT_BYTES:
+            raise MalformedRlp("a length is not written in the shortest way")
+    end = start + length
+    if end > limit:
+        raise MalformedRlp("an item ends behind what holds it")
+    if not is_list:
+        if length == 1 and raw[start] < _STRING:
+            raise MalformedRlp("a byte is not written in the shortest way")
+        return raw[start:end], end
+    items: list[Item] = []
+    while start < end:
+        item, start = _decode_at(raw, start, end, depth + 1)
+        items.append(item)
+    return items, end
 
 
 def quantity(value: int) -> bytes:

@@ -22,6 +22,7 @@ pub mod machine;
 pub mod precompiles;
 pub mod results;
 pub mod rng;
+pub mod signature;
 pub mod signed_query;
 pub mod subcall;
 pub mod tracing;

@@ -3,12 +3,11 @@
 //! Source: oasis-sdk `modules/evm/src/signed_call.rs`, `types.rs`, `lib.rs` (`decode_simulate_call_query`) @ 00da39c.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use secp256k1::{Message, SECP256K1};
 use thiserror::Error;
 
 use crate::envelope;
 use crate::errors::ModuleError;
+use crate::signature::recover;
 use state_core::cbor::{self, Fields, Value};
 use state_core::errors::StateError;
 
@@ -126,27 +125,6 @@ pub fn verify(pack: &SignedPack, query: &Query<'_>, chain: &dyn Chain) -> Result
 
 fn rejected(detail: &str) -> ModuleError {
     ModuleError { module: "evm", code: 10, message: format!("invalid signed simulate call query: {detail}") }
-}
-
-/// Address of the signer. A high s is refused: it would be a second signature over the same query.
-fn recover(signature: &[u8; 65], digest: &B256) -> Result<Address, &'static str> {
-    const INVALID: &str = "invalid signature";
-    const UNRECOVERABLE: &str = "signature recovery failed";
-    let (compact, v) = (&signature[..64], signature[64]);
-    let v = if v >= 27 { v - 27 } else { v };
-    let id = RecoveryId::try_from(i32::from(v)).map_err(|_| INVALID)?;
-    let signature = RecoverableSignature::from_compact(compact, id).map_err(|_| INVALID)?;
-    if compact[..32] == [0; 32] || compact[32..] == [0; 32] {
-        return Err(INVALID);
-    }
-    let standard = signature.to_standard();
-    let mut low = standard;
-    low.normalize_s();
-    if low != standard {
-        return Err(UNRECOVERABLE);
-    }
-    let key = SECP256K1.recover_ecdsa(Message::from_digest(digest.0), &signature).map_err(|_| UNRECOVERABLE)?;
-    Ok(Address::from_raw_public_key(&key.serialize_uncompressed()[1..]))
 }
 
 const DOMAIN_TYPE: &[u8] = b"EIP712Domain(string name,string version,uint256 chainId)";

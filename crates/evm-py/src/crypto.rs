@@ -1,8 +1,9 @@
 //! The cryptography of precompiles and envelopes, for clients and tests.
 
+use alloy_primitives::B256;
 use evm_core::{
     crypto::{self, Algorithm},
-    layout,
+    layout, signature,
 };
 use pyo3::{prelude::*, types::PyBytes};
 use state_core::cbor::{self, Value};
@@ -120,6 +121,24 @@ pub(crate) fn verify(
     let algorithm = algorithm(py, method)?;
     guarded(py, || crypto::verify(algorithm, public, context, message, signature))?
         .map_err(|error| config_error(py, error.0))
+}
+
+/// Address of who signed a digest.
+#[pyfunction]
+pub(crate) fn recover_signer<'py>(py: Python<'py>, digest: &[u8], signature: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let (digest, signature) = (fixed(py, "digest", digest)?, fixed(py, "signature", signature)?);
+    let signer =
+        guarded(py, || signature::recover(&signature, &B256::new(digest)))?.map_err(|error| config_error(py, error))?;
+    Ok(PyBytes::new(py, signer.as_slice()))
+}
+
+/// Signature of an Ethereum account over a digest.
+#[pyfunction]
+pub(crate) fn sign_digest<'py>(py: Python<'py>, secret: &[u8], digest: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let (secret, digest) = (fixed(py, "secret", secret)?, fixed(py, "digest", digest)?);
+    let signature = guarded(py, || signature::sign(&secret, &B256::new(digest)))?
+        .ok_or_else(|| config_error(py, "the secret is no key"))?;
+    Ok(PyBytes::new(py, &signature))
 }
 
 /// The 21-byte Oasis address of an Ethereum account.

@@ -20,7 +20,7 @@ mod _native {
         config::{BlockEnv, ChainConfig},
         crypto::{
             cshake256, deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result,
-            sha512_256, sign, verify, x25519_public,
+            recover_signer, sha512_256, sign, sign_digest, verify, x25519_public,
         },
         engine::{CheckError, Engine, PendingBlock, TxInfo, io_root},
         store::{Staged, Store, verify_proof},

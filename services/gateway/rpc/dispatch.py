@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 MAX_BATCH_RESPONSE_BYTES = 25_000_000
 """Answers beyond this are replaced by errors [bytes]. Source: go-ethereum's default."""
+MAX_BATCH_REQUESTS = 1_000
+"""Source: go-ethereum node/defaults.go, `BatchRequestLimit`."""
 BATCH_STEP = 64
 """Requests of a batch that run at the same time: enough to overlap, few enough for fairness."""
 MAX_TEXT_CHARACTERS = 256
@@ -60,6 +62,9 @@ class Dispatcher:
     async def _answer_batch(self, batch: list[Any]) -> bytes:
         if not batch:
             return _failure(None, InvalidRequest("empty batch"))
+        if len(batch) > MAX_BATCH_REQUESTS:
+            ids = (one["id"] for one in batch if type(one) is dict and one.get("id") is not None)
+            return b"[%b]" % _failure(_safe_id(next(ids, None)), InvalidRequest("batch too large"))
         answers: list[bytes] = []
         size = 0
         for start in range(0, len(batch), BATCH_STEP):
@@ -129,6 +134,8 @@ def _too_large(request: Any) -> bytes:
     request = fold_names(request)
     if "id" not in request:
         return b""
-    id_ = request["id"]
-    safe_id = None if isinstance(id_, dict | list | bool) else id_
-    return _failure(safe_id, ResponseTooLarge("response too large"))
+    return _failure(_safe_id(request["id"]), ResponseTooLarge("response too large"))
+
+
+def _safe_id(id_: Any) -> Any:
+    return None if isinstance(id_, dict | list | bool) else id_

@@ -1,5 +1,6 @@
 """How a method is declared: its name and parameters stand above the function that answers it."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -8,8 +9,10 @@ from prometheus_client import Counter
 
 from services.gateway import metrics
 from services.gateway.rpc.errors import InvalidParameters
+from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import REQUIRED, BadParameter, Parameter
 
+MAX_NAME_CHARACTERS = 64
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
@@ -36,6 +39,13 @@ def also(*names: str) -> Callable[[F], F]:
     return declare
 
 
+def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Give the names of an answer's parameters as clients write them."""
+    _, *own = inspect.signature(function).parameters
+    words = (name.strip("_").split("_") for name in own)
+    return tuple(first + "".join(map(str.capitalize, rest)) for first, *rest in words)
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method ready to be called: everything that can be prepared is."""
@@ -43,6 +53,8 @@ class Method:
     name: str
     answer: Callable[..., Awaitable[Any]]
     parameters: tuple[Parameter, ...]
+    names: tuple[str, ...]
+    """Of the parameters, in order."""
     requests: Counter
     failures: Counter
     observe_seconds: Callable[[float], None]
@@ -52,6 +64,8 @@ class Method:
         expected = self.parameters
         if untrusted is None:
             untrusted = []
+        elif type(untrusted) is dict:
+            untrusted = self._in_order(untrusted)
         elif type(untrusted) is not list:
             raise InvalidParameters("non-array args")
         if len(untrusted) > len(expected):
@@ -68,6 +82,14 @@ class Method:
                 values.append(parameter.read(value))
             except BadParameter as error:
                 raise InvalidParameters(f"invalid argument {position}: {error}") from None
+        return values
+
+    def _in_order(self, untrusted: dict[str, Any]) -> list[Any]:
+        """Put parameters that came by name in order; names in any case, as fields of objects."""
+        given = fold_names(untrusted)
+        values = [given.pop(name.lower(), None) for name in self.names]
+        if given:
+            raise InvalidParameters(f"unknown parameter {min(given)[:MAX_NAME_CHARACTERS]!r}")
         return values
 
 
@@ -88,6 +110,7 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
                     name,
                     getattr(namespace, attribute),
                     parameters,
+                    names_of(function)[: len(parameters)],
                     metrics.rpc_requests.labels(name),
                     metrics.rpc_failures.labels(name),
                     metrics.rpc_seconds.labels(name).observe,

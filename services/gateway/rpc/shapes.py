@@ -11,6 +11,7 @@ from typing import Any
 from services.gateway.index.fees import BLOCK_GAS_LIMIT, FeeHistory
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, logs_of
+from services.gateway.pooled import PooledTransaction
 from services.gateway.rlp import quantity
 from shared.crypto.hashes import keccak256
 
@@ -124,11 +125,36 @@ def show_transaction(transaction: IndexedTransaction) -> Json:
         "transactionIndex": hex(transaction.position),
         "value": hex(number(record.value)),
         "type": hex(record.type),
-        "accessList": _show_access_list(record),
+        "accessList": _show_accesses(record.access_list),
         "chainId": None if record.chain_id is None else hex(record.chain_id),
         "v": hex(number(record.v)),
         "r": hex(number(record.r)),
         "s": hex(number(record.s)),
+    }
+
+
+def show_pooled(pooled: PooledTransaction) -> Json:
+    """Transaction that is in no block; as `show_transaction`, without a place."""
+    return {
+        "blockHash": None,
+        "blockNumber": None,
+        "from": show_bytes(pooled.sender),
+        "gas": hex(pooled.gas),
+        "gasPrice": hex(pooled.max_fee),
+        "maxFeePerGas": hex(pooled.max_fee),
+        "maxPriorityFeePerGas": hex(pooled.max_tip),
+        "hash": show_bytes(pooled.hash),
+        "input": show_bytes(pooled.input),
+        "nonce": hex(pooled.nonce),
+        "to": None if pooled.to is None else show_bytes(pooled.to),
+        "transactionIndex": None,
+        "value": hex(pooled.value),
+        "type": hex(pooled.type),
+        "accessList": _show_accesses(pooled.access_list),
+        "chainId": None if pooled.chain_id is None else hex(pooled.chain_id),
+        "v": hex(pooled.v),
+        "r": hex(pooled.r),
+        "s": hex(pooled.s),
     }
 
 
@@ -137,12 +163,14 @@ def _shown_gas_price(record: TransactionRecord) -> int:
     return number(record.gas_price if record.type == 2 else record.max_fee)
 
 
-def _show_access_list(record: TransactionRecord) -> list[Json] | None:
-    if record.access_list is None:
+def _show_accesses(
+    accesses: tuple[tuple[bytes, tuple[bytes, ...]], ...] | None,
+) -> list[Json] | None:
+    if accesses is None:
         return None
     return [
         {"address": show_bytes(address), "storageKeys": [show_bytes(slot) for slot in slots]}
-        for address, slots in record.access_list
+        for address, slots in accesses
     ]
 
 

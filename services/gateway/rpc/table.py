@@ -43,7 +43,7 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         FilterMethods(node.index, node.submitter, settings.logs_max_rounds),
         NetMethods(settings.chain_id, node.nodes),
         Web3Methods(settings.client_version),
-        TxpoolMethods(),
+        TxpoolMethods(node.nodes),
     ]
     if settings.unsafe_dev_controls:
         namespaces += [EvmMethods(node), MiningMethods(node), NodeInfoMethods(node)]

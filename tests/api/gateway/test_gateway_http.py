@@ -5,12 +5,13 @@ import json
 
 import pytest
 
+from services.gateway.rpc import dispatch
 from shared.errors import PeerUnavailable
 from shared.types.evm import EvmQuery
 from tests.support.fake_compute import CHAIN_ID as CHAIN_ID_NUMBER
 from tests.support.fake_compute import FakeChain
 from tests.support.gateway import BALANCES, listening, running_gateway, until
-from tests.support.signing import sign
+from tests.support.signing import RECEIVER, sign
 
 JSON = {"content-type": "application/json"}
 CHAIN_ID = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
@@ -43,7 +44,7 @@ async def post(gateway, body, **headers):
         ('{"jsonrpc":"2.0"}', -32600, "invalid request"),
         ('{"id":{},"method":"eth_chainId"}', -32600, "invalid request"),
         ('{"id":null,"method":7}', -32600, "invalid request"),
-        ('{"id":null,"method":"eth_chainId","params":{}}', -32602, "non-array args"),
+        ('{"id":null,"method":"eth_chainId","params":"x"}', -32602, "non-array args"),
         ('{"id":null,"method":"eth_chainId","params":[1]}', -32602,
          "too many arguments, want at most 0"),
         ('{"id":null,"method":"eth_getBalance","params":[]}', -32602,
@@ -89,15 +90,30 @@ async def test_batch_answers_in_order_and_mixes_errors(gateway):
     ]
 
 
-async def test_batches_have_no_limit_but_the_body(gateway):
-    assert len((await post(gateway, f"[{','.join([CHAIN_ID] * 5000)}]")).json()) == 5000
+async def test_batches_are_limited_as_in_go_ethereum(gateway):
+    assert len((await post(gateway, f"[{','.join([CHAIN_ID] * 1000)}]")).json()) == 1000
+    (answer,) = (await post(gateway, f"[17,{','.join([CHAIN_ID] * 1000)}]")).json()
+    assert (answer["id"], answer["error"]) == (1, {"code": -32600, "message": "batch too large"})
 
 
-async def test_batch_answers_are_cut_at_25_megabytes(gateway):
+async def test_parameters_come_by_name(gateway):
+    by_name = {"account": RECEIVER, "Block": "latest"}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBalance", "params": by_name}
+    assert (await gateway.client.post("/", json=request)).json()["result"] == "0x0"
+    request["params"] = {"block": "latest"}
+    error = (await gateway.client.post("/", json=request)).json()["error"]
+    assert error == {"code": -32602, "message": "missing value for required argument 0"}
+    request["params"] = by_name | {"adress": RECEIVER}
+    error = (await gateway.client.post("/", json=request)).json()["error"]
+    assert error == {"code": -32602, "message": "unknown parameter 'adress'"}
+
+
+async def test_batch_answers_are_cut(gateway, monkeypatch):
     zero = "0x" + "00" * 20
+    monkeypatch.setattr(dispatch, "MAX_BATCH_RESPONSE_BYTES", 200_000)
     call = json.dumps({"id": 1, "method": "eth_getBlockByNumber", "params": ["0x0", True]})
-    answers = (await post(gateway, f"[{','.join([call] * 20_000)}]")).json()
-    assert len(answers) == 20_000
+    answers = (await post(gateway, f"[{','.join([call] * 1000)}]")).json()
+    assert len(answers) == 1000
     assert "result" in answers[0]
     assert answers[-1]["error"] == {"code": -32003, "message": "response too large"}
     assert await gateway.rpc("eth_getBalance", zero, "latest") == "0x0"

@@ -266,7 +266,7 @@ async def test_percentiles_must_ascend_from_0_to_100(gateway, percentiles):
         ("eth_mining", False),
         ("eth_hashrate", "0x0"),
         ("eth_syncing", False),
-        ("txpool_content", {"pending": []}),
+        ("txpool_content", {"pending": {}, "queued": {}}),
     ],
 )
 async def test_facts(gateway, method, result):

@@ -393,6 +393,12 @@ def x25519_public(secret: bytes) -> bytes: ...
 def mrae_key(secret: bytes, public: bytes) -> bytes:
     """Key of the calldata envelope between two X25519 keys."""
 
+def recover_signer(digest: bytes, signature: bytes) -> bytes:
+    """Address of the account that signed a digest: r ‖ s ‖ v, 65 bytes. Raises `ConfigError`."""
+
+def sign_digest(secret: bytes, digest: bytes) -> bytes:
+    """Signature of an Ethereum account, r ‖ s ‖ v with v 0 or 1; `ConfigError` for no key."""
+
 def keypair(method: int, seed: bytes) -> tuple[bytes, bytes]:
     """Public and private key; `method` is the algorithm's number in the precompile, 0 to 8."""
 
