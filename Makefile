@@ -48,7 +48,8 @@ rust: ## Tests of the native crates
 	@scripts/stage.sh rust scripts/cargo.sh test --locked --workspace --exclude evm-py
 
 test-python: setup-dev ## Unit, property, vectors, api, integration, hostile hosts, fuzz
-	@scripts/stage.sh python $(PY) -m pytest tests/unit tests/property tests/vectors tests/api tests/integration tests/hostile_host tests/fuzz $(ARGS)
+	@scripts/stage.sh python $(PY) -m pytest -n auto --dist loadfile tests/unit tests/property tests/vectors tests/api \
+		tests/integration tests/hostile_host tests/fuzz $(ARGS)
 
 e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
 	@scripts/stage.sh e2e $(PY) -m pytest tests/e2e $(ARGS)
