@@ -10,9 +10,9 @@ from services.compute.enclave_follower import NodeNotLevel
 from services.compute.mailbox import ProposalReceived, TransactionsReceived
 from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
-from shared.api.compute import CallDataKey, ComputeStatus, Submission
+from shared.api.compute import MAX_HEADERS, CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown
-from shared.types.block import HeaderType, RoundBlock, RoundChange
+from shared.types.block import BlockHeader, HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import Proposal
 from shared.types.identity import Incarnation, NodeId, Round
 
@@ -71,6 +71,10 @@ class ComputeEdge:
     async def fetch_round(self, round: Round) -> RoundBlock | None:  # noqa: A002
         """One round."""
         return self._node.feed.find(round)
+
+    async def fetch_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
+        """Headers of rounds in a row."""
+        return self._node.feed.find_headers(first, min(count, MAX_HEADERS))
 
     async def fetch_next_sequence(self, sender: bytes) -> int | None:
         """Sequence that follows what waits in the pool."""

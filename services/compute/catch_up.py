@@ -1,7 +1,8 @@
 """
 Catching up: rounds that were executed elsewhere, taken from peers, believed by nobody's word.
 
-The last header of a chunk must be the one that consensus holds, and the others must lead to it; the
+The last header of a chunk must be the one that consensus holds, and the others must lead to it; of
+rounds of long ago consensus holds checkpoints, to which the peer's headers must lead first. The
 enclave checks outputs and states against the headers once more. A peer whose answer does not hold
 is passed over.
 """
@@ -17,8 +18,8 @@ import structlog
 from services.compute import metrics
 from services.compute.enclave.protocol import AppliedRounds, ComputeEnclaveApi
 from services.compute.peers import Peers
-from shared.api.compute import ComputePeerApi
-from shared.api.consensus import ConsensusApi
+from shared.api.compute import FellowNodeApi
+from shared.api.consensus import CHECKPOINT_ROUNDS, ConsensusApi
 from shared.errors import QanatError, Rejected, Unavailable
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.identity import NodeId, Round, RuntimeId
@@ -129,6 +130,8 @@ class CatchUp:
         if missing.next_round == 0:
             # The genesis block changes nothing, and only consensus has it.
             header = await self._header(Round(0), missing.head)
+            if header is None:
+                raise NobodyHasRound("consensus does not have the first round")
             return await self._take_up((RoundChange(RoundBlock(header), b""),))
         for peer in self._peers.ordered(missing.preferred):
             try:
@@ -140,23 +143,37 @@ class CatchUp:
                 log.debug("peer_not_reached", reason=error.message)
         raise NobodyHasRound(f"no peer gave round {missing.next_round}")
 
-    async def _ask(self, peer: ComputePeerApi, missing: Gap) -> tuple[RoundChange, ...]:
+    async def _ask(self, peer: FellowNodeApi, missing: Gap) -> tuple[RoundChange, ...]:
         limit = min(ROUNDS_AT_ONCE, missing.head.round - missing.next_round + 1)
         diffs = await peer.fetch_diffs(missing.next_round, limit)
         diffs = diffs[:limit]
         if not diffs:
             raise NobodyHasRound(f"the peer does not have round {missing.next_round} yet")
-        last = await self._header(diffs[-1].block.header.round, missing.head)
+        last = await self._final_header(peer, diffs[-1].block.header.round, missing.head)
         verify_diffs(diffs, first=missing.next_round, last=last)
         return diffs
 
-    async def _header(self, round_: Round, head: BlockHeader) -> BlockHeader:
+    async def _final_header(
+        self, peer: FellowNodeApi, round_: Round, head: BlockHeader
+    ) -> BlockHeader:
+        """Header of a round, from consensus, or from a peer whose headers lead to a later one."""
+        header = await self._header(round_, head)
+        if header is not None:
+            return header
+        checkpoint = Round((round_ // CHECKPOINT_ROUNDS + 1) * CHECKPOINT_ROUNDS)
+        later = await self._header(min(checkpoint, head.round), head)
+        if later is None:
+            raise BadDiffs(f"consensus has no round {round_}")
+        headers = await peer.fetch_headers(round_, later.round - round_)
+        if len(headers) != later.round - round_:
+            raise BadDiffs(f"the peer has no headers from round {round_} to {later.round}")
+        verify_chain((*headers, later))
+        return headers[0]
+
+    async def _header(self, round_: Round, head: BlockHeader) -> BlockHeader | None:
         if round_ == head.round:
             return head
-        header = await self._consensus.fetch_round_header(self._runtime_id, round_)
-        if header is None:
-            raise BadDiffs(f"consensus has no round {round_}")
-        return header
+        return await self._consensus.fetch_round_header(self._runtime_id, round_)
 
     async def _take_up(self, changes: tuple[RoundChange, ...]) -> RoundsFetched:
         applied = await self._enclave.apply(changes)
@@ -168,6 +185,11 @@ def verify_diffs(diffs: Sequence[RoundChange], *, first: Round, last: BlockHeade
     headers = [diff.block.header for diff in diffs]
     if headers[0].round != first or headers[-1] != last:
         raise BadDiffs(f"the rounds do not lead from {first} to round {last.round}")
+    verify_chain(headers)
+
+
+def verify_chain(headers: Sequence[BlockHeader]) -> None:
+    """Verify that each header names the one before it, or raise `BadDiffs`."""
     for header, child in itertools.pairwise(headers):
         if child.round != header.round + 1 or child.previous_hash != header.hash():
             raise BadDiffs(f"round {child.round} does not follow round {header.round}")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from services.compute.store import Store
 from shared.errors import Unavailable
-from shared.types.block import RoundBlock
+from shared.types.block import BlockHeader, RoundBlock
 from shared.types.identity import Incarnation, Round
 
 RECENT_ROUNDS = 256
@@ -59,6 +59,12 @@ class RoundFeed:
         if round_ >= self.next_round:
             return None
         return self._recent.get(round_) or self._store.load_block(round_)
+
+    def find_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
+        """Look up the headers of published rounds in a row."""
+        if first >= self.next_round:
+            return ()
+        return self._store.load_headers(first, min(count, self.next_round - first))
 
     async def until_published(self, round_: Round, timeout_s: float) -> bool:
         """Wait for a round for a while; say whether it is there."""

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from shared.api.compute import ComputePeerApi, compute_peer
+from shared.api.compute import ComputePeerApi, FellowNodeApi, compute_peer
 from shared.api.keymanager import KeyManagerApi, key_manager_client
 from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signer
@@ -57,7 +57,7 @@ class Peers:
         self.own_id, self._runtime_id, self._connect = own_id, runtime_id, connect
         self._addresses: dict[bytes, str] = {}
         self._transports: dict[bytes, NoticeTransport] = {}
-        self._clients: dict[bytes, ComputePeerApi] = {}
+        self._clients: dict[bytes, FellowNodeApi] = {}
 
     def learn(self, nodes: Iterable[NodeDescriptor]) -> None:
         """Take the nodes of this ParaTime from the registry; those that left are forgotten."""
@@ -90,7 +90,7 @@ class Peers:
         """Give where each of them is."""
         return dict(self._addresses)
 
-    def ordered(self, preferred: Sequence[NodeId]) -> list[ComputePeerApi]:
+    def ordered(self, preferred: Sequence[NodeId]) -> list[FellowNodeApi]:
         """Give the peers to ask, those that are preferred first."""
         first = [node_id for node_id in preferred if node_id in self._clients]
         rest = [node_id for node_id in self._clients if node_id not in first]

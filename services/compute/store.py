@@ -201,6 +201,18 @@ class Store:
         outputs = ((), ()) if row.outputs is None else _decode_outputs(row.outputs)
         return RoundBlock(header, *outputs, epoch=row.epoch)
 
+    def load_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
+        """Give headers of finalized rounds in a row."""
+        self._flush()
+        query = (
+            select(_rounds.c.header)
+            .where(_rounds.c.round.between(first, first + count - 1))
+            .order_by(_rounds.c.round)
+        )
+        with self._connection.begin():
+            found = self._connection.scalars(query).all()
+        return tuple(decode_record(BlockHeader, raw) for raw in found)
+
     def note_final(self, header: BlockHeader, epoch: Epoch | None) -> None:
         """
         Keep a finalized round whose transactions and results were kept with the vote for it.

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
 
+from shared.api.consensus import CHECKPOINT_ROUNDS
 from shared.crypto.state_tree import StateTree
 
 STATE_AT = """
@@ -43,19 +44,24 @@ _REMOVED = """
 DELETE FROM entries WHERE value IS NULL AND height > :first AND height <= :keep_from
 """
 """Removals say nothing once there is nothing below them."""
+_HEADERS = """
+DELETE FROM round_headers
+WHERE height >= :first AND height < :keep_from AND round % :checkpoint_rounds <> 0
+"""
+"""Every 64th header stays, by which nodes that catch up check what peers give them."""
 
 
 def prune(connection: sqlite3.Connection, first: int, keep_from: int) -> None:
     """
     Forget the heights from `first` up to `keep_from`, that one not included, in one transaction.
 
-    Blocks of ParaTimes stay: nodes that catch up need their headers.
+    Of the blocks of ParaTimes a few stay for ever: nodes that catch up begin at the first round.
     """
-    bounds = {"first": first, "keep_from": keep_from}
+    bounds = {"first": first, "keep_from": keep_from, "checkpoint_rounds": CHECKPOINT_ROUNDS}
     with connection:
         for table in ("blocks", "outcomes"):
             connection.execute(f"DELETE FROM {table} WHERE height < :keep_from", bounds)  # noqa: S608
-        for statement in (_OUTDATED, _REMOVED):
+        for statement in (_OUTDATED, _REMOVED, _HEADERS):
             connection.execute(statement, bounds)
 
 

@@ -53,15 +53,17 @@ class RoundLog:
         return None if epoch is None else Epoch(epoch)
 
     def load_headers(self, runtime_id: bytes, first: int, count: int) -> tuple[BlockHeader, ...]:
-        """Blocks of up to `count` rounds in a row; those that were finalized."""
+        """Blocks of the last rounds in a row that there are among `count` rounds."""
         query = (
-            select(round_headers.c.header)
+            select(round_headers.c.round, round_headers.c.header)
             .where(
                 round_headers.c.runtime_id == runtime_id,
                 round_headers.c.round.between(first, first + count - 1),
             )
-            .order_by(round_headers.c.round)
+            .order_by(round_headers.c.round.desc())
         )
         with self._connection.begin():
-            found = self._connection.scalars(query).all()
-        return tuple(decode_record(BlockHeader, raw) for raw in found)
+            found = self._connection.execute(query).all()
+        # Beyond the window there are single ones.
+        in_a_row = [row for back, row in enumerate(found) if row.round == found[0].round - back]
+        return tuple(decode_record(BlockHeader, row.header) for row in reversed(in_a_row))

@@ -48,6 +48,7 @@ round_headers = Table(
     Column("epoch", Integer, nullable=False),
     Column("incarnation", Integer, nullable=False),
     Column("header", LargeBinary, nullable=False),
+    Index("round_headers_by_height", "height"),
     sqlite_with_rowid=False,
 )
 """Blocks of the ParaTimes, with where consensus finalized them: height, epoch and incarnation."""

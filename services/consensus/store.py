@@ -97,6 +97,8 @@ class Store:
             if version not in (0, SCHEMA_VERSION):
                 raise ForeignDatabase(f"schema {version}, this program has {SCHEMA_VERSION}")
             tables.create_all(self._connection)
+            for index in round_headers.indexes:  # which databases of before do not have
+                index.create(self._connection, checkfirst=True)
             if version == 0:
                 self._connection.execute(insert(life), {"incarnation": 0})
             self._connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))

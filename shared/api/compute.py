@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of, peers_only
 from shared.encoding.record import Bytes32
-from shared.types.block import RoundBlock, RoundChange
+from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.commitment import Proposal
 from shared.types.identity import (
     FIRST_INCARNATION,
@@ -23,6 +23,9 @@ from shared.types.identity import (
     RuntimeId,
 )
 from shared.types.keymanager import SignedPublicKey
+
+MAX_HEADERS = 256
+"""Headers of one answer; each has some 250 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,15 @@ class CallDataKey:
     epoch: Epoch
 
 
-class ComputeApi(Protocol):
+class HeadersApi(Protocol):
+    """The chain of headers, for who has a later one from consensus and goes back from there."""
+
+    async def fetch_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
+        """Headers of rounds from one on that the node holds; at most `MAX_HEADERS`."""
+        ...
+
+
+class ComputeApi(HeadersApi, Protocol):
     """Messages of a compute node to its clients."""
 
     async def fetch_status(self) -> ComputeStatus:
@@ -139,11 +150,15 @@ class ComputePeerApi(Protocol):
         ...
 
 
+class FellowNodeApi(ComputePeerApi, HeadersApi, Protocol):
+    """What a node asks of a fellow node, which serves `ComputeApi` as well."""
+
+
 def compute_client(transport: Transport) -> ComputeApi:
     """Make a client."""
     return client_of(ComputeApi, transport)
 
 
-def compute_peer(transport: Transport) -> ComputePeerApi:
+def compute_peer(transport: Transport) -> FellowNodeApi:
     """Make a client for a fellow node."""
-    return client_of(ComputePeerApi, transport)
+    return client_of(FellowNodeApi, transport)

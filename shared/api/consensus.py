@@ -32,6 +32,12 @@ PATIENCE_MS = 5_000
 """How long a rewind waits for nodes, by default [ms]."""
 NEWEST = Height(0)
 """Stands for the newest committed block in reads."""
+CHECKPOINT_ROUNDS = 64
+"""
+Headers of rounds that this number divides are kept for ever [rounds].
+
+So many rounds a node asks of a peer at once, so it checks each answer by one checkpoint at most.
+"""
 
 
 class UnknownHeight(Rejected, module="consensus", code=2):
@@ -290,7 +296,11 @@ class ConsensusApi(Protocol):
     async def fetch_round_headers(
         self, runtime_id: RuntimeId, first: Round, count: int
     ) -> tuple[BlockHeader, ...]:
-        """ParaTime blocks of up to `count` rounds in a row; those that there are."""
+        """
+        ParaTime blocks of rounds in a row, of up to `count` rounds: the last row that there is.
+
+        Of what lies beyond the window of heights, every `CHECKPOINT_ROUNDS`-th round is kept.
+        """
         ...
 
     def watch_blocks(

@@ -8,7 +8,7 @@ Neither is believed.
 import asyncio
 from typing import Protocol
 
-from shared.errors import QanatError, Rejected
+from shared.errors import QanatError, Rejected, Unavailable
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.index import RoundIndex
 from shared.types.block import BlockHeader
@@ -28,6 +28,10 @@ class UnprovenHeader(Rejected, module="gateway", code=7):
 
 class TooLongAgo(Rejected, module="gateway", code=9):
     """A round is too far before those that are proven here, or its header is kept nowhere."""
+
+
+class PastUnknown(Unavailable, module="gateway", code=10):
+    """Nobody that can be asked now has the header of a round that the index needs."""
 
 
 class HeaderApi(Protocol):
@@ -64,6 +68,13 @@ class Past:
             Round of the first hash.
         hashes : `list`
             Hashes of the rounds from there to the head.
+
+        Raises
+        ------
+        UnprovenHeader
+            Consensus has other rounds than the proven one stands on.
+        PastUnknown
+            Nobody has a header that is needed; without `max_rounds`, all are.
         """
         hashes = [head.hash()]
         first, before = head.round, head.previous_hash
@@ -71,7 +82,9 @@ class Past:
         if index.newest is None and max_rounds is not None:
             oldest = max(head.round - max_rounds, 0)
         while first > oldest and not await is_indexed(index, first - 1, before):
-            headers = await self._headers_before(first, before, oldest, asks_nodes=index.newest)
+            headers = await self._headers_before(first, before, oldest)
+            if not headers and max_rounds is None:
+                raise PastUnknown(f"nobody has the header of round {first - 1}")
             if not headers:
                 break  # the index begins here
             for header in reversed(headers):
@@ -88,7 +101,7 @@ class Past:
         if not first - MAX_PAST_ROUNDS <= number < first:
             raise TooLongAgo(f"round {number} is over {MAX_PAST_ROUNDS} rounds before {first}")
         while first - 1 > number:
-            headers = await self._headers_before(first, before, number, asks_nodes=True)
+            headers = await self._headers_before(first, before, number)
             if not headers:
                 raise TooLongAgo(f"nobody has the header of round {first - 1}")
             first, before = headers[0].round, headers[0].previous_hash
@@ -97,34 +110,43 @@ class Past:
         return before
 
     async def _headers_before(
-        self, first: int, before: bytes, oldest: int, *, asks_nodes: object
+        self, first: int, before: bytes, oldest: int
     ) -> tuple[BlockHeader, ...]:
         """Give headers that end with the one whose hash is `before`; none where nobody has it."""
-        start = max(first - HEADERS_AT_ONCE, oldest)
-        headers = await self._consensus.fetch_round_headers(
-            self._runtime_id, Round(start), first - start
-        )
-        if not headers and asks_nodes:
-            # Consensus keeps no older ones; the hash tells whether a node's is the right one.
-            headers = await self._ask_nodes(first - 1, before)
-        following, wanted = first, before
-        for header in reversed(headers):
-            if header.round != following - 1 or header.hash() != wanted:
-                raise UnprovenHeader(f"another round {following - 1} than the one that is proven")
-            following, wanted = header.round, header.previous_hash
+        start = Round(max(first - HEADERS_AT_ONCE, oldest))
+        headers = await self._consensus.fetch_round_headers(self._runtime_id, start, first - start)
+        if not headers or headers[-1].round != first - 1:
+            # Consensus keeps none so old; the hashes tell whether a node's are the right ones.
+            return await self._ask_nodes(start, first, before)
+        proven = _leading_to(headers, first, before)
+        if len(proven) != len(headers):
+            other = first - 1 - len(proven)
+            raise UnprovenHeader(f"another round {other} than the one that is proven")
         return headers
 
-    async def _ask_nodes(self, number: int, wanted: bytes) -> tuple[BlockHeader, ...]:
-        """Give the header of a round from a compute node that has it; empty where none has."""
+    async def _ask_nodes(self, start: Round, first: int, before: bytes) -> tuple[BlockHeader, ...]:
+        """Give headers from a compute node that has the right ones; none where nobody has."""
         for node in self._nodes.members:
             try:
                 async with asyncio.timeout(NODE_TIMEOUT_S):
-                    block = await node.api.fetch_round(Round(number))
+                    given = await node.api.fetch_headers(start, first - start)
             except (QanatError, TimeoutError):
                 continue
-            if block is not None and block.header.hash() == wanted:
-                return (block.header,)
+            if headers := _leading_to(given, first, before):
+                return headers
         return ()
+
+
+def _leading_to(
+    untrusted: tuple[BlockHeader, ...], first: int, before: bytes
+) -> tuple[BlockHeader, ...]:
+    """Give those of the headers, in a row, that lead to the round before `first`, by its hash."""
+    count = 0
+    for header in reversed(untrusted):
+        if header.round != first - 1 - count or header.hash() != before:
+            break
+        before, count = header.previous_hash, count + 1
+    return untrusted[len(untrusted) - count :]
 
 
 async def is_indexed(index: RoundIndex, number: int, hash_: bytes) -> bool:

@@ -291,6 +291,11 @@ class FakeComputeNode:
         await self._enter("fetch_round")
         return self.chain.blocks[round] if round <= self.round else None
 
+    async def fetch_headers(self, first, count):
+        await self._enter("fetch_headers")
+        held = self.chain.blocks[: self.round + 1]
+        return tuple(block.header for block in held[first : first + count])
+
     async def fetch_next_sequence(self, sender):
         await self._enter("fetch_next_sequence")
         waiting = {i.nonce for i in self.chain.engine.check(self.chain.pool) if i.sender == sender}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from eth_account import Account
+from structlog.testing import capture_logs
 
 from services.compute.rules.txpool import SEQUENCE_WINDOW
 from shared.api.consensus import FinalizedRound
@@ -157,6 +158,46 @@ async def test_a_new_node_catches_up_from_its_peers(network):
     await network.until_round(network.chain.head.round, ["e"])
     assert executed(network.nodes["e"]) == executed(network.nodes["a"])
     await assert_all_agree(network)
+
+
+@pytest.mark.parametrize("lie", ["none", "forged", "few"])
+async def test_a_new_node_catches_up_where_consensus_has_checkpoints_only(
+    network, monkeypatch, lie
+):
+    """Headers between come from a peer, whose own do not count unless they lead to a checkpoint."""
+    monkeypatch.setattr("services.compute.catch_up.CHECKPOINT_ROUNDS", 4)
+    monkeypatch.setattr("services.compute.catch_up.ROUNDS_AT_ONCE", 3)
+    for nonce in range(8):
+        await submit(network, "a", raw(nonce))
+        await until_executed(network, raw(nonce))
+    fetch, asked = network.chain.fetch_round_header, []
+
+    async def pruned(runtime_id, round_):
+        asked.append(round_)
+        return await fetch(runtime_id, round_) if round_ % 4 == 0 else None
+
+    monkeypatch.setattr(network.chain, "fetch_round_header", pruned)
+    for hostile in ("a", "b") if lie != "none" else ():
+        edge = network.services[f"{hostile}:1"].find("fetch_headers")[1]
+        monkeypatch.setattr(edge, "fetch_headers", _lying(edge.fetch_headers, lie))
+    with capture_logs() as logs:
+        await network.start("e")
+        await network.until_round(network.chain.head.round, ["e"])
+    assert executed(network.nodes["e"]) == executed(network.nodes["a"])
+    assert {0, 4, 8} <= set(asked)
+    refused = [line for line in logs if line["event"] == "peer_answer_refused"]
+    assert bool(refused) == (lie != "none")
+    await assert_all_agree(network)
+
+
+def _lying(fetch, lie):
+    async def fetch_headers(first, count):
+        headers = await fetch(first, count)
+        if lie == "few":
+            return headers[:-1]
+        return (replace(headers[0], state_root=bytes(32)), *headers[1:])
+
+    return fetch_headers
 
 
 @pytest.mark.parametrize("field", ["diff", "results", "transactions", "state_root"])

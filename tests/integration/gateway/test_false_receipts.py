@@ -16,6 +16,7 @@ from services.gateway.database import open_database
 from services.gateway.store import BlockStore
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
+from shared.errors import PeerUnavailable
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, running_gateway, until
@@ -206,16 +207,31 @@ async def test_headers_of_the_past_that_do_not_lead_to_a_proven_one_are_refused(
     assert "another round 7" in next(o for o in logs if o["event"] == "finality_unknown")["reason"]
 
 
-async def test_index_begins_where_consensus_still_has_headers(tmp_path):
+async def test_an_empty_index_begins_at_the_first_round_though_consensus_has_pruned_it(
+    tmp_path, monkeypatch
+):
+    """Nobody else has what compute nodes keep, so the gateway waits for one that gives it."""
     chain = FakeChain(balances=BALANCES)
     for _ in range(20):
         chain.mine()
-    async with running_gateway(tmp_path, chain=chain, ready=False) as gateway:
-        gateway.consensus.oldest_header = 9
-        await gateway.until_round(chain.newest.round)
-        assert gateway.node.index.first_number == 9
-        assert await gateway.rpc("eth_getBlockByNumber", "0x8", False) is None
-        assert await gateway.rpc("eth_getBlockByNumber", "0x9", False) is not None
+    fetch = FakeComputeNode.fetch_headers
+
+    async def silent(self, first, count):
+        raise PeerUnavailable("not yet")
+
+    monkeypatch.setattr(FakeComputeNode, "fetch_headers", silent)
+    with capture_logs() as logs:
+        async with running_gateway(tmp_path, chain=chain, ready=False) as gateway:
+            gateway.consensus.oldest_header = 9
+            await until(lambda: [one for one in logs if one["event"] == "finality_unknown"])
+            assert gateway.node.index.newest is None
+            monkeypatch.setattr(FakeComputeNode, "fetch_headers", fetch)
+            await gateway.until_round(chain.newest.round)
+            assert gateway.node.index.first_number == 0
+            assert await gateway.rpc("eth_getBlockByNumber", "0x8", False) is not None
+    assert (
+        "header of round 8" in next(o for o in logs if o["event"] == "finality_unknown")["reason"]
+    )
 
 
 async def test_index_is_kept_when_consensus_has_pruned_what_follows_it(tmp_path, monkeypatch):
@@ -227,15 +243,15 @@ async def test_index_is_kept_when_consensus_has_pruned_what_follows_it(tmp_path,
     for _ in range(20):
         chain.mine()
     consensus.oldest_header = 15
-    fetch = FakeComputeNode.fetch_round
+    fetch = FakeComputeNode.fetch_headers
 
-    async def lying(self, round):  # noqa: A002
-        block = await fetch(self, round)
-        if self.name == "compute-0" and block is not None:
-            return replace(block, header=replace(block.header, state_root=b"\x66" * 32))
-        return block
+    async def lying(self, first, count):
+        headers = await fetch(self, first, count)
+        if self.name == "compute-0":
+            return tuple(replace(header, state_root=b"\x66" * 32) for header in headers)
+        return headers
 
-    monkeypatch.setattr(FakeComputeNode, "fetch_round", lying)
+    monkeypatch.setattr(FakeComputeNode, "fetch_headers", lying)
     async with running_gateway(tmp_path, chain=chain, consensus=consensus, nodes=2) as gateway:
         assert await gateway.rpc("eth_getTransactionReceipt", hash_) is not None
         for number in range(chain.newest.round + 1):

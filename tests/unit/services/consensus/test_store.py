@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
@@ -239,8 +240,36 @@ def test_snapshots_pin_the_history_from_their_height_on(chain):
     assert chain.store.first_height == chain.store.height - 1
 
 
-def test_rounds_that_were_finalized_are_kept_for_nodes_that_catch_up(chain):
-    header = chain.store.rounds.load_header(RUNTIME, 1)
-    chain.make_blocks(20)
-    prune_all(chain.store, keep=2)
-    assert reopened(chain).rounds.load_header(RUNTIME, 1) == header
+def test_of_rounds_beyond_the_window_every_64th_is_kept(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    for nonce in range(140):
+        chain.engine.submit(transaction(nonce, "round", ""))
+        chain.engine.make_block()
+    newest = chain.store.rounds.load_headers(RUNTIME, 0, 256)
+    rounds = [header.round for header in newest]
+    assert rounds == list(range(1, 141))
+    prune_all(chain.store, keep=10)
+    store = reopened(chain)
+    kept = [
+        header for header in newest if store.rounds.load_header(RUNTIME, header.round) == header
+    ]
+    assert [header.round for header in kept] == [64, 128, *range(131, 141)]
+    # Rounds in a row: those in the window, and no checkpoint with a gap behind it.
+    assert store.rounds.load_headers(RUNTIME, 0, 256) == newest[130:]
+    assert store.rounds.load_headers(RUNTIME, 100, 20) == ()
+    assert store.rounds.load_headers(RUNTIME, 100, 29) == (newest[127],)
+
+
+def test_a_database_of_before_gets_the_index_of_headers(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    chain.make_blocks(3)
+    chain.store.close()
+    with closing(sqlite3.connect(chain.path)) as connection:
+        connection.execute("DROP INDEX round_headers_by_height")
+        connection.commit()
+    Store(chain.path).close()
+    with closing(sqlite3.connect(chain.path)) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN DELETE FROM round_headers WHERE height >= 1 AND height < 3"
+        ).fetchall()
+    assert "round_headers_by_height" in plan[0][3]
