@@ -30,7 +30,7 @@ class TooLongAgo(Rejected, module="gateway", code=9):
     """A round is too far before those that are proven here, or its header is kept nowhere."""
 
 
-class PastUnknown(Unavailable, module="gateway", code=10):
+class PastUnknown(Unavailable, module="gateway", code=12):
     """Nobody that can be asked now has the header of a round that the index needs."""
 
 
