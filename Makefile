@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e \
-	contracts bench lock docs image hooks
+	contracts bench lock docs image hooks schedules
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
@@ -50,6 +50,9 @@ rust: ## Tests of the native crates
 test-python: setup-dev ## Unit, property, vectors, api, integration, hostile hosts, fuzz
 	@scripts/stage.sh python $(PY) -m pytest -n auto --dist loadfile tests/unit tests/property tests/vectors tests/api \
 		tests/integration tests/hostile_host tests/fuzz $(ARGS)
+
+schedules: setup-dev ## Thirty random schedules of transactions, time travel, reverts and kills, others each time
+	@QANAT_SCHEDULES=30 scripts/stage.sh schedules $(PY) -m pytest tests/integration/world/test_schedules.py --timeout 1800 $(ARGS)
 
 e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
 	@scripts/stage.sh e2e $(PY) -m pytest tests/e2e $(ARGS)
