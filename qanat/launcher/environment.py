@@ -87,6 +87,7 @@ def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -
         "QANAT_RUNTIME_ID": paratime.id,
         "QANAT_COMPUTE": ",".join(served),
         "QANAT_ANSWER": paratime.gateway.answer,
+        "QANAT_PROFILE": paratime.gateway.profile,
         "QANAT_CLIENT_VERSION": paratime.gateway.client_version,
         "QANAT_CONFIDENTIAL": "1" if paratime.confidential else "0",
     }

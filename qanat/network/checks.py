@@ -18,6 +18,7 @@ KEY_MANAGER_FLAG = 0x40
 ID_DIGITS = 64
 LARGEST_PORT = 65535
 ANSWERS = ("mined", "admitted")
+PROFILES = ("strict", "dev")
 MIN_KEPT_HEIGHTS = 256
 """As many as consensus answers from memory; fewer would save nothing."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -111,6 +112,8 @@ def _of_paratime(network: Network, paratime: ParaTime) -> Iterator[str]:
         yield f"{where}: ports of its gateway must be 1 to {LARGEST_PORT}"
     if paratime.gateway.answer not in ANSWERS:
         yield f"{where}: answer of its gateway must be one of {', '.join(ANSWERS)}"
+    if paratime.gateway.profile not in PROFILES:
+        yield f"{where}: profile of its gateway must be one of {', '.join(PROFILES)}"
     if paratime.nonce_window != "upstream" and not NUMBER.fullmatch(paratime.nonce_window):
         yield f'{where}: nonce_window must be a number as text, or "upstream"'
     committee = paratime.committee

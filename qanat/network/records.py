@@ -50,6 +50,8 @@ class Gateway:
     """Only of an EVM's gateway."""
     answer: str = "mined"
     """When `eth_sendRawTransaction` answers: `mined` (in a block) or `admitted` (in the pool)."""
+    profile: str = "strict"
+    """Which answers it gives where a request names none: `strict`, Sapphire's, or `dev`."""
     client_version: str = ""
     """Answer to `web3_clientVersion`, for tools that work only with names that they know."""
 

@@ -7,6 +7,7 @@ project's, and nothing else.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import evm_native
 
@@ -37,6 +38,8 @@ CACHE_MIB = 16
 """Pages of the state kept in memory [MiB]; the file system caches the rest."""
 REMEMBERED_ENVIRONMENTS = 16
 """Surroundings of rounds kept for queries; nearly all ask for the newest."""
+FORBIDDEN = ("core", 22, "forbidden by node policy")
+"""Source: oasis-sdk `runtime-sdk/src/modules/core/mod.rs` @ 00da39c, `Forbidden`."""
 
 
 def open_runtime(
@@ -44,12 +47,15 @@ def open_runtime(
     genesis: bytes,
     directory: Path | None,
     state_key: Callable[[bytes], bytes],
+    *,
+    has_dev_controls: bool = False,
 ) -> "EvmRuntime":
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
         decode_record(EvmGenesis, genesis),
         directory,
         state_key,
+        has_dev_controls=has_dev_controls,
     )
 
 
@@ -57,7 +63,12 @@ class EvmRuntime(NativeState):
     """The state of one EVM ParaTime, versioned by round, and the engine over it."""
 
     def __init__(
-        self, genesis: EvmGenesis, directory: Path | None, state_key: Callable[[bytes], bytes]
+        self,
+        genesis: EvmGenesis,
+        directory: Path | None,
+        state_key: Callable[[bytes], bytes],
+        *,
+        has_dev_controls: bool = False,
     ) -> None:
         """
         Open the state.
@@ -70,16 +81,23 @@ class EvmRuntime(NativeState):
         self._environments: Remembered[tuple[bytes, int, int], evm_native.BlockEnv] = Remembered(
             REMEMBERED_ENVIRONMENTS
         )
+        self._state_key = state_key if genesis.confidential else None
+        self._has_dev_controls = has_dev_controls
+        self._engine = self._make_engine("strict")
+        self._dev_engine: evm_native.Engine | None = None
+        """Of the profile `dev`, over the same store; made when somebody asks it."""
+
+    def _make_engine(self, profile: Literal["strict", "dev"]) -> evm_native.Engine:
+        genesis = self._genesis
         with errors_of_the_core():
             config = evm_native.ChainConfig(
                 chain_id=genesis.chain_id,
                 batch_gas_limit=genesis.batch_gas_limit,
                 initial_min_gas_price=genesis.min_gas_price,
                 confidential=genesis.confidential,
+                profile=profile,
             )
-            self._engine = evm_native.Engine(
-                config, self._store, state_key=state_key if genesis.confidential else None
-            )
+            return evm_native.Engine(config, self._store, state_key=self._state_key)
 
     @property
     def is_confidential(self) -> bool:
@@ -100,8 +118,8 @@ class EvmRuntime(NativeState):
 
     def close(self) -> None:
         """Close the state's file; nothing may be asked afterwards."""
-        # The engine holds the file as well.
-        del self._engine
+        # The engines hold the file as well.
+        del self._engine, self._dev_engine
         super().close()
 
     # -- execution -----------------------------------------------------------------------------
@@ -146,6 +164,9 @@ class EvmRuntime(NativeState):
             case EvmQuery.ESTIMATE_GAS:
                 gas = self._estimate_gas(decode_record(EvmCall, args), context)
                 return encode_record(Amount(gas))
+            case EvmQuery.ESTIMATE_GAS_AS_SENDER:
+                gas = self._estimate_gas_as_sender(decode_record(EvmCall, args), context)
+                return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 of = decode_record(AccountQuery, args)
                 with errors_of_the_core():
@@ -174,10 +195,26 @@ class EvmRuntime(NativeState):
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
 
-    def _call(self, call: EvmCall, context: RoundContext) -> bytes:
+    def _estimate_gas_as_sender(self, call: EvmCall, context: RoundContext) -> int:
+        """
+        Estimate with the sender that the call claims; one that fails is an error.
+
+        What a contract would do for somebody else is a secret of his, so an enclave answers this
+        only where its measured configuration says that the network's owner rules it anyway.
+        """
+        if self.is_confidential and not self._has_dev_controls:
+            raise RuntimeRejected(*FORBIDDEN)
+        if self._dev_engine is None:
+            self._dev_engine = self._make_engine("dev")
+        self._call(call, context, self._dev_engine)
+        return self._estimate_gas(call, context, self._dev_engine)
+
+    def _call(
+        self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
+    ) -> bytes:
         environment = self._environment(context)
         with errors_of_the_core():
-            return self._engine.call(
+            return (engine or self._engine).call(
                 environment,
                 version=context.parent.round,
                 caller=call.caller,
@@ -188,10 +225,12 @@ class EvmRuntime(NativeState):
                 data=call.data,
             )
 
-    def _estimate_gas(self, call: EvmCall, context: RoundContext) -> int:
+    def _estimate_gas(
+        self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
+    ) -> int:
         environment = self._environment(context)
         with errors_of_the_core():
-            return self._engine.estimate_gas(
+            return (engine or self._engine).estimate_gas(
                 environment,
                 version=context.parent.round,
                 caller=call.caller,

@@ -13,10 +13,17 @@ ARM = "lying.Arm"
 
 
 def open_runtime(
-    module: str, genesis: bytes, directory: Path | None, state_key: Callable[[bytes], bytes]
+    module: str,
+    genesis: bytes,
+    directory: Path | None,
+    state_key: Callable[[bytes], bytes],
+    *,
+    has_dev_controls: bool = False,
 ) -> "LyingRuntime":
     """Open the runtime of a package such as `runtimes.evm`, and stand before it."""
-    honest = importlib.import_module(module).open_runtime("", genesis, directory, state_key)
+    honest = importlib.import_module(module).open_runtime(
+        "", genesis, directory, state_key, has_dev_controls=has_dev_controls
+    )
     return LyingRuntime(honest)
 
 

@@ -45,7 +45,12 @@ STATE_KEY_NAME = b"qanat/python: state"
 
 
 def open_runtime(
-    module: str, genesis: bytes, directory: Path | None, state_key: Callable[[bytes], bytes]
+    module: str,
+    genesis: bytes,
+    directory: Path | None,
+    state_key: Callable[[bytes], bytes],
+    *,
+    has_dev_controls: bool = False,  # noqa: ARG001 - answers are the same everywhere
 ) -> "PythonRuntime":
     """Open a program; see `services.compute.enclave.runtime.OpenRuntime`."""
     return PythonRuntime(

@@ -3,12 +3,12 @@
 import asyncio
 
 from services.gateway.api import GatewayApp
-from services.gateway.config import Settings
+from services.gateway.config import STRICT, Settings
 from services.gateway.node import GatewayConsensus, GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from services.gateway.rpc.handshake import HandshakeProtocol
-from services.gateway.rpc.table import build_method_table
+from services.gateway.rpc.table import build_method_tables
 from services.gateway.rpc.websocket import MAX_MESSAGE_BYTES
 from services.gateway.store import BlockStore
 from shared.api.compute import compute_client
@@ -39,14 +39,14 @@ def build_node(
 
 def build_app(node: GatewayNode) -> GatewayApp:
     """Make the application that serves both ports."""
-    table = build_method_table(node)
+    tables = build_method_tables(node)
 
     def load_pages() -> App:
         from services.gateway.pages import build_pages
 
-        return build_pages(node, tuple(sorted(table)))
+        return build_pages(node, tuple(sorted(tables[STRICT])))
 
-    return GatewayApp(node, JsonRpcEndpoint(node, table), load_pages)
+    return GatewayApp(node, JsonRpcEndpoint(node, tables), load_pages)
 
 
 async def serve_gateway(settings: Settings) -> None:

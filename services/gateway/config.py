@@ -7,7 +7,8 @@ from pathlib import Path
 
 from shared.kit.settings import PREFIX, BadSettings, read_settings
 
-PROFILES = ("strict", "dev")
+STRICT, DEV = "strict", "dev"
+PROFILES = (STRICT, DEV)
 ANSWERS = ("mined", "admitted")
 
 ORIGINAL_NAMES = {

@@ -35,6 +35,12 @@ class EvmQueries:
         answer = await self._node.query(EvmQuery.ESTIMATE_GAS, encode_record(call), round_)
         return decode_record(Amount, answer).value
 
+    async def estimate_gas_as_sender(self, call: EvmCall, round_: Round | None = None) -> int:
+        """Estimate gas with the sender that the call claims; of one that reverts, the revert."""
+        args = encode_record(call)
+        answer = await self._node.query(EvmQuery.ESTIMATE_GAS_AS_SENDER, args, round_)
+        return decode_record(Amount, answer).value
+
     async def fetch_account(self, address: bytes, round_: Round | None = None) -> Account:
         """Nonce and balance."""
         args = encode_record(AccountQuery(address))

@@ -23,6 +23,7 @@ class EvmQuery:
 
     CALL: Final = "evm.Call"  # EvmCall -> bytes
     ESTIMATE_GAS: Final = "evm.EstimateGas"  # EvmCall -> Amount
+    ESTIMATE_GAS_AS_SENDER: Final = "qanat.EstimateGasAsSender"  # EvmCall -> Amount
     ACCOUNT: Final = "evm.Account"  # AccountQuery -> Account
     CODE: Final = "evm.Code"  # AccountQuery -> bytes
     STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes

@@ -153,20 +153,15 @@ def hardhat_like(tmp_path: Path) -> Iterator[ProcessNetwork]:
 def test_hardhat_network_helpers_run_unmodified(
     hardhat_like: ProcessNetwork, node_clients: Path
 ) -> None:
-    environment = os.environ | {
-        "QANAT_URL": hardhat_like.url,
-        "QANAT_KEY": SECOND_KEY,
-        "HARDHAT_DISABLE_TELEMETRY_PROMPT": "true",
-        "CI": "true",
-    }
+    environment = os.environ | {"QANAT_URL": hardhat_like.url, "QANAT_KEY": SECOND_KEY}
     done = subprocess.run(
-        ["npx", "hardhat", "test", "--no-compile", "--network", "qanat"],
-        cwd=node_clients / "hardhat",
+        ["node", "--test", "--test-reporter=tap", "network_helpers.test.cjs"],
+        cwd=node_clients,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passing" in done.stdout
+    assert "# pass 7" in done.stdout

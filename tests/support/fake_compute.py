@@ -63,11 +63,14 @@ class FakeChain:
         """Whether a transaction gets its block at once."""
         self.is_confidential = confidential
         self.store = Store.memory()
-        self.engine = Engine(
-            ChainConfig(chain_id=chain_id, confidential=confidential),
-            self.store,
-            state_key=(lambda address: derive("state", address)) if confidential else None,
-            subcall=None,
+        self.engine, self.dev_engine = (
+            Engine(
+                ChainConfig(chain_id=chain_id, confidential=confidential, profile=profile),
+                self.store,
+                state_key=(lambda address: derive("state", address)) if confidential else None,
+                subcall=None,
+            )
+            for profile in ("strict", "dev")
         )
         self.blocks: list[RoundBlock] = []
         self.pool: list[bytes] = []
@@ -245,6 +248,11 @@ class FakeComputeNode:
                 return self._run(engine.call, decode_record(EvmCall, args), number)
             case EvmQuery.ESTIMATE_GAS:
                 gas = self._run(engine.estimate_gas, decode_record(EvmCall, args), number)
+                return encode_record(Amount(gas))
+            case EvmQuery.ESTIMATE_GAS_AS_SENDER:
+                call = decode_record(EvmCall, args)
+                self._run(self.chain.dev_engine.call, call, number)
+                gas = self._run(self.chain.dev_engine.estimate_gas, call, number)
                 return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 address = decode_record(AccountQuery, args).address

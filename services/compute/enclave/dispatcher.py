@@ -110,7 +110,13 @@ class ComputeProgram(EnclaveProgram):
     def _open(self, genesis: bytes) -> tuple[Runtime, Ledger]:
         directory: Path | None = None if self._in_memory else self.directory
         open_runtime, module = find_runtime(self.config.runtime or "")
-        runtime = open_runtime(module, genesis, directory, self._keys.state_key)
+        runtime = open_runtime(
+            module,
+            genesis,
+            directory,
+            self._keys.state_key,
+            has_dev_controls=self.config.has_dev_controls,
+        )
         history = HeaderHistory(
             None if directory is None else directory / HEADERS_FILE,
             self.platform.seal_key(sha3_256(HEADERS_KEY)),

@@ -120,7 +120,13 @@ class OpenRuntime(Protocol):
     """`open_runtime` of a package in `runtimes/`."""
 
     def __call__(
-        self, module: str, genesis: bytes, directory: Path | None, state_key: StateKeys
+        self,
+        module: str,
+        genesis: bytes,
+        directory: Path | None,
+        state_key: StateKeys,
+        *,
+        has_dev_controls: bool,
     ) -> Runtime:
         """
         Open the state, or begin with none.
@@ -135,6 +141,9 @@ class OpenRuntime(Protocol):
             On a disk that nobody trusts; None keeps the state in memory.
         state_key : `StateKeys`
             Asks the key manager; may raise any `QanatError`, which must come through.
+        has_dev_controls : `bool`
+            Whether the measured configuration is that of a network whose owner rules it, so that
+            answers may help a developer where they would help a spy.
         """
         ...
 

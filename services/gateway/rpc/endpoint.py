@@ -25,18 +25,26 @@ CONTENT_TYPES = frozenset(
 )
 """Others are refused: a form of a foreign web page must not reach the node."""
 BAD_TYPE = b"invalid content type, only application/json is supported\n"
+PROFILE = b"x-qanat-profile"
+"""In a request, the profile that it asks for; in a response, the one that answered."""
 Headers = list[tuple[bytes, bytes]]
 
 
 class JsonRpcEndpoint:
     """Answers requests by the method table; knows every WebSocket that is open."""
 
-    def __init__(self, node: GatewayNode, table: Mapping[str, Method]) -> None:
-        self._node, self._table, self._guarded = node, table, without_controls(table)
-        self._dispatchers = {True: Dispatcher(table), False: Dispatcher(self._guarded)}
+    def __init__(self, node: GatewayNode, tables: Mapping[str, Mapping[str, Method]]) -> None:
+        """Take the methods of each profile, by name."""
+        self._node = node
+        self._tables = {
+            (profile.encode(), may_control): table if may_control else without_controls(table)
+            for profile, table in tables.items()
+            for may_control in (True, False)
+        }
+        self._dispatchers = {key: Dispatcher(table) for key, table in self._tables.items()}
         self._callers = Callers(load_dev_token(node.settings.data_dir))
         self._origins = CrossOrigin(node.settings.cors_origins)
-        self._profile = (b"x-qanat-profile", node.settings.profile.encode())
+        self._profile = node.settings.profile.encode()
         self._connections: set[WebSocketConnection] = set()
         node.index.listen(self._push)
         node.index.listen_to_rewinds(self._push_rewind)
@@ -54,16 +62,22 @@ class JsonRpcEndpoint:
         for connection in self._connections:
             connection.push_pending(tx_hash)
 
+    def _profile_of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Give the profile that a request asks for, or the network's."""
+        wanted = headers.get(PROFILE, b"").lower()
+        return wanted if (wanted, True) in self._tables else self._profile
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or one WebSocket."""
         if scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        extra = [self._profile, *self._origins.answer_headers(headers)]
+        profile = self._profile_of(headers)
+        extra = [(PROFILE, profile), *self._origins.answer_headers(headers)]
         match scope["method"]:
             case "POST":
-                await self._serve_post(headers, extra, receive, send)
+                await self._serve_post(headers, profile, extra, receive, send)
             case "OPTIONS":
                 extra += self._origins.preflight_headers(headers)
                 await _respond(send, 204, extra, b"", None)
@@ -73,7 +87,12 @@ class JsonRpcEndpoint:
                 await _refuse(send, 405, extra, b"method not allowed\n")
 
     async def _serve_post(
-        self, headers: dict[bytes, bytes], extra: Headers, receive: Receive, send: Send
+        self,
+        headers: dict[bytes, bytes],
+        profile: bytes,
+        extra: Headers,
+        receive: Receive,
+        send: Send,
     ) -> None:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in CONTENT_TYPES:
@@ -83,7 +102,8 @@ class JsonRpcEndpoint:
         if body is None:
             await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
             return
-        answer = await self._dispatchers[self._callers.may_control(headers)].answer(body)
+        may_control = self._callers.may_control(headers)
+        answer = await self._dispatchers[profile, may_control].answer(body)
         await _respond(send, 200, extra, answer, b"application/json")
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,8 +112,9 @@ class JsonRpcEndpoint:
         if not self._origins.is_allowed(headers.get(b"origin")):
             await send({"type": "websocket.close", "code": 1008})
             return
-        await send({"type": "websocket.accept", "headers": [self._profile]})
-        table = self._table if self._callers.may_control(headers) else self._guarded
+        profile = self._profile_of(headers)
+        await send({"type": "websocket.accept", "headers": [(PROFILE, profile)]})
+        table = self._tables[profile, self._callers.may_control(headers)]
         connection = WebSocketConnection(table, self._node.fees)
         self._connections.add(connection)
         try:

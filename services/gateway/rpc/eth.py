@@ -47,7 +47,7 @@ class EthMethods:
         self, request: CallRequest, block: AnyBlockId, _overrides: Any, _block_overrides: Any
     ) -> str:
         """Run a call; overrides have no effect, as in the original."""
-        call, round_ = _evm_call(request), await resolve_state(self._index, block)
+        call, round_ = evm_call(request), await resolve_state(self._index, block)
         return show_bytes(await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_)))
 
     @rpc_method(
@@ -55,7 +55,7 @@ class EthMethods:
     )
     async def estimate_gas(self, request: CallRequest, block: AnyBlockId, _overrides: Any) -> str:
         """Estimate gas as the runtime does: a revert is no error."""
-        call, round_ = _evm_call(request), await resolve_state(self._index, block)
+        call, round_ = evm_call(request), await resolve_state(self._index, block)
         return hex(await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_)))
 
     # -- accounts ------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ class EthMethods:
         return False
 
 
-def _evm_call(request: CallRequest) -> EvmCall:
+def evm_call(request: CallRequest) -> EvmCall:
+    """Fill in what a call leaves out, as the original does."""
     return EvmCall(
         caller=ZERO_ADDRESS if request.caller is None else request.caller,
         to=request.to,

@@ -1,8 +1,10 @@
 """Which methods exist."""
 
+from services.gateway.config import DEV, STRICT
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
+from services.gateway.rpc.dev_profile import DevProfileMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
 from services.gateway.rpc.eth_send import EthSendMethods
@@ -23,9 +25,15 @@ from services.gateway.rpc.txpool import TxpoolMethods
 from services.gateway.rpc.web3 import Web3Methods
 
 
+def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
+    """Give every method by name, for each profile."""
+    strict = build_method_table(node)
+    return {STRICT: strict, DEV: strict | methods_of(DevProfileMethods(node))}
+
+
 def build_method_table(node: GatewayNode) -> dict[str, Method]:
     """
-    Give every method by name.
+    Give every method by name, as the profile `strict` answers.
 
     Over WebSocket, a connection's own subscription methods take the place of those that say here
     that there are none.

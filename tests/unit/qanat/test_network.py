@@ -100,6 +100,11 @@ def test_port_of_one_node_is_overridden(tmp_path: Path) -> None:
             "answer of its gateway must be one of",
         ),
         (
+            "ws_port = 8546",
+            'ws_port = 8546\nprofile = "kind"',
+            "profile of its gateway must be one of",
+        ),
+        (
             'runtime = "evm"',
             'runtime = "evm"\nnonce_window = "far"',
             "nonce_window must be a number",

@@ -1,17 +1,27 @@
-// What @nomicfoundation/hardhat-network-helpers does, unmodified, on a network that is not Hardhat's.
+// What @nomicfoundation/hardhat-network-helpers does, unmodified, on a network that is not Hardhat's:
+// QANAT_URL=… QANAT_KEY=… node --test network_helpers.test.cjs
 const assert = require("node:assert");
+const { before, describe, it } = require("node:test");
 const { network } = require("hardhat");
+const { createWalletClient, defineChain, http } = require("viem");
+const { privateKeyToAccount } = require("viem/accounts");
 const { loadFixture, mine, mineUpTo, takeSnapshot, time } = require("@nomicfoundation/hardhat-network-helpers");
 
 const YEAR_S = 365 * 86_400;
-const RECEIVER = "0x00000000000000000000000000000000000F1eaf";
+const RECEIVER = "0x00000000000000000000000000000000000f1eaf";
 const ask = (method, ...params) => network.provider.request({ method, params });
+const chain = defineChain({
+  id: 0x5afd,
+  name: "qanat",
+  nativeCurrency: { name: "TEST", symbol: "TEST", decimals: 18 },
+  rpcUrls: { default: { http: [process.env.QANAT_URL] } },
+});
+const account = privateKeyToAccount(process.env.QANAT_KEY);
+const wallet = createWalletClient({ chain, account, transport: http() });
 const balance = async () => BigInt(await ask("eth_getBalance", RECEIVER, "latest"));
 
 async function send(value) {
-  const [from] = await ask("eth_accounts");
-  const fee = { gas: "0xc350", gasPrice: "0x174876e800" };
-  const hash = await ask("eth_sendTransaction", { from, to: RECEIVER, value: `0x${value.toString(16)}`, ...fee });
+  const hash = await wallet.sendTransaction({ to: RECEIVER, value, gas: 50_000n, gasPrice: 100_000_000_000n });
   const receipt = await ask("eth_getTransactionReceipt", hash);
   assert.equal(receipt.status, "0x1");
   return ask("eth_getBlockByNumber", receipt.blockNumber, false);

@@ -1,0 +1,85 @@
+"""
+The profile `dev`: answers that help a developer where Sapphire's hurt (ADR 0036).
+
+Only what differs stands here; all else is answered as in `strict`. A transaction means the same in
+both, and no enclave says more than its measured configuration allows.
+"""
+
+from services.gateway.index.rounds import IndexedRound, IndexedTransaction
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.block_ids import find_any_block, find_block, resolve_state
+from services.gateway.rpc.eth import evm_call
+from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.objects import CallRequest, call_request
+from services.gateway.rpc.parameters import (
+    AnyBlockId,
+    BlockId,
+    Tag,
+    any_block_id,
+    anything,
+    block_id,
+    boolean,
+    hash32,
+    optional,
+)
+from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
+from shared.api.evm import EvmQueries
+
+
+class DevProfileMethods:
+    """Answers that take the place of those of the profile `strict`."""
+
+    def __init__(self, node: GatewayNode) -> None:
+        self._node, self._index = node, node.index
+
+    @rpc_method(
+        "eth_estimateGas", call_request, optional(any_block_id, Tag.LATEST), optional(anything)
+    )
+    async def estimate_gas(
+        self, request: CallRequest, block: AnyBlockId, _overrides: object
+    ) -> str:
+        """Estimate with the sender that the call names; a call that reverts is an error."""
+        call, round_ = evm_call(request), await resolve_state(self._index, block)
+        gas = await self._node.nodes.ask(
+            lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)
+        )
+        return hex(gas)
+
+    @rpc_method("eth_getBlockByNumber", block_id, boolean)
+    async def get_block_by_number(self, block: BlockId, with_transactions: bool) -> Json | None:
+        """Block with its base fee, or null."""
+        return self._show(await find_block(self._index, block), with_transactions)
+
+    @rpc_method("eth_getBlockByHash", hash32, boolean)
+    async def get_block_by_hash(self, hash_: bytes, with_transactions: bool) -> Json | None:
+        """Block with its base fee, or null."""
+        return self._show(await self._index.find_round_by_hash(hash_), with_transactions)
+
+    def _show(self, found: IndexedRound | None, with_transactions: bool) -> Json | None:
+        if found is None:
+            return None
+        # Chains keep no minimum price by round: what is shown is the one that is asked for now, so
+        # that a client which doubles it, as all do, offers enough.
+        base_fee_wei = max(self._node.fees.min_price_wei, self._node.settings.default_gas_price_wei)
+        shown = show_block(found, with_transactions=with_transactions)
+        return shown | {"baseFeePerGas": hex(base_fee_wei)}
+
+    @rpc_method("eth_getTransactionReceipt", hash32)
+    async def get_transaction_receipt(self, hash_: bytes) -> Json | None:
+        """Receipt, with the reason of a failure; null while the transaction is not in a block."""
+        return _show_receipt(await self._index.find_transaction(hash_))
+
+    @rpc_method("eth_getBlockReceipts", any_block_id)
+    async def get_block_receipts(self, block: AnyBlockId) -> list[Json | None] | None:
+        """Receipts of a block in order, with the reasons of failures, or null where it is not."""
+        found = await find_any_block(self._index, block)
+        return None if found is None else [_show_receipt(one) for one in found.transactions]
+
+
+def _show_receipt(found: IndexedTransaction | None) -> Json | None:
+    if found is None:
+        return None
+    receipt = show_receipt(found)
+    if found.record.error is not None:
+        receipt["error"] = show_outcome(found)["error"]
+    return receipt

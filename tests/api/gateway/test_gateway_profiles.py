@@ -1,0 +1,95 @@
+"""The profiles `strict` and `dev`: who asks for which, and what differs."""
+
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.support.gateway import listening, running_gateway
+from tests.support.signing import ACCOUNT, RECEIVER, artifact, sign
+
+POOR = {"from": ACCOUNT.address, "to": RECEIVER, "value": "0x1"}
+DEV, STRICT = {"x-qanat-profile": "dev"}, {"x-qanat-profile": "strict"}
+
+
+@pytest.fixture
+async def gateway(tmp_path):
+    async with running_gateway(tmp_path) as running:
+        yield running
+
+
+async def ask(gateway, headers, method, *params):
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    answer = await gateway.client.post("/", json=body, headers=headers)
+    return answer.json(), answer.headers["x-qanat-profile"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ({}, "strict"),
+        (DEV, "dev"),
+        (STRICT, "strict"),
+        ({"x-qanat-profile": "DEV"}, "dev"),
+        ({"x-qanat-profile": "other"}, "strict"),
+    ],
+)
+async def test_a_request_names_its_profile_and_the_answer_says_which_it_was(
+    gateway, asked, answered
+):
+    answer, profile = await ask(gateway, asked, "eth_getBlockByNumber", "latest", False)
+    assert profile == answered
+    assert ("baseFeePerGas" in answer["result"]) == (answered == "dev")
+
+
+async def test_the_network_says_what_answers_where_a_request_names_none(tmp_path):
+    async with running_gateway(tmp_path, profile="dev") as gateway:
+        assert (await ask(gateway, {}, "eth_chainId"))[1] == "dev"
+        answer, profile = await ask(gateway, STRICT, "eth_getBlockByNumber", "latest", False)
+        assert profile == "strict"
+        assert "baseFeePerGas" not in answer["result"]
+
+
+async def test_a_websocket_keeps_the_profile_that_it_began_with(gateway):
+    asked = json.dumps({"id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]})
+    async with listening(gateway.app) as port:
+        for headers, has_fee in ((DEV, True), (STRICT, False)):
+            async with connect(f"ws://127.0.0.1:{port}", additional_headers=headers) as client:
+                assert client.response.headers["x-qanat-profile"] == headers["x-qanat-profile"]
+                await client.send(asked)
+                assert ("baseFeePerGas" in json.loads(await client.recv())["result"]) == has_fee
+
+
+async def test_an_estimate_is_that_of_the_sender(gateway):
+    strict, _ = await ask(gateway, STRICT, "eth_estimateGas", POOR)
+    dev, _ = await ask(gateway, DEV, "eth_estimateGas", POOR)
+    # The zero address has nothing to send: what fails gets two million more.
+    assert int(strict["result"], 16) > 2_000_000
+    assert int(dev["result"], 16) < 30_000
+    sent = await gateway.send(sign(0, value=1, gas=int(dev["result"], 16)))
+    assert (await gateway.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
+
+
+async def test_what_would_fail_is_no_estimate_but_an_error(gateway):
+    too_much = POOR | {"value": hex(10**40)}
+    assert "result" in (await ask(gateway, STRICT, "eth_estimateGas", too_much))[0]
+    error = (await ask(gateway, DEV, "eth_estimateGas", too_much))[0]["error"]
+    assert "balance" in error["message"].lower() or "fund" in error["message"].lower()
+    # PUSH0 PUSH0 REVERT
+    reverts = {"from": ACCOUNT.address, "data": "0x5f5ffd"}
+    error = (await ask(gateway, DEV, "eth_estimateGas", reverts))[0]["error"]
+    assert error["code"] == 3
+
+
+async def test_a_failed_transaction_has_its_reason_in_the_receipt(gateway):
+    data = bytes.fromhex(artifact("Vault")["bytecode"].removeprefix("0x"))
+    failed = await gateway.send(sign(0, to=None, data=data, value=0, gas=60_000))
+    fine = await gateway.send(sign(1, value=1))
+    receipt = (await ask(gateway, DEV, "eth_getTransactionReceipt", failed))[0]["result"]
+    assert receipt["status"] == "0x0"
+    assert receipt["error"]["message"]
+    of_block, _ = await ask(gateway, DEV, "eth_getBlockReceipts", receipt["blockNumber"])
+    assert of_block["result"] == [receipt]
+    strict = (await ask(gateway, STRICT, "eth_getTransactionReceipt", failed))[0]["result"]
+    assert "error" not in strict
+    assert "error" not in (await ask(gateway, DEV, "eth_getTransactionReceipt", fine))[0]["result"]

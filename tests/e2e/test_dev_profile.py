@@ -1,0 +1,78 @@
+"""The profile `dev`: web3.py and viem need no special settings, and a poor account can pay."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from web3 import HTTPProvider, Web3
+from web3.exceptions import ContractLogicError
+from web3.middleware import SignAndSendRawMiddlewareBuilder
+
+from tests.support.networks import SECOND_KEY, RunningNetwork, load_artifact
+
+RICH = Account.from_key("0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba")
+HEADERS = {"x-qanat-profile": "dev", "content-type": "application/json"}
+
+
+def connect(network: RunningNetwork, account: Any) -> Web3:
+    web3 = Web3(HTTPProvider(network.url, request_kwargs={"headers": HEADERS}))
+    web3.middleware_onion.add(SignAndSendRawMiddlewareBuilder.build(account))
+    web3.eth.default_account = account.address
+    return web3
+
+
+def test_web3_py_sends_without_a_gas_price_and_a_poor_account_pays(network: RunningNetwork) -> None:
+    web3, poor = connect(network, RICH), Account.create()
+    funded = web3.eth.send_transaction({"to": poor.address, "value": Web3.to_wei("0.05", "ether")})
+    assert web3.eth.wait_for_transaction_receipt(funded)["status"] == 1
+    sent = connect(network, poor).eth.send_transaction({"to": RICH.address, "value": 1})
+    receipt = web3.eth.wait_for_transaction_receipt(sent)
+    assert (receipt["status"], receipt["type"]) == (1, 2)
+    assert web3.eth.get_block("latest")["baseFeePerGas"] >= 10**11
+
+
+def test_a_creation_is_estimated_and_a_failure_has_a_reason(network: RunningNetwork) -> None:
+    web3, built = connect(network, RICH), load_artifact("Vault")
+    factory = web3.eth.contract(abi=built.abi, bytecode=built.bytecode)
+    made = web3.eth.wait_for_transaction_receipt(factory.constructor().transact())
+    assert made["status"] == 1
+    vault = web3.eth.contract(address=made["contractAddress"], abi=built.abi)
+    with pytest.raises(ContractLogicError, match="the reason is plain"):
+        vault.functions.failWithReason().estimate_gas()
+    failed = vault.functions.failWithReason().transact({"gas": 200_000})
+    receipt: Any = web3.eth.wait_for_transaction_receipt(failed)
+    assert receipt["status"] == 0
+    assert receipt["error"]["module"] == "evm"
+    assert receipt["error"]["message"]
+
+
+VIEM = """
+import { createWalletClient, createPublicClient, defineChain, http } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+const [url, key] = process.argv.slice(-2);
+const chain = defineChain({ id: 0x5afd, name: "qanat", rpcUrls: { default: { http: [url] } },
+  nativeCurrency: { name: "TEST", symbol: "TEST", decimals: 18 } });
+const transport = http(url, { fetchOptions: { headers: { "x-qanat-profile": "dev" } } });
+const account = privateKeyToAccount(key);
+const hash = await createWalletClient({ account, chain, transport }).sendTransaction(
+  { to: "0x000000000000000000000000000000000000dEaD", value: 1n });
+const receipt = await createPublicClient({ chain, transport }).waitForTransactionReceipt({ hash });
+console.log(JSON.stringify({ status: receipt.status, type: receipt.type }));
+"""
+
+
+@pytest.mark.node
+def test_viem_sends_without_special_settings(network: RunningNetwork, node_clients: Path) -> None:
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", VIEM, "--", network.url, SECOND_KEY],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"status": "success", "type": "eip1559"}

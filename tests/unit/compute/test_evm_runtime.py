@@ -1,0 +1,73 @@
+"""What the EVM's runtime answers only where its measured configuration lets it."""
+
+import pytest
+
+from runtimes.evm import open_runtime
+from shared.crypto.hashes import EMPTY_HASH
+from shared.enclave.key_client import RoundKeys
+from shared.enclave.round_context import RoundContext
+from shared.encoding.record import decode_record, encode_record
+from shared.errors import RuntimeRejected
+from shared.types.block import BlockHeader, HeaderType
+from shared.types.evm import Amount, EvmCall, EvmGenesis, EvmQuery
+from shared.types.identity import Epoch, Round, RuntimeId
+
+OWNER, OTHER = b"\x0a" * 20, b"\x0b" * 20
+GAS, RICH = 1_000_000, (10**24).to_bytes(32, "big")
+# Reverts for everybody but the owner: CALLER PUSH20 owner EQ PUSH1 28 JUMPI PUSH0 PUSH0 REVERT,
+# JUMPDEST STOP.
+FOR_OWNER = b"\x33\x73" + OWNER + b"\x14\x60\x1d\x57\x5f\x5f\xfd\x5b\x00"
+
+
+def context_of(header: BlockHeader) -> RoundContext:
+    keys = RoundKeys({}, b"r" * 32, b"")
+    return RoundContext(
+        header, Epoch(1), (header.hash(), 1, 0), lambda: keys, RuntimeId(bytes(32)), "c" * 64
+    )
+
+
+def estimate(*, confidential: bool, has_dev_controls: bool, caller: bytes = OWNER) -> int:
+    genesis = EvmGenesis(0x5AFD, ((OWNER, RICH),), confidential=confidential)
+    runtime = open_runtime(
+        "", encode_record(genesis), None, lambda _: bytes(32), has_dev_controls=has_dev_controls
+    )
+    parent = BlockHeader(
+        1, RuntimeId(bytes(32)), Round(0), 1_700_000_000, HeaderType.NORMAL, *(EMPTY_HASH,) * 3
+    )
+    pending = runtime.execute(context_of(parent), ())
+    pending.persist()
+    head = BlockHeader(
+        1,
+        RuntimeId(bytes(32)),
+        Round(1),
+        1_700_000_001,
+        HeaderType.NORMAL,
+        parent.hash(),
+        pending.io_root,
+        pending.state_root,
+    )
+    call = EvmCall(caller, None, GAS, 1, 0, FOR_OWNER)
+    try:
+        answer = runtime.query(
+            EvmQuery.ESTIMATE_GAS_AS_SENDER, encode_record(call), context_of(head)
+        )
+    finally:
+        runtime.close()
+    return decode_record(Amount, answer).value
+
+
+def test_no_enclave_plays_another_sender_unless_its_owner_rules_the_network():
+    with pytest.raises(RuntimeRejected) as refused:
+        estimate(confidential=True, has_dev_controls=False)
+    assert (refused.value.module, refused.value.code) == ("core", 22)
+
+
+@pytest.mark.parametrize(
+    ("confidential", "has_dev_controls"), [(True, True), (False, False), (False, True)]
+)
+def test_elsewhere_an_estimate_is_that_of_its_sender(confidential, has_dev_controls):
+    rules = {"confidential": confidential, "has_dev_controls": has_dev_controls}
+    assert 50_000 < estimate(**rules) < 100_000
+    with pytest.raises(RuntimeRejected) as reverted:
+        estimate(**rules, caller=OTHER)
+    assert (reverted.value.module, reverted.value.code) == ("evm", 8)
