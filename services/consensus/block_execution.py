@@ -114,7 +114,13 @@ def execute_block(
             )
         included.append(tx)
         results.append(_result_of(executed))
-    end_block(state, context)
+    for broke in end_block(state, context):
+        log.error(
+            "round_failed_by_a_bug",
+            runtime_id=broke.runtime_id.hex(),
+            height=block.height,
+            exc_info=broke.error,
+        )
     changes = state.changes()
     events = collect_events(happened + state.events, context, load_epoch(state).epoch)
     return Execution(

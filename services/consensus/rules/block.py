@@ -6,10 +6,11 @@ A block of consensus: misbehavior and time first, then its transactions, then wh
     transactions:  authenticate, run the method; a failed one keeps only its fee and nonce
     end:           decide rounds, elect where it is due, pay out fees
 
-A transaction fails by a rule that refuses it, and as well by a bug in one (ADR 0013).
+A transaction fails by a rule that refuses it, and as well by a bug in one (ADR 0013). So does a
+round, by a bug in its decision (ADR 0037).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from services.consensus.rules.context import BlockContext
@@ -18,7 +19,12 @@ from services.consensus.rules.incarnations import begin_incarnation
 from services.consensus.rules.methods import apply_method
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.registry.entities import FREEZE_FOREVER, freeze_node, load_status
-from services.consensus.rules.roothash.agreement import decide_rounds
+from services.consensus.rules.registry.runtimes import list_runtimes
+from services.consensus.rules.roothash.agreement import (
+    decide_round,
+    forget_votes,
+    give_up_round,
+)
 from services.consensus.rules.roothash.penalties import CONSENSUS_EQUIVOCATION, LIGHT_CLIENT_ATTACK
 from services.consensus.rules.staking.escrow import slash
 from services.consensus.rules.staking.ledger import COMMON_POOL, disburse_fees, give
@@ -32,7 +38,7 @@ from services.consensus.rules.transactions import (
 from shared.crypto.address import staking_address
 from shared.errors import Rejected
 from shared.rules import state_keys
-from shared.types.registry import NodeDescriptor
+from shared.types.registry import NodeDescriptor, RuntimeKind
 
 
 class RuleFailed(Rejected, module="transaction", code=8):
@@ -134,11 +140,48 @@ def execute_transaction(state: State, context: BlockContext, opened: OpenedTrans
     return Executed(opened.fee.gas, needed)
 
 
-def end_block(state: State, context: BlockContext) -> None:
-    """Do what follows from the transactions of the block and from its time."""
-    decide_rounds(state, context)
+@dataclass(frozen=True, slots=True)
+class RoundBroke:
+    """A bug in the decision of a round, which failed for that."""
+
+    runtime_id: bytes
+    error: BaseException
+
+
+def end_block(state: State, context: BlockContext) -> tuple[RoundBroke, ...]:
+    """
+    Do what follows from the transactions of the block and from its time.
+
+    Returns
+    -------
+    broke : tuple of `RoundBroke`
+        For the log. A bug in the decision of a round is that ParaTime's alone; one in anything
+        else leaves this function, since what it should have kept is in nobody's hands (ADR 0037).
+    """
+    broke = tuple(
+        RoundBroke(runtime.id, error)
+        for runtime in list_runtimes(state, RuntimeKind.COMPUTE)
+        for error in _end_round(state, context, runtime.id)
+    )
     elect_between_epochs(state, context)
     disburse_fees(state, _proposer_entity(state, context))
+    return broke
+
+
+def _end_round(state: State, context: BlockContext, runtime_id: bytes) -> Iterator[BaseException]:
+    """Decide a round, or else do less and less with it; gives the bugs that were met."""
+    for step in (decide_round, give_up_round, forget_votes):
+        try:
+            with state.attempt():
+                step(state, context, runtime_id)
+                state.encode()
+        except BaseException as error:
+            # Also a refusal is a bug here: nobody asked.
+            if not is_bug(error):
+                raise
+            yield error
+        else:
+            return
 
 
 def _proposer_entity(state: State, context: BlockContext) -> bytes | None:

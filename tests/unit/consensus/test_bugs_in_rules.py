@@ -8,10 +8,14 @@ from structlog.testing import capture_logs
 from services.consensus import application, block_execution
 from services.consensus.rules import block as block_rules
 from services.consensus.rules.block import RuleFailed
+from services.consensus.rules.roothash import agreement
+from services.consensus.rules.roothash.round_state import RoundState
 from services.consensus.rules.staking.ledger import give
+from shared.rules import state_keys
+from shared.types.block import HeaderType
 from shared.types.methods import Burn, Method, Transfer
 from shared.types.transaction import Fee
-from tests.support.consensus_world import BALANCE, COMPUTE, OWNER, World
+from tests.support.consensus_world import BALANCE, COMPUTE, OWNER, PARATIME, World
 
 ALICE, BOB, CAROL = COMPUTE[:3]
 POISON = 666
@@ -126,7 +130,7 @@ def test_a_transaction_that_breaks_its_block_is_left_out(monkeypatch):
     def end_block(state, context):
         if application.load_account(state, ALICE.address).nonce:
             raise ZeroDivisionError
-        honest(state, context)
+        return honest(state, context)
 
     monkeypatch.setattr(block_execution, "end_block", end_block)
     bad = poison(world)
@@ -180,3 +184,68 @@ def test_a_bug_in_advice_is_logged_and_gives_none(monkeypatch):
     with capture_logs() as logs:
         assert world.app.missing_voters([transfer(world)]) == frozenset()
     assert logs[0]["event"] == "missing_voters_failed"
+
+
+@pytest.mark.parametrize("bug", [*BUGS, RuleFailed()], ids=lambda bug: type(bug).__name__)
+def test_a_bug_in_the_decision_of_a_round_fails_that_round(monkeypatch, bug):
+    world = World.running()
+    before = world.last
+
+    def finalize(state, context, runtime_id, pool, committee):
+        give(state, BOB.address, 1)
+        raise bug
+
+    monkeypatch.setattr(agreement, "finalize_round", finalize)
+    balance = world.account(BOB).balance
+    with capture_logs() as logs:
+        results = world.block(*(world.commit(keys) for keys in world.workers()), transfer(world))
+    # No vote is to blame, and nothing of the decision stays.
+    assert {result.code for result in results} == {0}
+    assert world.account(BOB).balance == balance
+    assert (world.last.round, world.last.header_type) == (before.round + 1, HeaderType.ROUND_FAILED)
+    assert world.last.state_root == before.state_root
+    errors = [log for log in logs if log["log_level"] == "error"]
+    assert {log["event"] for log in errors} == {"round_failed_by_a_bug"}
+    assert (errors[0]["runtime_id"], errors[0]["exc_info"]) == (PARATIME.hex(), bug)
+    monkeypatch.undo()
+    world.agree()
+    assert world.last.header_type is HeaderType.NORMAL
+
+
+def test_a_round_that_cannot_even_be_given_up_is_left_without_votes(monkeypatch):
+    world = World.running()
+    before = world.last
+    monkeypatch.setattr(agreement, "finalize_round", lambda *_: 1 // 0)
+    monkeypatch.setattr(agreement, "fail_round", lambda *_: 1 // 0)
+    results = world.block(*(world.commit(keys) for keys in world.workers()), transfer(world))
+    assert {result.code for result in results} == {0}
+    assert world.last == before
+    # No deadline stands, by which an engine would make one block after another.
+    assert world.load(RoundState, state_keys.round_state_key(PARATIME)) == RoundState()
+    assert agreement.next_deadline_ns(world.state) is None
+    monkeypatch.undo()
+    world.next_epoch(*COMPUTE)
+    world.agree()
+
+
+def test_two_validators_fail_a_round_alike_whatever_the_bug_says(monkeypatch):
+    one, other = World.running(), World.running()
+    monkeypatch.setattr(agreement, "finalize_round", lambda *_: 1 // 0)
+    block = prepared(one, *(one.commit(keys) for keys in one.workers()))
+    monkeypatch.setattr(agreement, "finalize_round", lambda *_: {}["another Python"])
+    assert other.app.process_proposal(block)
+    assert other.app.finalize_block(block) == one.app.finalize_block(block)
+
+
+@pytest.mark.parametrize("fault", [MemoryError, RecursionError, Interrupt])
+def test_what_one_machine_lacks_fails_no_round(monkeypatch, fault):
+    world = World.running()
+
+    def finalize(*_):
+        raise fault
+
+    block = prepared(world, *(world.commit(keys) for keys in world.workers()))
+    world.app = application.ConsensusApplication(world.store, world.verifier)
+    monkeypatch.setattr(agreement, "finalize_round", finalize)
+    with pytest.raises(fault):
+        world.app.finalize_block(block)

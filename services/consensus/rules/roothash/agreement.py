@@ -90,18 +90,28 @@ def apply_executor_commit(
         state.emit(CommitmentAccepted(runtime_id, commitment.round, commitment.node_id))
 
 
-def decide_rounds(state: State, context: BlockContext) -> None:
-    """At the end of a block: decide what can be decided of every open round."""
-    for runtime in list_runtimes(state, RuntimeKind.COMPUTE):
-        pool = state.load(RoundState, state_keys.round_state_key(runtime.id))
-        committee = state.load(Committee, state_keys.committee_key(runtime.id))
-        if committee is None or pool is None:
-            continue
-        if pool.highest_rank is not None:
-            _decide(state, context, runtime.id, pool, committee)
-        elif pool.deadline_ns is not None and pool.deadline_ns <= context.time_ns:
-            # Workers voted on a proposal whose scheduler never did: the next one has its turn.
-            fail_round(state, context, runtime.id, pool)
+def decide_round(state: State, context: BlockContext, runtime_id: bytes) -> None:
+    """At the end of a block: decide what can be decided of the open round of a ParaTime."""
+    pool = state.load(RoundState, state_keys.round_state_key(runtime_id))
+    committee = state.load(Committee, state_keys.committee_key(runtime_id))
+    if committee is None or pool is None:
+        return
+    if pool.highest_rank is not None:
+        _decide(state, context, runtime_id, pool, committee)
+    elif pool.deadline_ns is not None and pool.deadline_ns <= context.time_ns:
+        # Workers voted on a proposal whose scheduler never did: the next one has its turn.
+        fail_round(state, context, runtime_id, pool)
+
+
+def give_up_round(state: State, context: BlockContext, runtime_id: bytes) -> None:
+    """End the open round without a result, where `decide_round` fails by a bug."""
+    pool = state.load_required(RoundState, state_keys.round_state_key(runtime_id))
+    fail_round(state, context, runtime_id, pool)
+
+
+def forget_votes(state: State, context: BlockContext, runtime_id: bytes) -> None:  # noqa: ARG001
+    """Take the votes and the deadline off the open round, where it cannot even be given up."""
+    state.save(state_keys.round_state_key(runtime_id), RoundState())
 
 
 def _decide(
