@@ -1,6 +1,5 @@
 """The networks of the e2e tests: started once for all tests, as a user starts them."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tests.support.networks import (
     ComposeNetwork,
     ProcessNetwork,
     RunningNetwork,
+    install_node_packages,
     missing_docker,
     missing_node,
 )
@@ -56,5 +56,5 @@ def node_clients() -> Path:
     if reason is not None:
         pytest.skip(reason)
     folder = ROOT / "tests" / "e2e" / "clients"
-    subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True)
+    install_node_packages(folder)
     return folder

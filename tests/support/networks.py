@@ -249,3 +249,9 @@ def missing_node() -> str | None:
     if int(version.stdout.strip().lstrip("v").split(".")[0]) < 22:
         return f"Node.js is {version.stdout.strip()}, the clients need >= 22"
     return None
+
+
+def install_node_packages(folder: Path) -> None:
+    """Install what a folder's lock file names; npm asks nobody for what is in its cache."""
+    command = ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline"]
+    subprocess.run(command, cwd=folder, check=True)
