@@ -258,10 +258,15 @@ class ConsensusService:
         return (await self.fetch_mining(runtime_id)).wanted
 
     async def set_mining(
-        self, runtime_id: RuntimeId, automine: bool | None, interval_ms: int | None
+        self,
+        runtime_id: RuntimeId,
+        automine: bool | None,
+        interval_ms: int | None,
+        step_s: int | None = None,
     ) -> None:
         """Say when a ParaTime makes rounds; needs dev controls."""
-        await self._control(Method.SET_MINING, SetMining(runtime_id, automine, interval_ms))
+        change = SetMining(runtime_id, automine, interval_ms, step_s)
+        await self._control(Method.SET_MINING, change)
 
     async def fetch_mining(self, runtime_id: RuntimeId, height: Height = NEWEST) -> Mining:
         """Say when a ParaTime makes rounds."""

@@ -49,7 +49,11 @@ class DevControlApi(SnapshotApi, Protocol):
         ...
 
     async def set_mining(
-        self, runtime_id: RuntimeId, automine: bool | None, interval_ms: int | None
+        self,
+        runtime_id: RuntimeId,
+        automine: bool | None,
+        interval_ms: int | None,
+        step_s: int | None = None,
     ) -> None:
         """Say when rounds are made; None leaves a part as it is."""
         ...

@@ -361,7 +361,11 @@ class ConsensusApi(Protocol):
 
     @dev_control
     async def set_mining(
-        self, runtime_id: RuntimeId, automine: bool | None, interval_ms: int | None
+        self,
+        runtime_id: RuntimeId,
+        automine: bool | None,
+        interval_ms: int | None,
+        step_s: int | None = None,
     ) -> None:
         """Say when a ParaTime makes rounds; needs dev controls. None leaves a part as it is."""
         ...

@@ -192,6 +192,8 @@ class SetMining:
     automine: bool | None = None
     interval_ms: int | None = None
     """0 for no rounds but those that have another reason."""
+    step_s: int | None = None
+    """Least difference of timestamps [s]; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Mining:
     """
     wanted: Round = NO_ROUND
     """Newest round that is to be proposed at once, whatever waits."""
+    step_s: int = 0
+    """Least that the timestamp of a round is ahead of the one before, where none was chosen [s]."""
     next_timestamp: int | None = None
     """Timestamp of the next round that is mined or has transactions [Unix s]; None for the time."""
 

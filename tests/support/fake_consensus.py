@@ -75,7 +75,7 @@ class FakeConsensus:
         self.chain, self._signer, self._runtime_id = chain, signer, runtime_id
         self.is_cut_off = False
         self.interval_ms: int | None = None
-        self.moved_ms = 0
+        self.moved_ms = self.step_s = 0
         self.chosen_s: list[int] = []
         self.intervals_s: list[int] = []
         self.reported: dict[str, int] = {}
@@ -178,9 +178,10 @@ class FakeConsensus:
         return Reverted(len(self._kept), self.life.incarnation, ("gateway",), ())
 
     async def fetch_mining(self, runtime_id, height=0):
-        return Mining(automine=self.chain.is_automatic, interval_ms=self.interval_ms)
+        return Mining(self.chain.is_automatic, self.interval_ms, step_s=self.step_s)
 
-    async def set_mining(self, runtime_id, automine, interval_ms):
+    async def set_mining(self, runtime_id, automine, interval_ms, step_s=None):
+        self.step_s = self.step_s if step_s is None else step_s
         if automine is not None:
             self.chain.is_automatic = automine
         self.interval_ms = self.interval_ms if interval_ms is None else interval_ms

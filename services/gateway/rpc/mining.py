@@ -139,6 +139,20 @@ class MiningMethods:
         """Mine a block every so often [s]; 0 ends it."""
         await self._set_interval(interval_s * SECOND_MS)
 
+    @also("hardhat_setBlockTimestampInterval")
+    @rpc_method("anvil_setBlockTimestampInterval", count)
+    async def set_block_timestamp_interval(self, step_s: int) -> None:
+        """Have each block's timestamp be so much ahead of the one before, at least [s]."""
+        await self._consensus.set_mining(self._runtime_id, None, None, step_s)
+
+    @also("hardhat_removeBlockTimestampInterval")
+    @rpc_method("anvil_removeBlockTimestampInterval")
+    async def remove_block_timestamp_interval(self) -> bool:
+        """Let timestamps repeat again; whether they did not."""
+        step_s = (await self._consensus.fetch_mining(self._runtime_id)).step_s
+        await self._consensus.set_mining(self._runtime_id, None, None, 0)
+        return step_s > 0
+
     @rpc_method("anvil_getIntervalMining")
     async def get_interval_mining(self) -> int | None:
         """Time between blocks [s]; null where it is the network's own."""

@@ -129,3 +129,12 @@ async def test_a_network_without_dev_controls_has_none_of_them(tmp_path):
     async with running_gateway(tmp_path) as gateway:
         for method in ("evm_increaseTime", "evm_mine", "hardhat_mine", "anvil_nodeInfo"):
             assert (await gateway.error(method))["code"] == -32601
+
+
+@pytest.mark.parametrize("client", ["anvil", "hardhat"])
+async def test_timestamps_are_told_not_to_repeat_and_to_again(gateway, client):
+    assert await gateway.rpc(f"{client}_setBlockTimestampInterval", 5) is None
+    assert gateway.consensus.step_s == 5
+    assert await gateway.rpc(f"{client}_removeBlockTimestampInterval") is True
+    assert await gateway.rpc(f"{client}_removeBlockTimestampInterval") is False
+    assert gateway.consensus.step_s == 0

@@ -53,3 +53,10 @@ def move_time(state: State, by_ns: int) -> None:
         pool = state.load(RoundState, key)
         if pool is not None and pool.deadline_ns is not None:
             state.save(key, replace(pool, deadline_ns=pool.deadline_ns + by_ns))
+
+
+def keep_up(state: State, now_ns: int, timestamp_s: int) -> None:
+    """Have consensus time not be behind a timestamp from the next block on, as far as it may."""
+    ahead_ns = timestamp_s * NS_PER_S - now_ns
+    if ahead_ns <= MAX_SHIFT_NS - time_shift_ns(state):
+        move_time(state, ahead_ns)

@@ -77,6 +77,10 @@ def apply_set_mining(state: State, change: SetMining) -> None:
         if change.interval_ms > MAX_INTERVAL_MS:
             raise TooManyMined(f"rounds are at most {MAX_INTERVAL_MS} ms apart")
         mining = replace(mining, interval_ms=change.interval_ms)
+    if change.step_s is not None:
+        if change.step_s > MAX_INTERVAL_S:
+            raise TooManyMined(f"timestamps are at most {MAX_INTERVAL_S} s apart")
+        mining = replace(mining, step_s=change.step_s)
     _change(state, change.runtime_id, mining)
 
 

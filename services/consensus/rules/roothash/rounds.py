@@ -6,6 +6,7 @@ Source: oasis-core go/consensus/cometbft/apps/roothash/{finalization,roothash}.g
 
 from dataclasses import replace
 
+from services.consensus.rules.beacon.time_travel import keep_up
 from services.consensus.rules.context import BlockContext
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.roothash.commitments import hash_of
@@ -78,7 +79,9 @@ def begin_committee(
     if is_suspended and was_suspended:
         return
     kind = HeaderType.SUSPENDED if is_suspended else HeaderType.EPOCH_TRANSITION
-    _save_block(state, FinalizedRound(runtime.id, _empty_block(state, context, runtime.id, kind)))
+    header = _empty_block(state, context, runtime.id, kind)
+    _save_block(state, FinalizedRound(runtime.id, header))
+    _keep_up(state, context, header)
 
 
 def _snapshot(runtime: RuntimeDescriptor) -> RuntimeDescriptor:
@@ -94,6 +97,7 @@ def fail_round(state: State, context: BlockContext, runtime_id: bytes, pool: Rou
         state.save(key, with_missed_proposal(statistics, scheduler))
     header = _empty_block(state, context, runtime_id, HeaderType.ROUND_FAILED)
     _save_block(state, FinalizedRound(runtime_id, header, had_discrepancy=pool.is_discrepancy))
+    _keep_up(state, context, header)
 
 
 def make_empty_blocks(
@@ -115,10 +119,17 @@ def load_mining(state: State, runtime_id: bytes) -> Mining:
 
 
 def _timestamp(state: State, context: BlockContext, runtime_id: bytes) -> int:
-    """Timestamp of the next round: the time, or what dev controls chose; it never falls [s]."""
-    chosen = load_mining(state, runtime_id).next_timestamp
-    wanted = context.time_s if chosen is None else chosen
-    return max(wanted, load_last_block(state, runtime_id).timestamp)
+    """Timestamp of the next round, by the time and by dev controls; it never falls [s]."""
+    mining, last = load_mining(state, runtime_id), load_last_block(state, runtime_id).timestamp
+    if mining.next_timestamp is not None:
+        return max(mining.next_timestamp, last)
+    return max(context.time_s, last + mining.step_s)
+
+
+def _keep_up(state: State, context: BlockContext, header: BlockHeader) -> None:
+    """Have time not be behind timestamps that were asked to run ahead of it."""
+    if load_mining(state, header.namespace).step_s:
+        keep_up(state, context.time_ns, header.timestamp)
 
 
 def _release_timestamp(state: State, runtime_id: bytes) -> None:
@@ -180,6 +191,7 @@ def finalize_round(
         runtime = state.load_required(RuntimeState, state_keys.runtime_state_key(runtime_id))
         punish_incorrect_results(state, runtime.descriptor, good, bad)
     _save_block(state, FinalizedRound(runtime_id, header, pool.is_discrepancy, good, bad))
+    _keep_up(state, context, header)
 
 
 def _count(

@@ -160,3 +160,30 @@ def test_how_rounds_are_made_is_told_and_kept(world):
     (change,) = world.events.mining
     assert change.mining.wanted == world.last.round + 1
     assert world.load(Mining, state_keys.mining_key(PARATIME)) == change.mining
+
+
+def test_timestamps_do_not_repeat_where_a_step_was_asked_for(world):
+    world.must(CONTROL, Method.SET_MINING, SetMining(PARATIME, step_s=7))
+    stamps = [world.last.timestamp]
+    for _ in range(3):
+        world.agree(b"g" * 32)
+        stamps.append(world.last.timestamp)
+    world.must(CONTROL, Method.MINE, Mine(PARATIME))
+    stamps.append(world.last.timestamp)
+    assert {b - a for a, b in itertools.pairwise(stamps)} == {7}
+    # No clock that the chain knows is behind what contracts see.
+    assert world.time_ns + shift_of(world) >= stamps[-1] * SECOND
+    chosen = stamps[-1] + 100
+    world.must(CONTROL, Method.SET_NEXT_TIMESTAMP, SetNextTimestamp(PARATIME, chosen))
+    world.agree(b"h" * 32)
+    assert world.last.timestamp == chosen
+    refused_step = SetMining(PARATIME, step_s=2**40)
+    (result,) = world.block(world.tx(CONTROL, Method.SET_MINING, refused_step))
+    assert (result.codespace, result.code) == (TooManyMined.module, TooManyMined.code)
+
+
+def test_a_step_never_stops_rounds_where_time_can_be_moved_no_further(world):
+    world.must(CONTROL, Method.SET_MINING, SetMining(PARATIME, step_s=366 * 86_400))
+    for _ in range(95):
+        world.agree(b"g" * 32)
+    assert shift_of(world) <= MAX_SHIFT_NS
