@@ -67,16 +67,22 @@ class Dispatcher:
             return b"[%b]" % _failure(_safe_id(next(ids, None)), InvalidRequest("batch too large"))
         answers: list[bytes] = []
         size = 0
+
+        async def answer_within(request: Any) -> bytes:
+            """Keep no answer beyond the limit, so that a step of large ones holds no more."""
+            nonlocal size
+            answer = await self._answer_one(request)
+            if size > MAX_BATCH_RESPONSE_BYTES:
+                return _too_large(request)
+            size += len(answer)
+            return answer
+
         for start in range(0, len(batch), BATCH_STEP):
             step = batch[start : start + BATCH_STEP]
             if size > MAX_BATCH_RESPONSE_BYTES:
                 answers += filter(None, map(_too_large, step))
                 continue
-            answered = await asyncio.gather(*map(self._answer_one, step))
-            for answer in answered:
-                if answer:
-                    answers.append(answer)
-                    size += len(answer)
+            answers += filter(None, await asyncio.gather(*map(answer_within, step)))
             await asyncio.sleep(0)
         return b"[" + b",".join(answers) + b"]" if answers else b""
 

@@ -1,5 +1,6 @@
 """`trace_*`: what transactions and calls did, in Parity's forms, as Erigon and Reth answer them."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,10 @@ MAX_PATH = 1024
 """Depth of the EVM's calls."""
 MAX_FILTER_ROUNDS = 100
 """As of log queries [rounds]."""
+FILTER_TIMEOUT_S = 8.0
+"""Time of all replays of a filter [s]; that of one trace is bounded by the enclave."""
+MAX_FILTER_BYTES = 24 * 1024 * 1024
+"""Frames of one answer [bytes]; as of one trace."""
 LATEST_STATE = optional(any_block_id, Tag.LATEST)
 
 
@@ -142,14 +147,29 @@ class ParityMethods:
         last = min(resolve_number(self._index, wanted.last), self._index.require_newest().number)
         if last - first >= MAX_FILTER_ROUNDS:
             raise QueryRejected(f"block range too large, at most {MAX_FILTER_ROUNDS} blocks")
+        try:
+            async with asyncio.timeout(FILTER_TIMEOUT_S):
+                return await self._filter(wanted, range(first, last + 1))
+        except TimeoutError:
+            raise QueryRejected(
+                f"the filter takes over {FILTER_TIMEOUT_S:g} s: ask for fewer blocks"
+            ) from None
+
+    async def _filter(self, wanted: TraceFilter, rounds: range) -> list[Any]:
         found: list[Any] = []
+        size = 0
         end = None if wanted.count is None else wanted.after + wanted.count
-        for number in range(first, last + 1):
+        for number in rounds:
             round_ = await self._index.find_round(number)
             if round_ is None or not round_.transactions:
                 continue
             for trace in await self._replays.trace_round(round_, "frames"):
-                found += (one for one in orjson.loads(trace) if _is_wanted(one, wanted))
+                matching = [one for one in orjson.loads(trace) if _is_wanted(one, wanted)]
+                if matching:
+                    found += matching
+                    size += len(trace)
+            if size > MAX_FILTER_BYTES:
+                raise QueryRejected("the frames are too many: ask for fewer blocks or accounts")
             if end is not None and len(found) >= end:
                 break
         return found[wanted.after : end]

@@ -119,6 +119,16 @@ async def test_batch_answers_are_cut(gateway, monkeypatch):
     assert await gateway.rpc("eth_getBalance", zero, "latest") == "0x0"
 
 
+async def test_answers_of_one_step_are_cut_as_well(gateway, monkeypatch):
+    call = {"id": 1, "method": "eth_getBlockByNumber", "params": ["0x0", True]}
+    one = len((await post(gateway, json.dumps(call))).content)
+    monkeypatch.setattr(dispatch, "MAX_BATCH_RESPONSE_BYTES", one)
+    answers = (await post(gateway, json.dumps([call | {"id": i} for i in range(8)]))).json()
+    assert [answer["id"] for answer in answers] == list(range(8))
+    assert sum("result" in answer for answer in answers) == 2
+    assert sum(answer.get("error", {}).get("code") == -32003 for answer in answers) == 6
+
+
 async def test_long_unknown_method_names_are_cut(gateway):
     error = await gateway.error("x" * 100_000)
     assert error["code"] == -32601

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.gateway.probe import PlainCallProbe
+from services.gateway.rpc import parity
 from shared.types.evm import EvmQuery
 from tests.support.fake_compute import FakeChain
 from tests.support.gateway import (
@@ -259,6 +260,17 @@ async def test_a_contract_made_by_a_contract_has_that_one_as_its_creator(gateway
     assert (made["type"], made["from"]) == (2, factory.lower())
     creator = await gateway.rpc("ots_getContractCreator", made["to"])
     assert creator == {"hash": hash_, "creator": factory.lower()}
+
+
+async def test_a_filter_ends_with_its_time_and_its_size(gateway, cell, monkeypatch):
+    await write(gateway, 1, cell)
+    everything = {"fromBlock": "0x0"}
+    assert len(await gateway.rpc("trace_filter", everything)) == 2
+    monkeypatch.setattr(parity, "MAX_FILTER_BYTES", 10)
+    assert "too many" in (await gateway.error("trace_filter", everything))["message"]
+    monkeypatch.setattr(parity, "FILTER_TIMEOUT_S", 0.01)
+    gateway.computes[0].is_paused = True
+    assert "takes over" in (await gateway.error("trace_filter", everything))["message"]
 
 
 @pytest.mark.parametrize(
