@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 from qanat.network import NodePlan
-from shared.encoding import cbor
 from shared.errors import PeerUnavailable, error_from
 from shared.kit.dev_controls import bearer
 
@@ -39,17 +38,17 @@ class NodeClient:
     ) -> None:
         await self._client.aclose()
 
-    async def call(self, method: str, body: Any) -> Any:
+    async def call(self, method: str, body: bytes) -> bytes:
         """Send a request; return the body of its response or raise its error."""
         try:
-            response = await self._client.post(f"/{method}", content=cbor.encode_loosely(body))
+            response = await self._client.post(f"/{method}", content=body)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise PeerUnavailable(
                 f"{self._plan.name} does not answer at {self._plan.address}: {reason}"
             ) from error
         if response.status_code == httpx.codes.OK:
-            return cbor.decode_loosely(response.content)
+            return response.content
         try:
             told = response.json()["error"]
             raise error_from(
@@ -63,6 +62,6 @@ class NodeClient:
                 f"{self._plan.name} answers {response.status_code}, which is no node of this kind"
             ) from error
 
-    def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+    def stream(self, method: str, body: bytes) -> AsyncIterator[bytes]:
         """Streams are for frames."""
         raise NotImplementedError

@@ -4,7 +4,7 @@ Contracts: a `Protocol` class is the list of messages between two processes.
 Each public method of the class is one message: its parameters are the fields of the request, its
 return type is the response, both in record format. `async def` and `def` look the same on the wire;
 a return type `AsyncIterator[X]` is a stream of X. So the Protocol is the only place where a message
-is written down.
+is written down. A transport carries bodies as bytes and looks into none.
 """
 
 import enum
@@ -15,8 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast, get_args, get_origin
 
-from shared.encoding.record import MalformedRecord
-from shared.encoding.values import codec_of
+from shared.encoding.cbor import MalformedCbor
+from shared.encoding.record import (
+    MalformedRecord,
+    RecordCodec,
+    arguments_codec_of,
+    native_codec_of,
+)
 from shared.errors import BadRequest, MethodNotFound
 
 P = TypeVar("P")
@@ -56,11 +61,11 @@ def dev_control(method: F) -> F:
 class Transport(Protocol):
     """Carries requests to the other side, whatever the wire is."""
 
-    async def call(self, method: str, body: Any) -> Any:
+    async def call(self, method: str, body: bytes) -> bytes:
         """Send one request; return the body of its response or raise its error."""
         ...
 
-    def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+    def stream(self, method: str, body: bytes) -> AsyncIterator[bytes]:
         """Open a stream; give the bodies of its events."""
         ...
 
@@ -68,12 +73,12 @@ class Transport(Protocol):
 class NoticeTransport(Transport, Protocol):
     """Also carries messages whose answer nobody waits for."""
 
-    def notify(self, method: str, body: Any) -> None:
+    def notify(self, method: str, body: bytes) -> None:
         """Send a message; whether it arrives is not known."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Method:
     """One message of a contract."""
 
@@ -87,37 +92,42 @@ class Method:
     summary: str = ""
     """First line of its docstring."""
 
-    def encode_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    @functools.cached_property
+    def _arguments(self) -> RecordCodec:
+        return arguments_codec_of(self.name, self.types, self.required)
+
+    @functools.cached_property
+    def _result(self) -> RecordCodec:
+        return native_codec_of(self.returns)
+
+    nulls: tuple[str, ...] = ()
+    """Parameters without a default that may be None, which on the wire is to be absent."""
+
+    def encode_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Arguments as the body of a request."""
         given = dict(zip(self.parameters, args, strict=False)) | kwargs
         unknown = given.keys() - self.types.keys()
         if unknown or len(args) > len(self.parameters):
             raise TypeError(f"{self.name}: unexpected arguments {sorted(unknown)}")
-        return {name: codec_of(self.types[name]).to_wire(value) for name, value in given.items()}
+        return self._arguments.encode(given)
 
-    def decode_arguments(self, untrusted: Any) -> dict[str, Any]:
+    def decode_arguments(self, untrusted: bytes) -> dict[str, Any]:
         """Body of a request as arguments, or `BadRequest`."""
-        if not isinstance(untrusted, dict):
-            raise BadRequest(f"{self.name}: the body must be a map of parameters")
-        unknown = [name for name in untrusted if name not in self.types]
-        missing = self.required - untrusted.keys()
-        if unknown or missing:
-            raise BadRequest(f"{self.name}: unknown {unknown}, missing {sorted(missing)}")
         try:
-            return {
-                name: codec_of(self.types[name]).from_wire(value)
-                for name, value in untrusted.items()
-            }
-        except MalformedRecord as error:
+            arguments: dict[str, Any] = self._arguments.decode_loosely(untrusted)
+        except (MalformedCbor, MalformedRecord) as error:
             raise BadRequest(f"{self.name}: {error.message}") from error
+        for name in self.nulls:
+            arguments.setdefault(name, None)
+        return arguments
 
-    def encode_result(self, result: Any) -> Any:
+    def encode_result(self, result: Any) -> bytes:
         """Result, or one item of a stream, as a body."""
-        return codec_of(self.returns).to_wire(result)
+        return self._result.encode(result)
 
-    def decode_result(self, untrusted: Any) -> Any:
+    def decode_result(self, untrusted: bytes) -> Any:
         """Body of a response, or of an event, as a result."""
-        return codec_of(self.returns).from_wire(untrusted)
+        return self._result.decode_loosely(untrusted)
 
 
 @functools.cache
@@ -133,15 +143,18 @@ def methods_of(contract: type) -> dict[str, Method]:
         parameters = [
             p for p in inspect.signature(function).parameters.values() if p.name != "self"
         ]
+        bare = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+        nulls = tuple(name for name in bare if type(None) in get_args(hints[name]))
         table[name] = Method(
             name=name,
             parameters=tuple(p.name for p in parameters),
-            required=frozenset(p.name for p in parameters if p.default is inspect.Parameter.empty),
+            required=frozenset(bare).difference(nulls),
             types={p.name: hints[p.name] for p in parameters},
             returns=get_args(returns)[0] if is_stream else returns,
             is_stream=is_stream,
             access=getattr(function, "access", Access.PUBLIC),
             summary=(inspect.getdoc(function) or "").partition("\n")[0],
+            nulls=nulls,
         )
     return table
 
@@ -194,12 +207,12 @@ class _Client:
         return bound
 
 
-async def _decoded(method: Method, bodies: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _decoded(method: Method, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     async for body in bodies:
         yield method.decode_result(body)
 
 
-async def serve_call(contract: type, implementation: Any, name: str, untrusted: Any) -> Any:
+async def serve_call(contract: type, implementation: Any, name: str, untrusted: bytes) -> bytes:
     """Answer one request by the object that fulfils the contract; return the response's body."""
     method = find_method(contract, name)
     result = getattr(implementation, name)(**method.decode_arguments(untrusted))
@@ -209,20 +222,20 @@ async def serve_call(contract: type, implementation: Any, name: str, untrusted: 
 
 
 def serve_stream(
-    contract: type, implementation: Any, name: str, untrusted: Any
-) -> AsyncIterator[Any]:
+    contract: type, implementation: Any, name: str, untrusted: bytes
+) -> AsyncIterator[bytes]:
     """Open a stream on the object that fulfils the contract; give the events' bodies."""
     method = find_method(contract, name)
     items = getattr(implementation, name)(**method.decode_arguments(untrusted))
     return _encoded(method, items)
 
 
-async def _encoded(method: Method, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _encoded(method: Method, items: AsyncIterator[Any]) -> AsyncIterator[bytes]:
     async for item in items:
         yield method.encode_result(item)
 
 
-def serve_call_now(contract: type, implementation: Any, name: str, untrusted: Any) -> Any:
+def serve_call_now(contract: type, implementation: Any, name: str, untrusted: bytes) -> bytes:
     """Answer one request where nothing is awaited, as inside an enclave."""
     method = find_method(contract, name)
     return method.encode_result(getattr(implementation, name)(**method.decode_arguments(untrusted)))

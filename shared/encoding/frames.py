@@ -3,7 +3,8 @@ Frames: how two processes talk over one kept connection.
 
 A frame is a 4-byte big-endian length and one CBOR array. Both ends may ask; a request's id is
 chosen by the asker. A stream is a request that is answered by events and ended by a response or a
-failure. Sans-I/O: sockets feed bytes in and take frames out.
+failure. A body is a byte string: what it holds is its method's business (`contract.py`), and is
+read once, by who knows its type. Sans-I/O: sockets feed bytes in and take frames out.
 
 | array | meaning |
 |---|---|
@@ -16,7 +17,6 @@ failure. Sans-I/O: sockets feed bytes in and take frames out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from shared.encoding import cbor
 from shared.errors import QanatError, Rejected, Unavailable, error_from
@@ -38,7 +38,7 @@ class Request:
 
     id: int
     method: str
-    body: Any
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Response:
     """The answer to a request."""
 
     id: int
-    body: Any
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Event:
     """One item of a stream."""
 
     id: int
-    body: Any
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ def decode_payload(untrusted: bytes) -> Frame:
     """Read the bytes after the length."""
     try:
         match cbor.decode_loosely(untrusted):
-            case [0, int(id_), str(method), body]:
+            case [0, int(id_), str(method), bytes(body)]:
                 return Request(id_, method, body)
-            case [1, int(id_), body]:
+            case [1, int(id_), bytes(body)]:
                 return Response(id_, body)
             case [
                 2,
@@ -126,7 +126,7 @@ def decode_payload(untrusted: bytes) -> Frame:
                 bool(may_retry),
             ]:
                 return Failure(id_, module, code, message, data, may_retry)
-            case [3, int(id_), body]:
+            case [3, int(id_), bytes(body)]:
                 return Event(id_, body)
             case [4, int(id_)]:
                 return Cancel(id_)

@@ -12,6 +12,7 @@ Bytes are read and written natively, in one pass by the class's schema (ADR 0028
 already is turned into records by `shared/encoding/values.py`.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, TypeVar
 
 import evm_native
@@ -22,6 +23,8 @@ from shared.encoding.schema import SchemaBuilder
 from shared.errors import Rejected
 
 R = TypeVar("R")
+RecordCodec = evm_native.RecordCodec
+"""Between values of one type and bytes, in both directions."""
 
 
 class MalformedRecord(Rejected, module="encoding", code=2):
@@ -58,15 +61,24 @@ def decode_record(kind: type[R], untrusted: bytes) -> R:
     return record
 
 
-def native_codec_of(kind: Any) -> evm_native.RecordCodec:
+def native_codec_of(kind: Any) -> RecordCodec:
     """Give the codec between values of a type and bytes; it is built once."""
     codec = _NATIVE.get(kind)
     if codec is None:
         builder = SchemaBuilder()
         root = builder.kind_of(kind)
-        codec = evm_native.RecordCodec(root, builder.records, MalformedCbor, MalformedRecord)
+        codec = RecordCodec(root, builder.records, MalformedCbor, MalformedRecord)
         _NATIVE[kind] = codec
     return codec
 
 
-_NATIVE: dict[Any, evm_native.RecordCodec] = {}
+_NATIVE: dict[Any, RecordCodec] = {}
+
+
+def arguments_codec_of(
+    name: str, types: Mapping[str, Any], required: Collection[str]
+) -> RecordCodec:
+    """Make the codec of the arguments of a call: a dict, of which some may be left out."""
+    builder = SchemaBuilder()
+    root = builder.add_arguments(name, types, set(required))
+    return RecordCodec(root, builder.records, MalformedCbor, MalformedRecord)

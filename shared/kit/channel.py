@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 SELECT_PART = "@part"
 """Notice by which a client says, first of all, which part of a service it asks."""
-MAX_PART_CHARACTERS = 128
+MAX_PART_BYTES = 128
 PROVE = "@prove"
 """Notice by which a client proves the key that it named; before anything that needs it."""
 
@@ -88,7 +88,7 @@ class Channel(asyncio.Protocol):
         self._decoder = frames.FrameDecoder(bounds.frame_bytes)
         self._unfinished, self._strangers = unfinished, strangers
         self._ids = itertools.count(1)
-        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._calls: dict[int, asyncio.Future[bytes]] = {}
         self._streams: dict[int, BoundedQueue[frames.Frame | None]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._noticed: set[asyncio.Task[None]] = set()
@@ -182,16 +182,16 @@ class Channel(asyncio.Protocol):
                 elif not future.done():
                     future.set_exception(frame.error())
 
-    def _select_part(self, untrusted: Any) -> None:
-        if isinstance(untrusted, str) and len(untrusted) <= MAX_PART_CHARACTERS:
-            self._part = untrusted
+    def _select_part(self, untrusted: bytes) -> None:
+        if len(untrusted) <= MAX_PART_BYTES:
+            self._part = untrusted.decode(errors="replace")
         else:
             self._cut_off("malformed_frame", "the name of a part is a short text")
 
-    def _take_proof(self, untrusted: Any) -> None:
+    def _take_proof(self, untrusted: bytes) -> None:
         """Learn who the client is."""
         transcript, self._transcript = self._transcript, None
-        if transcript is None or not isinstance(untrusted, bytes):
+        if transcript is None:
             self._cut_off("unproven_key", "no key was named that could be proven now")
             return
         try:
@@ -244,10 +244,10 @@ class Channel(asyncio.Protocol):
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def call(self, method: str, body: Any) -> Any:
+    async def call(self, method: str, body: bytes) -> bytes:
         """Send a request and wait for its response."""
         id_ = next(self._ids)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._calls[id_] = future
         try:
             self._send(frames.Request(id_, method, body))
@@ -258,7 +258,7 @@ class Channel(asyncio.Protocol):
         finally:
             self._calls.pop(id_, None)
 
-    def notify(self, method: str, body: Any) -> None:
+    def notify(self, method: str, body: bytes) -> None:
         """
         Send a message that is not answered.
 
@@ -266,7 +266,7 @@ class Channel(asyncio.Protocol):
         """
         self._try_send(frames.Request(frames.NOTICE, method, body))
 
-    async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+    async def stream(self, method: str, body: bytes) -> AsyncIterator[bytes]:
         """Open a stream and give the bodies of its events until it ends."""
         id_ = next(self._ids)
         queue: BoundedQueue[frames.Frame | None] = BoundedQueue(
@@ -304,7 +304,7 @@ class Channel(asyncio.Protocol):
                 )
             if method.is_stream:
                 await self._serve_stream(contract, implementation, request)
-                answer = frames.Response(request.id, None)
+                answer = frames.Response(request.id, b"")
             else:
                 body = await serve_call(contract, implementation, request.method, request.body)
                 answer = frames.Response(request.id, body)
@@ -342,7 +342,7 @@ class Channel(asyncio.Protocol):
             self._open_streams -= 1
 
     async def _send_items(
-        self, id_: int, items: AsyncIterator[Any], strangers: StreamsOfStrangers | None
+        self, id_: int, items: AsyncIterator[bytes], strangers: StreamsOfStrangers | None
     ) -> None:
         count = 0
         async for body in items:

@@ -7,7 +7,7 @@ fails with `PeerUnavailable`, and the caller decides whether to ask again.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -104,7 +104,7 @@ class Link:
                 f"{self.peer} does not answer at {self.address}: {reason}"
             ) from error
         if self._part:
-            channel.notify(SELECT_PART, self._part)
+            channel.notify(SELECT_PART, self._part.encode())
         return channel
 
     async def _open_unix(self) -> Channel:
@@ -139,11 +139,11 @@ class Link:
         channel.first_words = granted.client_proof
         return channel
 
-    async def call(self, method: str, body: Any) -> Any:
+    async def call(self, method: str, body: bytes) -> bytes:
         """Send a request, connecting first where that is needed."""
         return await (await self._connected()).call(method, body)
 
-    def notify(self, method: str, body: Any) -> None:
+    def notify(self, method: str, body: bytes) -> None:
         """Send a message that is not answered; lost where the server cannot be reached."""
         channel = self._channel
         if channel is not None and channel.is_open:
@@ -155,13 +155,13 @@ class Link:
         self._notifying.add(task)
         task.add_done_callback(self._notifying.discard)
 
-    async def _notify_later(self, method: str, body: Any) -> None:
+    async def _notify_later(self, method: str, body: bytes) -> None:
         try:
             (await self._connected()).notify(method, body)
         except PeerUnavailable as error:
             log.debug("notice_lost", peer=self.peer, method=method, reason=error.message)
 
-    async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+    async def stream(self, method: str, body: bytes) -> AsyncIterator[bytes]:
         """Open a stream, connecting first where that is needed."""
         channel = await self._connected()
         async for item in channel.stream(method, body):

@@ -175,10 +175,7 @@ class NodeApp:
         raw = await self._read_body(receive, limits.STRANGER if signed is None else limits.PEER)
         if signed is not None:
             signed.verify_body(raw)
-        body: Any = {}
-        if raw:
-            body = cbor.decode_loosely(raw) if is_binary else load_json(raw)
-        dump = cbor.encode_loosely if is_binary else dump_json
+        body = raw if is_binary and raw else cbor.encode_loosely(load_json(raw) if raw else {})
         try:
             if method.is_stream:
                 with self._streams.opened():
@@ -187,7 +184,7 @@ class NodeApp:
                     await _respond_stream(receive, send, items, pay, is_binary=is_binary)
             else:
                 result = await serve_call(contract, implementation, name, body)
-                shown = dump(result)
+                shown = result if is_binary else dump_json(cbor.decode_loosely(result))
                 proof = {}
                 if signed is not None and self.signer is not None:
                     proof = sign_answer(self.signer, signed.nonce, 200, shown)
@@ -267,7 +264,7 @@ async def _begin(
 async def _respond_stream(
     receive: Receive,
     send: Send,
-    items: AsyncIterator[Any],
+    items: AsyncIterator[bytes],
     pay: Callable[[int], Awaitable[None]],
     *,
     is_binary: bool,
@@ -279,10 +276,11 @@ async def _respond_stream(
             async for item in items:
                 await send_item(item)
         except QanatError as error:
-            await send_item(describe(error))
+            last: Any = describe(error)
+            await send_item(cbor.encode_loosely(last))
 
-    async def send_item(item: Any) -> None:
-        raw = cbor.encode_loosely(item) if is_binary else dump_json(item) + b"\n"
+    async def send_item(item: bytes) -> None:
+        raw = item if is_binary else dump_json(cbor.decode_loosely(item)) + b"\n"
         await send({"type": "http.response.body", "body": raw, "more_body": True})
         await pay(len(raw))
 

@@ -111,7 +111,7 @@ class HostConnection:
         self._closed = False
         self._has_panicked = False
 
-    def call(self, method: str, body: Any) -> Any:
+    def call(self, method: str, body: bytes) -> bytes:
         """Ask the host from a worker thread, and wait."""
         answer: SimpleQueue[frames.Frame | None] = SimpleQueue()
         with self._asking:

@@ -19,7 +19,7 @@ P = TypeVar("P")
 class SyncTransport(Protocol):
     """Carries one request to the other side and waits for the answer."""
 
-    def call(self, method: str, body: Any) -> Any:
+    def call(self, method: str, body: bytes) -> bytes:
         """Return the body of the response, or raise the error of the other side."""
         ...
 
@@ -32,7 +32,7 @@ class SocketTransport:
         self._lock = threading.Lock()
         self._next_id = 1
 
-    def call(self, method: str, body: Any) -> Any:
+    def call(self, method: str, body: bytes) -> bytes:
         """Ask, and wait; threads take turns."""
         with self._lock:
             id_, self._next_id = self._next_id, self._next_id + 1

@@ -14,7 +14,7 @@ from shared.api.compute import compute_client, compute_peer
 from shared.api.consensus import consensus_client
 from shared.api.keymanager import key_manager_client
 from shared.crypto.signing import Signer
-from shared.encoding import frames
+from shared.encoding import cbor, frames
 from shared.errors import PeerUnavailable
 from shared.gateways.finality import load_trust_root
 from shared.kit.callers import NotAdmitted
@@ -32,7 +32,7 @@ DEAF = b"".join(
         encode_head("GET /v1/frames HTTP/1.1", {"Connection": "Upgrade", "Upgrade": PROTOCOL}),
         # All that happened, forty times over; each node knows one of the two methods.
         *(
-            frames.encode_frame(frames.Request(id_, method, {field: 1}))
+            frames.encode_frame(frames.Request(id_, method, cbor.encode_loosely({field: 1})))
             for id_, (method, field) in enumerate(
                 (("watch_blocks", "from_height"), ("watch_rounds", "from_round")) * 40, start=1
             )

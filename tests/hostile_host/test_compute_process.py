@@ -110,7 +110,7 @@ async def test_malformed_messages_are_refused_and_the_enclave_goes_on(start, cha
     [
         b"\xff" * 64,
         (2**31).to_bytes(4, "big") + b"x",
-        frames.encode_frame(frames.Request(1, "describe", {}))[:-1] + b"\xff",
+        frames.encode_frame(frames.Request(1, "describe", b"\xa0"))[:-1] + b"\xff",
     ],
 )
 async def test_what_is_no_frame_ends_the_enclave_at_once(start, sent):

@@ -20,7 +20,6 @@ from shared.api.evm import EvmQueries
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
-from shared.encoding import cbor
 from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
 from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable, QanatError
@@ -262,12 +261,9 @@ class WireTransport:
         return service
 
     async def call(self, method, body):
-        # Bodies travel as bytes, so that nothing is shared between the two sides.
         await asyncio.sleep(0)
         contract, implementation = self._service().find(method)
-        body = cbor.decode_loosely(cbor.encode_loosely(body))
-        answer = await serve_call(contract, implementation, method, body)
-        return cbor.decode_loosely(cbor.encode_loosely(answer))
+        return await serve_call(contract, implementation, method, body)
 
     def notify(self, method, body):
         task = asyncio.ensure_future(self._forgiving(method, body))

@@ -6,6 +6,7 @@ from pathlib import Path
 from services.keymanager.enclave.program import KeyManagerProgram
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256
+from shared.encoding import cbor
 from shared.errors import PeerUnavailable
 from shared.tee.attestation import bind_rak
 from shared.tee.config import EnclaveConfig
@@ -100,13 +101,14 @@ class Enclaves:
             )
         )
 
-    def call(self, method: str, body):
+    def call(self, method: str, body: bytes) -> bytes:
         """Relay between enclaves, as their hosts do. Fulfils `SyncTransport`."""
         assert method == "call_key_manager"
-        peer = self.running.get(body["node_id"])
+        asked = cbor.decode_loosely(body)
+        peer = self.running.get(asked["node_id"])
         if peer is None:
             raise PeerUnavailable("that key manager is down")
-        return peer.call_session(body["session_id"], body["message"])
+        return cbor.encode_loosely(peer.call_session(asked["session_id"], asked["message"]))
 
     def show_block(self, **options):
         """Make a block and show it to every running enclave; their states."""

@@ -50,20 +50,22 @@ class LyingHost:
     def ask(self, method: str, *args, **kwargs):
         """Send a message that is well formed."""
         found = find_method(self.contract, method)
-        return found.decode_result(self.send(method, found.encode_arguments(args, kwargs)))
+        return found.decode_result(self._send(method, found.encode_arguments(args, kwargs)))
 
     def send(self, method: str, body):
-        """Send any message; the answer's body. A bug of the program shows as `PeerFailed`."""
+        """Send any message. A bug of the program shows as `PeerFailed`."""
+        self._send(method, cbor.encode_loosely(body))
+
+    def _send(self, method: str, body: bytes) -> bytes:
         encoded = frames.encode_frame(frames.Request(1, method, body))
         request = frames.decode_payload(encoded[frames.LENGTH_BYTES :])
         assert isinstance(request, frames.Request)
         try:
-            answer = serve_call_now(self.contract, self.program, request.method, request.body)
+            return serve_call_now(self.contract, self.program, request.method, request.body)
         except QanatError:
             raise
         except Exception as bug:
             raise PeerFailed(f"a bug: {bug!r}") from bug
-        return cbor.decode_loosely(cbor.encode_loosely(answer))
 
 
 def flipped(value: bytes, position: int = -1) -> bytes:

@@ -58,8 +58,8 @@ class PostTransport:
     def __init__(self, client: httpx.AsyncClient, service: str, *, is_binary: bool) -> None:
         self._client, self._service, self._is_binary = client, service, is_binary
 
-    def _request(self, method: str, body: Any, *, is_binary: bool) -> httpx.Request:
-        content = cbor.encode_loosely(body) if is_binary else json.dumps(to_json(body))
+    def _request(self, method: str, body: bytes, *, is_binary: bool) -> httpx.Request:
+        content = body if is_binary else json.dumps(to_json(cbor.decode_loosely(body)))
         kind = "application/cbor" if is_binary else "application/json"
         return self._client.build_request(
             "POST",
@@ -68,14 +68,15 @@ class PostTransport:
             headers={"Content-Type": kind},
         )
 
-    async def call(self, method: str, body: Any) -> Any:
+    async def call(self, method: str, body: bytes) -> bytes:
         response = await self._client.send(self._request(method, body, is_binary=self._is_binary))
         if response.status_code != 200:
             raise _error(response.json())
         is_binary = response.headers["content-type"] == "application/cbor"
-        return cbor.decode_loosely(response.content) if is_binary else load_json(response.content)
+        raw = response.content
+        return raw if is_binary else cbor.encode_loosely(load_json(raw))
 
-    async def stream(self, method: str, body: Any) -> AsyncIterator[Any]:
+    async def stream(self, method: str, body: bytes) -> AsyncIterator[bytes]:
         request = self._request(method, body, is_binary=False)
         response = await self._client.send(request, stream=True)
         try:
@@ -83,7 +84,7 @@ class PostTransport:
                 item = load_json(line.encode())
                 if isinstance(item, dict) and "error" in item:
                     raise _error(item)
-                yield item
+                yield cbor.encode_loosely(item)
         finally:
             await response.aclose()
 

@@ -39,7 +39,6 @@ from shared.crypto.address import staking_address
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
-from shared.encoding import cbor
 from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
 from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable, QanatError
@@ -117,7 +116,7 @@ class Wire:
     async def call(self, method, body):
         await asyncio.sleep(0)
         contract, implementation = self._service().find(method)
-        return _crossed(await serve_call(contract, implementation, method, _crossed(body)))
+        return await serve_call(contract, implementation, method, body)
 
     def notify(self, method, body):
         self._world.spawn(self._forgiving(method, body))
@@ -129,12 +128,8 @@ class Wire:
     async def stream(self, method, body):
         contract, implementation = self._service().find(method)
         found = find_method(contract, method)
-        async for item in getattr(implementation, method)(**found.decode_arguments(_crossed(body))):
-            yield _crossed(found.encode_result(item))
-
-
-def _crossed(body):
-    return cbor.decode_loosely(cbor.encode_loosely(body))
+        async for item in getattr(implementation, method)(**found.decode_arguments(body)):
+            yield found.encode_result(item)
 
 
 class EnclaveSocket:
@@ -166,8 +161,7 @@ class EnclaveSocket:
         await asyncio.gather(*self._working, return_exceptions=True)
 
     def _serve(self, method, body):
-        answer = serve_call_now(self._contract, self.program, method, _crossed(body))
-        return _crossed(answer)
+        return serve_call_now(self._contract, self.program, method, body)
 
     def stream(self, method, body):
         raise NotImplementedError
@@ -180,10 +174,10 @@ class HostSocket:
         self._contract, self._host, self._loop = contract, host, loop
 
     def call(self, method, body):
-        call = serve_call(self._contract, self._host, method, _crossed(body))
+        call = serve_call(self._contract, self._host, method, body)
         answer = asyncio.run_coroutine_threadsafe(call, self._loop)
         with self._loop.waiting():
-            return _crossed(answer.result())
+            return answer.result()
 
 
 # -- the network ---------------------------------------------------------------------------------

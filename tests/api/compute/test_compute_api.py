@@ -225,14 +225,14 @@ async def test_a_wrong_message_is_told_what_is_wrong(network):
 
 async def check_wrong_messages(link):
     with pytest.raises(MethodNotFound):
-        await link.call("fetch_secrets", {})
+        await link.call("fetch_secrets", b"\xa0")
     with pytest.raises(BadRequest, match="expected bytes"):
-        await link.call("query", {"method": "evm.Account", "args": "text"})
+        await link.call("query", cbor.encode_loosely({"method": "evm.Account", "args": "text"}))
     with pytest.raises(MalformedRecord, match="20 bytes"):
         args = cbor.encode({"address": b"short"})
-        await link.call("query", {"method": "evm.Account", "args": args})
+        await link.call("query", cbor.encode_loosely({"method": "evm.Account", "args": args}))
     with pytest.raises(RuntimeRejected, match="invalid method"):
-        await link.call("query", {"method": "evm.Secrets", "args": b""})
+        await link.call("query", cbor.encode_loosely({"method": "evm.Secrets", "args": b""}))
 
 
 @pytest.mark.parametrize("who", [None, Signer(b"nobody".ljust(32))], ids=["stranger", "other key"])

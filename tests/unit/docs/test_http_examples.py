@@ -7,6 +7,7 @@ from qanat.network import load_network, plan_nodes
 from shared.api.compute import ComputeApi, ComputePeerApi
 from shared.api.consensus import ConsensusApi
 from shared.api.keymanager import KeyManagerApi
+from shared.encoding import cbor
 from shared.encoding.contract import find_method, methods_of
 from shared.kit.wire_json import load_json
 from tests.support.metrics_page import ROOT
@@ -28,6 +29,6 @@ def test_examples_call_methods_that_exist_with_parameters_that_they_have() -> No
         body = re.search(r"(?:-d )?'([^']*)'", rest)
         arguments = load_json(body.group(1).encode()) if body else {}
         contract = next(one for one in CONTRACTS[service] if name in methods_of(one))
-        find_method(contract, name).decode_arguments(arguments)
+        find_method(contract, name).decode_arguments(cbor.encode_loosely(arguments))
         if body:
             json.loads(body.group(1))

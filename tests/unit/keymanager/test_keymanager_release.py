@@ -221,8 +221,8 @@ class TestAnswers:
             (b"", frames.MalformedFrame),
             (b"\xff" * 10, frames.MalformedFrame),
             (frames.encode_frame(frames.Cancel(1))[4:], BadRequest),
-            (frames.encode_frame(frames.Request(1, "forget", {}))[4:], MethodNotFound),
-            (frames.encode_frame(frames.Request(1, "get_or_create_keys", {}))[4:], BadRequest),
+            (frames.encode_frame(frames.Request(1, "forget", b"\xa0"))[4:], MethodNotFound),
+            (frames.encode_frame(frames.Request(1, "get_or_create_keys", b"\xa0"))[4:], BadRequest),
         ],
     )
     def test_bad_request_is_refused_not_fatal(self, vault, plaintext, error):

@@ -17,5 +17,5 @@ def test_host_that_never_answers_does_not_keep_the_thread(monkeypatch):
     with host, enclave:
         connection = HostConnection(enclave)
         with pytest.raises(PeerUnavailable, match="does not answer"):
-            connection.call("call_key_manager", {})
+            connection.call("call_key_manager", b"\xa0")
         assert connection._waiting == {}

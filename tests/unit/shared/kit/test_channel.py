@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from shared.encoding import frames
+from shared.encoding import cbor, frames
 from shared.encoding.contract import client_of
 from shared.errors import (
     BadRequest,
@@ -118,13 +118,13 @@ async def test_bug_of_the_peer_fails_one_request_only(pair: Any) -> None:
 async def test_request_of_the_wrong_form_is_refused(pair: Any, body: Any) -> None:
     _, client, _ = pair
     with pytest.raises(BadRequest):
-        await client.call("add", body)
+        await client.call("add", cbor.encode_loosely(body))
 
 
 async def test_unknown_method_is_refused(pair: Any) -> None:
     _, client, _ = pair
     with pytest.raises(MethodNotFound):
-        await client.call("subtract", {})
+        await client.call("subtract", NOTHING)
 
 
 async def test_stream_gives_every_item_and_ends(pair: Any) -> None:
@@ -230,6 +230,7 @@ async def test_who_names_no_part_gets_the_only_one_and_none_of_several(parts: An
 
 # -- limits --------------------------------------------------------------------------------------
 
+NOTHING = b"\xa0"
 SMALL = Limits(
     frame_bytes=4096,
     unsent_bytes=64 * 1024,
@@ -266,7 +267,7 @@ async def test_notices_that_are_not_read_end_the_connection(
     async with deaf_peer() as (channel, _):
         buffered = []
         for _ in range(1000):
-            channel.notify("add", {"left": bytes(10_000)})
+            channel.notify("add", bytes(10_000))
             buffered.append(channel._transport.get_write_buffer_size())
         assert max(buffered) < 100_000
         await closed_soon(channel)
@@ -291,7 +292,7 @@ async def test_stream_whose_reader_does_not_read_ends_the_connection(socket_enab
                 yield 2**62
 
     async with deaf_peer(Service((Calculator, Endless()))) as (channel, right):
-        request = frames.Request(1, "count", {"upto": 1})
+        request = frames.Request(1, "count", cbor.encode_loosely({"upto": 1}))
         await asyncio.get_running_loop().sock_sendall(right, frames.encode_frame(request))
         await closed_soon(channel)
         assert given < 100_000
@@ -300,7 +301,7 @@ async def test_stream_whose_reader_does_not_read_ends_the_connection(socket_enab
 async def test_requests_under_way_are_bounded(socket_enabled: None) -> None:
     async with deaf_peer(Service((Calculator, Abacus()))) as (channel, right):
         for id_ in range(1, 30):
-            request = frames.Request(id_, "sleep", {})
+            request = frames.Request(id_, "sleep", NOTHING)
             await asyncio.get_running_loop().sock_sendall(right, frames.encode_frame(request))
         await asyncio.sleep(0.05)
         assert len(channel._serving) == SMALL.requests
@@ -313,7 +314,7 @@ async def test_requests_under_way_are_bounded(socket_enabled: None) -> None:
 
 async def test_one_id_for_two_requests_ends_the_connection(socket_enabled: None) -> None:
     async with deaf_peer(Service((Calculator, Abacus()))) as (channel, right):
-        request = frames.encode_frame(frames.Request(7, "sleep", {}))
+        request = frames.encode_frame(frames.Request(7, "sleep", NOTHING))
         await asyncio.get_running_loop().sock_sendall(right, request + request)
         await closed_soon(channel)
 
@@ -329,7 +330,7 @@ async def test_stream_that_is_not_read_is_cut_off_and_gives_what_had_arrived(
     socket_enabled: None,
 ) -> None:
     async with deaf_peer() as (channel, right):
-        items = channel.stream("count", {})
+        items = channel.stream("count", NOTHING)
         first = asyncio.ensure_future(anext(items))
         await asyncio.sleep(0)
         event = frames.encode_frame(frames.Event(1, bytes(1_000)))
@@ -387,7 +388,7 @@ async def test_notices_that_wait_for_a_connection_are_bounded(socket_enabled: No
         port = unused.getsockname()[1]
     link = Link("compute-7", f"127.0.0.1:{port}")
     for _ in range(1000):
-        link.notify("add", {})
+        link.notify("add", NOTHING)
     assert len(link._notifying) == MAX_WAITING_NOTICES
 
 
@@ -399,8 +400,8 @@ async def test_server_that_did_not_read_is_left_alone_for_a_while(socket_enabled
     front._next._transport.pause_reading()
     channel = link._channel
     while channel.is_open:
-        channel.notify("add", {"left": bytes(4_000_000)})
+        channel.notify("add", bytes(4_000_000))
     await closed_soon(channel)
     with pytest.raises(PeerUnavailable, match="does not read"):
-        await link.call("add", {})
+        await link.call("add", NOTHING)
     await server.close()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import pytest
 
+from shared.encoding import cbor
 from shared.kit import enclave_host
 from shared.kit.channel import adopt_socket
 from shared.kit.enclave_host import EnclaveGone, EnclaveHost, EnclaveSilent
@@ -49,7 +50,7 @@ async def pair():
 async def test_both_ends_ask():
     host, _, channel = await pair()
     assert await host.enclave.double(4) == 8
-    assert await channel.call("half", {"number": 8}) == 4
+    assert await channel.call("half", cbor.encode_loosely({"number": 8})) == b"\x04"
     channel.close()
 
 

@@ -361,7 +361,7 @@ async def test_a_head_may_come_in_pieces(server: Any) -> None:
 
 
 async def test_frames_may_follow_the_head_in_one_packet(server: Any) -> None:
-    call = frames.encode_frame(frames.Request(1, "read", {"page": b"one"}))
+    call = frames.encode_frame(frames.Request(1, "read", cbor.encode_loosely({"page": b"one"})))
     head = encode_head("GET /v1/frames HTTP/1.1", UPGRADE)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head + call)
@@ -369,7 +369,9 @@ async def test_frames_may_follow_the_head_in_one_packet(server: Any) -> None:
     await reader.readuntil(b"\r\n\r\n")
     length = int.from_bytes(await reader.readexactly(4), "big")
     payload = await reader.readexactly(length)
-    assert frames.decode_payload(payload) == frames.Response(1, [b"one", 2**63])
+    assert frames.decode_payload(payload) == frames.Response(
+        1, cbor.encode_loosely([b"one", 2**63])
+    )
     writer.close()
 
 
@@ -429,10 +431,9 @@ async def test_streams_over_http_are_bounded(one_stream: None, client: httpx.Asy
         assert (await client.get("/health")).status_code == 200
 
 
-@pytest.mark.parametrize("name", [7, "x" * 1_000, ["a"]])
-async def test_the_name_of_a_part_is_a_short_text(server: Any, name: Any) -> None:
+async def test_the_name_of_a_part_is_short(server: Any) -> None:
     async with linked(server) as link:
         await client_of(Book, link).read(b"one")
-        link.notify(SELECT_PART, name)
+        link.notify(SELECT_PART, b"x" * 1_000)
         async with asyncio.timeout(3):
             await link._channel.closed.wait()

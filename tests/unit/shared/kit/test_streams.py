@@ -90,7 +90,7 @@ async def test_endless_history_leaves_others_their_turn(
     strangers: StreamsOfStrangers | None, socket_enabled: None
 ) -> None:
     server, client, everything = await connect(limits.PEER, strangers)
-    stream = client.stream("watch", {})
+    stream = client.stream("watch", b"\xa0")
     await anext(stream)
     before = everything.given
     await asyncio.wait_for(client_of(History, client).look(), 5)
@@ -102,13 +102,13 @@ async def test_endless_history_leaves_others_their_turn(
 
 async def test_streams_of_a_connection_are_bounded(socket_enabled: None) -> None:
     server, client, _ = await connect(replace(limits.STRANGER, streams=1), StreamsOfStrangers())
-    first, second = client.stream("watch", {}), client.stream("watch", {})
+    first, second = client.stream("watch", b"\xa0"), client.stream("watch", b"\xa0")
     await anext(first)
     with pytest.raises(PeerBusy):
         await anext(second)
     await first.aclose()
     # Its end is heard of before the next request.
-    third = client.stream("watch", {})
-    assert await anext(third) == b"block"
+    third = client.stream("watch", b"\xa0")
+    assert await anext(third) == b"\x45block"
     client.close()
     server.close()
