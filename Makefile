@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e \
-	contracts bench lock docs image hooks schedules
+	contracts bench profile lock docs image hooks schedules
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
@@ -65,6 +65,9 @@ contracts: ## Compile the Solidity sources of the tests again, byte for byte
 
 bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)
+
+profile: setup-dev ## Say where one transaction's CPU goes, and draw a flame graph a service; ARGS="--help"
+	@$(PY) -m tests.bench.profile $(ARGS)
 
 image: ## Build the container image
 	@docker compose build
