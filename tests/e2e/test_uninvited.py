@@ -41,6 +41,8 @@ DEAF = b"".join(
         (1_000_000).to_bytes(4, "big") + bytes(500_000),
     )
 )
+OLD_BLOCKS, OLD_ROUNDS = 3_072, 512
+"""History of a network that has been up for an hour or so."""
 STRANGERS = (Credentials(), Credentials(Signer(b"nobody".ljust(32))))
 
 
@@ -113,20 +115,33 @@ def test_every_node_answers_on_both_families_of_localhost(plans):
 
 
 @pytest.fixture
-def young_network(tmp_path: Path) -> Iterator[ProcessNetwork]:
-    """A network with little history: what a stream of all that happened costs grows with it."""
+def old_network(tmp_path: Path) -> Iterator[ProcessNetwork]:
+    """A network with much history: what a stream of all that happened costs grows with it."""
     network = ProcessNetwork(tmp_path / "data", 22545)
     network.up()
+    plans = plan_nodes(load_network(network.network_file), network.http_port)
+    consensus = next(plan for plan in plans if plan.name == "consensus-0")
+    token = DataLayout(network.data).dev_token.read_text().strip()
+    for _ in range(OLD_BLOCKS // 256):
+        answer = httpx.post(
+            f"http://{consensus.address}/v1/consensus/mine_blocks",
+            json={"count": 256},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
+        )
+        assert answer.status_code == 200
+    network.rpc("hardhat_mine", hex(OLD_ROUNDS))
+    network.until_level(60)
     yield network
     network.down()
     network.close()
 
 
 def test_rounds_go_on_under_held_connections_half_heads_and_readers_that_do_not_read(
-    young_network,
+    old_network,
 ):
-    network = load_network(young_network.network_file)
-    plans = {plan.name: plan for plan in plan_nodes(network, young_network.http_port)}
+    network = load_network(old_network.network_file)
+    plans = {plan.name: plan for plan in plan_nodes(network, old_network.http_port)}
 
     async def attack(address: str) -> list[asyncio.StreamWriter]:
         host, _, port = address.rpartition(":")
@@ -142,9 +157,9 @@ def test_rounds_go_on_under_held_connections_half_heads_and_readers_that_do_not_
         held = []
         for name in ("consensus-0", "compute-0", "compute-1", "keymanager-0"):
             held += await attack(plans[name].address)
-        first = young_network.block_number()
+        first = old_network.block_number()
         await asyncio.to_thread(
-            wait_for, lambda: young_network.block_number() >= first + 4, 20, "more rounds"
+            wait_for, lambda: old_network.block_number() >= first + 4, 60, "more rounds"
         )
         link = Link("consensus", plans["consensus-0"].address)
         try:
