@@ -31,7 +31,8 @@ MAX_REMOVED = 10_000
 """Removed events that a filter keeps; of more, the newest."""
 MAX_PENDING = 10_000
 """Transactions that are remembered for pending filters; of more, the newest."""
-ID_BYTES = 16
+ID_BITS = 127
+"""Of an id, below a bit that is set: the specification allows no leading zeros."""
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ class FilterMethods:
             self._filters = live
         if len(self._filters) >= MAX_FILTERS:
             raise QueryRejected(f"too many filters, at most {MAX_FILTERS}")
-        id_ = "0x" + secrets.token_hex(ID_BYTES)
+        id_ = hex(secrets.randbits(ID_BITS) | 1 << ID_BITS)
         self._filters[id_] = made
         return id_
 

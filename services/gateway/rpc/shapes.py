@@ -110,9 +110,10 @@ def header_items(round_: IndexedRound) -> list[bytes]:
 def show_transaction(transaction: IndexedTransaction) -> Json:
     """Transaction; addresses in lower case, the input as it was sent."""
     record = transaction.record
-    return {
+    shown = {
         "blockHash": show_bytes(transaction.round_hash),
         "blockNumber": hex(transaction.round),
+        "blockTimestamp": hex(transaction.timestamp),
         "from": show_bytes(record.sender),
         "gas": hex(record.gas),
         "gasPrice": hex(_shown_gas_price(record)),
@@ -131,13 +132,20 @@ def show_transaction(transaction: IndexedTransaction) -> Json:
         "r": hex(number(record.r)),
         "s": hex(number(record.s)),
     }
+    return shown | _parity(record.type, number(record.v))
+
+
+def _parity(kind: int, v: int) -> Json:
+    """What typed transactions show beside `v`, as go-ethereum does."""
+    return {"yParity": hex(v)} if kind else {}
 
 
 def show_pooled(pooled: PooledTransaction) -> Json:
     """Transaction that is in no block; as `show_transaction`, without a place."""
-    return {
+    shown = {
         "blockHash": None,
         "blockNumber": None,
+        "blockTimestamp": None,
         "from": show_bytes(pooled.sender),
         "gas": hex(pooled.gas),
         "gasPrice": hex(pooled.max_fee),
@@ -156,6 +164,7 @@ def show_pooled(pooled: PooledTransaction) -> Json:
         "r": hex(pooled.r),
         "s": hex(pooled.s),
     }
+    return shown | _parity(pooled.type, pooled.v)
 
 
 def _shown_gas_price(record: TransactionRecord) -> int:

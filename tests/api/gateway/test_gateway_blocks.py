@@ -84,9 +84,9 @@ async def test_transaction_shows_lower_case_addresses_and_what_was_signed(gatewa
     assert "maxPriorityFeePerGas" in shown
     assert int(shown["v"], 16) in (2 * 0x5AFD + 35, 2 * 0x5AFD + 36)
     assert set(shown) == {
-        "accessList", "blockHash", "blockNumber", "chainId", "from", "gas", "gasPrice", "hash",
-        "input", "maxFeePerGas", "maxPriorityFeePerGas", "nonce", "r", "s", "to",
-        "transactionIndex", "type", "v", "value",
+        "accessList", "blockHash", "blockNumber", "blockTimestamp", "chainId", "from", "gas",
+        "gasPrice", "hash", "input", "maxFeePerGas", "maxPriorityFeePerGas", "nonce", "r", "s",
+        "to", "transactionIndex", "type", "v", "value",
     }  # fmt: skip
 
 

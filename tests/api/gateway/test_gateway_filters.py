@@ -75,7 +75,7 @@ async def test_pending_filter_gives_what_clients_hand_in(gateway):
 async def test_pending_filter_that_sleeps_gets_the_newest(gateway, monkeypatch):
     methods = next(
         method.answer.__self__
-        for name, method in gateway.app._endpoint._table.items()
+        for name, method in gateway.app._endpoint._tables[b"strict", True].items()
         if name == "eth_newFilter"
     )
     id_ = await gateway.rpc("eth_newPendingTransactionFilter")

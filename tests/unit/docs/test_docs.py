@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import methods_page
 from tests.support.metrics_page import MODULES, PAGE, ROOT, SERVICES, render
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -73,6 +74,11 @@ def test_every_decision_has_one_number_and_a_line_in_the_index() -> None:
 
 def test_every_service_has_a_page() -> None:
     assert all((ROOT / "docs" / "services" / f"{name}.md").exists() for name in SERVICES)
+
+
+def test_methods_page_is_up_to_date() -> None:
+    made = methods_page.render()
+    assert methods_page.PAGE.read_text() == made, "run `python -m tests.support.methods_page`"
 
 
 def test_metrics_page_is_up_to_date() -> None:
