@@ -112,9 +112,16 @@ class MiningMethods:
     @also("anvil_setAutomine")
     @rpc_method("evm_setAutomine", boolean)
     async def set_automine(self, automine: bool) -> bool:
-        """Say whether a transaction is mined at once; without, it waits for `evm_mine`."""
+        """
+        Say whether a transaction is mined at once; without, it waits for `evm_mine`.
+
+        The switch is a block: a scheduler that makes it has heard of the switch, so that none will
+        propose the next transaction because it has not.
+        """
         await self._consensus.set_mining(self._runtime_id, automine, None)
         self._node.is_automine = automine
+        if not automine:
+            await self._until_shown(await self._consensus.mine_waiting(self._runtime_id))
         return True
 
     @also("anvil_getAutomine")
