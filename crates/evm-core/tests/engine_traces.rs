@@ -303,6 +303,18 @@ fn a_trace_ends_at_its_limits_and_not_at_the_gas() {
     assert_eq!(with(small, &geth("callTracer", Value::Null)).unwrap().len(), 1);
 }
 
+#[test]
+fn memory_that_each_step_shows_again_is_counted_each_time() {
+    let mut chain = public();
+    // Each step shows the whole memory again: 64 KiB of it are too much after some hundred steps.
+    let deep = chain.deploy(&hex!("5f61ffe0525b600556"));
+    let memory = style(json!({"geth": {"enableMemory": true, "disableStack": true}}));
+    let raw = account(2).send(0, TxKind::Call(deep), 0, 15_000_000, &[]);
+    let environment = chain.environment();
+    let seen = chain.engine.replay(&environment, HASH, &[&raw], &[], None, &memory, Limits::default());
+    assert_eq!(code_of(seen.err().unwrap()), 3);
+}
+
 fn simulate(chain: &Chain, request: &Value) -> Result<Value, EngineError> {
     let text = request.to_string();
     let answer = chain.engine.simulate_blocks(&chain.environment(), chain.round, text.as_bytes(), Limits::default())?;

@@ -11,6 +11,8 @@ use crate::failure::EngineError;
 const STEPS_PER_LOOK: u64 = 1_024;
 /// What one recorded step takes beside its stack and memory [bytes].
 const STEP_BYTES: usize = 512;
+/// Memory is kept once as it is, and once as the hexadecimal words of the answer.
+const MEMORY_FACTOR: usize = 4;
 /// What one recorded call takes beside its data [bytes].
 const CALL_BYTES: usize = 1_024;
 /// What one slot takes in the storage that a step shows [bytes].
@@ -68,7 +70,7 @@ impl Budget {
 
     /// Counts a step that is recorded with its stack and memory.
     pub(super) fn record_step(&mut self, stack_words: usize, memory_bytes: usize) {
-        self.take(STEP_BYTES + 32 * stack_words + memory_bytes);
+        self.take(STEP_BYTES + 32 * stack_words + MEMORY_FACTOR * memory_bytes);
     }
 
     /// Counts the storage that a step shows: all slots of the contract so far.
