@@ -6,8 +6,8 @@ import pytest
 
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.types.block import RoundChange
-from tests.support.compute_nodes import RICH, raw, register_program
-from tests.support.enclave_bench import Bench
+from tests.support.compute_nodes import RICH, raw
+from tests.support.enclave_bench import Bench, register_program
 from tests.support.evm_state import KEEPER_INIT, created_by
 from tests.support.lying_host import LyingHost
 

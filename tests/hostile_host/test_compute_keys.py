@@ -6,13 +6,13 @@ import pytest
 
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.errors import PeerFailed, QanatError
-from tests.support.compute_nodes import (
+from tests.support.compute_nodes import raw
+from tests.support.enclave_bench import (
+    Bench,
     KeyManagerNode,
     key_manager_policy,
     key_manager_runtime,
-    raw,
 )
-from tests.support.enclave_bench import Bench
 from tests.support.keymanager import KEY_MANAGER, SIGNERS, STRANGER
 from tests.support.lying_host import LyingHost, flipped
 

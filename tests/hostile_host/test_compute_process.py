@@ -19,7 +19,8 @@ from shared.types.block import RoundBlock, RoundChange
 from shared.types.evm import Account, AccountQuery, EvmQuery
 from shared.types.genesis import GenesisValidator
 from tests.support import mock_tee
-from tests.support.compute_nodes import RICH, START_NS, WEI, paratime, raw
+from tests.support.compute_nodes import RICH, WEI, raw
+from tests.support.enclave_bench import START_NS, paratime
 from tests.support.keymanager import PARATIME_ID
 from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
 

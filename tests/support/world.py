@@ -8,7 +8,6 @@ not a socket.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,39 +30,24 @@ from services.keymanager.enclave.protocol import KeyManagerEnclaveApi, KeyManage
 from services.keymanager.node import KeyManagerNode
 from services.keymanager.peers import KeyManagerPeers
 from shared.api.compute import ComputeApi, compute_client
-from shared.api.consensus import ConsensusApi, consensus_client
+from shared.api.consensus import BlockEvents, ConsensusApi, consensus_client
 from shared.api.keymanager import KeyManagerApi
 from shared.api.registration import NodeKeys, NodeRegistrar, Registrar, ServedRuntime
 from shared.api.submission import TransactionSender
-from shared.crypto.address import staking_address
 from shared.crypto.entropy import SeededEntropy
-from shared.crypto.hashes import sha256
-from shared.crypto.signing import Signer
-from shared.encoding.contract import client_of, find_method, serve_call, serve_call_now
-from shared.encoding.record import encode_record
-from shared.errors import PeerUnavailable, QanatError
-from shared.kit.identity import NodeIdentity
+from shared.crypto.hashes import EMPTY_HASH, sha256
+from shared.encoding.contract import client_of
+from shared.encoding.record import decode_record, encode_record
 from shared.kit.service import Service
+from shared.rules.state_keys import committee_key, last_block_key, node_key
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
-from shared.types.evm import EvmGenesis
-from shared.types.genesis import (
-    BeaconParameters,
-    ConsensusParameters,
-    Genesis,
-    GenesisAccount,
-    GenesisValidator,
-    RegistryParameters,
-    StakingParameters,
-)
-from shared.types.keymanager import EnclavePolicy
+from shared.types.block import BlockHeader
 from shared.types.registry import (
-    Deployment,
-    Entity,
+    Committee,
     Role,
-    RuntimeDescriptor,
     RuntimeKind,
-    Version,
+    SchedulerParameters,
 )
 from tests.support import mock_tee
 from tests.support.keymanager import (
@@ -73,114 +57,24 @@ from tests.support.keymanager import (
     PARATIME_ID,
     SIGNER_KEYS,
     MemoryFiles,
-    make_policy,
-    sign_policy,
+    identity,
 )
 from tests.support.virtual_time import LoopClock, VirtualLoop
+from tests.support.world_faults import Ballots
+from tests.support.world_genesis import (
+    CHAIN_ID,
+    CONSENSUS,
+    START_NS,
+    VERSION,
+    address_of,
+    identity_of,
+    make_genesis,
+    node_id_of,
+)
+from tests.support.world_wires import EnclaveSocket, HostSocket, Wire
 
-CHAIN_ID = "qanat-world"
-EVM_CHAIN_ID = 0x5AFD
-VERSION = Version(0, 1, 0)
-BASE_EPOCH = 2
-START_NS = mock_tee.NOW_S * 1_000_000_000
-STAKE, FUNDS = 10**12, 10**15
-SLASHING = {"runtime-incorrect-results": 10**10, "runtime-equivocation": 10**10}
-CONSENSUS = "consensus-0"
-
-
-def identity_of(name: str) -> NodeIdentity:
-    uses = ("node", "consensus", "tls", "entity", "dev control")
-    return NodeIdentity(*(Signer(sha256(f"{name} {use}".encode())) for use in uses))
-
-
-def address_of(name: str) -> str:
-    return f"{name}:1"
-
-
-# -- messages ------------------------------------------------------------------------------------
-
-
-class Wire:
-    """A connection between two nodes: whatever crosses it does so as bytes."""
-
-    def __init__(self, world: "World", source: str, address: str) -> None:
-        self._world, self._source, self._address = world, source, address
-
-    def _service(self) -> Service:
-        target = self._address.partition(":")[0]
-        service = self._world.services.get(self._address)
-        if service is None or {self._source, target} & self._world.cut_off:
-            raise PeerUnavailable(f"nobody answers at {self._address}")
-        return service
-
-    async def call(self, method, body):
-        await asyncio.sleep(0)
-        contract, implementation = self._service().find(method)
-        return await serve_call(contract, implementation, method, body)
-
-    def notify(self, method, body):
-        self._world.spawn(self._forgiving(method, body))
-
-    async def _forgiving(self, method, body):
-        with contextlib.suppress(QanatError):
-            await self.call(method, body)
-
-    async def stream(self, method, body):
-        contract, implementation = self._service().find(method)
-        found = find_method(contract, method)
-        async for item in getattr(implementation, method)(**found.decode_arguments(body)):
-            yield found.encode_result(item)
-
-
-class EnclaveSocket:
-    """The socket between a host and its enclave: messages in order, some side by side."""
-
-    def __init__(self, contract: type, program, concurrent: frozenset[str] = frozenset()) -> None:
-        self._contract, self.program, self._concurrent = contract, program, concurrent
-        self._in_order = asyncio.Lock()
-        self._working: set[asyncio.Future] = set()
-        self.is_gone = False
-
-    async def call(self, method, body):
-        if self.is_gone:
-            raise PeerUnavailable("the enclave is gone")
-        if method in self._concurrent:
-            return await self._work(method, body)
-        async with self._in_order:
-            return await self._work(method, body)
-
-    async def _work(self, method, body):
-        """Serve in a thread, which goes on where nobody waits for it any more."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._serve, method, body))
-        self._working.add(work)
-        work.add_done_callback(self._working.discard)
-        return await asyncio.shield(work)
-
-    async def settle(self) -> None:
-        """Wait for what threads still do."""
-        await asyncio.gather(*self._working, return_exceptions=True)
-
-    def _serve(self, method, body):
-        return serve_call_now(self._contract, self.program, method, body)
-
-    def stream(self, method, body):
-        raise NotImplementedError
-
-
-class HostSocket:
-    """The same socket from within: what an enclave asks its host. Fulfils `SyncTransport`."""
-
-    def __init__(self, contract: type, host, loop: VirtualLoop) -> None:
-        self._contract, self._host, self._loop = contract, host, loop
-
-    def call(self, method, body):
-        call = serve_call(self._contract, self._host, method, body)
-        answer = asyncio.run_coroutine_threadsafe(call, self._loop)
-        with self._loop.waiting():
-            return answer.result()
-
-
-# -- the network ---------------------------------------------------------------------------------
+LIAR = identity("lying compute")
+"""What the enclave of a liar is measured as."""
 
 
 class World:
@@ -194,14 +88,32 @@ class World:
         balances: tuple[tuple[bytes, int], ...] = (),
         epoch_s: int = 600,
         confidential: bool = True,
+        scheduler: SchedulerParameters | None = None,
+        liar: str = "",
+        root: Path | None = None,
     ) -> None:
+        """
+        Make a network that has not started.
+
+        `liar` names a compute node whose enclave has a measurement of its own, and lies when it is
+        armed (`runtimes/lying`). With a `root`, compute nodes keep their files below it, so that a
+        node that is killed finds them again.
+        """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop), "run it by `run_virtual`"
         self.loop = loop
         self.clock = LoopClock(loop, START_NS)
         self.key_managers = tuple(f"keymanager-{n}" for n in range(key_managers))
         self.compute = tuple(f"compute-{n}" for n in range(compute))
-        self.genesis = self._make_genesis(balances, epoch_s, confidential=confidential)
+        self.genesis = make_genesis(
+            (*self.key_managers, *self.compute),
+            balances=balances,
+            epoch_s=epoch_s,
+            confidential=confidential,
+            scheduler=scheduler,
+            enclaves=(COMPUTE, LIAR) if liar else (COMPUTE,),
+        )
+        self._liar, self._root = liar, root
         self.document = encode_record(self.genesis)
         self.services: dict[str, Service] = {}
         self.cut_off: set[str] = set()
@@ -217,24 +129,67 @@ class World:
             self.document, self.store, identity_of(CONSENSUS).consensus, self.clock
         )
         service = build_service(self.consensus, self.document, control)
-        self.services[address_of(CONSENSUS)] = Service((ConsensusApi, service))
+        self.ballots = Ballots(service)
+        self.services[address_of(CONSENSUS)] = Service((ConsensusApi, self.ballots))
         self.client = self.ask_consensus("a test")
 
-    async def start(self) -> None:
-        """Start every node; wait until the network is ready."""
+    async def start(self, *, without: tuple[str, ...] = ()) -> None:
+        """
+        Start every node but some; wait until the network is ready.
+
+        One registers after the other, and key managers last, since no round is executed without
+        them: so equal worlds come to equal committees and rounds.
+        """
         self._tasks[CONSENSUS] = asyncio.create_task(self.consensus.run())
-        for name in (*self.key_managers, *self.compute):
-            await self.start_node(name)
+        for name in (*self.compute, *self.key_managers):
+            if name not in without:
+                await self.start_node(name)
+                await self.until(lambda name=name: self.is_registered(name))
         await self.until(self.is_ready)
+        # A round that puts the genesis state in place, at every node.
+        await self.until(lambda: self.head.state_root != EMPTY_HASH)
+        up = [self.nodes[name] for name in self.compute if name in self.nodes]
+        await self.until(lambda: all(node.feed.next_round > self.head.round for node in up))
 
     def is_ready(self) -> bool:
         """Say whether every node is."""
         return not any(node.waits_for() for node in self.nodes.values())
 
+    def is_registered(self, name: str) -> bool:
+        """Say whether consensus knows a node."""
+        return self.store.load_tree().get(node_key(node_id_of(name))) is not None
+
     @property
     def epoch(self) -> int:
         """Epoch of the newest block."""
         return self.store.load_events(self.consensus.height).epoch
+
+    @property
+    def head(self) -> BlockHeader:
+        """Newest block of the ParaTime that consensus has finalized."""
+        value = self.store.load_tree().get(last_block_key(PARATIME_ID))
+        assert value is not None
+        return decode_record(BlockHeader, value)
+
+    def headers(self) -> list[BlockHeader]:
+        """Every block of the ParaTime, oldest first."""
+        return list(self.store.rounds.load_headers(PARATIME_ID, 0, self.head.round + 1))
+
+    @property
+    def committee(self) -> Committee:
+        """Who executes and decides the next round."""
+        value = self.store.load_tree().get(committee_key(PARATIME_ID))
+        assert value is not None
+        return decode_record(Committee, value)
+
+    def workers(self) -> list[str]:
+        """Names of the committee's workers."""
+        return [n for n in self.compute if node_id_of(n) in self.committee.workers()]
+
+    def happened(self) -> list[BlockEvents]:
+        """What every block of consensus changed, oldest first."""
+        heights = range(max(self.store.first_height, 1), self.consensus.height + 1)
+        return [self.store.load_events(height) for height in heights]
 
     def spawn(self, work) -> None:
         task = asyncio.ensure_future(work)
@@ -263,13 +218,19 @@ class World:
         task = self._tasks.pop(name)
         task.cancel()
         await asyncio.wait([task])
-        del self.services[address_of(name)], self.nodes[name]
+        del self.services[address_of(name)]
+        node = self.nodes.pop(name)
         socket = self.sockets.pop(name)
         socket.is_gone = True
         async with socket._in_order:
             await socket.settle()
             if isinstance(socket.program, ComputeProgram):
                 socket.program.close()
+        if isinstance(node, ComputeNode):
+            store = node._publisher._store
+            # What is not written yet dies with the process.
+            store._final.clear()
+            store.close()
 
     async def close(self) -> None:
         """Stop everything; a node that failed fails the test."""
@@ -296,17 +257,30 @@ class World:
             key_manager=None if is_manager else KEY_MANAGER_ID,
             policy_signers=SIGNER_KEYS,
             policy_threshold=2,
-            runtime="" if is_manager else "evm",
+            runtime="" if is_manager else "lying:runtimes.evm" if name == self._liar else "evm",
             has_dev_controls=True,
         )
-        code = KEY_MANAGER if is_manager else COMPUTE
+        code = KEY_MANAGER if is_manager else LIAR if name == self._liar else COMPUTE
         return EnclaveContext(
             config=config,
             platform=mock_tee.mock_cpu(code, mock_tee.platform(name)),
             entropy=SeededEntropy(sha256(f"{name}, start {self._starts}".encode())),
-            directory=Path("/nonexistent"),
+            directory=self._directory(name) or Path("/nonexistent"),
             host=host,
         )
+
+    def _directory(self, name: str) -> Path | None:
+        if self._root is None:
+            return None
+        directory = self._root / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def enclave_files(self, name: str) -> list[Path]:
+        """Files of a compute node's enclave, on its host's disk."""
+        directory = self._directory(name)
+        assert directory is not None
+        return [path for path in directory.iterdir() if not path.name.startswith("compute.sqlite")]
 
     async def _start_key_manager(self, name: str) -> None:
         identity, consensus = identity_of(name), self.ask_consensus(name)
@@ -345,7 +319,10 @@ class World:
         key_managers = KeyManagers(self.connect(name), identity.node.public_key)
         host = HostSocket(ComputeHostApi, key_managers, self.loop)
         context = self._context(name, RuntimeKind.COMPUTE, host)
-        program = await asyncio.to_thread(lambda: ComputeProgram(context, in_memory=True))
+        directory = self._directory(name)
+        program = await asyncio.to_thread(
+            lambda: ComputeProgram(context, in_memory=directory is None)
+        )
         socket = self.sockets[name] = EnclaveSocket(ComputeEnclaveApi, program, CONCURRENT)
         enclave = client_of(ComputeEnclaveApi, socket)
         chain_context = self.genesis.chain_context()
@@ -356,7 +333,9 @@ class World:
             enclave=enclave,
             consensus=consensus,
             key_managers=key_managers,
-            store=ComputeStore(Path(":memory:")),
+            store=ComputeStore(
+                Path(":memory:") if directory is None else directory / "compute.sqlite"
+            ),
             clock=self.clock,
             connect=self.connect(name),
         )
@@ -378,60 +357,3 @@ class World:
                     f"not within {seconds} s; height {self.consensus.height}, {waits}"
                 )
             await asyncio.sleep(0.01)
-
-    # -- the genesis -------------------------------------------------------------------------------
-
-    def _make_genesis(self, balances, epoch_s: int, *, confidential: bool) -> Genesis:
-        names = (CONSENSUS, *self.key_managers, *self.compute)
-        keys = {name: identity_of(name) for name in names}
-        owner = keys[CONSENSUS]
-        root_ca = mock_tee.pki().root_ca
-        control = owner.dev_control
-        assert control is not None
-        senders = [one.node.public_key for one in keys.values()] + [control.public_key]
-        policy = make_policy(enclaves=(EnclavePolicy(KEY_MANAGER, {PARATIME_ID: (COMPUTE,)}),))
-        evm = EvmGenesis(
-            chain_id=EVM_CHAIN_ID,
-            balances=tuple((address, amount.to_bytes(32, "big")) for address, amount in balances),
-            confidential=confidential,
-        )
-        return Genesis(
-            chain_id=CHAIN_ID,
-            time_ns=START_NS,
-            validators=(GenesisValidator(owner.consensus.public_key, 10),),
-            consensus=ConsensusParameters(min_gas_price=1, gas_tx_byte=1),
-            beacon=BeaconParameters(epoch_s * 1000, BASE_EPOCH),
-            staking=StakingParameters({"entity": 1, "node-compute": 1}, {}),
-            registry=RegistryParameters(2, sha256(root_ca), root_ca),
-            accounts=(
-                *(
-                    GenesisAccount(staking_address(one.entity.public_key), FUNDS, STAKE)
-                    for one in keys.values()
-                ),
-                *(GenesisAccount(staking_address(key), FUNDS) for key in senders),
-            ),
-            entities=tuple(
-                Entity(one.entity.public_key, (one.node.public_key,)) for one in keys.values()
-            ),
-            runtimes=(
-                RuntimeDescriptor(
-                    KEY_MANAGER_ID,
-                    owner.entity.public_key,
-                    RuntimeKind.KEY_MANAGER,
-                    (Deployment(VERSION, 0, mock_tee.constraints(KEY_MANAGER)),),
-                    policy_signers=SIGNER_KEYS,
-                    policy_threshold=2,
-                ),
-                RuntimeDescriptor(
-                    PARATIME_ID,
-                    owner.entity.public_key,
-                    RuntimeKind.COMPUTE,
-                    (Deployment(VERSION, 0, mock_tee.constraints(COMPUTE)),),
-                    key_manager=KEY_MANAGER_ID,
-                    slashing=SLASHING,
-                    genesis=encode_record(evm),
-                ),
-            ),
-            policies=(sign_policy(policy),),
-            dev_control_key=control.public_key,
-        )

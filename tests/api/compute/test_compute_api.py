@@ -25,41 +25,26 @@ from shared.types.block import HeaderType
 from shared.types.evm import EvmCall
 from tests.support.compute_nodes import (
     RICH,
-    WEI,
-    ComputeNetwork,
     executed,
-    identity_of,
     raw,
     submit,
     until_executed,
+    until_round,
 )
+from tests.support.keymanager import PARATIME_ID
 from tests.support.signing import log_emitter
-from tests.support.small_chain import CHAIN_CONTEXT
 from tests.support.wire import SERVER, linked, posting, serving
-
-WORKERS = ("a", "b", "c")
-
-
-@pytest.fixture
-async def network():
-    network = ComputeNetwork(balances=((RICH, 1000 * WEI),), batch_flush_timeout_ms=60_000)
-    for name in WORKERS:
-        await network.start(name)
-    await network.until(lambda: len(network.chain.nodes) == 3)
-    network.chain.begin_epoch([network.node_id(name) for name in WORKERS])
-    await network.until_round(2)
-    yield network
-    await network.close()
+from tests.support.world_genesis import address_of, identity_of, node_id_of
 
 
 @pytest.fixture(params=["on_the_object", "over_a_socket", "by_posts"])
-async def apis(request, network):
+async def apis(request, world):
     """Give node `a` as a client sees it, and as a peer sees it."""
-    service = network.services["a:1"]
+    service = world.services[address_of("compute-0")]
     if request.param == "on_the_object":
         yield service.find("fetch_status")[1], service.find("fetch_diffs")[1]
         return
-    fellow = identity_of("b").node
+    fellow = identity_of("compute-1").node
     async with serving(service) as server, linked(server, Credentials(fellow), SERVER) as link:
         if request.param == "over_a_socket":
             yield compute_client(link), compute_peer(link)
@@ -83,29 +68,29 @@ def evm_call(**fields) -> EvmCall:
     return EvmCall(**(values | {"value": 0, "data": b"\x01\x02"} | fields))
 
 
-async def test_status_tells_where_the_node_stands(api, network):
-    await network.until(lambda: network.nodes["a"].is_ready)
+async def test_status_tells_where_the_node_stands(api, world):
+    await world.until(lambda: world.nodes["compute-0"].is_ready)
     status = await api.fetch_status()
-    assert (status.round, status.state_root) == (2, network.chain.head.state_root)
+    assert (status.round, status.state_root) == (world.head.round, world.head.state_root)
     assert (status.is_ready, status.is_worker, status.is_mock_tee) == (True, True, True)
-    assert status.node_id == network.node_id("a")
+    assert status.node_id == node_id_of("compute-0")
 
 
-async def test_each_transaction_gets_its_own_answer_in_order(api, network):
+async def test_each_transaction_gets_its_own_answer_in_order(api, world):
     answers = await api.submit_transactions((raw(0), b"junk", raw(1), raw(0, gasPrice=1)))
     assert [answer.module for answer in answers] == ["", "core", "", "core"]
     assert answers[1].tx_hash is None
     assert answers[3].code == 20
-    await until_executed(network, raw(0), raw(1))
+    await until_executed(world, raw(0), raw(1))
     assert await api.submit_transactions(()) == ()
 
 
-async def test_a_query_runs_on_the_state_it_names(api, network):
+async def test_a_query_runs_on_the_state_it_names(api, world):
     assert await EvmQueries(api).call(evm_call()) == b"\x01\x02"
-    before = network.chain.head.round
+    before = world.head.round
     code = log_emitter(b"\x01" * 32)
-    await submit(network, "a", raw(0, to=b"", data=code, gas=1_000_000))
-    await network.until_round(before + 1)
+    await submit(world, "compute-0", raw(0, to=b"", data=code, gas=1_000_000))
+    await until_round(world, before + 1)
     assert (await EvmQueries(api).fetch_account(RICH, before)).nonce == 0
     assert (await EvmQueries(api).fetch_account(RICH)).nonce == 1
     assert await EvmQueries(api).fetch_code(b"\x99" * 20) == b""
@@ -123,103 +108,111 @@ async def test_a_query_that_fails_tells_the_runtimes_code_and_data(api):
         await EvmQueries(api).call(evm_call(), 99)
 
 
-async def test_the_calldata_key_is_the_same_from_every_node(api, network):
-    keys = {await edge.fetch_call_data_key() for edge in network.edges.values()}
+async def test_the_calldata_key_is_the_same_from_every_node(api, world):
+    keys = {await edge.fetch_call_data_key() for edge in map(world.ask, world.compute)}
     assert keys == {await api.fetch_call_data_key()}
 
 
-async def test_rounds_can_be_read_one_by_one_and_watched(api, network):
-    await submit(network, "b", raw(0))
-    await until_executed(network, raw(0))
+async def test_rounds_can_be_read_one_by_one_and_watched(api, world):
+    await submit(world, "compute-1", raw(0))
+    await until_executed(world, raw(0))
     watched = []
     async for block in api.watch_rounds(0):
         watched.append(block)
-        if block.header == network.chain.head:
+        if block.header == world.head:
             break
-    assert [block.header for block in watched] == network.chain.round_headers
+    assert [block.header for block in watched] == world.headers()
     assert watched[-1].transactions == (raw(0),)
     assert [await api.fetch_round(r) for r in range(len(watched))] == watched
     assert await api.fetch_round(len(watched)) is None
 
 
-async def test_waiting_transactions_are_shown_in_the_order_in_which_they_would_run(api, network):
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
+async def test_waiting_transactions_are_shown_in_the_order_in_which_they_would_run(api, world):
+    world.ballots.is_holding = True
+    await submit(world, "compute-0", raw(0))
+    await world.until(lambda: len(world.ballots.held) == 3)
     waiting = await api.submit_transactions((raw(2), raw(1), raw(4)))
     assert await api.fetch_pending() == (raw(0), raw(1), raw(2))
     assert [one.missing_sequence for one in waiting] == [1, None, 3]
 
 
-async def test_sequence_after_those_that_wait(api, network):
+async def test_sequence_after_those_that_wait(api, world):
     assert await api.fetch_next_sequence(RICH) is None
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
-    await submit(network, "a", raw(1), raw(3))
+    world.ballots.is_holding = True
+    await submit(world, "compute-0", raw(0))
+    await world.until(lambda: len(world.ballots.held) == 3)
+    await submit(world, "compute-0", raw(1), raw(3))
     assert await api.fetch_next_sequence(RICH) == 2
-    await submit(network, "a", raw(2))
+    await submit(world, "compute-0", raw(2))
     assert await api.fetch_next_sequence(RICH) == 4
-    network.chain.is_deciding = True
-    network.chain.decide()
-    await until_executed(network, raw(3))
+    world.ballots.is_holding = False
+    await world.ballots.release()
+    await until_executed(world, raw(3))
     assert await api.fetch_next_sequence(RICH) == 4
 
 
-async def test_a_peer_gets_final_rounds_with_their_changes(peer, network):
-    await submit(network, "b", raw(0))
-    await until_executed(network, raw(0))
+async def test_a_peer_gets_final_rounds_with_their_changes(peer, world):
+    await submit(world, "compute-1", raw(0))
+    await until_executed(world, raw(0))
     diffs = await peer.fetch_diffs(0, 100)
-    assert [item.block.header for item in diffs] == network.chain.round_headers
+    assert [item.block.header for item in diffs] == world.headers()
     assert [bool(item.diff) for item in diffs] == [
-        header.header_type is HeaderType.NORMAL for header in network.chain.round_headers
+        header.header_type is HeaderType.NORMAL for header in world.headers()
     ]
     assert len(await peer.fetch_diffs(1, 1)) == 1
     assert await peer.fetch_diffs(50, 1) == ()
 
 
-async def test_a_peer_that_asks_for_the_coming_round_gets_it_when_it_is_there(peer, network):
-    coming = network.chain.head.round + 1
+async def test_a_peer_that_asks_for_the_coming_round_gets_it_when_it_is_there(peer, world):
+    coming = world.head.round + 1
     asking = asyncio.create_task(peer.fetch_diffs(coming, 1))
     await asyncio.sleep(0.02)
     assert not asking.done()
-    await submit(network, "b", raw(0))
+    await submit(world, "compute-1", raw(0))
     (item,) = await asking
     assert item.block.transactions == (raw(0),)
 
 
-async def test_transactions_of_a_peer_are_executed_in_the_nodes_turn(peer, network):
+async def test_transactions_of_a_peer_are_executed_in_the_nodes_turn(peer, world):
     await peer.gossip_transactions((raw(1), raw(0), b"junk"))
-    for service in ("b:1", "c:1"):
-        await network.services[service].find("propose")[1].gossip_transactions((raw(1), raw(0)))
-    await until_executed(network, raw(0), raw(1))
-    assert executed(network.nodes["c"]) == [raw(0), raw(1)]
+    for name in ("compute-1", "compute-2"):
+        await (
+            world.services[address_of(name)]
+            .find("propose")[1]
+            .gossip_transactions((raw(1), raw(0)))
+        )
+    await until_executed(world, raw(0), raw(1))
+    assert executed(world, "compute-2") == [raw(0), raw(1)]
 
 
-async def test_a_proposal_by_nobody_changes_nothing(peer, network):
+async def test_a_proposal_by_nobody_changes_nothing(peer, world):
     stranger = Signer(b"x" * 32)
-    domain = RoundDomain(network.chain.runtime.id, CHAIN_CONTEXT)
-    head = network.chain.head
+    domain = RoundDomain(PARATIME_ID, world.genesis.chain_context())
+    head = world.head
     await peer.propose(
         build_proposal(
             stranger, domain, round_=head.round + 1, previous_hash=head.hash(), batch=(raw(0),)
         )
     )
-    await submit(network, "a", raw(0, value=5))
-    await until_executed(network, raw(0, value=5))
-    assert raw(0) not in executed(network.nodes["a"])
+    await submit(world, "compute-0", raw(0, value=5))
+    await until_executed(world, raw(0, value=5))
+    assert raw(0) not in executed(world, "compute-0")
 
 
-async def test_a_node_with_a_full_inbox_says_so(network):
-    node = network.nodes["a"]
+async def test_a_node_with_a_full_inbox_says_so(world):
+    node = world.nodes["compute-0"]
     node._mailbox._queue._queue.extend([None] * MAX_INBOX)
     with pytest.raises(NodeBusy):
-        await network.services["a:1"].find("propose")[1].gossip_transactions((raw(0),))
+        await (
+            world.services[address_of("compute-0")]
+            .find("propose")[1]
+            .gossip_transactions((raw(0),))
+        )
     node._mailbox._queue._queue.clear()
 
 
-async def test_a_wrong_message_is_told_what_is_wrong(network):
-    async with serving(network.services["a:1"]) as server, linked(server) as link:
+async def test_a_wrong_message_is_told_what_is_wrong(world):
+    async with serving(world.services[address_of("compute-0")]) as server, linked(server) as link:
         await check_wrong_messages(link)
 
 
@@ -236,9 +229,9 @@ async def check_wrong_messages(link):
 
 
 @pytest.mark.parametrize("who", [None, Signer(b"nobody".ljust(32))], ids=["stranger", "other key"])
-async def test_what_is_among_nodes_is_for_nodes_of_the_paratime(network, who):
+async def test_what_is_among_nodes_is_for_nodes_of_the_paratime(world, who):
     async with (
-        serving(network.services["a:1"]) as server,
+        serving(world.services[address_of("compute-0")]) as server,
         linked(server, Credentials(who)) as link,
     ):
         peer = compute_peer(link)

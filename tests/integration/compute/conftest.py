@@ -1,10 +1,9 @@
 import pytest
 
-from tests.support.compute_nodes import RICH, WEI, ComputeNetwork
+from shared.types.registry import SchedulerParameters
+from tests.support.compute_nodes import BALANCES
 from tests.support.virtual_time import VirtualLoop
-
-WORKERS = ("a", "b", "c")
-BACKUPS = ("b", "c", "d")
+from tests.support.world import World
 
 
 def pytest_asyncio_loop_factories():
@@ -13,31 +12,28 @@ def pytest_asyncio_loop_factories():
 
 
 @pytest.fixture
-async def make_network(tmp_path):
-    """Start networks of four nodes: three workers, and three backups of whom one is no worker."""
+async def make_world(tmp_path):
+    """Start networks of four compute nodes, of which one is no worker, and one key manager."""
     made = []
 
-    async def make(*, on_disk=False, **options) -> ComputeNetwork:
-        network = ComputeNetwork(
-            balances=((RICH, 1000 * WEI),), root=tmp_path if on_disk else None, **options
+    async def make(*, on_disk=False, spare=0, liar="", **scheduler) -> World:
+        world = World(
+            key_managers=1,
+            compute=4 + spare,
+            balances=BALANCES,
+            scheduler=SchedulerParameters(**scheduler),
+            liar=liar,
+            root=tmp_path / str(len(made)) if on_disk else None,
         )
-        made.append(network)
-        for name in (*WORKERS, "d"):
-            await network.start(name)
-        await network.until(lambda: len(network.chain.nodes) == 4)
-        network.chain.begin_epoch(
-            [network.node_id(name) for name in WORKERS],
-            [network.node_id(name) for name in BACKUPS],
-        )
-        # Round 1 begins the epoch; round 2 puts the genesis balances in place.
-        await network.until_round(2)
-        return network
+        made.append(world)
+        await world.start(without=world.compute[4:])
+        return world
 
     yield make
-    for network in made:
-        await network.close()
+    for world in made:
+        await world.close()
 
 
 @pytest.fixture
-async def network(make_network):
-    return await make_network()
+async def world(make_world):
+    return await make_world()

@@ -6,159 +6,146 @@ import random
 
 import pytest
 
+from shared.errors import QanatError
+from shared.types.block import HeaderType
 from tests.support.compute_nodes import (
     assert_all_agree,
     executed,
     raw,
+    running,
+    slashed,
     submit,
     until_executed,
 )
 
-ALL = ("a", "b", "c", "d")
+
+async def kill_all(world):
+    await asyncio.gather(*(world.kill(name) for name in world.compute))
 
 
-async def kill_all(network):
-    await asyncio.gather(*(network.kill(name) for name in ALL))
+async def start_all(world):
+    for name in world.compute:
+        await world.start_node(name)
 
 
-async def start_all(network):
-    for name in ALL:
-        await network.start(name)
+async def hold_votes(world, *raws: bytes) -> dict:
+    """Have every worker vote on a round with these, and no vote arrive; the votes by node."""
+    world.ballots.is_holding = True
+    await submit(world, "compute-0", *raws)
+    await world.until(lambda: len(world.ballots.held) == 3)
+    return {vote.node_id: vote for vote in world.ballots.cast[-3:]}
 
 
-async def test_votes_from_before_a_kill_are_sent_again_and_no_others(make_network):
-    network = await make_network(on_disk=True)
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
-    first = dict(network.chain.votes)
-    await kill_all(network)
-    network.chain.votes = {}
-    network.chain.is_deciding = True
-    await start_all(network)
-    await until_executed(network, raw(0))
+async def test_votes_from_before_a_kill_are_sent_again_and_no_others(make_world):
+    world = await make_world(on_disk=True)
+    first = await hold_votes(world, raw(0))
+    await kill_all(world)
+    # They are lost on the way.
+    world.ballots.held.clear()
+    world.ballots.is_holding = False
+    await start_all(world)
+    await until_executed(world, raw(0))
     round_ = next(iter(first.values())).round
-    votes = [v for v in network.chain.all_votes if v.round == round_]
-    assert len(votes) == 6
+    votes = [vote for vote in world.ballots.cast if vote.round == round_]
+    assert len(votes) >= 6
     assert all(vote == first[vote.node_id] for vote in votes)
-    await assert_all_agree(network)
+    await assert_all_agree(world)
 
 
-async def test_a_proposal_from_before_a_kill_is_made_again(make_network):
-    network = await make_network(on_disk=True)
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
-    await kill_all(network)
+async def test_a_proposal_from_before_a_kill_is_made_again(make_world):
+    world = await make_world(on_disk=True)
+    await hold_votes(world, raw(0))
+    await kill_all(world)
     # What was executed is lost to the world but for the scheduler's proposal.
-    network.chain.votes = {}
-    for name in ALL:
-        await network.start(name)
-        store = network.nodes[name]._publisher._store
-        round_ = network.chain.head.round + 1
-        kept = store.load_proposal(round_)
+    world.ballots.held.clear()
+    head = world.head
+    for name in world.compute:
+        await world.start_node(name)
+        node = world.nodes[name]
+        kept = node._publisher._store.load_proposal(head.round + 1)
         if kept is not None:
             assert kept.batch == (raw(0),)
-            assert (
-                network.nodes[name]._worker._with.voice.propose(network.chain.head, (raw(1),))
-                == kept
-            )
+            assert node._worker._with.voice.propose(head, (raw(1),)) == kept
             break
     else:
         pytest.fail("no node kept its proposal")
 
 
-async def test_rounds_that_became_final_while_all_were_down_are_taken_from_own_disks(make_network):
-    network = await make_network(on_disk=True)
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
-    await kill_all(network)
-    network.chain.is_deciding = True
-    network.chain.decide()
-    network.chain.begin_epoch()
-    await start_all(network)
-    await until_executed(network, raw(0))
-    await assert_all_agree(network)
-    await submit(network, "a", raw(1))
-    await until_executed(network, raw(1))
+async def test_rounds_that_became_final_while_all_were_down_are_taken_from_own_disks(make_world):
+    world = await make_world(on_disk=True)
+    await hold_votes(world, raw(0))
+    round_, epoch = world.head.round, world.epoch
+    await kill_all(world)
+    world.ballots.is_holding = False
+    await world.ballots.release()
+    await world.until(lambda: world.head.round > round_)
+    await world.client.advance_epoch(1)
+    await world.until(lambda: world.epoch > epoch)
+    await start_all(world)
+    await until_executed(world, raw(0))
+    await assert_all_agree(world)
+    await submit(world, "compute-0", raw(1))
+    await until_executed(world, raw(1))
 
 
-async def test_a_tentative_round_that_failed_while_the_node_was_down_is_taken_back(make_network):
-    network = await make_network(on_disk=True)
-    network.chain.is_deciding = False
-    await submit(network, "a", raw(0))
-    await network.until(lambda: len(network.chain.votes) == 3)
-    await kill_all(network)
-    network.chain.is_deciding = True
-    network.chain.fail_round()
-    await start_all(network)
-    await submit(network, "b", raw(0))
-    await until_executed(network, raw(0))
-    await assert_all_agree(network)
+async def test_a_tentative_round_that_failed_while_the_node_was_down_is_taken_back(make_world):
+    world = await make_world(on_disk=True)
+    await hold_votes(world, raw(0))
+    await kill_all(world)
+    await world.ballots.release(most=1)
+    await world.until(lambda: world.head.header_type is HeaderType.ROUND_FAILED)
+    world.ballots.is_holding = False
+    await start_all(world)
+    await submit(world, "compute-1", raw(0))
+    await until_executed(world, raw(0))
+    await assert_all_agree(world)
 
 
-async def test_a_node_whose_enclave_lost_its_disk_gets_everything_from_peers(
-    make_network, tmp_path
-):
-    network = await make_network(on_disk=True)
+async def test_a_node_whose_enclave_lost_its_disk_gets_everything_from_peers(make_world):
+    world = await make_world(on_disk=True)
     for nonce in range(3):
-        await submit(network, "a", raw(nonce))
-        await until_executed(network, raw(nonce))
-    await network.kill("d")
-    for path in (tmp_path / "d" / "enclave").iterdir():
+        await submit(world, "compute-0", raw(nonce))
+        await until_executed(world, raw(nonce))
+    await world.kill("compute-3")
+    for path in world.enclave_files("compute-3"):
         path.unlink()
-    await network.start("d")
-    await network.until(lambda: not network.nodes["d"].waits_for())
-    await assert_all_agree(network)
+    await world.start_node("compute-3")
+    await world.until(lambda: not world.nodes["compute-3"].waits_for())
+    await assert_all_agree(world)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-async def test_kills_at_random_moments_lose_and_repeat_nothing(make_network, seed):
+async def test_kills_at_random_moments_lose_and_repeat_nothing(make_world, seed):
     chance = random.Random(seed)
-    network = await make_network(on_disk=True, batch_flush_timeout_ms=50)
+    world = await make_world(on_disk=True, batch_flush_timeout_ms=50)
     raws = [raw(nonce) for nonce in range(24)]
-    alive = set(ALL)
 
     async def feed():
         for transaction in raws:
-            while transaction not in {
-                t for name in alive if name in network.nodes for t in executed(network.nodes[name])
-            }:
-                edge = next((network.edges[n] for n in sorted(alive) if n in network.edges), None)
-                with contextlib.suppress(TimeoutError):
+            while not any(transaction in executed(world, name) for name in running(world)):
+                name = next(iter(running(world)), None)
+                with contextlib.suppress(TimeoutError, QanatError):
                     # A node that is killed never answers.
                     async with asyncio.timeout(0.3):
-                        if edge is not None:
-                            await edge.submit_transactions((transaction,))
+                        if name is not None:
+                            await world.ask(name).submit_transactions((transaction,))
                 await asyncio.sleep(0.05)
 
-    async def fail_stuck_rounds():
-        """Do what the round timeout of consensus does."""
-        while True:
-            head = network.chain.head
-            await asyncio.sleep(0.5)
-            if network.chain.head == head and network.chain.votes:
-                network.chain.fail_round()
-
-    feeding, failing = asyncio.create_task(feed()), asyncio.create_task(fail_stuck_rounds())
+    feeding = asyncio.create_task(feed())
     while not feeding.done():
         await asyncio.sleep(chance.random() * 0.5)
-        victims = chance.sample(ALL, chance.choice((1, 1, 2, 4)))
-        alive -= set(victims)
-        await asyncio.gather(*(network.kill(name) for name in victims))
+        victims = chance.sample(world.compute, chance.choice((1, 1, 2, 4)))
+        await asyncio.gather(*(world.kill(name) for name in victims))
         for name in victims:
-            await network.start(name)
-        alive |= set(victims)
+            await world.start_node(name)
     await feeding
-    await until_executed(network, *raws)
-    failing.cancel()
-    await assert_all_agree(network)
-    done = executed(network.nodes["a"])
-    assert sorted(done) == sorted(raws)
+    await until_executed(world, *raws)
+    await assert_all_agree(world)
+    assert sorted(executed(world, "compute-0")) == sorted(raws)
+    assert slashed(world) == []
     signed: dict[tuple[bytes, int, bytes], set[bytes]] = {}
-    for vote in network.chain.all_votes:
+    for vote in world.ballots.cast:
         if vote.header.results is not None:
             key = (vote.node_id, vote.round, vote.header.scheduler_id)
             signed.setdefault(key, set()).add(vote.signature)

@@ -13,7 +13,8 @@ from shared.types.registry import Committee, NodeDescriptor
 from tests.support.keymanager import PARATIME_ID
 from tests.support.signing import ACCOUNT, artifact, sign
 from tests.support.virtual_time import run_virtual
-from tests.support.world import World, identity_of
+from tests.support.world import World
+from tests.support.world_genesis import identity_of
 
 RICH = bytes.fromhex(ACCOUNT.address.removeprefix("0x"))
 BALANCES = ((RICH, 10**24),)

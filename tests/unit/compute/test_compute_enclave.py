@@ -21,12 +21,9 @@ from shared.rules.light_client import RewindForbidden
 from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
 from shared.types.key_requests import FreshnessUnproven, StaleAsker
-from tests.support.compute_nodes import (
-    PARATIME_ID,
-    raw,
-    register_program,
-)
-from tests.support.enclave_bench import Bench, account, call, genesis_change
+from tests.support.compute_nodes import raw
+from tests.support.enclave_bench import Bench, account, call, genesis_change, register_program
+from tests.support.keymanager import PARATIME_ID
 from tests.support.signing import log_emitter
 from tests.support.small_chain import CHAIN_CONTEXT
 
