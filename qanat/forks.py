@@ -100,6 +100,8 @@ class Forks:
         self._processes: dict[int, ForkedProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_gone = False
+        self.has_forked = False
+        """Whether it ever forked a process: what it loads is sound."""
 
     async def start(
         self,
@@ -180,6 +182,7 @@ class Forks:
 
     def _note(self, answer: Mapping[str, int]) -> None:
         if (pid := answer.get("started")) is not None:
+            self.has_forked = True
             process = self._processes[pid] = ForkedProcess(pid)
             asked = self._asked.popleft()
             if asked.cancelled():

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from qanat import cpu
-from qanat.forks import Forks, RunningProcess
+from qanat.forks import Forks, ForkServerGone, RunningProcess
 from qanat.launcher.environment import RunOptions, enclave_seed, host_environment
 from qanat.launcher.host_server import SERVICE
 from qanat.launcher.state import ProcessRecord
@@ -241,12 +241,18 @@ async def _start_host(
     forks: Forks | None,
 ) -> RunningProcess:
     if forks is not None:
-        return await forks.start(
-            environment | {SERVICE: plan.host_module},
-            command=(sys.executable, "-m", plan.host_module, plan.name),
-            files=files,
-            output=log_path,
-        )
+        try:
+            return await forks.start(
+                environment | {SERVICE: plan.host_module},
+                command=(sys.executable, "-m", plan.host_module, plan.name),
+                files=files,
+                output=log_path,
+            )
+        except ForkServerGone as error:
+            if not forks.has_forked:
+                # What it was to load is broken: its log says it once, and for all hosts.
+                raise
+            log.warning("fork_server_lost", node=plan.name, reason=error.message)
     numbers = {name: ",".join(map(str, listed)) for name, listed in files.items()}
     with contextlib.nullcontext() if log_path is None else log_path.open("ab") as output:
         return await asyncio.create_subprocess_exec(

@@ -80,6 +80,20 @@ def test_killed_launcher_leaves_no_process_and_the_next_one_goes_on(
     assert network.block_number() >= block
 
 
+def test_network_comes_back_when_what_forks_its_hosts_is_killed(network: ProcessNetwork) -> None:
+    network.up()
+    before = {p["pid"] for p in network.processes()}
+    server = json.loads((network.data / "launcher.json").read_text())["fork_servers"][0]
+    os.kill(server, signal.SIGKILL)
+    wait_for(
+        lambda: not before & {p["pid"] for p in network.processes() if p["part"] == "host"},
+        60,
+        "every host is a new one",
+    )
+    network.until_ready(60)
+    network.until_level(60)
+
+
 def test_node_is_paused_stopped_and_started_by_name(network: ProcessNetwork) -> None:
     network.up()
     network.cli("node", "pause", "compute-1")
