@@ -7,6 +7,7 @@ from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
+from services.gateway.rpc.eth_fill import EthFillMethods
 from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.eth_simulate import EthSimulateMethods
 from services.gateway.rpc.evm import EvmMethods
@@ -38,9 +39,10 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
     Over WebSocket, a connection's own subscription methods take the place of those that say here
     that there are none.
     """
-    settings, replays = node.settings, Replays(node)
+    settings, replays, eth = node.settings, Replays(node), EthMethods(node)
     namespaces: list[object] = [
-        EthMethods(node),
+        eth,
+        EthFillMethods(node, eth),
         EthSendMethods(node),
         EthBlockMethods(node.index, settings.logs_max_rounds),
         EthSimulateMethods(node, replays),
