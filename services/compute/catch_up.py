@@ -20,7 +20,7 @@ from services.compute.enclave.protocol import AppliedRounds, ComputeEnclaveApi
 from services.compute.peers import Peers
 from shared.api.compute import FellowNodeApi
 from shared.api.consensus import CHECKPOINT_ROUNDS, ConsensusApi
-from shared.errors import QanatError, Rejected, Unavailable
+from shared.errors import PeerUnavailable, QanatError, Rejected, Unavailable
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.identity import NodeId, Round, RuntimeId
 from shared.types.registry import Committee
@@ -29,6 +29,13 @@ log = structlog.get_logger()
 
 ROUNDS_AT_ONCE = 64
 """Rounds of one question to a peer."""
+PEER_TIMEOUT_S = 10.0
+"""
+How long a peer may take to give them [s].
+
+It is a matter of milliseconds, and of seconds where diffs are large. One that is paused takes for
+ever; it is asked last from then on, until it answers.
+"""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Pause after every peer has failed [s]; it doubles."""
 
@@ -86,6 +93,7 @@ class CatchUp:
         self._runtime_id, self._enclave = runtime_id, enclave
         self._consensus, self._peers = consensus, peers
         self._is_running = False
+        self._silent: set[FellowNodeApi] = set()
 
     def start(
         self,
@@ -133,15 +141,27 @@ class CatchUp:
             if header is None:
                 raise NobodyHasRound("consensus does not have the first round")
             return await self._take_up((RoundChange(RoundBlock(header), b""),))
-        for peer in self._peers.ordered(missing.preferred):
+        peers = self._peers.ordered(missing.preferred)
+        self._silent.intersection_update(peers)
+        for peer in sorted(peers, key=self._silent.__contains__):
             try:
-                return await self._take_up(await self._ask(peer, missing))
+                return await self._take_up(await self._ask_in_time(peer, missing))
             except Rejected as error:
                 metrics.bad_peers.inc()
                 log.warning("peer_answer_refused", round=missing.next_round, reason=error.message)
             except Unavailable as error:
                 log.debug("peer_not_reached", reason=error.message)
         raise NobodyHasRound(f"no peer gave round {missing.next_round}")
+
+    async def _ask_in_time(self, peer: FellowNodeApi, missing: Gap) -> tuple[RoundChange, ...]:
+        try:
+            async with asyncio.timeout(PEER_TIMEOUT_S):
+                changes = await self._ask(peer, missing)
+        except TimeoutError:
+            self._silent.add(peer)
+            raise PeerUnavailable(f"no answer within {PEER_TIMEOUT_S:g} s") from None
+        self._silent.discard(peer)
+        return changes
 
     async def _ask(self, peer: FellowNodeApi, missing: Gap) -> tuple[RoundChange, ...]:
         limit = min(ROUNDS_AT_ONCE, missing.head.round - missing.next_round + 1)

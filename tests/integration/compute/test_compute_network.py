@@ -175,6 +175,31 @@ async def test_a_new_node_catches_up_from_its_peers(make_world):
     await assert_all_agree(world)
 
 
+async def test_a_new_node_passes_over_peers_that_do_not_answer(make_world, monkeypatch):
+    """As those are that were stopped; each is waited for once, and asked last from then on."""
+    monkeypatch.setattr("services.compute.catch_up.ROUNDS_AT_ONCE", 2)
+    monkeypatch.setattr("services.compute.catch_up.PEER_TIMEOUT_S", 1.0)
+    world = await make_world(spare=1)
+    for nonce in range(8):
+        await submit(world, "compute-0", raw(nonce))
+        await until_executed(world, raw(nonce))
+    asked = []
+    for silent in ("compute-0", "compute-1"):
+
+        async def fetch_diffs(silent=silent, **where):
+            asked.append(silent)
+            await asyncio.Event().wait()
+
+        edge = world.services[address_of(silent)].find("fetch_diffs")[1]
+        monkeypatch.setattr(edge, "fetch_diffs", fetch_diffs)
+    await world.start_node("compute-4")
+    await until_round(world, world.head.round, ["compute-4"])
+    assert executed(world, "compute-4") == executed(world, "compute-0")
+    # Once by the new node, and once by another that is no worker.
+    assert set(asked) == {"compute-0", "compute-1"}
+    assert len(asked) <= 4
+
+
 @pytest.mark.parametrize("lie", ["none", "forged", "few"])
 async def test_a_new_node_catches_up_where_consensus_has_checkpoints_only(
     make_world, monkeypatch, lie
