@@ -7,6 +7,7 @@ import pytest
 
 from services.compute import peers
 from services.compute.peers import KeyManagers
+from shared.encoding import cbor
 from shared.errors import PeerUnavailable
 
 KEY_MANAGER = b"k" * 32
@@ -28,7 +29,7 @@ class Wire:
             raise PeerUnavailable("gone")
         if address in self.paused:
             await asyncio.Event().wait()
-        return address.encode()
+        return cbor.encode(address.encode())
 
 
 def relay(wire, own_id=b"", names=NAMES):
