@@ -8,7 +8,7 @@ import pytest
 
 from qanat import cpu
 from services.compute.enclave.protocol import ComputeEnclaveApi, ComputeHostApi
-from shared.encoding import frames
+from shared.encoding import cbor
 from shared.encoding.contract import client_of, methods_of
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerFailed, PeerUnavailable, QanatError
@@ -26,7 +26,8 @@ from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
-HOSTILE_BODIES = (None, 0, -1, 2**64 - 1, b"", b"\xff" * 100, "text", [], {}, {"round": -1}, [[[]]])
+HOSTILE_VALUES = (None, 0, -1, 2**64 - 1, b"", b"\xff" * 100, "text", [], {}, {"round": -1}, [[[]]])
+HOSTILE_BODIES = (*map(cbor.encode, HOSTILE_VALUES), b"", b"\xff", b"\xa1", b"\x81" * 5_000)
 
 
 class NoKeyManager:
@@ -111,7 +112,7 @@ async def test_malformed_messages_are_refused_and_the_enclave_goes_on(start, cha
     [
         b"\xff" * 64,
         (2**31).to_bytes(4, "big") + b"x",
-        frames.encode_frame(frames.Request(1, "describe", b"\xa0"))[:-1] + b"\xff",
+        b"\x00\x00\x00\x0e\x84\x00\x01\x68describe\x00\xff",
     ],
 )
 async def test_what_is_no_frame_ends_the_enclave_at_once(start, sent):
