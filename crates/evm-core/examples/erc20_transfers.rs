@@ -8,7 +8,7 @@ mod support;
 use std::{sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
-use evm_core::config::ChainConfig;
+use evm_core::{config::ChainConfig, genesis::GenesisAccount};
 use state_core::store::{Options, Store};
 use support::*;
 
@@ -30,7 +30,8 @@ fn measure(transfers: u64, rounds: u64, encrypted: bool) -> Result<(), Box<dyn s
     // Room enough that the minimum gas price rests.
     let engine = engine(ChainConfig { batch_gas_limit: 1 << 30, ..ChainConfig::new(CHAIN_ID) }, store);
     let senders: Vec<Account> = (0..SENDERS).map(|number| account_from(keccak256(number.to_be_bytes()).0)).collect();
-    let genesis: Vec<_> = senders.iter().map(|sender| (sender.address, U256::from(1_000_000 * ETHER))).collect();
+    let funded = |sender: &Account| GenesisAccount::funded(sender.address, U256::from(1_000_000 * ETHER));
+    let genesis: Vec<_> = senders.iter().map(funded).collect();
     engine.execute(&environment(1), &[], &genesis, true)?.persist()?;
 
     let artifact: serde_json::Value =

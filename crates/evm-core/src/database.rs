@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{
-    Address, B256, Bytes, U256,
+    Address, B256, Bytes, U256, keccak256,
     map::{HashMap, HashSet},
 };
 use revm::{
@@ -20,6 +20,7 @@ use crate::{
     contract_keys::KeyRing,
     crypto::sha512_256,
     failure::EngineError,
+    genesis::GenesisAccount,
     layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},
 };
 use state_core::{errors::StateError, store::Snapshot};
@@ -165,6 +166,29 @@ impl<'e> StateDatabase<'e> {
         self.storage(address, slot)?;
         if let Some(slot) = self.slots.get_mut(&(address, slot)) {
             slot.value = value;
+        }
+        Ok(())
+    }
+
+    /// Puts an account of genesis in place, on top of what it may have already.
+    pub fn endow(&mut self, genesis: &GenesisAccount) -> Result<(), EngineError> {
+        let (nonce, held) = self.nonce_and_balance(genesis.address)?;
+        self.set_nonce_and_balance(genesis.address, nonce.max(genesis.nonce), held.saturating_add(genesis.balance))?;
+        if !genesis.code.is_empty() {
+            let code = Bytecode::new_legacy(genesis.code.clone());
+            let hash = keccak256(&genesis.code);
+            let key = self.oasis_of(genesis.address);
+            let target = self.account(key)?;
+            target.record.code_hash = hash;
+            target.code = code.clone();
+            self.new_codes.insert(hash, genesis.code.clone());
+            self.codes.insert(hash, code);
+        }
+        for (slot, value) in &genesis.storage {
+            self.storage(genesis.address, *slot)?;
+            if let Some(entry) = self.slots.get_mut(&(genesis.address, *slot)) {
+                entry.value = *value;
+            }
         }
         Ok(())
     }

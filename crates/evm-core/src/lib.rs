@@ -17,6 +17,7 @@ pub mod environment;
 pub mod errors;
 pub mod failure;
 pub mod fees;
+pub mod genesis;
 pub mod layout;
 pub mod machine;
 pub mod precompiles;

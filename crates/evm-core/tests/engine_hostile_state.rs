@@ -9,6 +9,7 @@ use evm_core::{
     config::ChainConfig,
     engine::{Call, Engine},
     failure::{EngineError, HostError},
+    genesis::GenesisAccount,
     layout::code_key,
     subcall::{Reply, Request, Subcalls},
 };
@@ -91,7 +92,7 @@ fn a_panic_poisons_nothing() {
     let store = Arc::new(Store::memory().unwrap());
     let subcalls = Box::new(Broken(Default::default()));
     let engine = Engine::new(ChainConfig::new(CHAIN_ID), store, Some(Box::new(TestKeys)), Some(subcalls)).unwrap();
-    let funds = [(account(1).address, U256::from(1_000 * ETHER))];
+    let funds = [GenesisAccount::funded(account(1).address, U256::from(1_000 * ETHER))];
     engine.execute(&environment(1), &[], &funds, true).unwrap().persist().unwrap();
     let subcall = support::oasis_precompile(1, 3);
     let data = hex!(

@@ -9,6 +9,7 @@ use alloy_primitives::{Address, Bytes, TxKind, U256, hex};
 use evm_core::{
     config::ChainConfig,
     engine::{Call, Engine},
+    genesis::GenesisAccount,
 };
 use state_core::store::Store;
 use support::{Account, ETHER, GWEI, Record, account, encrypt, environment, plain, word};
@@ -35,7 +36,7 @@ fn kept() -> (Engine, Address) {
     let config = ChainConfig { confidential: false, ..ChainConfig::new(EMERALD) };
     let engine = support::engine(config, Arc::new(Store::memory().unwrap()));
     let owner = account(1);
-    let funds = [(owner.address, U256::from(1_000 * ETHER))];
+    let funds = [GenesisAccount::funded(owner.address, U256::from(1_000 * ETHER))];
     engine.execute(&environment(1), &[], &funds, true).unwrap().persist().unwrap();
     let contract = owner.address.create(0);
     let create = send(&owner, 0, TxKind::Create, &support::deployer(KEEPER));

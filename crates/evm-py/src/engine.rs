@@ -1,9 +1,10 @@
 //! The engine, and the objects it hands out.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use evm_core::{
     engine::{self, Call, Checked, Rejection},
     failure::HostError,
+    genesis::{self, GenesisAccount},
     subcall::{Reply, Request, Subcalls},
     tracing::{Limits, Style},
 };
@@ -50,6 +51,35 @@ impl Subcalls for PythonSubcalls {
         })
         .map_err(host_error)
     }
+}
+
+/// Reads `(address, balance)`, or `(address, balance, nonce, code, storage)` with pairs of slot and value.
+fn genesis_account(py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<GenesisAccount> {
+    if let Ok((account, balance)) = item.extract::<(PyBackedBytes, Bound<'_, PyAny>)>() {
+        return Ok(GenesisAccount::funded(address(py, &account)?, number(&balance)?));
+    }
+    type Whole<'py> =
+        (PyBackedBytes, Bound<'py, PyAny>, u64, PyBackedBytes, Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
+    let (account, balance, nonce, code, slots) = item.extract::<Whole<'_>>()?;
+    let storage = slots.iter().map(|(slot, value)| Ok((number(slot)?, number(value)?))).collect::<PyResult<_>>()?;
+    Ok(GenesisAccount {
+        address: address(py, &account)?,
+        balance: number(&balance)?,
+        nonce,
+        code: Bytes::copy_from_slice(&code),
+        storage,
+    })
+}
+
+/// The contracts that every chain has: `(address, balance, nonce, code, storage)` each, as `execute` takes them.
+#[pyfunction]
+pub(crate) fn predeployed<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(
+        py,
+        genesis::predeployed().iter().map(|one| {
+            (PyBytes::new(py, one.address.as_slice()), 0, one.nonce, PyBytes::new(py, &one.code), PyTuple::empty(py))
+        }),
+    )
 }
 
 /// A transaction that may enter the pool. Frozen.
@@ -214,8 +244,8 @@ impl Engine {
         strict: bool,
     ) -> PyResult<PendingBlock> {
         let txs = byte_strings(txs)?;
-        let balances = balances(py, genesis)?;
-        let inner = run(py, || self.inner.execute(&env.inner, &slices(&txs), &balances, strict))?;
+        let accounts = genesis_accounts(py, genesis)?;
+        let inner = run(py, || self.inner.execute(&env.inner, &slices(&txs), &accounts, strict))?;
         Ok(PendingBlock { inner })
     }
 
@@ -285,11 +315,11 @@ impl Engine {
         style: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
         let txs = byte_strings(txs)?;
-        let balances = balances(py, genesis)?;
+        let accounts = genesis_accounts(py, genesis)?;
         let hash = B256::from(fixed::<32>(py, "block hash", block_hash)?);
         let replayed = run(py, || {
             let (style, limits) = (Style::parse(style)?, Limits::default());
-            self.inner.replay(&env.inner, hash, &slices(&txs), &balances, wanted, &style, limits)
+            self.inner.replay(&env.inner, hash, &slices(&txs), &accounts, wanted, &style, limits)
         })?;
         let pairs = replayed.iter().map(|one| (PyBytes::new(py, &one.result), PyBytes::new(py, &one.trace)));
         PyTuple::new(py, pairs.collect::<Vec<_>>())
@@ -363,16 +393,15 @@ impl Engine {
     }
 }
 
-/// First balances: pairs of an address and a number.
-fn balances(py: Python<'_>, genesis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(Address, U256)>> {
-    let mut balances = Vec::new();
+/// Accounts of the genesis state.
+fn genesis_accounts(py: Python<'_>, genesis: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<GenesisAccount>> {
+    let mut accounts = Vec::new();
     if let Some(genesis) = genesis {
         for item in genesis.try_iter()? {
-            let (account, balance) = item?.extract::<(PyBackedBytes, Bound<'_, PyAny>)>()?;
-            balances.push((address(py, &account)?, number(&balance)?));
+            accounts.push(genesis_account(py, &item?)?);
         }
     }
-    Ok(balances)
+    Ok(accounts)
 }
 
 impl Engine {

@@ -15,6 +15,7 @@ use crate::{
     errors::ModuleError,
     failure::{EngineError, core, execution_failed, halt_reason, out_of_gas, reverted},
     fees::next_min_gas_price,
+    genesis::GenesisAccount,
     layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
     machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
     results::{Outcome, record},
@@ -99,13 +100,13 @@ impl Engine {
     /// Executes a batch on the state of the parent round, unwatched.
     ///
     /// Not strict (a scheduler): leaves out what is invalid or does not fit. Strict (a worker): such a
-    /// transaction is an error, because an honest scheduler does not propose it. `genesis` gives first
-    /// balances.
+    /// transaction is an error, because an honest scheduler does not propose it. `genesis` is what
+    /// accounts have before the first round.
     pub fn execute(
         &self,
         environment: &Environment,
         raw: &[&[u8]],
-        genesis: &[(Address, U256)],
+        genesis: &[GenesisAccount],
         strict: bool,
     ) -> Result<PendingBlock, EngineError> {
         let mut round = self.begin(environment, genesis, strict, Unwatched)?;
@@ -119,15 +120,14 @@ impl Engine {
     pub fn begin<'e, O: Observer<'e>>(
         &'e self,
         environment: &'e Environment,
-        genesis: &[(Address, U256)],
+        genesis: &[GenesisAccount],
         strict: bool,
         observer: O,
     ) -> Result<Round<'e, O>, EngineError> {
         let parent = environment.parent().ok_or_else(|| EngineError::Config("round 0 is the empty state".into()))?;
         let mut database = self.database(environment, parent)?;
-        for (address, balance) in genesis {
-            let (nonce, held) = database.nonce_and_balance(*address)?;
-            database.set_nonce_and_balance(*address, nonce, held.saturating_add(*balance))?;
+        for account in genesis {
+            database.endow(account)?;
         }
         let min_gas_price = self.min_gas_price_at(database.snapshot())?;
         let root_rng = RootRng::new(&environment.rng_key, Mode::Execute);

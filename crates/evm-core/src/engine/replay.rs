@@ -1,11 +1,12 @@
 //! A round that is over, run again to see what its transactions did.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::B256;
 
 use super::Engine;
 use crate::{
     environment::Environment,
     failure::EngineError,
+    genesis::GenesisAccount,
     tracing::{
         Budget, Limits, Onlooker, Style, not_replayed,
         render::{Place, render},
@@ -34,7 +35,7 @@ impl Engine {
         environment: &Environment,
         hash: B256,
         raw: &[&[u8]],
-        genesis: &[(Address, U256)],
+        genesis: &[GenesisAccount],
         wanted: Option<usize>,
         style: &Style,
         limits: Limits,

@@ -13,6 +13,7 @@ use evm_core::{
     engine::{Call, Engine, PendingBlock},
     environment::Environment,
     failure::{EngineError, HostError},
+    genesis::GenesisAccount,
 };
 use secp256k1::{Message, SECP256K1, SecretKey};
 use state_core::{
@@ -158,7 +159,8 @@ impl Chain {
     pub fn with(config: ChainConfig) -> Self {
         let engine = engine(config, Arc::new(Store::memory().unwrap()));
         let mut chain = Self { engine, round: 0 };
-        let genesis: Vec<_> = (1..10).map(|number| (account(number).address, U256::from(1_000_000 * ETHER))).collect();
+        let funded = |number| GenesisAccount::funded(account(number).address, U256::from(1_000_000 * ETHER));
+        let genesis: Vec<_> = (1..10).map(funded).collect();
         chain.engine.execute(&environment(1), &[], &genesis, true).unwrap().persist().unwrap();
         chain.round = 1;
         chain

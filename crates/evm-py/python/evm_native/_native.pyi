@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypeAlias, final
 
 __all__ = [
     "BlockEnv",
@@ -25,12 +25,16 @@ __all__ = [
     "mrae_key",
     "oasis_address",
     "open_result",
+    "predeployed",
     "sha512_256",
     "sign",
     "verify",
     "verify_proof",
     "x25519_public",
 ]
+
+_GenesisAccount: TypeAlias = tuple[bytes, int, int, bytes, Sequence[tuple[int, int]]]
+"""Address, balance, nonce, code, and slots with their values."""
 
 @final
 class ChainConfig:
@@ -292,14 +296,15 @@ class Engine:
         env: BlockEnv,
         txs: Sequence[bytes],
         *,
-        genesis: Sequence[tuple[bytes, int]] | None = None,
+        genesis: Sequence[tuple[bytes, int] | _GenesisAccount] | None = None,
         strict: bool,
     ) -> PendingBlock:
         """
         Execute a batch on version `env.round - 1`.
 
         Not strict (a scheduler): leaves out what is invalid or does not fit. Strict (a worker):
-        raises `InvalidBatch` for it.
+        raises `InvalidBatch` for it. `genesis` is what accounts have before the first round:
+        balances, or whole accounts.
         """
 
     def call(
@@ -336,7 +341,7 @@ class Engine:
         txs: Sequence[bytes],
         *,
         block_hash: bytes,
-        genesis: Sequence[tuple[bytes, int]] | None = None,
+        genesis: Sequence[tuple[bytes, int] | _GenesisAccount] | None = None,
         wanted: int | None = None,
         style: bytes,
     ) -> tuple[tuple[bytes, bytes], ...]:
@@ -376,6 +381,9 @@ class Engine:
 
 def io_root(txs: Sequence[bytes], results: Sequence[bytes]) -> bytes:
     """Root over transactions and their records, as `PendingBlock.io_root`."""
+
+def predeployed() -> tuple[_GenesisAccount, ...]:
+    """The contracts that every chain has, at their canonical addresses."""
 
 def verify_proof(root: bytes, proof: bytes, key: bytes) -> bytes | None:
     """Value of a key under a root, None when it is proven absent; raises `StateError`."""
