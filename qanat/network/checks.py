@@ -107,6 +107,8 @@ def _of_paratime(network: Network, paratime: ParaTime) -> Iterator[str]:
         yield f"{where}: an EVM needs an evm_chain_id"
     if not paratime.is_evm and paratime.evm_chain_id is not None:
         yield f"{where}: evm_chain_id is an EVM's only"
+    if not paratime.is_evm and paratime.genesis is not None:
+        yield f"{where}: a genesis file is an EVM's only"
     wanted = [paratime.gateway.http_port] + [paratime.gateway.ws_port] * paratime.is_evm
     if min(wanted) < 1:
         yield f"{where}: ports of its gateway must be 1 to {LARGEST_PORT}"

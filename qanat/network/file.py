@@ -1,11 +1,12 @@
 """Reading a network file."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qanat.network.checks import find_faults
-from qanat.network.records import Network
+from qanat.network.records import Network, ParaTime
 from shared.encoding.record import MalformedRecord
 from shared.encoding.values import from_wire
 from shared.errors import Rejected
@@ -29,7 +30,14 @@ def load_network(path: Path) -> Network:
     faults = find_faults(network)
     if faults:
         raise BadNetworkFile(f"{path}: {'; '.join(faults)}")
-    return network
+    paratimes = tuple(_with_whole_path(paratime, path.parent) for paratime in network.paratime)
+    return replace(network, paratime=paratimes)
+
+
+def _with_whole_path(paratime: ParaTime, folder: Path) -> ParaTime:
+    if paratime.genesis is None:
+        return paratime
+    return replace(paratime, genesis=str((folder / paratime.genesis).resolve()))
 
 
 def _hint(untrusted: dict[str, Any]) -> str:

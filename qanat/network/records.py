@@ -75,6 +75,10 @@ class ParaTime:
     committee: Committee = Committee()
     nonce_window: str = "1000"
     """How far ahead of its account a nonce may wait: a number, or `upstream`, Sapphire's 9."""
+    predeployed: bool = True
+    """Whether an EVM has the contracts that every chain has, such as Multicall3, from genesis."""
+    genesis: str | None = None
+    """File with accounts of an EVM's genesis, from the network file's folder; once read, whole."""
 
     @property
     def is_evm(self) -> bool:

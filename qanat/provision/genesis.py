@@ -1,10 +1,12 @@
 """The genesis document of a network, and the measured configuration of its enclaves."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from qanat.accounts import WEI_PER_TOKEN
 from qanat.cpu import TCB_VALIDITY_DAYS
 from qanat.network import KeyManager, Network, ParaTime
+from qanat.provision.genesis_file import load_genesis_accounts
 from qanat.provision.identities import Identity
 from qanat.provision.policy import POLICY_THRESHOLD, sign_policy
 from shared.crypto.address import ethereum_address, staking_address
@@ -271,6 +273,10 @@ def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
             balances=tuple(
                 (bytes.fromhex(address.removeprefix("0x")), _quantity(tokens * WEI_PER_TOKEN))
                 for address, tokens in sorted(balances.items())
+            ),
+            predeployed=paratime.predeployed,
+            accounts=(
+                () if paratime.genesis is None else load_genesis_accounts(Path(paratime.genesis))
             ),
         )
     )

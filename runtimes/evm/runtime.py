@@ -7,7 +7,7 @@ project's, and nothing else.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import evm_native
 
@@ -134,16 +134,20 @@ class EvmRuntime(NativeState):
 
     def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
-        environment, balances = self._environment(context), self._first_balances(context)
+        environment, accounts = self._environment(context), self._first_accounts(context)
         with errors_of_the_core():
-            pending = self._engine.execute(environment, batch, genesis=balances, strict=False)
+            pending = self._engine.execute(environment, batch, genesis=accounts, strict=False)
         return EvmPendingRound(pending)
 
-    def _first_balances(self, context: RoundContext) -> list[tuple[bytes, int]] | None:
+    def _first_accounts(self, context: RoundContext) -> list[Any] | None:
         """Give what the genesis puts in place before the first batch, and before no other."""
         if context.parent.state_root != EMPTY_HASH:
             return None
-        return [(a, int.from_bytes(v, "big")) for a, v in self._genesis.balances]
+        genesis = self._genesis
+        funded = [(address, int.from_bytes(value, "big")) for address, value in genesis.balances]
+        predeployed = evm_native.predeployed() if genesis.predeployed else ()
+        whole = ((a.address, a.balance, a.nonce, a.code, a.storage) for a in genesis.accounts)
+        return [*funded, *predeployed, *whole]
 
     def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
         """Read who sent each transaction, and under which nonce, from its result record."""
@@ -187,8 +191,8 @@ class EvmRuntime(NativeState):
             case EvmQuery.TRACE:
                 forbid_sight(is_confidential=self.is_confidential)
                 query = decode_record(TraceQuery, args)
-                environment, balances = self._environment(context), self._first_balances(context)
-                return trace_round(self._engine, environment, query, balances)
+                environment, accounts = self._environment(context), self._first_accounts(context)
+                return trace_round(self._engine, environment, query, accounts)
             case EvmQuery.SIMULATE:
                 forbid_sight(is_confidential=self.is_confidential)
                 return simulate(self._engine, self._environment(context), args, version)

@@ -8,6 +8,7 @@ the enclave, because a host or gateway can ask for whatever it likes.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import evm_native
 
@@ -55,7 +56,7 @@ def trace_round(
     engine: evm_native.Engine,
     environment: evm_native.BlockEnv,
     query: TraceQuery,
-    genesis: Sequence[tuple[bytes, int]] | None,
+    genesis: Sequence[Any] | None,
 ) -> bytes:
     """Run transactions of a round again, in the surroundings in which it ran; `Traces`."""
     with _place(), errors_of_the_core():

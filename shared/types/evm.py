@@ -7,6 +7,18 @@ from shared.encoding.record import Bytes20, Bytes32, Uint256
 
 
 @dataclass(frozen=True, slots=True)
+class EvmGenesisAccount:
+    """An account that is more than a balance at genesis, from a file of the network's author."""
+
+    address: Bytes20
+    balance: Uint256
+    nonce: int
+    code: bytes
+    storage: tuple[tuple[Uint256, Uint256], ...]
+    """(slot, value)."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvmGenesis:
     """Genesis state of an EVM ParaTime."""
 
@@ -16,6 +28,9 @@ class EvmGenesis:
     confidential: bool = True
     batch_gas_limit: int = 15_000_000
     min_gas_price: int = 100_000_000_000
+    predeployed: bool = False
+    """Whether the contracts that every chain has are there, such as Multicall3."""
+    accounts: tuple[EvmGenesisAccount, ...] = ()
 
 
 class EvmQuery:

@@ -11,10 +11,13 @@ from web3.middleware import SignAndSendRawMiddlewareBuilder
 from web3.types import TxParams, Wei
 
 from tests.support.networks import FIRST_KEY, RunningNetwork, load_artifact
+from tests.support.predeployed import load_vectors
 
 GAS_PRICE: TxParams = {"gasPrice": Wei(100 * 10**9)}
 """Blocks name no base fee, as on Sapphire, so web3.py must be given a price."""
 SECRET = b"a secret that python sends"
+PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
+PERMIT2_ON_ETHEREUM = "c67d1657868aa5146eaf24fb879fb1fdec3d2d493b3683a61c9c2f4fb2851131"
 
 
 def connect(network: RunningNetwork, *, encrypted: bool, key: str = FIRST_KEY) -> Web3:
@@ -137,3 +140,13 @@ def test_past_state_is_readable(network: RunningNetwork, web3: Web3, vault: Any)
 
 def test_estimate_of_a_failing_call_is_no_error(web3: Web3, vault: Any) -> None:
     assert vault.functions.failWithReason().estimate_gas() > 2_000_000
+
+
+def test_contracts_that_every_chain_has_are_there(network: RunningNetwork) -> None:
+    web3 = connect(network, encrypted=False)
+    listed = [made for one in load_vectors() for made in (one, *one.get("creates", ()))]
+    assert len(listed) == 8
+    for one in listed:
+        assert len(web3.eth.get_code(Web3.to_checksum_address(one["address"]))) > 60, one["name"]
+    permit2 = web3.eth.get_code(Web3.to_checksum_address(PERMIT2))
+    assert Web3.keccak(permit2).hex() == PERMIT2_ON_ETHEREUM
