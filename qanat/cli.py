@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qanat import look_commands, snapshot_commands
+from qanat import dump_commands, look_commands, snapshot_commands
 from qanat.epoch_commands import epoch_app
 from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
@@ -212,6 +212,8 @@ for command in (
     look_commands.logs,
     snapshot_commands.snapshot,
     snapshot_commands.revert,
+    dump_commands.dump,
+    dump_commands.load,
 ):
     app.command()(command)
 

@@ -30,6 +30,11 @@ class DataLayout:
         return self.public / "genesis.cbor"
 
     @property
+    def network_file(self) -> Path:
+        """The network file of a network that was loaded from a dump."""
+        return self.root / "network.toml"
+
+    @property
     def launcher_state(self) -> Path:
         """What the running launcher says of itself."""
         return self.root / "launcher.json"

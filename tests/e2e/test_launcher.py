@@ -141,3 +141,33 @@ def test_gateway_has_no_cable_and_who_lacks_the_token_cuts_nothing(network: Proc
     assert asked.status_code == 401
     assert "dev-token" in asked.json()["error"]["message"]
     network.until_ready()
+
+
+def test_network_is_dumped_while_it_runs_and_goes_on_elsewhere(
+    network: ProcessNetwork, tmp_path: Path
+) -> None:
+    network.up()
+    web3 = connect(network, encrypted=True)
+    vault = deploy(web3, "Vault")
+    stored = send(web3, vault.functions.store(b"before the dump"))
+    file, data = tmp_path / "network.dump", tmp_path / "elsewhere"
+    network.cli("dump", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    # It went on, and what comes now is not in the file.
+    assert send(web3, vault.functions.store(b"after the dump"))["status"] == 1
+    network.cli("down")
+    command = [sys.executable, "-m", "qanat", "load", str(file), "--data", str(data)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+    loaded = ProcessNetwork(data, PORT_BASE, data / "network.toml")
+    try:
+        loaded.up()
+        loaded.until_level(60)
+        assert (
+            connect(loaded, encrypted=True).eth.get_transaction_receipt(stored["transactionHash"])
+            == stored
+        )
+        assert vault.functions.reveal().call() == b"before the dump"
+        assert send(web3, vault.functions.store(b"elsewhere"))["status"] == 1
+    finally:
+        loaded.down()
+        loaded.close()

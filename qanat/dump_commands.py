@@ -1,0 +1,82 @@
+"""`qanat dump` and `qanat load`: a whole network in one file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qanat.launcher.state import LauncherState, load_running_state
+from qanat.layout import DataLayout
+from qanat.network import DEFAULT_PORT_BASE, load_network
+from qanat.options import DEFAULT_NETWORK, DataOption, NetworkOption, data_layout, err, out
+from shared.api.control import LauncherControlApi
+
+MIB = 1024 * 1024
+
+
+def dump(
+    file: Annotated[Path, typer.Argument(help="File to write; replaced if it is there.")],
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+) -> None:
+    """
+    Write a network into one file, with its history and ALL ITS SECRETS.
+
+    Of processes only. Where it runs it stands still meanwhile, and then goes on.
+    """
+    from qanat.dump import write_dump
+
+    layout = data_layout(network, data)
+    state = load_running_state(layout)
+    network_file = network if state is None else Path(state.network_file)
+    with _standing_still(layout, state):
+        size = write_dump(layout, load_network(network_file).name, network_file, file)
+    out.print(f"wrote {file}, {size / MIB:.1f} MiB")
+    err.print("[yellow]It contains every secret of the network[/]: keep it as you keep keys")
+
+
+def load(
+    file: Annotated[Path, typer.Argument(help="As `qanat dump` wrote it; trust who made it.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Data directory to make. [default: .qanat/NAME]")
+    ] = None,
+) -> None:
+    """Make a data directory of a dump; `qanat up` then goes on where it was."""
+    from qanat.dump import read_dump, read_manifest
+
+    root = Path(".qanat") / read_manifest(file).network if data is None else data
+    layout = DataLayout(root.resolve())
+    read_dump(file, layout)
+    out.print(f"loaded into {layout.root}; go on with")
+    out.print(f"  qanat up --data {root} --network {root / layout.network_file.name}")
+
+
+@contextmanager
+def _standing_still(layout: DataLayout, state: LauncherState | None) -> Iterator[None]:
+    """Pause each node that runs, while the context is open."""
+    if state is None:
+        yield
+        return
+    from qanat.control import ask_launcher
+    from qanat.observe import find_running
+
+    running = find_running(layout, Path(state.network_file), DEFAULT_PORT_BASE)
+    # Who asks stands still before those that answer.
+    running_ones = (one.name for one in reversed(state.processes) if one.state == "running")
+    names = tuple(dict.fromkeys(running_ones))
+
+    async def pause(launcher: LauncherControlApi) -> None:
+        for name in names:
+            await launcher.pause(name)
+
+    async def resume(launcher: LauncherControlApi) -> None:
+        for name in reversed(names):
+            await launcher.resume(name)
+
+    try:
+        ask_launcher(layout, running, pause)
+        yield
+    finally:
+        ask_launcher(layout, running, resume)

@@ -1,0 +1,166 @@
+"""A data directory in one file and back; the files here stand for a network's."""
+
+import io
+import json
+import tarfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from qanat.dump import (
+    DATA,
+    DATA_FORMAT,
+    FORMAT,
+    KIND,
+    MANIFEST,
+    BadDump,
+    DataInTheWay,
+    Manifest,
+    NothingToDump,
+    read_dump,
+    read_manifest,
+    write_dump,
+)
+from qanat.layout import DataLayout
+from tests.support.networks import ROOT
+
+NETWORK = ROOT / "networks" / "default.toml"
+MANIFEST_OF_NOW = Manifest(KIND, FORMAT, DATA_FORMAT, "default")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> DataLayout:
+    layout = DataLayout(tmp_path / "data")
+    for path, content in (
+        (layout.genesis, b"genesis"),
+        (layout.policy_signers, b"seeds"),
+        (layout.host("consensus-0") / "consensus.sqlite", b"blocks"),
+        (layout.host("consensus-0") / "consensus.sqlite-wal", b"newest blocks"),
+        (layout.host("consensus-0") / "consensus.sqlite-shm", b"of one run"),
+        (layout.log_of("compute-0", "host"), b"lines"),
+        (layout.launcher_state, b"{}"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (layout.root / "compute-0" / "enclave" / "empty").mkdir(parents=True)
+    return layout
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def archive(file: Path, *members: tuple[tarfile.TarInfo, bytes], manifest: object = None) -> Path:
+    """Write a dump by hand."""
+    said = json.dumps(asdict(MANIFEST_OF_NOW) if manifest is None else manifest).encode()
+    with tarfile.open(file, "w:gz") as written:
+        for member, content in ((tarfile.TarInfo(MANIFEST), said), *members):
+            member.size = len(content)
+            written.addfile(member, io.BytesIO(content))
+    return file
+
+
+def test_everything_comes_back_but_what_belongs_to_one_run(
+    layout: DataLayout, tmp_path: Path
+) -> None:
+    file, loaded = tmp_path / "network.dump", DataLayout(tmp_path / "there")
+    write_dump(layout, "default", NETWORK, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    manifest = read_dump(file, loaded)
+    assert manifest == read_manifest(file) == MANIFEST_OF_NOW
+    assert "secret" in manifest.warning
+    assert contents(loaded.root) == {
+        "network.toml": NETWORK.read_bytes(),
+        "public/genesis.cbor": b"genesis",
+        "policy-signers.json": b"seeds",
+        "consensus-0/host/consensus.sqlite": b"blocks",
+        "consensus-0/host/consensus.sqlite-wal": b"newest blocks",
+    }
+    assert (loaded.root / "compute-0" / "enclave" / "empty").is_dir()
+    modes = {path.stat().st_mode & 0o777 for path in loaded.root.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+
+
+def test_dump_of_what_was_loaded_is_the_same(layout: DataLayout, tmp_path: Path) -> None:
+    once, twice = DataLayout(tmp_path / "once"), DataLayout(tmp_path / "twice")
+    write_dump(layout, "default", NETWORK, tmp_path / "first.dump")
+    read_dump(tmp_path / "first.dump", once)
+    write_dump(once, "default", once.network_file, tmp_path / "second.dump")
+    read_dump(tmp_path / "second.dump", twice)
+    assert contents(once.root) == contents(twice.root)
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_half(
+    layout: DataLayout, tmp_path: Path
+) -> None:
+    file = tmp_path / "network.dump"
+    write_dump(layout, "default", NETWORK, file)
+    with pytest.raises(DataInTheWay):
+        read_dump(file, layout)
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(BadDump):
+        read_dump(file, DataLayout(tmp_path / "there"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "network.dump"]
+
+
+def test_directory_without_a_network_is_not_dumped(tmp_path: Path) -> None:
+    with pytest.raises(NothingToDump):
+        write_dump(DataLayout(tmp_path / "none"), "default", NETWORK, tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def link(name: str, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    return member
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        tarfile.TarInfo("../outside"),
+        tarfile.TarInfo(f"{DATA}/../../outside"),
+        tarfile.TarInfo("/outside"),
+        tarfile.TarInfo("elsewhere/file"),
+        link(f"{DATA}/link", tarfile.SYMTYPE),
+        link(f"{DATA}/link", tarfile.LNKTYPE),
+        link(f"{DATA}/device", tarfile.CHRTYPE),
+        link(f"{DATA}/pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: f"{member.name}-{member.type.decode()}",
+)
+def test_what_has_no_place_in_a_dump_is_refused(tmp_path: Path, member: tarfile.TarInfo) -> None:
+    file = archive(tmp_path / "evil.dump", (member, b""))
+    with pytest.raises(BadDump):
+        read_dump(file, DataLayout(tmp_path / "there"))
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.dump"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        asdict(replace(MANIFEST_OF_NOW, format=FORMAT + 1)),
+        asdict(replace(MANIFEST_OF_NOW, data_format=DATA_FORMAT + 1)),
+        asdict(replace(MANIFEST_OF_NOW, kind="another")),
+        {"kind": KIND},
+        [],
+        "text",
+    ],
+)
+def test_dump_of_a_later_version_or_another_kind_is_refused(
+    tmp_path: Path, manifest: object
+) -> None:
+    file = archive(tmp_path / "network.dump", manifest=manifest)
+    with pytest.raises(BadDump):
+        read_manifest(file)
+
+
+def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    for content in (b"", b"text", b"\x1f\x8b" + bytes(100)):
+        (tmp_path / "file").write_bytes(content)
+        with pytest.raises(BadDump):
+            read_manifest(tmp_path / "file")
+    with pytest.raises(BadDump):
+        read_manifest(tmp_path / "nowhere")
