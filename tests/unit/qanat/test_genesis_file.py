@@ -43,7 +43,6 @@ def test_geths_dump_and_anvils_state_are_read(tmp_path: Path) -> None:
     "content",
     [
         "{",
-        "[" * 100_000,
         {"accounts": []},
         {"alloc": {"0x11": {}}},
         {"alloc": {CONTRACT: {"balance": "-1"}}},
