@@ -254,4 +254,4 @@ def missing_node() -> str | None:
 def install_node_packages(folder: Path) -> None:
     """Install what a folder's lock file names; npm asks nobody for what is in its cache."""
     command = ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline"]
-    subprocess.run(command, cwd=folder, check=True)
+    subprocess.run(command, cwd=folder, check=True, timeout=900)
