@@ -30,6 +30,7 @@ MAX_AHEAD_S = 10
 MAX_NONCES = 20_000
 """Nonces that are remembered, of all clients: 300 signed requests a second for a minute."""
 MAX_NONCE_CHARACTERS = 64
+MAX_TIME_DIGITS = 20
 REQUIRED = frozenset({"@method", "@path", "@query", "content-digest", "qanat-server"})
 REQUEST_TAG, ANSWER_TAG = "qanat-request", "qanat-answer"
 ANSWER_COMPONENTS = ("@status", "content-digest", "qanat-nonce")
@@ -37,9 +38,10 @@ ANSWER_COMPONENTS = ("@status", "content-digest", "qanat-nonce")
 _INPUT = re.compile(
     r"([a-z][a-z0-9_-]*)="  # the label
     r'(\(((?:"[@a-z0-9-]+" ?)*)\)'  # components
-    r'((?:;[a-z]+=(?:"[!-~]*?"|\d+))*))'  # parameters
+    r'((?:;[a-z]+=(?:"[!#-~]*"|[0-9]+))*))'  # parameters
 )
-_PARAMETER = re.compile(r';([a-z]+)=(?:"([!-~]*?)"|(\d+))')
+# A text holds no quote: else one input could be read in exponentially many ways, one after another.
+_PARAMETER = re.compile(r';([a-z]+)=(?:"([!#-~]*)"|([0-9]+))')
 
 
 class BadRequestSignature(PeerUnavailable, module="http", code=6):
@@ -233,8 +235,10 @@ class SignedRequests:
             raise BadRequestSignature("the request is for another server")
         created, nonce = values.get("created", ""), values.get("nonce", "")
         now_s = time.time()
-        if not created.isdigit() or not now_s - MAX_AGE_S <= int(created) <= now_s + MAX_AHEAD_S:
-            raise BadRequestSignature(f"created at {created or 'no time'}, and it is {now_s:.0f}")
+        is_time = created.isdigit() and len(created) <= MAX_TIME_DIGITS
+        if not is_time or not now_s - MAX_AGE_S <= int(created) <= now_s + MAX_AHEAD_S:
+            shown = created[:MAX_TIME_DIGITS] or "no time"
+            raise BadRequestSignature(f"created at {shown}, and it is {now_s:.0f}")
         if not 16 <= len(nonce) <= MAX_NONCE_CHARACTERS:
             raise BadRequestSignature(f"a nonce has 16 to {MAX_NONCE_CHARACTERS} characters")
         try:

@@ -111,6 +111,34 @@ def test_strangers_signatures_are_not_looked_at() -> None:
         server().verify(request(OTHER))
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "sig=()" + ';a="x"' * 5_000 + "!",
+        'sig=("@method" "@path" "@query" "content-digest" "qanat-server")'
+        + ';tag="qanat-request"' * 1_000,
+        'sig=("' + "a" * 30_000 + "!",
+        "sig=(" + '"a" ' * 8_000 + "!",
+        "s" * 60_000,
+    ],
+)
+def test_no_strangers_header_costs_more_than_to_read_it(spoiled: str) -> None:
+    """Read in all ways that it could be meant, the first would take longer than the universe."""
+    begun_s = time.process_time()
+    with pytest.raises(BadRequestSignature):
+        server().verify(request(**{"signature-input": spoiled}))
+    assert time.process_time() - begun_s < 1
+
+
+def test_a_time_of_many_digits_is_no_bug() -> None:
+    message = request()
+    given = message.fields["signature-input"]
+    digits = read_input(message.fields).parameters["created"]
+    spoiled = given.replace(f"created={digits}", f"created={'9' * 5_000}")
+    with pytest.raises(BadRequestSignature, match="created at"):
+        server().verify(request(**{"signature-input": spoiled}))
+
+
 def test_a_signature_serves_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     one, message, now_s = server(2), request(), time.time()
     one.verify(message)
