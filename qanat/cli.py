@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from qanat import dump_commands, look_commands, snapshot_commands
 from qanat.epoch_commands import epoch_app
@@ -57,7 +58,7 @@ def up(
     test_mnemonic: TestMnemonicOption = False,
     seed: SeedOption = None,
     database_url: Annotated[
-        str | None, typer.Option(help="Of the gateway's index. [default: SQLite]")
+        str | None, typer.Option(help="Of the gateway's index. SQLite by default.")
     ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay; Ctrl-C stops the network.")
@@ -69,7 +70,9 @@ def up(
     log_level: Annotated[
         str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
-    timeout: Annotated[float, typer.Option(help="How long to wait until ready [s].")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(help="How long to wait until ready, in seconds.")
+    ] = 60.0,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written when the network is ready; --foreground only.")
     ] = None,
@@ -160,7 +163,7 @@ def run(
 def compose(
     network: NetworkOption = DEFAULT_NETWORK,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. [default: print it]")
+        Path | None, typer.Option("--output", "-o", help="File to write; printed by default.")
     ] = None,
 ) -> None:
     """Write the Compose file of a network, which starts the same nodes by containers."""
@@ -223,5 +226,5 @@ def main() -> None:
     try:
         app()
     except QanatError as error:
-        err.print(f"[bold red]error[/]: {error.message}")
+        err.print(f"[bold red]error[/]: {escape(error.message)}")
         sys.exit(1)

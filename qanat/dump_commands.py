@@ -40,7 +40,7 @@ def dump(
 def load(
     file: Annotated[Path, typer.Argument(help="As `qanat dump` wrote it; trust who made it.")],
     data: Annotated[
-        Path | None, typer.Option(help="Data directory to make. [default: .qanat/NAME]")
+        Path | None, typer.Option(help="Data directory to make; .qanat/NAME by default.")
     ] = None,
 ) -> None:
     """Make a data directory of a dump; `qanat up` then goes on where it was."""

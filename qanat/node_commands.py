@@ -104,7 +104,7 @@ def node_slow(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
-    delay_ms: Annotated[int, typer.Option("--ms", min=0, help="How long [ms].")] = 100,
+    delay_ms: Annotated[int, typer.Option("--ms", min=0, help="How long, in milliseconds.")] = 100,
 ) -> None:
     """Hold all that arrives at a node from others for a while."""
     _command(lambda launcher: launcher.slow(name, delay_ms), network, data, port_base)

@@ -25,7 +25,7 @@ NetworkOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Data directory. [default: .qanat/NAME]", envvar="QANAT_DATA"),
+    typer.Option("--data", help="Data directory; .qanat/NAME by default.", envvar="QANAT_DATA"),
 ]
 PortOption = Annotated[
     int,
@@ -54,7 +54,7 @@ SeedOption = Annotated[
 ]
 NodeArgument = Annotated[str, typer.Argument(help="Node name, such as compute-0.")]
 ParaTimeOption = Annotated[
-    str | None, typer.Option("--paratime", help="Which of its ParaTimes. [default: the first]")
+    str | None, typer.Option("--paratime", help="Which of its ParaTimes; the first by default.")
 ]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=0, help="How often; 0 is no more.")]
 

@@ -37,7 +37,7 @@ EnclaveArgument = Annotated[
 ]
 SignerOption = Annotated[
     str | None,
-    typer.Option("--mrsigner", help="[default: the signer of this network's enclaves]"),
+    typer.Option("--mrsigner", help="By default the signer of this network's enclaves."),
 ]
 
 

@@ -54,7 +54,7 @@ def revert(
     port_base: PortOption = DEFAULT_PORT_BASE,
     as_json: JsonOption = False,
     wait: Annotated[
-        float, typer.Option(help="How long to wait for nodes that do not answer [s].")
+        float, typer.Option(help="How long to wait for nodes that do not answer, in seconds.")
     ] = 5.0,
 ) -> None:
     """
