@@ -99,7 +99,7 @@ class Nodes:
             roots = {(one.round, one.root) for one in fetch_roots(self._running)}
             return len(roots) == 1 and None not in next(iter(roots))
 
-        wait_for(is_level, 30, "all compute nodes are level")
+        wait_for(is_level, 60, "all compute nodes are level")
 
 
 class Story:
@@ -140,7 +140,7 @@ def revert_while_consensus_dies(network: ProcessNetwork, nodes: Nodes, snapshot_
     with suppress(Unavailable):
         nodes.ask(lambda api: api.revert(snapshot_id))
     killing.join()
-    wait_for(lambda: is_answering(nodes), 20, "consensus answers")
+    wait_for(lambda: is_answering(nodes), 60, "consensus answers")
 
 
 def is_answering(nodes: Nodes) -> bool:
@@ -182,7 +182,7 @@ def test_twelve_cycles_leave_equal_roots_working_keys_and_nobody_slashed(
             assert set(reverted.arrived) >= NODES
         if "gateway" not in reverted.arrived:
             # Consensus has just started again; the gateway comes back to it by itself.
-            wait_for(partial(story.has_none_of, void), 20, "void receipts are gone")
+            wait_for(partial(story.has_none_of, void), 60, "void receipts are gone")
         assert story.has_none_of(void)
         assert story.has_receipt(story.kept)
         assert story.read() == told
@@ -191,7 +191,7 @@ def test_twelve_cycles_leave_equal_roots_working_keys_and_nobody_slashed(
             for number in range(3):
                 story.tell(b"without compute-2: %d" % number)
             network.cli("node", "start", "compute-2")
-            network.until_ready(40)
+            network.until_ready()
             nodes.until_level()
             point = nodes.ask(lambda api: api.take_snapshot())
         new = story.tell(b"after cycle %d" % cycle)

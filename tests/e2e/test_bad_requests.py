@@ -73,7 +73,7 @@ def test_low_nonce(network: RunningNetwork) -> None:
     raw = sign(network)
     used = next_nonce(network)
     network.rpc("eth_sendRawTransaction", raw)
-    wait_for(lambda: next_nonce(network) > used, 10, "the transaction is mined")
+    wait_for(lambda: next_nonce(network) > used, 60, "the transaction is mined")
     with pytest.raises(RpcFailure, match="module: core code: 4 message: invalid nonce"):
         network.rpc("eth_sendRawTransaction", sign(network, nonce=used, value=2))
 
@@ -84,7 +84,7 @@ def test_gap_in_nonces_waits_and_then_runs(network: RunningNetwork) -> None:
     assert network.rpc("eth_getTransactionReceipt", later) is None
     assert network.rpc("eth_getTransactionByHash", later) is None
     network.rpc("eth_sendRawTransaction", sign(network, nonce=nonce))
-    wait_for(lambda: network.rpc("eth_getTransactionReceipt", later) is not None, 10, "both run")
+    wait_for(lambda: network.rpc("eth_getTransactionReceipt", later) is not None, 60, "both run")
 
 
 def test_low_gas_price(network: RunningNetwork) -> None:

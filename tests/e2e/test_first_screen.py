@@ -10,7 +10,7 @@ def test_chain_id_is_that_of_sapphire_localnet(network: RunningNetwork) -> None:
 
 def test_blocks_appear_while_nothing_happens(network: RunningNetwork) -> None:
     first = network.block_number()
-    wait_for(lambda: network.block_number() >= first + 2, 10, "two more blocks")
+    wait_for(lambda: network.block_number() >= first + 2, 60, "two more blocks")
 
 
 def test_calldata_key_is_signed_and_of_an_epoch(network: RunningNetwork) -> None:

@@ -60,10 +60,10 @@ def test_ctrl_c_ends_a_network_in_the_foreground(network: ProcessNetwork) -> Non
         # As the terminal does: to everybody in the group.
         os.killpg(process.pid, signal.SIGINT)
         rest = process.stdout.read()
-        assert process.wait(15) == 0, rest
+        assert process.wait(60) == 0, rest
     assert "Traceback" not in rest
-    assert time.monotonic() - began < 10
-    wait_for(lambda: all(map(is_gone, pids)), 5, "every process has ended")
+    assert time.monotonic() - began < 30
+    wait_for(lambda: all(map(is_gone, pids)), 60, "every process has ended")
     assert not (network.data / "launcher.json").exists()
 
 
@@ -75,7 +75,7 @@ def test_killed_launcher_leaves_no_process_and_the_next_one_goes_on(
     pids = pids_of(network)
     launcher = json.loads((network.data / "launcher.json").read_text())["pid"]
     os.kill(launcher, signal.SIGKILL)
-    wait_for(lambda: all(map(is_gone, pids)), 15, "every process has ended")
+    wait_for(lambda: all(map(is_gone, pids)), 60, "every process has ended")
     network.up()
     assert network.block_number() >= block
 
@@ -100,14 +100,14 @@ def test_node_is_paused_stopped_and_started_by_name(network: ProcessNetwork) -> 
     states = {p["part"]: p["state"] for p in network.processes() if p["name"] == "compute-1"}
     assert states == {"host": "paused", "enclave": "paused"}
     block = network.block_number()
-    wait_for(lambda: network.block_number() > block + 1, 30, "the chain goes on without it")
+    wait_for(lambda: network.block_number() > block + 1, 60, "the chain goes on without it")
     network.cli("node", "resume", "compute-1")
     network.cli("node", "stop", "compute-1")
     assert network.process("compute-1")["pid"] is None
     block = network.block_number()
-    wait_for(lambda: network.block_number() > block + 1, 30, "the chain goes on without it")
+    wait_for(lambda: network.block_number() > block + 1, 60, "the chain goes on without it")
     network.cli("node", "start", "compute-1")
-    wait_for(lambda: network.process("compute-1")["state"] == "running", 20, "it runs again")
+    wait_for(lambda: network.process("compute-1")["state"] == "running", 60, "it runs again")
     network.until_level()
 
 

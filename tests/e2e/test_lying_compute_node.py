@@ -113,7 +113,7 @@ def gateway_over(
     )
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
     try:
-        wait_for(lambda: client.get("/status").status_code == 200, 20, "the gateway listens")
+        wait_for(lambda: client.get("/status").status_code == 200, 60, "the gateway listens")
         yield client
     finally:
         client.close()
@@ -157,7 +157,7 @@ def test_lying_node_does_not_reach_a_receipt(network: ProcessNetwork, tmp_path: 
         for hash_ in hashes:
             wait_for(
                 lambda h=hash_: rpc(both, "eth_getTransactionReceipt", h) is not None,
-                20,
+                60,
                 "the true node's receipt is shown",
             )
             true = network.rpc("eth_getTransactionReceipt", hash_)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from tests.e2e.test_python_clients import connect, deploy, send
@@ -51,7 +52,7 @@ def test_contract_is_made_and_written_while_a_key_manager_is_paused(
         assert time.monotonic() - began < KEY_PATIENCE_S
         assert send(web3, vault.functions.store(b"in between"))["status"] == 1
         mined = traffic.mined
-        wait_for(lambda: traffic.mined >= mined + 5, 10, "traffic goes on")
+        wait_for(lambda: traffic.mined >= mined + 5, PATIENCE_S, "traffic goes on")
     assert vault.functions.reveal().call() == b"in between"
     network.until_ready()
 
@@ -64,7 +65,7 @@ def test_chain_goes_on_while_a_compute_node_is_paused(
     network = process_network
     network.until_ready()
     with Traffic(network) as traffic:
-        wait_for(lambda: traffic.mined >= 1, 20, "traffic flows")
+        wait_for(lambda: traffic.mined >= 1, PATIENCE_S, "traffic flows")
         with paused(network, name, part):
             mined = traffic.mined
             wait_for(lambda: traffic.mined >= mined + 2, PATIENCE_S, "the chain goes on")
@@ -78,7 +79,7 @@ def test_service_that_was_paused_goes_on_where_it_was(
     network = process_network
     network.until_ready()
     with Traffic(network) as traffic:
-        wait_for(lambda: traffic.mined >= 1, 20, "traffic flows")
+        wait_for(lambda: traffic.mined >= 1, PATIENCE_S, "traffic flows")
         with paused(network, name, "host"):
             time.sleep(1.5)
         mined = traffic.mined
@@ -95,8 +96,16 @@ def test_key_manager_that_was_paused_over_an_epoch_gets_what_it_missed(
     with paused(network, "keymanager-1", "enclave"):
         network.cli("epoch", "advance", "1")
         vault = deploy(web3, "Vault")
+        epoch = network.rpc("oasis_callDataPublicKey")["epoch"]
+    port = network.process("keymanager-1")["ports"][0]
+
+    def has_secret() -> bool:
+        url = f"http://127.0.0.1:{port}/v1/keymanager/fetch_status"
+        status = httpx.post(url, timeout=10).json()
+        return bool(status["is_ready"] and status["epoch"] >= epoch)
+
+    wait_for(has_secret, PATIENCE_S, "it has the secret of this epoch")
     # Now the other one is silent: what it alone held must be here.
-    time.sleep(3)
     with paused(network, "keymanager-0", "host"):
         assert send(web3, vault.functions.store(b"with the other"))["status"] == 1
         assert deploy(web3, "Vault").functions.reveal().call() == b""

@@ -79,7 +79,7 @@ def test_notes_survive_a_restart_of_everything(network: ProcessNetwork, url: str
         def reads() -> bool:
             return alice.read("notes.Read", 0)["text"] == CANARY
 
-        wait_for(reads, 30, "the first note to be read")
+        wait_for(reads, 60, "the first note to be read")
 
 
 def test_a_call_does_not_wait_for_the_idle_beat(url: str) -> None:

@@ -27,7 +27,7 @@ class Traffic:
             while not self._stop.is_set():
                 tx = {"to": to, "value": 1, "gas": 30_000, "gasPrice": 100 * 10**9}
                 receipt = web3.eth.wait_for_transaction_receipt(
-                    web3.eth.send_transaction(tx), timeout=40, poll_latency=0.01
+                    web3.eth.send_transaction(tx), timeout=60, poll_latency=0.01
                 )
                 assert receipt["status"] == 1
                 self.mined += 1
@@ -47,7 +47,7 @@ class Traffic:
 
 def test_roots_are_equal_on_every_node(network: RunningNetwork) -> None:
     with Traffic(network) as traffic:
-        wait_for(lambda: traffic.mined >= 20, 30, "twenty transactions")
+        wait_for(lambda: traffic.mined >= 20, 60, "twenty transactions")
     network.until_level()
     assert len(network.roots()) == 4
 
@@ -60,12 +60,12 @@ def test_compute_node_killed_mid_round_catches_up(
     network.until_ready()
     before = network.process(name, part)
     with Traffic(network) as traffic:
-        wait_for(lambda: traffic.mined >= 3, 20, "traffic flows")
+        wait_for(lambda: traffic.mined >= 3, 60, "traffic flows")
         network.kill(name, part)
         at_kill = traffic.mined
-        wait_for(lambda: traffic.mined >= at_kill + 10, 40, "the chain goes on without the node")
-    wait_for(lambda: network.process(name, part)["pid"] != before["pid"], 20, f"{name} restarts")
-    network.until_ready(40)
+        wait_for(lambda: traffic.mined >= at_kill + 10, 60, "the chain goes on without the node")
+    wait_for(lambda: network.process(name, part)["pid"] != before["pid"], 60, f"{name} restarts")
+    network.until_ready()
     network.until_level()
 
 
@@ -76,8 +76,8 @@ def test_network_survives_the_death_of_a_service(network: RunningNetwork, name: 
     vault = deploy(web3, "Vault")
     before = network.process(name)["pid"]
     network.kill(name)
-    wait_for(lambda: network.process(name)["pid"] not in (before, None), 20, f"{name} restarts")
-    network.until_ready(40)
+    wait_for(lambda: network.process(name)["pid"] not in (before, None), 60, f"{name} restarts")
+    network.until_ready()
     assert send(web3, vault.functions.store(b"after the fall"))["status"] == 1
     assert vault.functions.reveal().call() == b"after the fall"
 
@@ -89,8 +89,8 @@ def test_gateway_killed_loses_no_block(network: RunningNetwork) -> None:
     receipt = send(web3, vault.functions.store(b"x"))
     before = network.process("gateway")["pid"]
     network.kill("gateway")
-    wait_for(lambda: network.process("gateway")["pid"] not in (before, None), 20, "restarts")
-    network.until_ready(40)
+    wait_for(lambda: network.process("gateway")["pid"] not in (before, None), 60, "restarts")
+    network.until_ready()
     again = web3.eth.get_transaction_receipt(receipt["transactionHash"])
     assert again["blockHash"] == receipt["blockHash"]
     for number in range(max(1, receipt["blockNumber"] - 20), web3.eth.block_number + 1):

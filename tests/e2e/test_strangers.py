@@ -214,7 +214,7 @@ def test_five_thousand_hostile_envelopes_stop_nothing(network: ProcessNetwork) -
     assert network.process("consensus-0")["pid"] == before
     assert send(web3, vault.functions.store(SECRET))["status"] == 1
     height = network.block_number()
-    wait_for(lambda: network.block_number() > height, 10, "rounds go on")
+    wait_for(lambda: network.block_number() > height, 60, "rounds go on")
     network.until_level()
     log = (network.data / "logs" / "consensus-0.host.log").read_text()
     for bug in ("failed_by_a_bug", "breaks_blocks", "check_failed", "request_failed"):

@@ -112,10 +112,10 @@ class RunningNetwork:
     def roots(self) -> dict[str, tuple[int | None, str | None]]:
         return {r["name"]: (r["round"], r["root"]) for r in json.loads(self.cli("roots", "--json"))}
 
-    def until_ready(self, timeout_s: float = 30) -> None:
+    def until_ready(self, timeout_s: float = 60) -> None:
         wait_for(lambda: self.get("/health").status_code == 200, timeout_s, "the gateway is ready")
 
-    def until_level(self, timeout_s: float = 30) -> None:
+    def until_level(self, timeout_s: float = 60) -> None:
         """Wait until every compute node answers with the same round and root."""
 
         def is_level() -> bool:
