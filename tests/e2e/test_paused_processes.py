@@ -101,7 +101,7 @@ def test_key_manager_that_was_paused_over_an_epoch_gets_what_it_missed(
 
     def has_secret() -> bool:
         url = f"http://127.0.0.1:{port}/v1/keymanager/fetch_status"
-        status = httpx.post(url, timeout=10).json()
+        status = httpx.post(url, timeout=30).json()
         return bool(status["is_ready"] and status["epoch"] >= epoch)
 
     wait_for(has_secret, PATIENCE_S, "it has the secret of this epoch")

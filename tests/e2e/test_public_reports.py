@@ -118,7 +118,7 @@ def test_wrong_access_list(network: RunningNetwork, wrong: Any) -> None:
 def test_broken_websocket_handshake(
     network: RunningNetwork, method: str, refusals: tuple[str, ...]
 ) -> None:
-    with socket.create_connection(("127.0.0.1", network.http_port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", network.http_port), timeout=30) as connection:
         connection.sendall(
             f"{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Key: broken\r\n"

@@ -19,7 +19,7 @@ def test_every_host_says_that_its_wall_stands(process_network: ProcessNetwork) -
     for process in network.processes():
         if process["part"] == "host" and process["service"] != "gateway":
             port = process["ports"][-1]
-            health = httpx.get(f"http://127.0.0.1:{port}/health", timeout=10).json()
+            health = httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).json()
             walls[process["name"]] = health["host_wall"]
     assert len(walls) == 7
     assert all(wall.startswith("landlock ") for wall in walls.values()), walls
