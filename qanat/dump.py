@@ -19,6 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from qanat.layout import DataLayout
+from qanat.network.checks import NAME
 from qanat.provision.data_directory import FORMAT as DATA_FORMAT
 from qanat.provision.removal import is_provisioned
 from shared.encoding.record import MalformedRecord
@@ -124,7 +125,7 @@ def read_dump(file: Path, layout: DataLayout) -> Manifest:
         if layout.root.exists():
             layout.root.rmdir()
         unfinished.rename(layout.root)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise BadDump(f"{file}: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -136,7 +137,7 @@ def read_manifest(file: Path) -> Manifest:
     try:
         with tarfile.open(file, mode="r:gz") as archive:
             return _read_manifest(archive, file)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise BadDump(f"{file}: {error}") from error
 
 
@@ -169,6 +170,9 @@ def _read_manifest(archive: tarfile.TarFile, file: Path) -> Manifest:
             f"{file}: {manifest.kind!r} in format {manifest.format} with data in format "
             f"{manifest.data_format}; this version reads {KIND!r} up to {FORMAT} and {DATA_FORMAT}"
         )
+    if not NAME.fullmatch(manifest.network):
+        # `qanat load` makes a folder of this name.
+        raise BadDump(f"{file}: {manifest.network!r} is no name of a network")
     return manifest
 
 

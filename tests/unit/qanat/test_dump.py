@@ -117,12 +117,20 @@ def link(name: str, kind: bytes) -> tarfile.TarInfo:
     return member
 
 
+def long_named(name: str) -> tarfile.TarInfo:
+    """Name a member where names may hold anything."""
+    member = tarfile.TarInfo("short")
+    member.pax_headers = {"path": name}
+    return member
+
+
 @pytest.mark.parametrize(
     "member",
     [
         tarfile.TarInfo("../outside"),
         tarfile.TarInfo(f"{DATA}/../../outside"),
         tarfile.TarInfo("/outside"),
+        long_named(f"{DATA}/a\0b"),
         tarfile.TarInfo("elsewhere/file"),
         link(f"{DATA}/link", tarfile.SYMTYPE),
         link(f"{DATA}/link", tarfile.LNKTYPE),
@@ -145,6 +153,8 @@ def test_what_has_no_place_in_a_dump_is_refused(tmp_path: Path, member: tarfile.
         asdict(replace(MANIFEST_OF_NOW, data_format=DATA_FORMAT + 1)),
         asdict(replace(MANIFEST_OF_NOW, kind="another")),
         {"kind": KIND},
+        asdict(replace(MANIFEST_OF_NOW, network="../elsewhere")),
+        asdict(replace(MANIFEST_OF_NOW, network="/elsewhere")),
         [],
         "text",
     ],
