@@ -12,7 +12,7 @@ from services.gateway.dev_controls import DevControlApi
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import also, rpc_method
-from services.gateway.rpc.parameters import BadParameter, boolean, count, optional
+from services.gateway.rpc.parameters import BadParameter, boolean, count, optional, seconds
 from shared.encoding.record import decode_record
 from shared.rules import state_keys
 from shared.types.identity import Round, RuntimeId
@@ -49,7 +49,7 @@ class MiningMethods:
 
     # -- time ----------------------------------------------------------------------------------
 
-    @rpc_method("evm_increaseTime", count)
+    @rpc_method("evm_increaseTime", seconds)
     async def increase_time(self, seconds: int) -> int:
         """Move time ahead [s], and show it to contracts by a block; by how much in all."""
         await self._consensus.move_time(seconds * SECOND_MS)
@@ -130,7 +130,7 @@ class MiningMethods:
         """Say whether a transaction is mined at once."""
         return (await self._consensus.fetch_mining(self._runtime_id)).automine
 
-    @rpc_method("evm_setIntervalMining", count)
+    @rpc_method("evm_setIntervalMining", seconds)
     async def set_interval_mining(self, interval: int) -> bool:
         """
         Mine a block every so often, whatever waits; 0 ends it.
@@ -141,7 +141,7 @@ class MiningMethods:
         await self._set_interval(interval * SECOND_MS if is_anvil else interval)
         return True
 
-    @rpc_method("anvil_setIntervalMining", count)
+    @rpc_method("anvil_setIntervalMining", seconds)
     async def set_interval_mining_s(self, interval_s: int) -> None:
         """Mine a block every so often [s]; 0 ends it."""
         await self._set_interval(interval_s * SECOND_MS)

@@ -19,6 +19,7 @@ _QUANTITY = {"type": "string", "pattern": "^0x(0|[1-9a-f][0-9a-f]*)$"}
 _TAG = {"enum": [tag.value for tag in parameters.Tag]}
 _HASH = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
 _OBJECT: dict[str, Any] = {"type": "object"}
+_COUNT: dict[str, Any] = {"anyOf": [_QUANTITY, {"type": "integer", "minimum": 0}]}
 _BLOCK: dict[str, Any] = {"anyOf": [_QUANTITY, _TAG]}
 
 READERS: dict[Callable[[Any], Any], dict[str, Any]] = {
@@ -26,12 +27,13 @@ READERS: dict[Callable[[Any], Any], dict[str, Any]] = {
     parameters.any_block_id: {"anyOf": [*_BLOCK["anyOf"], _HASH, _OBJECT]},
     parameters.block_id: _BLOCK,
     parameters.boolean: {"type": "boolean"},
-    parameters.count: {"anyOf": [_QUANTITY, {"type": "integer", "minimum": 0}]},
+    parameters.count: _COUNT,
     parameters.data: {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"},
     parameters.hash32: _HASH,
     parameters.percentiles: {"type": "array", "items": {"type": "number"}},
     parameters.quantity: _QUANTITY,
     parameters.quantity64: _QUANTITY,
+    parameters.seconds: _COUNT,
     parameters.slot: {"type": "string"},
     parameters.text: {"type": "string"},
     objects.call_request: _OBJECT,

@@ -195,8 +195,19 @@ def count(value: Any) -> int:
     if type(value) is int and 0 <= value < 2**64:
         return value
     if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20:
-        return int(value)
+        number = int(value)
+        if number >= 2**64:
+            raise BadParameter("number > 64 bits")
+        return number
     return quantity64(value)
+
+
+def seconds(value: Any) -> int:
+    """Time span [s], whose milliseconds are a number of 64 bits as well."""
+    span = count(value)
+    if span >= 2**64 // 1_000:
+        raise BadParameter("is longer than any time")
+    return span
 
 
 def percentiles(value: Any) -> tuple[float, ...]:

@@ -60,6 +60,20 @@ async def test_evm_mine_refuses_what_nobody_means(gateway, params):
     assert await number(gateway) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [
+        ("evm_increaseTime", 2**63),
+        ("evm_increaseTime", "9" * 20),
+        ("evm_setIntervalMining", "0xffffffffffffffff"),
+        ("anvil_setIntervalMining", 2**63),
+        ("hardhat_mine", "9" * 20),
+    ],
+)
+async def test_what_no_clock_can_say_is_refused(gateway, method, value):
+    assert (await gateway.error(method, value))["code"] == -32602
+
+
 @pytest.mark.parametrize("name", ["hardhat_mine", "anvil_mine"])
 async def test_blocks_are_a_second_apart_unless_said_otherwise(gateway, name):
     start = await number(gateway)
