@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
+from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,6 +67,7 @@ def build_api(
         title="ParaTime", description="A ParaTime of Qanat. The TEE is a MOCK.", version="1"
     )
     app.add_exception_handler(QanatError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -185,3 +188,12 @@ async def _answer_error(_: Request, error: Exception) -> Response:
     if isinstance(error, NotFound | TooLongAgo):
         return JSONResponse(describe(error), 404)
     return answer_error(error)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    try:
+        return await request_validation_exception_handler(request, error)
+    except (ValueError, RecursionError):
+        # The answer repeats what came, which need not be what JSON can say.
+        return answer_error(BadRequest("the request is not valid, and cannot be shown"))

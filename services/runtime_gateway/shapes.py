@@ -13,6 +13,8 @@ from shared.encoding import cbor
 from shared.errors import BadRequest
 from shared.types.sdk_transaction import TransactionRecord
 
+MAX_DEPTH = 64
+"""Levels of lists and maps; as of the decoder of CBOR."""
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
@@ -27,16 +29,27 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(value: Any) -> Any:
+def from_json(value: Any, depth: int = 0) -> Any:
     """Turn a JSON value into what CBOR encodes, or raise `BadRequest`."""
+    if depth > MAX_DEPTH:
+        raise BadRequest(f"values nest at most {MAX_DEPTH} deep")
     if isinstance(value, float):
         raise BadRequest("a number must be whole")
-    if isinstance(value, str) and _HEX.fullmatch(value):
-        return bytes.fromhex(value[2:])
+    if isinstance(value, str):
+        return bytes.fromhex(value[2:]) if _HEX.fullmatch(value) else _text(value)
     if isinstance(value, list):
-        return [from_json(item) for item in value]
+        return [from_json(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {from_json(key): from_json(item) for key, item in value.items()}
+        return {from_json(key): from_json(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _text(value: str) -> str:
+    """Give a text back, or raise `BadRequest`: JSON can say half a character, and CBOR cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadRequest("a text has half a surrogate pair") from None
     return value
 
 

@@ -252,6 +252,33 @@ async def test_bad_requests_are_refused(http, path, body, status):
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"method": "notes.Total", "args": ' + "[" * 800 + "]" * 800 + "}",
+        r'{"method": "notes.Total", "args": "\ud800"}',
+        r'{"method": "notes.Total", "args": {"\ud800": 1}}',
+        r'{"method": "\ud800"}',
+        r'{"method": "x", "\ud800": 1}',
+        '{"method": "x", "round": NaN}',
+        '{"method": "x", "more": ' + "[" * 800 + "]" * 800 + "}",
+    ],
+    ids=[
+        "deep",
+        "half",
+        "half-key",
+        "half-method",
+        "half-name",
+        "no-number",
+        "deep-more",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/query", "/v1/transactions"])
+async def test_what_only_json_can_say_is_no_bug(http, path, body):
+    answer = await http.post(path, content=body, headers=JSON)
+    assert answer.status_code in (400, 422), answer.text
+
+
 async def test_a_body_that_is_too_long_is_refused(http):
     answer = await http.post("/v1/transactions", content=b"x" * (MAX_BODY_BYTES + 1), headers=JSON)
     assert answer.status_code == 413
