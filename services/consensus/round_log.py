@@ -10,6 +10,9 @@ from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch
 
+LARGEST_ROUND = 2**63 - 1
+"""That SQLite can look for; who asks may name larger ones, which nobody makes."""
+
 
 class RoundLog:
     """Reads and writes one table; rewinding and pruning are the store's."""
@@ -36,6 +39,8 @@ class RoundLog:
 
     def load_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
         """Block of a ParaTime's round; None where it was not finalized."""
+        if round_ > LARGEST_ROUND:
+            return None
         query = select(round_headers.c.header).where(
             round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
         )
@@ -45,6 +50,8 @@ class RoundLog:
 
     def load_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
         """Epoch in which a round was finalized; None where it was not."""
+        if round_ > LARGEST_ROUND:
+            return None
         query = select(round_headers.c.epoch).where(
             round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
         )
@@ -54,11 +61,14 @@ class RoundLog:
 
     def load_headers(self, runtime_id: bytes, first: int, count: int) -> tuple[BlockHeader, ...]:
         """Blocks of the last rounds in a row that there are among `count` rounds."""
+        if first > LARGEST_ROUND:
+            return ()
+        last = min(first + count - 1, LARGEST_ROUND)
         query = (
             select(round_headers.c.round, round_headers.c.header)
             .where(
                 round_headers.c.runtime_id == runtime_id,
-                round_headers.c.round.between(first, first + count - 1),
+                round_headers.c.round.between(first, last),
             )
             .order_by(round_headers.c.round.desc())
         )

@@ -374,3 +374,10 @@ async def test_dev_controls_need_the_token_of_the_data_directory(node, transport
                 with pytest.raises(DevTokenWrong):
                     await call
             assert (await api.fetch_status()).height == node.height == height
+
+
+@pytest.mark.parametrize("round_", [2**63 - 1, 2**63, 2**64 - 1])
+async def test_rounds_that_no_chain_reaches_are_not_there(api, round_):
+    assert await api.fetch_round_header(PARATIME, round_) is None
+    assert await api.fetch_round_epoch(PARATIME, round_) is None
+    assert await api.fetch_round_headers(PARATIME, round_, 2**64 - 1) == ()
