@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from services.gateway import rlp
 from services.gateway.node import GatewayNode
@@ -11,7 +11,13 @@ from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import AccessList, CallRequest, access_list, call_request
-from services.gateway.rpc.parameters import BadParameter, Tag, quantity, quantity64
+from services.gateway.rpc.parameters import (
+    AnyBlockId,
+    BadParameter,
+    Tag,
+    quantity,
+    quantity64,
+)
 from services.gateway.rpc.shapes import Json, show_bytes, show_checksummed
 
 LEGACY, WITH_ACCESS_LIST, WITH_TIP = 0, 1, 2
@@ -51,12 +57,30 @@ def wanted(value: Any) -> Wanted:
     )
 
 
+class Estimates(Protocol):
+    """Who answers `eth_estimateGas`."""
+
+    async def estimate_gas(
+        self, request: CallRequest, block: AnyBlockId, _overrides: object, /
+    ) -> str:
+        """Gas that a call needs, in hex."""
+        ...
+
+
 class EthFillMethods:
     """Answers of the namespace that prepare transactions."""
 
-    def __init__(self, node: GatewayNode, eth: EthMethods) -> None:
-        """`eth` estimates and counts, as it does for clients."""
-        self._node, self._eth = node, eth
+    def __init__(
+        self, node: GatewayNode, eth: EthMethods, estimates: Estimates, *, has_base_fee: bool
+    ) -> None:
+        """
+        Prepare as clients are answered otherwise.
+
+        `eth` counts and `estimates` estimates; where blocks have a base fee, a transaction without
+        a gas price is one with a tip.
+        """
+        self._node, self._eth, self._estimates = node, eth, estimates
+        self._has_base_fee = has_base_fee
 
     @rpc_method("eth_fillTransaction", wanted)
     async def fill_transaction(self, transaction: Wanted) -> Json:
@@ -73,9 +97,10 @@ class EthFillMethods:
         if nonce is None:
             nonce = int(await self._eth.get_transaction_count(call.caller, Tag.PENDING), 16)
         if gas is None:
-            gas = int(await self._eth.estimate_gas(call, Tag.LATEST, None), 16)
+            gas = int(await self._estimates.estimate_gas(call, Tag.LATEST, None), 16)
         price = self._node.fees.gas_price_wei()
         has_tip = (transaction.max_fee, transaction.max_tip) != (None, None)
+        has_tip |= self._has_base_fee and call.gas_price is None
         kind = LEGACY if transaction.accesses is None else WITH_ACCESS_LIST
         kind = WITH_TIP if has_tip else kind
         tip = price if transaction.max_tip is None else transaction.max_tip

@@ -28,8 +28,9 @@ from services.gateway.rpc.web3 import Web3Methods
 
 def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     """Give every method by name, for each profile."""
-    strict = build_method_table(node)
-    return {STRICT: strict, DEV: strict | methods_of(DevProfileMethods(node))}
+    strict, dev = build_method_table(node), DevProfileMethods(node)
+    fill = EthFillMethods(node, EthMethods(node), dev, has_base_fee=True)
+    return {STRICT: strict, DEV: strict | methods_of(dev, fill)}
 
 
 def build_method_table(node: GatewayNode) -> dict[str, Method]:
@@ -42,7 +43,7 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
     settings, replays, eth = node.settings, Replays(node), EthMethods(node)
     namespaces: list[object] = [
         eth,
-        EthFillMethods(node, eth),
+        EthFillMethods(node, eth, eth, has_base_fee=False),
         EthSendMethods(node),
         EthBlockMethods(node.index, settings.logs_max_rounds),
         EthSimulateMethods(node, replays),

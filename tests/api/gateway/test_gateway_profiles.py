@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.gateway import listening, running_gateway
-from tests.support.signing import ACCOUNT, RECEIVER, artifact, sign
+from tests.support.signing import ACCOUNT, GWEI, RECEIVER, artifact, sign
 
 POOR = {"from": ACCOUNT.address, "to": RECEIVER, "value": "0x1"}
 DEV, STRICT = {"x-qanat-profile": "dev"}, {"x-qanat-profile": "strict"}
@@ -68,6 +68,17 @@ async def test_an_estimate_is_that_of_the_sender(gateway):
     assert int(dev["result"], 16) < 30_000
     sent = await gateway.send(sign(0, value=1, gas=int(dev["result"], 16)))
     assert (await gateway.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
+
+
+async def test_what_is_filled_in_has_a_tip_where_blocks_have_a_base_fee(gateway):
+    call = {"from": ACCOUNT.address, "to": RECEIVER, "value": "0x1"}
+    for headers, changes, kind in (
+        (DEV, {}, "0x2"),
+        (DEV, {"gasPrice": hex(200 * GWEI)}, "0x0"),
+        (STRICT, {}, "0x0"),
+    ):
+        answer, _ = await ask(gateway, headers, "eth_fillTransaction", call | changes)
+        assert answer["result"]["tx"]["type"] == kind
 
 
 async def test_what_would_fail_is_no_estimate_but_an_error(gateway):
