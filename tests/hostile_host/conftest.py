@@ -7,14 +7,14 @@ import pytest
 from services.compute.enclave.protocol import ComputeEnclaveApi
 from shared.types.block import RoundChange
 from tests.support.compute_nodes import RICH, raw
-from tests.support.enclave_bench import Bench, register_program
+from tests.support.enclave_bench import Bench, first_changes, register_program
 from tests.support.evm_state import KEEPER_INIT, created_by
 from tests.support.lying_host import LyingHost
 
 
 @dataclass
 class Scene:
-    """A chain whose second round deployed a contract that keeps a secret, and a lying host."""
+    """A chain whose round 3 deployed a contract that keeps a secret, and a lying host."""
 
     bench: Bench
     host: LyingHost
@@ -36,11 +36,9 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path) -> Scene:
-    from tests.support.enclave_bench import genesis_change
-
     bench = Bench()
     honest = bench.start("honest")
-    changes = [genesis_change(bench.chain)]
+    changes = first_changes(bench.chain)
     changes.append(bench.run(honest, raw(0)))
     changes.append(bench.run(honest, raw(1, to=b"", data=KEEPER_INIT, gas=1_000_000)))
     changes.append(bench.run(honest))

@@ -11,7 +11,7 @@ from shared.errors import QanatError, RuntimeRejected
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.evm import Account, AccountQuery, EvmCall, EvmQuery
 from tests.support.compute_nodes import RICH, raw
-from tests.support.enclave_bench import Bench, genesis_change
+from tests.support.enclave_bench import Bench, first_changes
 from tests.support.evm_state import encode_diff, entries_after, root_of, spy_at
 from tests.support.lying_host import flipped
 
@@ -55,12 +55,12 @@ def stopped(scene):
 def test_headers_and_state_survive_an_honest_restart(stopped):
     stopped.host.restart()
     assert stopped.show_chain().is_level
-    assert [account(stopped, r).nonce for r in range(4)] == [0, 1, 2, 2]
-    assert time_in(stopped, 1) == stopped.changes[1].block.header.timestamp
+    assert [account(stopped, r).nonce for r in range(5)] == [0, 0, 1, 2, 2]
+    assert time_in(stopped, 2) == stopped.changes[2].block.header.timestamp
 
 
 @pytest.mark.parametrize("column", ["raw", "skips", "tag"])
-@pytest.mark.parametrize("round_", [0, 1, 2])
+@pytest.mark.parametrize("round_", [0, 1, 2, 3])
 def test_a_changed_row_is_no_header(stopped, column, round_):
     values = dict(zip(("round", "raw", "skips", "tag"), rows(stopped)[round_], strict=True))
     forged = flipped(values[column]) if values[column] else b"x" * 32
@@ -69,17 +69,17 @@ def test_a_changed_row_is_no_header(stopped, column, round_):
     stopped.show_chain()
     with pytest.raises(QanatError):
         time_in(stopped, round_)
-    assert time_in(stopped, 3) == stopped.changes[3].block.header.timestamp
+    assert time_in(stopped, 4) == stopped.changes[4].block.header.timestamp
 
 
 def test_the_row_of_another_round_and_one_of_another_time_are_no_header(stopped):
     stored = rows(stopped)
-    header = decode_record(BlockHeader, stored[1][1])
+    header = decode_record(BlockHeader, stored[2][1])
     forged = encode_record(replace(header, timestamp=header.timestamp + 1_000_000))
-    for raw_header, skips, tag in (stored[2][1:], (forged, *stored[1][2:])):
+    for raw_header, skips, tag in (stored[3][1:], (forged, *stored[2][2:])):
         write(
             stopped,
-            "UPDATE chained SET raw = ?, skips = ?, tag = ? WHERE round = 1",
+            "UPDATE chained SET raw = ?, skips = ?, tag = ? WHERE round = 2",
             raw_header,
             skips,
             tag,
@@ -87,33 +87,33 @@ def test_the_row_of_another_round_and_one_of_another_time_are_no_header(stopped)
         stopped.host.restart()
         stopped.show_chain()
         with pytest.raises(QanatError):
-            time_in(stopped, 1)
+            time_in(stopped, 2)
         stopped.host.stop()
 
 
 def test_a_row_that_the_enclave_wrote_for_a_round_that_never_was_is_no_header(scene):
     """The host has the enclave take up a forged round, keeps its row, and brings it back later."""
-    forged = replace(scene.changes[2].block.header, timestamp=4_000_000_000)
-    change = replace(scene.changes[2], block=replace(scene.changes[2].block, header=forged))
+    forged = replace(scene.changes[3].block.header, timestamp=4_000_000_000)
+    change = replace(scene.changes[3], block=replace(scene.changes[3].block, header=forged))
     scene.show_chain()
-    scene.host.ask("apply", (*scene.changes[:2], change))
-    row = rows(scene)[2]
+    scene.host.ask("apply", (*scene.changes[:3], change))
+    row = rows(scene)[3]
     assert decode_record(BlockHeader, row[1]) == forged
     with pytest.raises(QanatError):
-        scene.host.ask("apply", scene.changes[3:])
+        scene.host.ask("apply", scene.changes[4:])
     assert scene.catch_up().is_level
     scene.host.stop()
     write(scene, "INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?)", *row)
     scene.host.restart()
     assert scene.show_chain().is_level
     with pytest.raises(QanatError):
-        time_in(scene, 2)
+        time_in(scene, 3)
 
 
 def test_an_old_file_of_headers_answers_about_old_rounds_only(scene):
     old = scene.host.directory / "old.db"
     scene.show_chain()
-    scene.host.ask("apply", tuple(scene.changes[:2]))
+    scene.host.ask("apply", tuple(scene.changes[:3]))
     scene.host.stop()
     shutil.copy(scene.host.directory / "headers.db", old)
     scene.host.restart()
@@ -123,12 +123,12 @@ def test_an_old_file_of_headers_answers_about_old_rounds_only(scene):
     scene.host.restart()
     state = scene.show_chain()
     # The states are here, so the rounds that are missing are asked for again; nothing else.
-    assert (state.is_level, state.next_round) == (False, 2)
-    for round_ in range(4):
+    assert (state.is_level, state.next_round) == (False, 3)
+    for round_ in range(5):
         with pytest.raises(QanatError):
             account(scene, round_)
     assert scene.catch_up().is_level
-    assert account(scene, 3).nonce == 2
+    assert account(scene, 4).nonce == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 400, None])
@@ -141,25 +141,25 @@ def test_a_damaged_file_of_headers_is_begun_anew(stopped, damage):
     stopped.host.restart()
     assert stopped.show_chain().next_round == 0
     assert stopped.catch_up().is_level
-    assert account(stopped, 3).nonce == 2
+    assert account(stopped, 4).nonce == 2
 
 
 def test_a_state_with_other_code_in_a_contracts_place_is_not_read(scene, tmp_path_factory):
     """Another enclave of the host takes up a forged round; its file is put in place."""
     scene.bench.chain.fail_round()
     scene.changes.append(RoundChange(RoundBlock(scene.bench.chain.head), b""))
-    entries = entries_after(*(change.diff for change in scene.changes[1:3]))
+    entries = entries_after(*(change.diff for change in scene.changes[2:4]))
     spy = spy_at(scene.victim, entries)
     header = replace(
-        scene.changes[3].block.header,
+        scene.changes[4].block.header,
         state_root=root_of(entries | spy),
-        previous_hash=scene.changes[2].block.header.hash(),
+        previous_hash=scene.changes[3].block.header.hash(),
     )
-    forged = RoundChange(replace(scene.changes[3].block, header=header), encode_diff(spy))
+    forged = RoundChange(replace(scene.changes[4].block, header=header), encode_diff(spy))
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     forger = scene.bench.program("forger", elsewhere)
     forger.initialize(scene.bench.chain.prove(scene.bench.keys))
-    assert forger.apply((*scene.changes[:3], forged)).state.next_round == 4
+    assert forger.apply((*scene.changes[:4], forged)).state.next_round == 5
     forger.close()
 
     assert scene.catch_up().is_level
@@ -168,14 +168,14 @@ def test_a_state_with_other_code_in_a_contracts_place_is_not_read(scene, tmp_pat
     scene.host.restart()
     scene.show_chain()
     call = encode_record(EvmCall(bytes(20), scene.victim, 1_000_000, 0, 0, b""))
-    for round_ in range(5):
+    for round_ in range(6):
         with pytest.raises(QanatError):
             scene.host.ask("query", EvmQuery.CALL, call, round_)
     assert scene.catch_up().is_level
-    assert scene.host.ask("query", EvmQuery.CALL, call, 4) == b""
+    assert scene.host.ask("query", EvmQuery.CALL, call, 5) == b""
 
 
-@pytest.mark.parametrize("from_round", [1, 2])
+@pytest.mark.parametrize("from_round", [2, 3])
 def test_an_old_state_is_caught_up_and_not_read_as_the_new_one(scene, from_round):
     old = scene.host.directory / "old.redb"
     scene.show_chain()
@@ -189,8 +189,8 @@ def test_an_old_state_is_caught_up_and_not_read_as_the_new_one(scene, from_round
     scene.host.restart()
     assert scene.show_chain().next_round == from_round + 1
     assert scene.catch_up().is_level
-    assert account(scene, 3).nonce == 2
-    executed = scene.host.ask("execute", 4, (raw(2),))
+    assert account(scene, 4).nonce == 2
+    executed = scene.host.ask("execute", 5, (raw(2),))
     assert executed.included == (0,)
 
 
@@ -206,7 +206,7 @@ def test_a_state_that_changes_under_a_running_enclave_gives_nothing_wrong(stoppe
         try:
             stopped.host.restart()
             stopped.show_chain()
-            for round_, nonce in enumerate((0, 1, 2, 2)):
+            for round_, nonce in enumerate((0, 0, 1, 2, 2)):
                 assert account(stopped, round_).nonce == nonce
         except QanatError:
             pass
@@ -219,9 +219,9 @@ def test_a_second_chain_of_the_same_name_is_another_chain(scene):
     other = Bench()
     honest = other.start("honest")
     other.run(honest, raw(0, value=7))
-    change = genesis_change(other.chain)
+    first = first_changes(other.chain)
     scene.show_chain()
     with pytest.raises(QanatError):
         scene.host.ask("initialize", other.chain.prove(other.keys))
     with pytest.raises(QanatError):
-        scene.host.ask("apply", (change, replace(scene.changes[1], diff=b"")))
+        scene.host.ask("apply", (*first, replace(scene.changes[2], diff=b"")))

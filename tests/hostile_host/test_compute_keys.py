@@ -10,6 +10,7 @@ from tests.support.compute_nodes import raw
 from tests.support.enclave_bench import (
     Bench,
     KeyManagerNode,
+    first_changes,
     key_manager_policy,
     key_manager_runtime,
 )
@@ -21,6 +22,7 @@ def hosted(bench, directory) -> LyingHost:
     """A host whose enclave has been shown the chain, and that it is registered."""
     host = LyingHost(ComputeEnclaveApi, lambda: bench.program("a", directory), directory)
     host.ask("initialize", bench.chain.prove(bench.keys))
+    host.ask("apply", tuple(first_changes(bench.chain)))
     bench.join("a", host.program)
     return host
 
@@ -29,7 +31,7 @@ def gives_no_keys(host) -> None:
     for method, args in (
         ("prepare_epoch", (2,)),
         ("fetch_call_data_key", ()),
-        ("execute", (1, (raw(0),))),
+        ("execute", (2, (raw(0),))),
     ):
         with pytest.raises(QanatError) as refusal:
             host.ask(method, *args)
@@ -51,7 +53,7 @@ def test_the_same_enclave_is_one_where_the_signers_list_it(tmp_path):
         descriptor=key_manager_runtime(KEY_MANAGER, STRANGER),
         policy=key_manager_policy(STRANGER),
     )
-    assert hosted(bench, tmp_path).ask("execute", 1, (raw(0),)).included == (0,)
+    assert hosted(bench, tmp_path).ask("execute", 2, (raw(0),)).included == (0,)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +68,16 @@ def test_the_same_enclave_is_one_where_the_signers_list_it(tmp_path):
     ids=["one signer", "one signer twice", "for another enclave", "other content", "unsigned"],
 )
 def test_a_policy_that_is_not_the_signers_gives_no_keys(tmp_path, policy):
-    gives_no_keys(hosted(Bench(policy=policy), tmp_path))
+    bench = Bench()
+    bench.chain.forge_policy(policy)
+    gives_no_keys(hosted(bench, tmp_path))
 
 
 def test_a_policy_that_may_not_be_followed_leaves_the_one_before_in_force(tmp_path):
     bench = Bench()
     host = hosted(bench, tmp_path)
     for policy in (key_manager_policy(STRANGER, signers=SIGNERS[:1]), None):
-        bench.chain.policy = policy
-        bench.chain.open_epochs()
-        bench.chain.make_block()
+        bench.chain.forge_policy(policy)
         host.ask("initialize", bench.chain.prove(bench.keys))
     host.ask("prepare_epoch", 2)
 

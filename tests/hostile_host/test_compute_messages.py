@@ -22,6 +22,7 @@ from shared.rules import state_keys
 from shared.types.evm import AccountQuery, EvmQuery, TraceQuery
 from tests.support.compute_nodes import RICH, raw
 from tests.support.evm_state import KEEPER_INIT, SPY_CODE
+from tests.support.keymanager import PARATIME_ID
 from tests.support.lying_host import VALUES, flipped
 
 METHODS = sorted(methods_of(ComputeEnclaveApi))
@@ -56,7 +57,7 @@ def test_no_message_meets_a_bug(scene, method, data):
     refused(scene.host, method, data.draw(bodies(method)))
     assert scene.catch_up().is_level
     refused(scene.host, method, data.draw(bodies(method)))
-    scene.host.ask("query", EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 1)
+    scene.host.ask("query", EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 2)
 
 
 def test_a_message_that_is_no_part_of_the_contract_is_refused(scene):
@@ -64,24 +65,24 @@ def test_a_message_that_is_no_part_of_the_contract_is_refused(scene):
         with pytest.raises(MethodNotFound):
             scene.host.send(name, {})
     with pytest.raises(BadRequest):
-        scene.host.send("execute", {"round": 1, "batch": [], "more": 1})
+        scene.host.send("execute", {"round": 2, "batch": [], "more": 1})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_answered_before_a_proof_but_who_the_enclave_is(scene, method):
     arguments = {
-        "advance": lambda: (scene.bench.chain.events[0].proven or _proof(scene), ()),
+        "advance": lambda: (scene.bench.chain.prove_head(), ()),
         "apply": lambda: (tuple(scene.changes),),
         "attest": lambda: (b"n" * 32,),
         "check": lambda: ((raw(0),),),
         "describe": tuple,
-        "execute": lambda: (1, ()),
+        "execute": lambda: (2, ()),
         "fetch_call_data_key": tuple,
-        "fetch_diff": lambda: (1,),
+        "fetch_diff": lambda: (2,),
         "fetch_max_batch_weight": tuple,
         "initialize": lambda: (_proof(scene),),
         "prepare_epoch": lambda: (2,),
-        "query": lambda: (EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 1),
+        "query": lambda: (EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 2),
     }
     if method in ("describe", "initialize"):
         scene.host.ask(method, *arguments[method]())
@@ -138,12 +139,11 @@ def test_a_proof_that_is_changed_in_any_place_is_refused_and_changes_nothing(sce
 
 
 def test_a_proof_that_leaves_something_out_is_refused(scene):
-    runtime_id = scene.bench.chain.runtime.id
     for left_out in (
         state_keys.CHAIN_CONTEXT,
         state_keys.EPOCH,
-        state_keys.runtime_key(runtime_id),
-        state_keys.last_block_key(runtime_id),
+        state_keys.runtime_key(PARATIME_ID),
+        state_keys.last_block_key(PARATIME_ID),
     ):
         keys = tuple(key for key in scene.bench.keys if key != left_out)
         with pytest.raises(QanatError):
@@ -151,7 +151,8 @@ def test_a_proof_that_leaves_something_out_is_refused(scene):
 
 
 def test_an_older_block_does_not_take_the_enclave_back(scene):
-    older = scene.bench.chain.prove(scene.bench.keys, 2)
+    older = _proof(scene)
+    scene.bench.chain.make_block()
     assert scene.catch_up().is_level
     for method in ("initialize", "advance"):
         with pytest.raises(Rejected):
@@ -182,7 +183,7 @@ def test_no_trace_leaves_the_enclave_of_a_confidential_paratime(scene):
     ]
     questions += [(EvmQuery.SIMULATE, json.dumps(simulation).encode()), (EvmQuery.TRACE, b"")]
     for method, arguments in questions:
-        for round_ in (1, 3):
+        for round_ in (2, 4):
             with pytest.raises(RuntimeRejected, match="keep secrets") as refusal:
                 scene.host.ask("query", method, arguments, round_)
             assert (refusal.value.module, refusal.value.code) == ("trace", 1)

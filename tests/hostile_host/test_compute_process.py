@@ -15,14 +15,14 @@ from shared.errors import PeerFailed, PeerUnavailable, QanatError
 from shared.kit.channel import adopt_socket
 from shared.kit.service import Service
 from shared.rules import state_keys
-from shared.types.block import RoundBlock, RoundChange
 from shared.types.evm import Account, AccountQuery, EvmQuery
 from shared.types.genesis import GenesisValidator
 from tests.support import mock_tee
+from tests.support.chains import CHAIN_ID, SIGNER
 from tests.support.compute_nodes import RICH, WEI, raw
-from tests.support.enclave_bench import START_NS, paratime
+from tests.support.enclave_bench import first_changes
 from tests.support.keymanager import PARATIME_ID
-from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
+from tests.support.paratime_chain import ParatimeChain, chain_genesis
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -37,7 +37,7 @@ class NoKeyManager:
 
 @pytest.fixture
 def chain():
-    return SmallChain(paratime(((RICH, 1000 * WEI),), confidential=False), start_ns=START_NS)
+    return ParatimeChain(chain_genesis((), ((RICH, 1000 * WEI),), confidential=False))
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def proof(chain):
     keys = (
         state_keys.CHAIN_CONTEXT,
         state_keys.EPOCH,
-        state_keys.runtime_key(chain.runtime.id),
-        state_keys.last_block_key(chain.runtime.id),
+        state_keys.runtime_key(PARATIME_ID),
+        state_keys.last_block_key(PARATIME_ID),
     )
     return chain.prove(keys)
 
@@ -96,12 +96,12 @@ async def test_malformed_messages_are_refused_and_the_enclave_goes_on(start, cha
                         pass
             enclave = client_of(ComputeEnclaveApi, channel)
             await enclave.initialize(proof(chain))
-        await enclave.apply((RoundChange(RoundBlock(chain.round_headers[0]), b""),))
-        executed = await enclave.execute(1, (raw(0), b"junk"))
-        chain.finalize((executed.header.state_root, executed.header.io_root))
-        assert (await enclave.advance(chain.events[-1].proven)).is_level
+        await enclave.apply(tuple(first_changes(chain)))
+        executed = await enclave.execute(2, (raw(0), b"junk"))
+        chain.finalize(executed.header.state_root, executed.header.io_root)
+        assert (await enclave.advance(chain.prove_head())).is_level
         args = encode_record(AccountQuery(RICH))
-        assert decode_record(Account, await enclave.query(EvmQuery.ACCOUNT, args, 1)).nonce == 1
+        assert decode_record(Account, await enclave.query(EvmQuery.ACCOUNT, args, 2)).nonce == 1
         assert process.returncode is None
         channel.close()
     assert "bug" not in (tmp_path / "log").read_text()

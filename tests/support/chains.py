@@ -21,9 +21,11 @@ VALIDATORS = (Validator(SIGNER.public_key, POWER),)
 LIMITS = Limits(max_tx_bytes=4_096, max_block_bytes=65_536)
 
 
-def genesis(initial_height: int = 1, document: bytes = b"document") -> Genesis:
+def genesis(
+    initial_height: int = 1, document: bytes = b"document", time_ns: int = GENESIS_NS
+) -> Genesis:
     validators = (ValidatorPower(SIGNER.public_key, POWER),)
-    return Genesis(CHAIN_ID, GENESIS_NS, initial_height, validators, document)
+    return Genesis(CHAIN_ID, time_ns, initial_height, validators, document)
 
 
 class SoloChain:
@@ -38,11 +40,13 @@ class SoloChain:
         signer: Signer = SIGNER,
         initial_height: int = 1,
         document: bytes = b"document",
+        time_ns: int = GENESIS_NS,
+        limits: Limits = LIMITS,
     ) -> None:
-        self.path, self._signer = path, signer
-        self._genesis = genesis(initial_height, document)
+        self.path, self._signer, self._limits = path, signer, limits
+        self._genesis = genesis(initial_height, document, time_ns)
         self._make_application, self._make_store = application, make_store
-        self.clock = ManualClock(GENESIS_NS + 1)
+        self.clock = ManualClock(time_ns + 1)
         self.restart()
 
     def restart(self) -> None:
@@ -54,7 +58,7 @@ class SoloChain:
             self._make_application(self.store),
             self.store,
             self._genesis,
-            LIMITS,
+            self._limits,
             self._signer,
             self.clock,
             process_proposals=True,
@@ -65,7 +69,12 @@ class SoloChain:
 
     def other_engine(self) -> OtherEngine:
         return OtherEngine(
-            self.store, self._make_application, self._genesis, LIMITS, self._signer, self.clock
+            self.store,
+            self._make_application,
+            self._genesis,
+            self._limits,
+            self._signer,
+            self.clock,
         )
 
     def started(self) -> "SoloChain":

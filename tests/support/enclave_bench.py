@@ -13,21 +13,17 @@ from shared.rules import state_keys
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
 from shared.types.block import RoundBlock, RoundChange
-from shared.types.evm import Account, AccountQuery, EvmCall, EvmGenesis, EvmQuery
+from shared.types.evm import Account, AccountQuery, EvmCall, EvmQuery
 from shared.types.genesis import GenesisValidator
 from shared.types.keymanager import EnclavePolicy
 from shared.types.registry import (
     Deployment,
-    ExecutorParameters,
-    NodeDescriptor,
-    NodeRuntime,
-    Role,
     RuntimeDescriptor,
     RuntimeKind,
-    SchedulerParameters,
     Version,
 )
 from tests.support import mock_tee
+from tests.support.chains import CHAIN_ID, SIGNER
 from tests.support.compute_nodes import RICH, WEI
 from tests.support.keymanager import (
     COMPUTE,
@@ -40,31 +36,11 @@ from tests.support.keymanager import (
     sign_policy,
 )
 from tests.support.keymanager_enclaves import Enclaves
-from tests.support.small_chain import CHAIN_ID, SIGNER, SmallChain
+from tests.support.paratime_chain import FIRST_ROUND, ParatimeChain, chain_genesis
 from tests.support.world_genesis import node_id_of
 
 VERSION = Version(0, 1, 0)
-START_NS = mock_tee.NOW_S * 1_000_000_000
-EVM_CHAIN_ID = 0x5AFD
 NAMES = ("a", "b", "old", "new", "honest")
-
-
-def paratime(balances=(), *, confidential=True, **scheduler) -> RuntimeDescriptor:
-    genesis = EvmGenesis(
-        chain_id=EVM_CHAIN_ID,
-        balances=tuple((address, amount.to_bytes(32, "big")) for address, amount in balances),
-        confidential=confidential,
-    )
-    return RuntimeDescriptor(
-        PARATIME_ID,
-        b"o" * 32,
-        RuntimeKind.COMPUTE,
-        (Deployment(VERSION, 0, mock_tee.constraints(COMPUTE)),),
-        key_manager=KEY_MANAGER_ID,
-        executor=ExecutorParameters(),
-        scheduler=SchedulerParameters(**scheduler),
-        genesis=encode_record(genesis),
-    )
 
 
 def key_manager_runtime(*enclaves) -> RuntimeDescriptor:
@@ -173,19 +149,9 @@ def make_program(
     return ComputeProgram(context, in_memory=directory is None)
 
 
-def register_program(chain: SmallChain, name: str, program: ComputeProgram) -> None:
+def register_program(chain: ParatimeChain, name: str, program: ComputeProgram) -> None:
     """Register a node with what its enclave says of itself, as its host would."""
-    chain.register(
-        NodeDescriptor(
-            id=node_id_of(name),
-            entity_id=b"o" * 32,
-            expiration=9,
-            consensus_key=bytes(32),
-            tls_key=bytes(32),
-            roles=int(Role.COMPUTE),
-            runtimes=(NodeRuntime(PARATIME_ID, VERSION, program.attest(node_id_of(name))),),
-        )
-    )
+    chain.register(name, program.attest(node_id_of(name)))
 
 
 class Bench:
@@ -193,21 +159,17 @@ class Bench:
 
     def __init__(self, *, key_manager=None, descriptor=None, policy=None) -> None:
         self.key_manager = key_manager or KeyManagerNode()
-        runtime = paratime(((RICH, 1000 * WEI),))
-        self.chain = SmallChain(
-            runtime,
-            key_manager=descriptor or key_manager_runtime(),
-            policy=policy or key_manager_policy(),
-            start_ns=START_NS + 60_000_000_000,
+        self.chain = ParatimeChain(
+            chain_genesis(NAMES, ((RICH, 1000 * WEI),), key_manager=descriptor, policy=policy)
         )
         self.keys = (
             state_keys.CHAIN_CONTEXT,
             state_keys.INCARNATION,
             state_keys.EPOCH,
-            state_keys.runtime_key(runtime.id),
-            state_keys.runtime_key(runtime.key_manager),
-            state_keys.last_block_key(runtime.id),
-            state_keys.key_manager_status_key(runtime.key_manager),
+            state_keys.runtime_key(PARATIME_ID),
+            state_keys.runtime_key(KEY_MANAGER_ID),
+            state_keys.last_block_key(PARATIME_ID),
+            state_keys.key_manager_status_key(KEY_MANAGER_ID),
             *(state_keys.node_key(node_id_of(name)) for name in NAMES),
         )
 
@@ -217,9 +179,14 @@ class Bench:
 
     def start(self, name: str = "a", directory=None):
         program = self.program(name, directory)
-        program.initialize(self.chain.prove(self.keys))
+        self.show_chain(program)
         self.join(name, program)
         return program
+
+    def show_chain(self, program) -> None:
+        """Prove the newest block to an enclave, and give it what came before the first round."""
+        if program.initialize(self.chain.prove(self.keys)).next_round == 0:
+            program.apply(tuple(first_changes(self.chain)))
 
     def join(self, name: str, program) -> None:
         """Register an enclave, and prove to it that it is."""
@@ -228,8 +195,8 @@ class Bench:
 
     def finalize(self, executed):
         """Make a result final, and prove it."""
-        self.chain.finalize((executed.header.state_root, executed.header.io_root))
-        return self.chain.events[-1].proven
+        self.chain.finalize(executed.header.state_root, executed.header.io_root)
+        return self.chain.prove_head()
 
     def run(self, program, *batch):
         """Execute a batch and make it final; the round as peers would give it."""
@@ -242,8 +209,9 @@ class Bench:
         return RoundChange(block, program.fetch_diff(round_))
 
 
-def genesis_change(chain) -> RoundChange:
-    return RoundChange(RoundBlock(chain.round_headers[0]), b"")
+def first_changes(chain: ParatimeChain) -> list[RoundChange]:
+    """The rounds before the first that is executed: genesis, and the committee's."""
+    return [RoundChange(RoundBlock(header), b"") for header in chain.round_headers[:FIRST_ROUND]]
 
 
 def call(program, round_: int) -> bytes:

@@ -22,10 +22,9 @@ from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
 from shared.types.key_requests import FreshnessUnproven, StaleAsker
 from tests.support.compute_nodes import raw
-from tests.support.enclave_bench import Bench, account, call, genesis_change, register_program
+from tests.support.enclave_bench import Bench, account, call, first_changes, register_program
 from tests.support.keymanager import PARATIME_ID
 from tests.support.signing import log_emitter
-from tests.support.small_chain import CHAIN_CONTEXT
 
 
 @pytest.fixture
@@ -36,10 +35,10 @@ def bench():
 def test_nothing_works_before_a_proof(bench):
     program = bench.program("a")
     for attempt in (
-        lambda: program.execute(1, ()),
+        lambda: program.execute(2, ()),
         lambda: program.check((raw(0),)),
-        lambda: call(program, 0),
-        lambda: account(program, 0),
+        lambda: call(program, 1),
+        lambda: account(program, 1),
     ):
         with pytest.raises(NotInitialized):
             attempt()
@@ -48,26 +47,26 @@ def test_nothing_works_before_a_proof(bench):
 def test_equal_batches_give_equal_roots_and_signed_headers_on_two_enclaves(bench):
     first, second = bench.start("a"), bench.start("b")
     batch = (raw(0), raw(1, to=b"", data=log_emitter(b"\x07" * 32), gas=1_000_000))
-    results = [program.execute(1, batch) for program in (first, second)]
+    results = [program.execute(2, batch) for program in (first, second)]
     assert results[0].header == results[1].header
     assert results[0].results == results[1].results
     for program, executed in zip((first, second), results, strict=True):
         verify_signature(
             program.describe().rak,
-            COMPUTE_RESULTS_HEADER.for_runtime(CHAIN_CONTEXT, PARATIME_ID, incarnation=0),
+            COMPUTE_RESULTS_HEADER.for_runtime(bench.chain.context, PARATIME_ID, incarnation=0),
             encode_record(executed.header),
             executed.rak_signature,
         )
 
 
 def test_what_is_not_valid_is_left_out_and_named(bench):
-    executed = bench.start().execute(1, (b"junk", raw(0), raw(5), raw(0)))
+    executed = bench.start().execute(2, (b"junk", raw(0), raw(5), raw(0)))
     assert executed.included == (1,)
     assert executed.refused == (0, 2, 3)
     assert len(executed.results) == 1
 
 
-@pytest.mark.parametrize("round_", [0, 2, 7])
+@pytest.mark.parametrize("round_", [0, 1, 3, 7])
 def test_a_batch_for_another_round_is_refused(bench, round_):
     with pytest.raises(WrongRound):
         bench.start().execute(round_, ())
@@ -75,34 +74,34 @@ def test_a_batch_for_another_round_is_refused(bench, round_):
 
 def test_a_second_batch_for_the_open_round_takes_the_place_of_the_first(bench):
     program = bench.start()
-    first = program.execute(1, (raw(0),))
-    second = program.execute(1, ())
+    first = program.execute(2, (raw(0),))
+    second = program.execute(2, ())
     assert first.header != second.header
     assert program.advance(bench.finalize(second)).is_level
-    assert account(program, 1).nonce == 0
+    assert account(program, 2).nonce == 0
 
 
 def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
     ours, theirs = bench.start("a"), bench.start("b")
-    ours.execute(1, ())
+    ours.execute(2, ())
     change = bench.run(theirs, raw(0))
-    state = ours.advance(bench.chain.events[-1].proven)
+    state = ours.advance(bench.chain.prove_head())
     assert not state.is_level
-    assert state.next_round == 1
+    assert state.next_round == 2
     with pytest.raises(NotLevel):
-        ours.execute(2, ())
+        ours.execute(3, ())
     assert ours.apply((change,)).state.is_level
-    assert account(ours, 1) == account(theirs, 1)
+    assert account(ours, 2) == account(theirs, 2)
 
 
 def test_a_failed_round_leaves_the_state_as_it_was(bench):
     program = bench.start()
     bench.run(program)
-    program.execute(2, (raw(0),))
+    program.execute(3, (raw(0),))
     bench.chain.fail_round()
-    assert program.advance(bench.chain.events[-1].proven).is_level
-    assert account(program, 2).nonce == 0
-    executed = program.execute(3, (raw(0),))
+    assert program.advance(bench.chain.prove_head()).is_level
+    assert account(program, 3).nonce == 0
+    executed = program.execute(4, (raw(0),))
     assert executed.included == (0,)
 
 
@@ -110,7 +109,7 @@ def test_an_epoch_must_be_proven_where_it_may_have_changed(bench):
     program = bench.start()
     bench.chain.begin_epoch()
     with pytest.raises(IncompleteProof):
-        program.advance(bench.chain.events[-1].proven)
+        program.advance(bench.chain.prove_head())
     state = program.advance(bench.chain.prove(bench.keys))
     assert (state.epoch, state.is_level) == (3, True)
 
@@ -119,7 +118,7 @@ def test_a_gap_hides_no_change_of_epoch(bench):
     program, other = bench.start("a"), bench.start("b")
     bench.chain.begin_epoch()
     other.advance(bench.chain.prove(bench.keys))
-    executed = other.execute(2, ())
+    executed = other.execute(3, ())
     with pytest.raises(IncompleteProof):
         program.advance(bench.finalize(executed))
 
@@ -128,9 +127,9 @@ def test_headers_that_do_not_lead_to_the_proven_one_are_refused(bench):
     program, other = bench.start("a"), bench.start("b")
     bench.run(other)
     bench.run(other, raw(0))
-    false = replace(bench.chain.round_headers[1], timestamp=1)
+    false = replace(bench.chain.round_headers[2], timestamp=1)
     with pytest.raises(BrokenHeaderChain):
-        program.advance(bench.chain.events[-1].proven, (false,))
+        program.advance(bench.chain.prove_head(), (false,))
 
 
 @pytest.mark.parametrize(
@@ -152,20 +151,20 @@ def test_a_round_from_a_peer_that_does_not_hold_changes_nothing(bench, change, e
     program, other = bench.start("a"), bench.start("b")
     bench.run(other)
     good = bench.run(other, raw(0))
-    first = RoundChange(RoundBlock(bench.chain.round_headers[1]), other.fetch_diff(1))
+    first = RoundChange(RoundBlock(bench.chain.round_headers[2]), other.fetch_diff(2))
     program.advance(bench.chain.prove(bench.keys))
     program.apply((first,))
     with pytest.raises(error):
         program.apply((change(good),))
     assert program.apply((good,)).state.is_level
-    assert account(program, 2).nonce == 1
+    assert account(program, 3).nonce == 1
 
 
 def test_rounds_of_another_history_are_forgotten_once_they_meet_the_proven_head(bench):
     program, other = bench.start("a"), bench.start("b")
     changes = [bench.run(other, raw(0)), bench.run(other, raw(1))]
     program.advance(bench.chain.prove(bench.keys))
-    # The outputs and states hold; only the time of round 1 is not what consensus said.
+    # The outputs and states hold; only the time of round 2 is not what consensus said.
     false = [
         replace(
             change, block=replace(change.block, header=replace(change.block.header, timestamp=1))
@@ -191,31 +190,31 @@ def test_a_new_enclave_is_level_only_after_the_whole_way(bench):
     new = bench.program("new")
     state = new.initialize(bench.chain.prove(bench.keys))
     assert (state.is_level, state.next_round) == (False, 0)
-    assert not new.apply((genesis_change(bench.chain), *changes[:2])).state.is_level
+    assert not new.apply((*first_changes(bench.chain), *changes[:2])).state.is_level
     with pytest.raises(NotLevel):
-        new.execute(4, ())
+        new.execute(5, ())
     assert new.apply(tuple(changes[2:])).state.is_level
     bench.join("new", new)
-    assert new.execute(4, (raw(3),)).header == old.execute(4, (raw(3),)).header
+    assert new.execute(5, (raw(3),)).header == old.execute(5, (raw(3),)).header
 
 
 def test_a_restart_keeps_final_rounds_and_a_tentative_one(bench, tmp_path):
     program = bench.start("a", tmp_path)
     bench.run(program, raw(0))
-    executed = program.execute(2, (raw(1),))
+    executed = program.execute(3, (raw(1),))
     program.close()
     bench.finalize(executed)
     again = bench.start("a", tmp_path)
     assert again._state().is_level
-    assert account(again, 2).nonce == 2
-    assert account(again, 1).nonce == 1
+    assert account(again, 3).nonce == 2
+    assert account(again, 2).nonce == 1
 
 
 def test_rounds_that_do_not_exist_here_cannot_be_asked_about(bench):
     program = bench.start()
     bench.run(program)
-    program.execute(2, (raw(0),))
-    for round_ in (2, 3):
+    program.execute(3, (raw(0),))
+    for round_ in (3, 4):
         with pytest.raises(RoundUnknown):
             account(program, round_)
         with pytest.raises(RoundUnknown):
@@ -226,19 +225,19 @@ def test_without_a_key_manager_nothing_runs_and_with_it_again_everything(bench):
     program = bench.start()
     bench.key_manager.is_down = True
     with pytest.raises(PeerUnavailable):
-        program.execute(1, ())
+        program.execute(2, ())
     bench.key_manager.is_down = False
-    assert program.execute(1, ()).header.round == 1
+    assert program.execute(2, ()).header.round == 2
 
 
 def test_enclave_that_is_not_proven_to_be_registered_asks_for_no_key(bench):
     program = bench.program("a")
-    program.initialize(bench.chain.prove(bench.keys))
+    bench.show_chain(program)
     calls = bench.key_manager.calls
     with pytest.raises(FreshnessUnproven):
         program.prepare_epoch(2)
     with pytest.raises(FreshnessUnproven):
-        program.execute(1, ())
+        program.execute(2, ())
     assert bench.key_manager.calls == calls
     # The registration of an earlier start proves nothing about this one.
     other = bench.program("b")
@@ -270,14 +269,14 @@ def test_the_calldata_key_is_the_key_managers_for_the_epoch(bench):
 
 def test_an_enclave_of_a_network_that_cannot_be_rewound_follows_no_rewind(bench):
     program = bench.program("a", has_dev_controls=False)
-    program.initialize(bench.chain.prove(bench.keys))
+    bench.show_chain(program)
     bench.join("a", program)
     height = bench.chain.height
     bench.run(program, raw(0))
     bench.chain.rewind(height)
     with pytest.raises(RewindForbidden):
         program.initialize(bench.chain.prove(bench.keys))
-    assert account(program, 1).nonce == 1
+    assert account(program, 2).nonce == 1
 
 
 def test_an_enclave_that_slept_through_a_rewind_drops_void_rounds_from_its_disk(bench, tmp_path):
@@ -294,13 +293,13 @@ def test_an_enclave_that_slept_through_a_rewind_drops_void_rounds_from_its_disk(
         bench.chain.fail_round()
     program = bench.program("a", tmp_path)
     state = program.initialize(bench.chain.prove(bench.keys))
-    assert (state.next_round, state.is_level) == (2, False)
+    assert (state.next_round, state.is_level) == (3, False)
     with pytest.raises(RoundNotProven):
-        account(program, 1)
-    missing = bench.chain.round_headers[2:]
+        account(program, 2)
+    missing = bench.chain.round_headers[3:]
     applied = program.apply(tuple(RoundChange(RoundBlock(header), b"") for header in missing))
     assert applied.state.is_level
-    assert account(program, 1).nonce == 1
+    assert account(program, 2).nonce == 1
 
 
 def test_keys_of_a_void_epoch_are_fetched_anew_and_equal_on_every_node(bench):
@@ -330,5 +329,5 @@ def test_a_rewind_forgets_rounds_and_heights(bench):
     bench.run(program, raw(1))
     bench.chain.rewind(height)
     assert program.initialize(bench.chain.prove(bench.keys)).is_level
-    assert account(program, 1).nonce == 1
+    assert account(program, 2).nonce == 1
     assert bench.chain.head.header_type is HeaderType.NORMAL
