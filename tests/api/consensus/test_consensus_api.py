@@ -43,6 +43,7 @@ from tests.support.consensus_world import (
     PARATIME,
     STAKE,
 )
+from tests.support.turns import turns
 from tests.support.wire import DEV_TOKEN, linked, posting, serving
 
 pytestmark = pytest.mark.enable_socket
@@ -245,7 +246,7 @@ async def test_blocks_are_mined_and_taken_back(api, node):
     assert await api.mine_blocks(5) == height + 5
     await api.execute_transaction(CONSENSUS_FIRST[0])
     watching = asyncio.create_task(take(api.watch_blocks(node.height + 100), 1))
-    await asyncio.sleep(0.01)
+    await turns()
     await api.rewind(height)
     with pytest.raises(ChainRewound):
         await watching
@@ -352,7 +353,7 @@ async def test_a_rewind_returns_when_the_nodes_have_arrived_and_names_who_has_no
             known = await api.fetch_status()
 
     following = asyncio.create_task(follow())
-    await asyncio.sleep(0.05)
+    await turns()
     reverted = await api.revert(snapshot.id, 300)
     assert (reverted.arrived, reverted.missing) == (("alive",), ("dead",))
     async with asyncio.timeout(2):

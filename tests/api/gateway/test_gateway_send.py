@@ -8,6 +8,7 @@ from shared.api.compute import Submission
 from shared.crypto.hashes import keccak256
 from tests.support.gateway import FIRST_ADDRESS, running_gateway, until
 from tests.support.signing import sign
+from tests.support.turns import turns
 
 
 def hash_of(raw: str) -> str:
@@ -32,7 +33,7 @@ async def test_answer_waits_for_the_block(gateway):
     gateway.chain.is_automatic = False
     asking = asyncio.create_task(gateway.rpc("eth_sendRawTransaction", sign(0)))
     await until(lambda: gateway.chain.pool)
-    await asyncio.sleep(0.05)
+    await turns()
     assert not asking.done()
     gateway.chain.mine()
     assert await asking == hash_of(sign(0))

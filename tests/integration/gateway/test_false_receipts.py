@@ -5,7 +5,6 @@ Compute nodes forge results under true headers, or whole chains; the consensus s
 that nobody signed, or headers that do not lead to a proven one; an index holds rows from before.
 """
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -22,6 +21,7 @@ from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, running_gateway, until
 from tests.support.rounds import make_chain, make_record
 from tests.support.signing import sign
+from tests.support.turns import turns
 
 
 def forge_result(block):
@@ -155,7 +155,7 @@ async def test_round_is_shown_only_when_it_is_proven(tmp_path):
         gateway.consensus.is_cut_off = True
         shown = await gateway.rpc("eth_blockNumber")
         gateway.chain.mine()
-        await asyncio.sleep(0.1)
+        await turns()
         assert await gateway.rpc("eth_blockNumber") == shown
         gateway.consensus.is_cut_off = False
         await gateway.until_round(gateway.chain.newest.round)
@@ -167,7 +167,7 @@ async def test_blocks_that_the_validators_of_genesis_did_not_sign_prove_nothing(
         async with running_gateway(tmp_path, chain=chain, ready=False) as gateway:
             gateway.consensus._signer = Signer(b"\x99" * 32)
             await until(lambda: [one for one in logs if one["event"] == "finality_unknown"])
-            await asyncio.sleep(0.1)
+            await turns()
             assert gateway.node.index.newest is None
             assert gateway.node.finality.head_round == -1
             error = await gateway.error("eth_blockNumber")

@@ -5,6 +5,7 @@ import asyncio
 from services.compute.admission import Admission, Checked
 from services.compute.rules.txpool import BatchLimits
 from shared.types.runtime import CheckedTransaction
+from tests.support.turns import turns
 
 SENDER = b"s" * 20
 
@@ -46,7 +47,7 @@ async def test_a_check_on_a_void_state_is_made_again_and_its_sender_is_answered_
     limits = BatchLimits(1000, 1024 * 1024, max_weight=1000)
     admission = Admission(enclave, limits, 1000, nothing_to_wait_for, posted.put_nowait, spawn)
     answer = asyncio.create_task(admission.submit((bytes([3]),)))
-    await asyncio.sleep(0.01)
+    await turns()
     # The network goes back to where the account had used three sequences, not five.
     admission.clear()
     enclave.account_sequence = 3

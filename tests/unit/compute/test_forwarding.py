@@ -4,6 +4,7 @@ import pytest
 
 from services.compute import forwarding
 from services.compute.forwarding import Forwarder
+from tests.support.virtual_time import run_virtual
 
 OWN, A, B = b"o" * 32, b"a" * 32, b"b" * 32
 
@@ -59,17 +60,23 @@ async def test_what_a_round_holds_is_not_offered_to_the_next_scheduler(forwarder
     assert peers.sent == [(A, (b"2",))]
 
 
-async def test_after_a_while_everybody_hears_of_it_once(forwarder, peers):
-    forwarder.add((b"1",), A)
-    await asyncio.sleep(0.07)
-    forwarder.offer(A)
+def test_after_a_while_everybody_hears_of_it_once(forwarder, peers):
+    async def scenario():
+        forwarder.add((b"1",), A)
+        await asyncio.sleep(60)
+        forwarder.offer(A)
+
+    run_virtual(scenario())
     assert peers.sent == [(A, (b"1",)), (None, (b"1",))]
 
 
-async def test_what_was_executed_in_time_is_not_told_to_everybody(forwarder, peers):
-    forwarder.add((b"1",), A)
-    forwarder.settle((b"1",))
-    await asyncio.sleep(0.05)
+def test_what_was_executed_in_time_is_not_told_to_everybody(forwarder, peers):
+    async def scenario():
+        forwarder.add((b"1",), A)
+        forwarder.settle((b"1",))
+        await asyncio.sleep(60)
+
+    run_virtual(scenario())
     assert peers.sent == [(A, (b"1",))]
 
 

@@ -1,6 +1,5 @@
 """Whole nodes, two of them, over a small consensus."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.keymanager import PARATIME_ID, SIGNERS, make_policy, sign_policy
 from tests.support.keymanager_enclaves import node_id
 from tests.support.keymanager_nodes import Nodes
+from tests.support.turns import turns
 
 PAIR = b"p" * 32
 
@@ -60,7 +60,7 @@ async def test_one_node_alone_becomes_ready(network):
 async def test_one_master_secret_and_one_secret_an_epoch_are_published(network):
     await start_both(network)
     await network.until(lambda: ("ephemeral", 3) in network.consensus.published)
-    await asyncio.sleep(0.1)
+    await turns()
     published = network.consensus.published
     assert sorted(set(published)) == [("ephemeral", 2), ("ephemeral", 3), ("master", 0)]
     assert [published.count(("ephemeral", epoch)) for epoch in (2, 3)] == [1, 1]

@@ -16,6 +16,7 @@ from qanat.layout import DataLayout
 from qanat.network import load_network, plan_nodes
 from shared.api.control import launcher_control
 from shared.kit.link import Link
+from tests.support.turns import turns
 
 NETWORK = load_network(Path(__file__).resolve().parents[3] / "networks" / "default.toml")
 FOREVER = "import signal; signal.pause()"
@@ -82,7 +83,7 @@ async def test_stopped_node_stays_down_until_it_is_started(node):
     await until(lambda: state_of(node) == ("running", 0, True))
     await node.stop()
     assert state_of(node) == ("stopped", 0, False)
-    await asyncio.sleep(0.05)
+    await turns()
     assert state_of(node) == ("stopped", 0, False)
     node.start()
     await until(lambda: state_of(node) == ("running", 0, True))

@@ -7,6 +7,7 @@ from shared.api.compute import ComputeStatus, Submission
 from shared.errors import PeerFailed, PeerUnavailable, RuntimeRejected
 from shared.gateways import compute_nodes
 from shared.gateways.compute_nodes import ComputeNodes
+from tests.support.turns import until
 
 
 class Node:
@@ -115,8 +116,12 @@ async def test_another_node_is_asked_beside_one_that_is_silent(
 
 
 async def test_answer_that_takes_its_time_is_taken(nodes, fakes, impatient, monkeypatch):
+    asked = []
+
     async def answer_late():
-        await asyncio.sleep(0.05)
+        # Not before another one was asked beside it.
+        asked.append(1)
+        await until(lambda: len(asked) > 1)
         return "late"
 
     for fake in fakes:
@@ -128,7 +133,7 @@ async def test_failure_of_the_node_asked_beside_leaves_the_first_its_time(
     nodes, fakes, impatient, monkeypatch
 ):
     async def answer_late():
-        await asyncio.sleep(0.05)
+        await until(lambda: not any(node.is_up for node in nodes.members if node.name != "b"))
         return "late"
 
     monkeypatch.setattr(fakes[1], "fetch_min_gas_price", answer_late)

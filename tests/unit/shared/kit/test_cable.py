@@ -15,6 +15,7 @@ from shared.kit.front import Door
 from shared.kit.link import Link
 from shared.kit.server import NodeServer
 from shared.kit.service import Service
+from tests.support.virtual_time import run_virtual
 
 pytestmark = pytest.mark.enable_socket
 DELAY_MS = 80
@@ -153,29 +154,34 @@ class Channel:
         self.is_lost = True
 
 
-async def test_what_is_on_its_way_is_bounded() -> None:
-    pipe, channel = Pipe(), Channel()
-    delay = Delay(channel, pipe)  # type: ignore[arg-type]
-    delay.seconds = 0.02
-    delay.data_received(bytes(MAX_HELD_BYTES))
-    assert pipe.reads
-    delay.data_received(b"one more")
-    assert not pipe.reads
-    async with asyncio.timeout(5):
-        while len(channel.got) < MAX_HELD_BYTES + 8:
-            await asyncio.sleep(0.005)
-    assert pipe.reads
+def test_what_is_on_its_way_is_bounded() -> None:
+    async def scenario() -> None:
+        pipe, channel = Pipe(), Channel()
+        delay = Delay(channel, pipe)  # type: ignore[arg-type]
+        delay.seconds = 1
+        delay.data_received(bytes(MAX_HELD_BYTES))
+        assert pipe.reads
+        delay.data_received(b"one more")
+        assert not pipe.reads
+        await asyncio.sleep(2)
+        assert len(channel.got) == MAX_HELD_BYTES + 8
+        assert pipe.reads
+
+    run_virtual(scenario())
 
 
-async def test_broken_connection_loses_what_is_on_its_way() -> None:
-    pipe, channel = Pipe(), Channel()
-    delay = Delay(channel, pipe)  # type: ignore[arg-type]
-    delay.seconds = 0.01
-    delay.data_received(b"lost")
-    delay.connection_lost(None)
-    await asyncio.sleep(0.02)
-    assert channel.is_lost
-    assert channel.got == b""
+def test_broken_connection_loses_what_is_on_its_way() -> None:
+    async def scenario() -> None:
+        pipe, channel = Pipe(), Channel()
+        delay = Delay(channel, pipe)  # type: ignore[arg-type]
+        delay.seconds = 1
+        delay.data_received(b"lost")
+        delay.connection_lost(None)
+        await asyncio.sleep(2)
+        assert channel.is_lost
+        assert channel.got == b""
+
+    run_virtual(scenario())
 
 
 @pytest.mark.parametrize("delay_ms", [-1, MAX_DELAY_MS + 1])

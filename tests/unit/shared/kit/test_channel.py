@@ -24,6 +24,7 @@ from shared.kit.limits import Limits, UnfinishedFrames
 from shared.kit.link import MAX_WAITING_NOTICES, Link, until_available
 from shared.kit.server import serve_frames
 from shared.kit.service import PartUnknown, Service
+from tests.support.turns import turns
 
 
 class Refused(Rejected, module="test-channel", code=1):
@@ -135,7 +136,7 @@ async def test_stream_gives_every_item_and_ends(pair: Any) -> None:
 async def test_cancelled_call_is_cancelled_on_the_other_side(pair: Any) -> None:
     _, client, abacus = pair
     call = asyncio.create_task(client_of(Calculator, client).sleep())
-    await asyncio.sleep(0.01)
+    await turns()
     call.cancel()
     async with asyncio.timeout(2):
         await abacus.was_cancelled.wait()
@@ -144,7 +145,7 @@ async def test_cancelled_call_is_cancelled_on_the_other_side(pair: Any) -> None:
 async def test_lost_connection_fails_what_is_under_way(pair: Any) -> None:
     server, client, _ = pair
     call = asyncio.create_task(client_of(Calculator, client).sleep())
-    await asyncio.sleep(0.01)
+    await turns()
     server.close()
     with pytest.raises(PeerUnavailable):
         await call
@@ -303,7 +304,7 @@ async def test_requests_under_way_are_bounded(socket_enabled: None) -> None:
         for id_ in range(1, 30):
             request = frames.Request(id_, "sleep", NOTHING)
             await asyncio.get_running_loop().sock_sendall(right, frames.encode_frame(request))
-        await asyncio.sleep(0.05)
+        await turns()
         assert len(channel._serving) == SMALL.requests
         decoder = frames.FrameDecoder()
         answers = decoder.feed(await asyncio.get_running_loop().sock_recv(right, 65_536))

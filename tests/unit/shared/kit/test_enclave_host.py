@@ -11,6 +11,7 @@ from shared.kit import enclave_host
 from shared.kit.channel import adopt_socket
 from shared.kit.enclave_host import EnclaveGone, EnclaveHost, EnclaveSilent
 from shared.kit.service import Service
+from tests.support.turns import turns
 
 pytestmark = pytest.mark.enable_socket
 
@@ -80,7 +81,7 @@ async def test_task_that_is_cancelled_while_it_waits_is_cancelled():
     host, program, channel = await pair()
     program.is_still = True
     waiting = asyncio.create_task(host.enclave.double(4))
-    await asyncio.sleep(0.01)
+    await turns()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -22,6 +22,7 @@ from shared.kit.dialing import Credentials
 from shared.kit.front import Connections
 from shared.kit.heads import encode_head
 from shared.kit.service import Service
+from tests.support.turns import turns, until
 from tests.support.wire import CLIENT, DEV_TOKEN, SERVER, linked, posting, serving
 
 pytestmark = pytest.mark.enable_socket
@@ -116,7 +117,7 @@ async def raw_talk(server: Any, *parts: bytes) -> bytes:
     for part in parts:
         writer.write(part)
         await writer.drain()
-        await asyncio.sleep(0.01)
+        await turns()
     try:
         async with asyncio.timeout(3):
             return await reader.read()
@@ -393,8 +394,7 @@ async def test_who_only_holds_connections_keeps_nobody_out(server: Any) -> None:
         api = client_of(Book, link)
         await api.write(b"one")
         held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(30)]
-        await asyncio.sleep(0.05)
-        assert len(server._door.connections) <= 8
+        await until(lambda: len(server._door.connections) <= 8)
         channel = link._channel
         assert await api.write(b"two") == 3
         assert link._channel is channel
@@ -409,12 +409,13 @@ async def test_bodies_that_are_being_read_are_bounded_together(
     head = b"POST /v1/books/read HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
     _, slow = await asyncio.open_connection("127.0.0.1", server.port)
     slow.write(head + bytes(80_000))
-    await asyncio.sleep(0.05)
+    await slow.drain()
+    await turns()
     busy = await client.post("/v1/books/read", content=bytes(50_000))
     assert busy.status_code == 503
     assert (await client.get("/health")).status_code == 200
     slow.close()
-    await asyncio.sleep(0.05)
+    await turns()
     assert (await client.post("/v1/books/read", json={"page": "0x00"})).status_code == 200
 
 
