@@ -102,6 +102,8 @@ class ComputeNodes:
             workers = [node for node in level if node.status and node.status.is_worker]
             favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
+        # Workers have a round before others do; who answers instead is asked from then on.
+        order.sort(key=lambda node: (not node.is_up, not (node.status and node.status.is_worker)))
         answer, self._favourite = await _first_answer([favourite, *order], question)
         return answer
 

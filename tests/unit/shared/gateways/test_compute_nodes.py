@@ -163,6 +163,21 @@ async def test_no_question_goes_on_after_the_answer(nodes, fakes, impatient, mon
             await asyncio.sleep(0)
 
 
+async def test_transactions_move_to_another_worker_first(nodes, fakes, impatient, monkeypatch):
+    nodes.members[0].status = status("a", is_worker=False)
+    nodes.members[2].status = status("c", is_worker=True)
+    nodes.members[3].status = status("d", is_worker=True)
+
+    async def hang(raws):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fakes[2], "submit_transactions", hang)
+    submitter = Submitter(nodes)
+    for raw in (b"1", b"2"):
+        await submitter.submit(raw)
+    assert fakes[3].batches == [(b"1",), (b"2",)]
+
+
 async def test_transactions_move_away_from_a_silent_node(nodes, fakes, impatient, monkeypatch):
     nodes.members[2].status = status("c", is_worker=True)
 
