@@ -55,7 +55,7 @@ class GatewayNode:
             margin_wei=settings.gas_price_margin_wei,
             default_price_wei=settings.default_gas_price_wei,
         )
-        self.submitter = Submitter(nodes)
+        self.submitter = Submitter(nodes, self.index.until_mined)
         self.finality = Finality(
             settings.node_name, settings.runtime_id, trust_root, consensus, nodes, self.index
         )

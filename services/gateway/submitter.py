@@ -1,12 +1,12 @@
 """Hands raw transactions to a compute node, those of one moment in one message."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from services.gateway.accepted import FIRST_OFFER_S, AcceptedTransactions
-from shared.api.compute import Submission
+from shared.api.compute import ComputeApi, Submission
 from shared.errors import PeerFailed, QanatError
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.kit.limits import split
@@ -17,6 +17,9 @@ MAX_TRANSACTIONS = 1000
 """Transactions of one message; a pool takes a round's worth at a time."""
 MAX_BYTES = 512 * 1024
 """Their bytes: a node takes frames of 1 MiB from clients [bytes]."""
+SPENT_NONCE = ("core", 4)
+"""Refusal of a transaction whose nonce has been used."""
+UntilMined = Callable[[bytes], Awaitable[bool]]
 POOL = "txpool"
 """Module of what a pool itself says: that it knows a transaction, or has no room now."""
 
@@ -29,8 +32,9 @@ class Submitter:
     parallel gain, and a single one waits for nothing.
     """
 
-    def __init__(self, nodes: ComputeNodes) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: ComputeNodes, until_mined: UntilMined) -> None:
+        """`until_mined` waits a moment for a round with a transaction; whether one came."""
+        self._nodes, self._until_mined = nodes, until_mined
         self.accepted = AcceptedTransactions()
         self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,8 +86,17 @@ class Submitter:
 
     async def _send(self, batch: list[tuple[bytes, asyncio.Future[Submission]]]) -> None:
         raws = tuple(raw for raw, _ in batch)
+        asked = 0
+
+        async def submit(api: ComputeApi) -> tuple[Submission, ...]:
+            nonlocal asked
+            asked += 1
+            return await api.submit_transactions(raws)
+
         try:
-            answers = await self._nodes.ask_favourite(lambda api: api.submit_transactions(raws))
+            answers = await self._nodes.ask_favourite(submit)
+            if asked > 1:
+                answers = tuple([await self._second_opinion(one) for one in answers])
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
             _fail(batch, error)
             return
@@ -98,6 +111,18 @@ class Submitter:
                 self.accepted.add(answer.tx_hash, raw, now_s)
                 for listener in self._listeners:
                     listener(answer.tx_hash)
+
+    async def _second_opinion(self, answer: Submission) -> Submission:
+        """
+        Look at what a second node says, where the first gave no answer.
+
+        That one may have taken the transaction and handed it on before it ended: then it is in a
+        round by now, and its nonce is spent by itself.
+        """
+        is_spent = (answer.module, answer.code) == SPENT_NONCE
+        if is_spent and answer.tx_hash is not None and await self._until_mined(answer.tx_hash):
+            return Submission(answer.tx_hash)
+        return answer
 
 
 def _fail(batch: list[tuple[bytes, asyncio.Future[Submission]]], error: Exception) -> None:

@@ -30,6 +30,8 @@ RewindListener = Callable[[int, list[IndexedRound]], None]
 
 GATHER_S = 0.02
 """How long the writer waits after a round for others to share its transaction [s]."""
+MINED_WAIT_S = 1.0
+"""How long a transaction that must be in a round is waited for [s]."""
 MAX_WAITING_ROUNDS = 256
 """Rounds that may wait for the writer while the index catches up."""
 MAX_BATCH_ROUNDS = 256
@@ -210,6 +212,14 @@ class ChainIndex:
         self._absent.end_look(hash_, is_absent=found is None)
         # It may have come while the database was asked.
         return found or self._recent.find_transaction(hash_)
+
+    async def until_mined(self, hash_: bytes, timeout_s: float = MINED_WAIT_S) -> bool:
+        """Wait a moment for a round with a transaction; say whether there is one."""
+        with self.arrivals.expect(hash_) as arrival:
+            if await self.find_transaction(hash_) is not None:
+                return True
+            await asyncio.wait((arrival,), timeout=timeout_s)
+            return arrival.done()
 
     async def find_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
         """Events of rounds `first` to `last` that a filter wants, in order."""

@@ -49,6 +49,10 @@ def test_bytes_are_bounded(accepted, monkeypatch):
     assert accepted.take_due(FIRST_OFFER_S) == {digest("tx", 2): bytes(9)}
 
 
+async def never_mined(hash_):
+    return False
+
+
 class Pool:
     """A node that takes every transaction the first time, and refuses as told."""
 
@@ -70,7 +74,7 @@ def test_transaction_that_no_round_takes_is_offered_to_all_nodes(refusal, offers
         nodes = ComputeNodes({str(i): pool for i, pool in enumerate(pools)})
         for node in nodes.members:
             node.round = 1
-        submitter = Submitter(nodes)
+        submitter = Submitter(nodes, never_mined)
         await submitter.submit(b"tx")
         for pool in pools:
             pool.refusal = refusal

@@ -41,6 +41,10 @@ def nodes(fakes):
     return nodes
 
 
+async def never_mined(hash_):
+    return False
+
+
 def status(name, *, is_worker):
     return ComputeStatus(
         name, bytes(32), bytes(32), 10, bytes(32), 2, True, is_worker, False, bytes(32), True
@@ -172,7 +176,7 @@ async def test_transactions_move_to_another_worker_first(nodes, fakes, impatient
         await asyncio.Event().wait()
 
     monkeypatch.setattr(fakes[2], "submit_transactions", hang)
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     for raw in (b"1", b"2"):
         await submitter.submit(raw)
     assert fakes[3].batches == [(b"1",), (b"2",)]
@@ -185,16 +189,34 @@ async def test_transactions_move_away_from_a_silent_node(nodes, fakes, impatient
         await asyncio.Event().wait()
 
     monkeypatch.setattr(fakes[2], "submit_transactions", hang)
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     assert (await submitter.submit(b"1")).tx_hash is not None
     monkeypatch.setattr(compute_nodes, "PATIENCE_S", 60)
     assert (await submitter.submit(b"2")).tx_hash is not None
 
 
+@pytest.mark.parametrize("is_mined", [True, False])
+async def test_what_a_node_handed_on_before_it_ended_is_no_spent_nonce(nodes, fakes, is_mined):
+    async def until_mined(hash_):
+        return is_mined
+
+    async def refuse(raws):
+        return tuple(Submission(raw.rjust(32, b"\0"), "core", 4, "invalid nonce") for raw in raws)
+
+    for fake in fakes[1:]:
+        fake.submit_transactions = refuse
+    submitter = Submitter(nodes, until_mined)
+    assert not (await submitter.submit(b"1")).module
+    fakes[0].failure = PeerUnavailable("gone")
+    assert (await submitter.submit(b"2")).module == ("" if is_mined else "core")
+    # Where only one was asked, what it says is so.
+    assert (await submitter.submit(b"3")).module == "core"
+
+
 async def test_transactions_stay_with_one_worker(nodes, fakes):
     nodes.members[0].status = status("a", is_worker=False)
     nodes.members[2].status = status("c", is_worker=True)
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     for raw in (b"1", b"2", b"3"):
         await submitter.submit(raw)
     assert fakes[2].batches == [(b"1",), (b"2",), (b"3",)]
@@ -202,7 +224,7 @@ async def test_transactions_stay_with_one_worker(nodes, fakes):
 
 async def test_transactions_move_when_their_node_falls_behind(nodes, fakes):
     nodes.members[2].status = status("c", is_worker=True)
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     await submitter.submit(b"1")
     nodes.members[2].round = 9
     await submitter.submit(b"2")
@@ -212,7 +234,7 @@ async def test_transactions_move_when_their_node_falls_behind(nodes, fakes):
 
 
 async def test_transactions_of_one_turn_share_a_message(nodes, fakes):
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     answers = await asyncio.gather(*(submitter.submit(bytes([n])) for n in range(50)))
     assert [answer.tx_hash[-1] for answer in answers] == list(range(50))
     assert sum(len(fake.batches) for fake in fakes) == 1
@@ -221,7 +243,7 @@ async def test_transactions_of_one_turn_share_a_message(nodes, fakes):
 async def test_every_sender_hears_of_a_failure(nodes, fakes):
     for fake in fakes:
         fake.failure = PeerUnavailable("gone")
-    submitter = Submitter(nodes)
+    submitter = Submitter(nodes, never_mined)
     outcomes = await asyncio.gather(
         *(submitter.submit(b"x") for _ in range(3)), return_exceptions=True
     )
@@ -235,4 +257,4 @@ async def test_too_few_answers_are_a_failure_of_the_node(nodes, fakes, monkeypat
     for fake in fakes:
         monkeypatch.setattr(fake, "submit_transactions", forget)
     with pytest.raises(PeerFailed, match="1 transactions got 0 answers"):
-        await Submitter(nodes).submit(b"x")
+        await Submitter(nodes, never_mined).submit(b"x")
