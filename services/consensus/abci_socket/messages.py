@@ -62,8 +62,8 @@ def read_genesis(asked: pb.RequestInitChain) -> Genesis:
     )
 
 
-def read_candidates(asked: pb.RequestPrepareProposal) -> Block:
-    """Read the block that the application is to choose transactions for."""
+def read_block(asked: pb.RequestPrepareProposal | pb.RequestBlock) -> Block:
+    """Read a block: one to choose transactions for, which has no hash yet, or a proposed one."""
     return Block(
         height=asked.height,
         time_ns=_read_time(asked.time),
@@ -71,20 +71,7 @@ def read_candidates(asked: pb.RequestPrepareProposal) -> Block:
         proposer=asked.proposer,
         last_votes=_read_votes(asked.last_votes.votes),
         misbehavior=_read_misbehavior(asked.misbehavior),
-        next_validators_hash=asked.next_validators_hash,
-    )
-
-
-def read_block(asked: pb.RequestBlock) -> Block:
-    """Read a proposed or decided block."""
-    return Block(
-        height=asked.height,
-        time_ns=_read_time(asked.time),
-        txs=tuple(asked.txs),
-        proposer=asked.proposer,
-        last_votes=_read_votes(asked.last_votes.votes),
-        misbehavior=_read_misbehavior(asked.misbehavior),
-        hash=asked.hash,
+        hash=asked.hash if isinstance(asked, pb.RequestBlock) else b"",
         next_validators_hash=asked.next_validators_hash,
     )
 

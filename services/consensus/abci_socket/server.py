@@ -20,7 +20,6 @@ from services.consensus.abci_socket import abci_pb2 as pb
 from services.consensus.abci_socket.messages import (
     MalformedRequest,
     read_block,
-    read_candidates,
     read_genesis,
     show_block,
     show_info,
@@ -169,7 +168,7 @@ def answer(application: Application, request: pb.Request) -> pb.Response:
             return pb.Response(check_tx=show_transaction(checked))
         case "prepare_proposal":
             asked = request.prepare_proposal
-            chosen = application.prepare_proposal(read_candidates(asked), asked.max_tx_bytes)
+            chosen = application.prepare_proposal(read_block(asked), asked.max_tx_bytes)
             return pb.Response(prepare_proposal=pb.ResponsePrepareProposal(txs=chosen))
         case "process_proposal":
             is_good = application.process_proposal(read_block(request.process_proposal))
