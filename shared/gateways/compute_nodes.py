@@ -54,6 +54,11 @@ class ComputeNode:
         return self.round >= 0
 
     @property
+    def is_worker(self) -> bool:
+        """Whether it said that it is a worker of the committee."""
+        return self.status is not None and self.status.is_worker
+
+    @property
     def is_streamed_up(self) -> bool:
         """Whether it has delivered all that it had when its stream began."""
         return self.status is not None and self.is_up and self.round >= self.status.round
@@ -99,11 +104,11 @@ class ComputeNodes:
         favourite = self._favourite
         if favourite is None or not self._keeps_up(favourite):
             level = self._level() or order
-            workers = [node for node in level if node.status and node.status.is_worker]
+            workers = [node for node in level if node.is_worker]
             favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
         # Workers have a round before others do; who answers instead is asked from then on.
-        order.sort(key=lambda node: (not node.is_up, not (node.status and node.status.is_worker)))
+        order.sort(key=lambda node: (not node.is_up, not node.is_worker))
         answer, self._favourite = await _first_answer([favourite, *order], question)
         return answer
 
