@@ -40,6 +40,7 @@ from shared.types.mining import Mining, TimeShift
 from shared.types.proof import Validator
 from shared.types.registry import Entity
 from tests.support.fake_compute import RUNTIME_ID, START_S, FakeChain
+from tests.support.turns import until
 
 SECOND = 1_000_000_000
 SIGNER = Signer(b"\x07" * 32)
@@ -58,6 +59,7 @@ GENESIS = Genesis(
     policies=(),
     dev_control_key=SIGNER.public_key,
 )
+
 TRUST_ROOT = TrustRoot(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
 
 
@@ -172,9 +174,9 @@ class FakeConsensus:
         self.chain.rewind(self.snapshots[snapshot_id])
         self.chain.mine()
         self._sync()
-        async with asyncio.timeout(patience_ms / 1000):
-            while self.reported.get("gateway") != self.life.incarnation:
-                await asyncio.sleep(0.001)
+        await until(
+            lambda: self.reported.get("gateway") == self.life.incarnation, patience_ms / 1000
+        )
         return Reverted(len(self._kept), self.life.incarnation, ("gateway",), ())
 
     async def fetch_mining(self, runtime_id, height=0):

@@ -25,6 +25,7 @@ from tests.support.fake_compute import (
     FakeComputeNode,
 )
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
+from tests.support.turns import until
 
 FIRST_ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -93,13 +94,6 @@ class RunningGateway:
         number = self.chain.mine().header.round
         await self.until_round(number)
         return number
-
-
-async def until(condition) -> None:
-    """Let the event loop run until something holds."""
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from shared.types.keymanager import SignedInitResponse
 from shared.types.registry import NodeDescriptor, NodeRuntime, Role
 from tests.support.keymanager import KEY_MANAGER_ID, MemoryFiles
 from tests.support.keymanager_enclaves import VERSION, Enclaves, node_id
+from tests.support.turns import until
 
 
 class Refused(Rejected, module="tests", code=77):
@@ -220,9 +221,7 @@ class Nodes:
     async def until(self, condition, *, seconds: float = 5.0) -> None:
         """Wait until a condition holds; fails with what the nodes wait for."""
         try:
-            async with asyncio.timeout(seconds):
-                while not condition():
-                    await asyncio.sleep(0.005)
+            await until(condition, seconds)
         except TimeoutError:
             waits = {name: node.waits_for() for name, node in self.nodes.items()}
             raise AssertionError(f"not reached; nodes wait for {waits}") from None

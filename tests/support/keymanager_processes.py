@@ -30,6 +30,7 @@ from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.types.genesis import Genesis
 from shared.types.key_requests import decode_key_answer, encode_key_request
+from tests.support.turns import until_seen
 
 NETWORK_FILE = Path(__file__).parents[2] / "networks" / "default.toml"
 NAMES = ("keymanager-0", "keymanager-1")
@@ -81,12 +82,16 @@ class KeyManagerNetwork:
         for link in self._links.values():
             link.close()
 
-    def kill(self, *names: str) -> None:
-        """`kill -9` of hosts and enclaves; the supervisor starts them again."""
-        for name in names:
-            for record in self.supervisors[name].records():
+    async def kill(self, *names: str) -> None:
+        """`kill -9` of hosts and enclaves, seen by the supervisor, which starts them again."""
+        killed = [self.supervisors[name] for name in names]
+        before = [_restarts(node) for node in killed]
+        for node in killed:
+            for record in node.records():
                 if record.pid is not None:
                     os.kill(record.pid, signal.SIGKILL)
+        for node, restarts in zip(killed, before, strict=True):
+            await until_seen(lambda node=node, restarts=restarts: _restarts(node) > restarts)
 
     async def until_ready(self, *names: str, epoch: int = 0) -> None:
         await self.until(lambda status: status.is_ready and status.epoch >= epoch, *names)
@@ -132,6 +137,10 @@ class KeyManagerNetwork:
 
     def ask_as_compute(self, name: str, paratime: str = "sapphire") -> "ComputeAsker":
         return ComputeAsker(self, name, paratime)
+
+
+def _restarts(node: NodeSupervisor) -> int:
+    return node.records()[0].restarts
 
 
 class ComputeAsker:

@@ -7,8 +7,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from services.gateway.rpc import filters
-from tests.support.gateway import listening, running_gateway, until
+from tests.support.gateway import listening, running_gateway
 from tests.support.signing import log_emitter, sign
+from tests.support.turns import until
 
 TOPIC, OTHER = b"\xcc" * 32, b"\xdd" * 32
 

@@ -10,8 +10,9 @@ from shared.errors import PeerUnavailable
 from shared.types.evm import EvmQuery
 from tests.support.fake_compute import CHAIN_ID as CHAIN_ID_NUMBER
 from tests.support.fake_compute import FakeChain
-from tests.support.gateway import BALANCES, listening, running_gateway, until
+from tests.support.gateway import BALANCES, listening, running_gateway
 from tests.support.signing import RECEIVER, sign
+from tests.support.turns import until
 
 JSON = {"content-type": "application/json"}
 CHAIN_ID = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'

@@ -6,9 +6,9 @@ import pytest
 
 from shared.api.compute import Submission
 from shared.crypto.hashes import keccak256
-from tests.support.gateway import FIRST_ADDRESS, running_gateway, until
+from tests.support.gateway import FIRST_ADDRESS, running_gateway
 from tests.support.signing import sign
-from tests.support.turns import turns
+from tests.support.turns import turns, until
 
 
 def hash_of(raw: str) -> str:

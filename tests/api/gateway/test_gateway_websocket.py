@@ -8,8 +8,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.gateway.rpc import websocket as edge
-from tests.support.gateway import listening, running_gateway, until
+from tests.support.gateway import listening, running_gateway
 from tests.support.signing import log_emitter, sign
+from tests.support.turns import until
 
 TOPIC = b"\xcc" * 32
 

@@ -13,6 +13,7 @@ from shared.errors import RuntimeRejected
 from shared.kit.clock import SystemClock
 from tests.support.chains import SoloChain
 from tests.support.counter import BAD_NONCE, transaction
+from tests.support.turns import until
 
 
 @pytest.fixture
@@ -134,9 +135,7 @@ async def test_a_clock_that_is_set_back_stops_no_blocks():
     chain.clock._now_ns -= 3_600 * 10**9
     running = asyncio.create_task(node.run())
     height = node.height
-    async with asyncio.timeout(10):
-        while node.height < height + 2:
-            await asyncio.sleep(0.05)
+    await until(lambda: node.height >= height + 2)
     assert node.is_healthy()
     running.cancel()
 

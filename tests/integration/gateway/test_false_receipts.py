@@ -18,10 +18,10 @@ from shared.encoding import cbor
 from shared.errors import PeerUnavailable
 from tests.support.fake_compute import RUNTIME_ID, FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
-from tests.support.gateway import BALANCES, running_gateway, until
+from tests.support.gateway import BALANCES, running_gateway
 from tests.support.rounds import make_chain, make_record
 from tests.support.signing import sign
-from tests.support.turns import turns
+from tests.support.turns import turns, until
 
 
 def forge_result(block):

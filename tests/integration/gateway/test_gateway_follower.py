@@ -10,8 +10,9 @@ from shared.types.block import RoundBlock
 from shared.types.evm import Amount, EvmQuery
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import FakeConsensus
-from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway, until
+from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway
 from tests.support.signing import RECEIVER, sign
+from tests.support.turns import until
 
 
 def is_up(gateway, position):

@@ -72,8 +72,11 @@ async def test_secret_of_the_next_epoch_is_there_when_it_begins(network):
     await start_both(network)
     await network.until(lambda: all_hold(network, 3))
     network.consensus.begin_epoch()
-    await network.until(lambda: network.nodes["km-1"].status().epoch == 3)
-    assert all(node.status().is_ready for node in network.nodes.values())
+    await network.until(
+        lambda: all(
+            node.status().epoch == 3 and node.status().is_ready for node in network.nodes.values()
+        )
+    )
 
 
 async def test_epoch_that_came_too_soon_gets_its_secret_at_once(network):

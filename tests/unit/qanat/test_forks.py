@@ -9,6 +9,7 @@ import pytest
 
 from qanat.fork_spawn import spawn_fork_server
 from qanat.forks import STATUS_UNKNOWN, Forks, ForkServerGone
+from tests.support.turns import until_seen
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
@@ -96,9 +97,7 @@ def _command_line(pid):
 
 async def test_a_process_shows_the_command_line_that_it_was_given(forks, tmp_path):
     process = await _start(forks, "wait", tmp_path / "log")
-    async with asyncio.timeout(10):
-        while not (tmp_path / "log").read_text():
-            await asyncio.sleep(0.01)
+    await until_seen((tmp_path / "log").read_text)
     shown = _command_line(process.pid)
     assert shown.rstrip(b"\0").split(b"\0") == [b"program", b"wait"]
     process.kill()

@@ -16,7 +16,7 @@ from qanat.layout import DataLayout
 from qanat.network import load_network, plan_nodes
 from shared.api.control import launcher_control
 from shared.kit.link import Link
-from tests.support.turns import turns
+from tests.support.turns import turns, until_seen
 
 NETWORK = load_network(Path(__file__).resolve().parents[3] / "networks" / "default.toml")
 FOREVER = "import signal; signal.pause()"
@@ -47,12 +47,6 @@ def node(programs: list[str], layout: DataLayout) -> NodeSupervisor:
     return NodeSupervisor(NETWORK, plans, plans[0], layout, RunOptions(), lambda: None)
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def state_of(node: NodeSupervisor) -> tuple[str, int, bool]:
     (record,) = node.records()
     return record.state, record.restarts, record.pid is not None
@@ -72,7 +66,7 @@ async def test_the_same_status_later_restarts_the_node(node, programs, monkeypat
     monkeypatch.setattr(supervision, "STEADY_S", 0.0)
     programs[:] = ["raise SystemExit(2)", FOREVER]
     task = asyncio.create_task(node.run())
-    await until(lambda: state_of(node) == ("running", 1, True))
+    await until_seen(lambda: state_of(node) == ("running", 1, True))
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
@@ -80,26 +74,26 @@ async def test_the_same_status_later_restarts_the_node(node, programs, monkeypat
 
 async def test_stopped_node_stays_down_until_it_is_started(node):
     task = asyncio.create_task(node.run())
-    await until(lambda: state_of(node) == ("running", 0, True))
+    await until_seen(lambda: state_of(node) == ("running", 0, True))
     await node.stop()
     assert state_of(node) == ("stopped", 0, False)
     await turns()
     assert state_of(node) == ("stopped", 0, False)
     node.start()
-    await until(lambda: state_of(node) == ("running", 0, True))
+    await until_seen(lambda: state_of(node) == ("running", 0, True))
     task.cancel()
     await asyncio.wait([task])
 
 
 async def test_paused_node_can_be_resumed_and_stopped(node):
     task = asyncio.create_task(node.run())
-    await until(lambda: state_of(node)[0] == "running")
+    await until_seen(lambda: state_of(node)[0] == "running")
     (record,) = node.records()
     node.pause()
-    await until(lambda: process_state(record.pid) == "T")
+    await until_seen(lambda: process_state(record.pid) == "T")
     assert state_of(node)[0] == "paused"
     node.resume()
-    await until(lambda: process_state(record.pid) == "S")
+    await until_seen(lambda: process_state(record.pid) == "S")
     assert state_of(node)[0] == "running"
     node.pause()
     async with asyncio.timeout(2):
@@ -110,10 +104,10 @@ async def test_paused_node_can_be_resumed_and_stopped(node):
 
 async def test_killed_node_is_restarted(node):
     task = asyncio.create_task(node.run())
-    await until(lambda: state_of(node)[0] == "running")
+    await until_seen(lambda: state_of(node)[0] == "running")
     (record,) = node.records()
     os.kill(record.pid, signal.SIGKILL)
-    await until(lambda: state_of(node) == ("running", 1, True))
+    await until_seen(lambda: state_of(node) == ("running", 1, True))
     task.cancel()
     await asyncio.wait([task])
 
@@ -122,7 +116,7 @@ async def test_launcher_takes_commands_from_its_owner(node, layout, socket_enabl
     deep = DataLayout(tmp_path / ("d" * 100))
     deep.root.mkdir()
     task = asyncio.create_task(node.run())
-    await until(lambda: state_of(node)[0] == "running")
+    await until_seen(lambda: state_of(node)[0] == "running")
     for where in (layout, deep):
         async with await serve_control(where, LauncherControl({"consensus-0": node})):
             assert where.control_socket.stat().st_mode & 0o777 == 0o600
@@ -132,7 +126,7 @@ async def test_launcher_takes_commands_from_its_owner(node, layout, socket_enabl
                 await control.stop("consensus-0")
                 assert state_of(node)[0] == "stopped"
                 await control.start("consensus-0")
-                await until(lambda: state_of(node)[0] == "running")
+                await until_seen(lambda: state_of(node)[0] == "running")
                 with pytest.raises(NoSuchNode, match="there are consensus-0"):
                     await control.pause("consensus-1")
                 link.close()

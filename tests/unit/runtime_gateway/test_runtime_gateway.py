@@ -34,6 +34,7 @@ from shared.gateways.compute_nodes import ComputeNodes
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.sdk_transaction import TransactionRecord
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
+from tests.support.turns import until
 
 JSON = {"Content-Type": "application/json"}
 ALICE, BOB = Account(b"a" * 32), Account(b"b" * 32)
@@ -164,12 +165,6 @@ async def serving(
     async with made.running():
         await until(lambda: made.waiting_for is None)
         yield made
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_true():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

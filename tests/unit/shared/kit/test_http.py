@@ -4,6 +4,7 @@ import http.client
 import pytest
 
 from shared.kit.http import HttpServer
+from tests.support.turns import turns
 
 
 async def app(scope, receive, send):
@@ -57,6 +58,9 @@ async def test_an_idle_server_does_nothing_until_it_is_asked():
         return await tick(counter)
 
     server._server.on_tick = counted
-    await asyncio.sleep(0.25)
+    await turns()
+    soon = asyncio.get_running_loop().time() + 1
+    timers = [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
+    assert all(timer.when() > soon for timer in timers), timers
     await stop(task)
     assert ticks == 0
