@@ -1,6 +1,8 @@
 """
 Catching up: rounds that were executed elsewhere, taken from peers, believed by nobody's word.
 
+What was executed nowhere is taken from consensus: a node may be the first that comes.
+
 The last header of a chunk must be the one that consensus holds, and the others must lead to it; of
 rounds of long ago consensus holds checkpoints, to which the peer's headers must lead first. The
 enclave checks outputs and states against the headers once more. A peer whose answer does not hold
@@ -21,7 +23,7 @@ from services.compute.peers import Peers
 from shared.api.compute import FellowNodeApi
 from shared.api.consensus import CHECKPOINT_ROUNDS, ConsensusApi
 from shared.errors import PeerUnavailable, QanatError, Rejected, Unavailable
-from shared.types.block import BlockHeader, RoundBlock, RoundChange
+from shared.types.block import BlockHeader, HeaderType, RoundBlock, RoundChange
 from shared.types.identity import NodeId, Round, RuntimeId
 from shared.types.registry import Committee
 
@@ -135,12 +137,9 @@ class CatchUp:
             await asyncio.sleep(0)
 
     async def _fetch(self, missing: Gap) -> RoundsFetched:
-        if missing.next_round == 0:
-            # The genesis block changes nothing, and only consensus has it.
-            header = await self._header(Round(0), missing.head)
-            if header is None:
-                raise NobodyHasRound("consensus does not have the first round")
-            return await self._take_up((RoundChange(RoundBlock(header), b""),))
+        unexecuted = await self._unexecuted(missing)
+        if unexecuted:
+            return await self._take_up(unexecuted)
         peers = self._peers.ordered(missing.preferred)
         self._silent.intersection_update(peers)
         for peer in sorted(peers, key=self._silent.__contains__):
@@ -152,6 +151,22 @@ class CatchUp:
             except Unavailable as error:
                 log.debug("peer_not_reached", reason=error.message)
         raise NobodyHasRound(f"no peer gave round {missing.next_round}")
+
+    async def _unexecuted(self, missing: Gap) -> tuple[RoundChange, ...]:
+        """
+        Take from consensus the rounds, first of those missing, that change nothing.
+
+        So are the genesis block and what consensus made alone. Where no node was up, none has them.
+        """
+        changes: list[RoundChange] = []
+        end = min(missing.head.round + 1, missing.next_round + ROUNDS_AT_ONCE)
+        for round_ in map(Round, range(missing.next_round, end)):
+            header = await self._header(round_, missing.head)
+            if header is None or (round_ > 0 and header.header_type is HeaderType.NORMAL):
+                break
+            epoch = await self._consensus.fetch_round_epoch(self._runtime_id, round_)
+            changes.append(RoundChange(RoundBlock(header, epoch=epoch), b""))
+        return tuple(changes)
 
     async def _ask_in_time(self, peer: FellowNodeApi, missing: Gap) -> tuple[RoundChange, ...]:
         try:

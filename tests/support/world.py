@@ -133,6 +133,10 @@ class World:
         self.services[address_of(CONSENSUS)] = Service((ConsensusApi, self.ballots))
         self.client = self.ask_consensus("a test")
 
+    def start_consensus(self) -> None:
+        """Start consensus alone."""
+        self._tasks[CONSENSUS] = asyncio.create_task(self.consensus.run())
+
     async def start(self, *, without: tuple[str, ...] = ()) -> None:
         """
         Start every node but some; wait until the network is ready.
@@ -140,7 +144,8 @@ class World:
         One registers after the other, and key managers last, since no round is executed without
         them: so equal worlds come to equal committees and rounds.
         """
-        self._tasks[CONSENSUS] = asyncio.create_task(self.consensus.run())
+        if CONSENSUS not in self._tasks:
+            self.start_consensus()
         for name in (*self.compute, *self.key_managers):
             if name not in without:
                 await self.start_node(name)

@@ -13,10 +13,14 @@ def pytest_asyncio_loop_factories():
 
 @pytest.fixture
 async def make_world(tmp_path):
-    """Start networks of four compute nodes, of which one is no worker, and one key manager."""
+    """
+    Start networks of four compute nodes, of which one is no worker, and one key manager.
+
+    Where they are late, only consensus runs.
+    """
     made = []
 
-    async def make(*, on_disk=False, spare=0, liar="", **scheduler) -> World:
+    async def make(*, on_disk=False, spare=0, liar="", is_late=False, **scheduler) -> World:
         world = World(
             key_managers=1,
             compute=4 + spare,
@@ -26,7 +30,10 @@ async def make_world(tmp_path):
             root=tmp_path / str(len(made)) if on_disk else None,
         )
         made.append(world)
-        await world.start(without=world.compute[4:])
+        if is_late:
+            world.start_consensus()
+        else:
+            await world.start(without=world.compute[4:])
         return world
 
     yield make

@@ -130,6 +130,16 @@ async def test_one_lying_worker_is_overruled_by_the_backups_and_slashed(make_wor
     await assert_all_agree(world)
 
 
+async def test_nodes_that_come_after_rounds_without_a_committee_begin_all_the_same(make_world):
+    world = await make_world(is_late=True)
+    await world.client.advance_epoch(2)
+    assert {header.header_type for header in world.headers()[1:]} == {HeaderType.SUSPENDED}
+    await world.start()
+    await submit(world, "compute-1", raw(0))
+    await until_executed(world, raw(0))
+    await assert_all_agree(world)
+
+
 async def test_a_failed_round_takes_its_transactions_back_into_the_pool(world):
     await hold_votes(world, raw(0))
     # One vote opens the round for consensus; its time passes, and that of the backups.
