@@ -14,7 +14,7 @@ from tests.support.networks import FIRST_KEY
 
 GAS = 120_000
 ENCRYPTED_GAS = 130_000
-FUNDING_WEI = 10 * 10**18
+FUNDING_WEI = 2 * 10**18
 
 
 class Session:
@@ -78,11 +78,13 @@ class Session:
             raise RpcError(f"a transaction of the set-up failed: {receipt}")
         return receipt
 
-    async def funded_accounts(self, count: int) -> list[LocalAccount]:
+    async def funded_accounts(
+        self, count: int, funding_wei: int = FUNDING_WEI
+    ) -> list[LocalAccount]:
         """Fresh accounts with money for gas, and tokens."""
         accounts = workload.fresh_accounts(count)
         for account in accounts:
-            await self.execute(self.owner, account.address, b"", 30_000, FUNDING_WEI)
+            await self.execute(self.owner, account.address, b"", 30_000, funding_wei)
             data = workload.transfer_data(account.address, 10**6)
             await self.execute(self.owner, self.token, data, GAS)
         return accounts
