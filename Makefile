@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status logs fmt lint types test test-python rust e2e \
+.PHONY: help setup setup-ai setup-dev up down status logs fmt lint types test test-python rust e2e \
 	contracts bench profile lock docs image hooks schedules
 
 PY := .venv/bin/python
@@ -14,6 +14,9 @@ help: ## List the targets
 
 setup: ## Make the virtual environment with what a node needs (native module included)
 	@scripts/setup.sh run
+
+setup-ai: ## The same, with what the data market needs
+	@scripts/setup.sh ai
 
 setup-dev: ## The same, with what tests and checks need
 	@scripts/setup.sh dev

@@ -4,5 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 common=(--universal --python-version 3.11 --generate-hashes --no-header pyproject.toml)
 .venv/bin/uv pip compile -q "${common[@]}" -o requirements/run.txt
-.venv/bin/uv pip compile -q "${common[@]}" --extra dev -o requirements/dev.txt
-echo "requirements/run.txt and requirements/dev.txt are made"
+.venv/bin/uv pip compile -q "${common[@]}" --extra ai -o requirements/ai.txt
+.venv/bin/uv pip compile -q "${common[@]}" --extra ai --extra dev -o requirements/dev.txt
+echo "requirements/run.txt, requirements/ai.txt and requirements/dev.txt are made"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make .venv with everything that is missing, and nothing else: setup.sh run|dev
-#   run: what a node needs.   dev: also what tests and checks need.
+# Make .venv with everything that is missing, and nothing else: setup.sh run|ai|dev
+#   run: what a node needs.   ai: also what the apps need.   dev: also what tests and checks need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
-[ "$what" = run ] || [ "$what" = dev ] || { echo "usage: $0 run|dev" >&2; exit 2; }
+case $what in run | ai | dev) ;; *) echo "usage: $0 run|ai|dev" >&2; exit 2 ;; esac
 say() { printf ' * %s\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
@@ -40,8 +40,12 @@ export UV_SYSTEM_CERTS=1
 
 lock=requirements/$what.txt
 deps=$(fingerprint "$lock")
-# The larger set contains the smaller one.
-if ! is_done "$what" "$deps" && ! { [ "$what" = run ] && is_done dev "$(fingerprint requirements/dev.txt)"; }; then
+# A larger set contains the smaller ones.
+has_larger() {
+    { [ "$what" != dev ] && is_done dev "$(fingerprint requirements/dev.txt)"; } ||
+        { [ "$what" = run ] && is_done ai "$(fingerprint requirements/ai.txt)"; }
+}
+if ! is_done "$what" "$deps" && ! has_larger; then
     say "installing Python packages ($lock)"
     .venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r "$lock"
     mark_done "$what" "$deps"

@@ -12,7 +12,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = ROOT / "docs" / "adr"
 TOP_FOLDERS = (
     *("services", "shared", "runtimes", "qanat", "crates", "examples"),
-    *("networks", "docs", "tests", "scripts"),
+    *("apps", "networks", "docs", "tests", "scripts"),
 )
 
 

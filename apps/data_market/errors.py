@@ -1,0 +1,23 @@
+"""What the market refuses, and why."""
+
+from shared.errors import Rejected
+
+
+class BadTable(Rejected, module="data_market", code=1):
+    """A table is not of the form that the schema asks for."""
+
+
+class TooLarge(Rejected, module="data_market", code=2):
+    """A table has more bytes, rows, columns or classes than the market takes."""
+
+
+class BadJob(Rejected, module="data_market", code=3):
+    """A job's parameters are impossible."""
+
+
+class UnknownRecipe(Rejected, module="data_market", code=4):
+    """No recipe has this name."""
+
+
+class NothingOfValue(Rejected, module="data_market", code=5):
+    """No contributor's rows help, so that there is nobody to pay; the pot stays with its owner."""
