@@ -34,6 +34,7 @@ from qanat.options import (
 )
 from qanat.paratime.commands import paratime_app
 from qanat.policy_commands import policy_app
+from qanat.view.commands import view
 from shared.errors import QanatError
 
 app = typer.Typer(
@@ -217,6 +218,7 @@ for command in (
     snapshot_commands.revert,
     dump_commands.dump,
     dump_commands.load,
+    view,
 ):
     app.command()(command)
 

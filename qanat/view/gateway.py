@@ -1,0 +1,107 @@
+"""The gateway, as a client sees it: untrusted, over HTTP."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import httpx
+import orjson
+
+from shared.errors import Rejected, Unavailable
+
+TIMEOUT = httpx.Timeout(70.0, connect=5.0)
+"""A gateway may hold an answer for a minute (`eth_sendRawTransactionSync`) [s]."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+Headers = Mapping[str, str]
+"""Of a tool's request, as far as they are handed on."""
+
+
+class GatewaySilent(Unavailable, module="view", code=4):
+    """The gateway does not answer, or with something that is no JSON-RPC."""
+
+
+class GatewayRefused(Rejected, module="view", code=5):
+    """The gateway answered with an error, which is the tool's."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(str(error.get("message", "")))
+        self.error = error
+
+
+class Gateway:
+    """One gateway."""
+
+    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Name it; nothing is asked yet. `transport` is for tests."""
+        self.url = url
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT, limits=CONNECTIONS, transport=transport, trust_env=False
+        )
+        self._ids = itertools.count(1)
+
+    async def __aenter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close connections."""
+        await self._http.aclose()
+
+    async def ask(self, method: str, params: Any, headers: Headers) -> Any:
+        """
+        Ask for one thing.
+
+        Raises
+        ------
+        GatewayRefused
+            The answer is an error.
+        GatewaySilent
+            There is no answer.
+        """
+        request = self._request(method, params)
+        return _result(await self._post(request, headers))
+
+    async def ask_all(self, wanted: Sequence[tuple[str, list[Any]]], headers: Headers) -> list[Any]:
+        """Ask for several things at once; errors as `ask`, of the first that has one."""
+        requests = [self._request(method, params) for method, params in wanted]
+        answers = await self._post(requests, headers)
+        if type(answers) is not list:
+            # A gateway that takes no batches says so once.
+            return [_result(answers)]
+        by_id = {one.get("id"): one for one in answers if type(one) is dict}
+        return [_result(by_id.get(request["id"])) for request in requests]
+
+    def _request(self, method: str, params: Any) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+
+    async def _post(self, request: Any, headers: Headers) -> Any:
+        body = bytearray()
+        try:
+            async with self._http.stream(
+                "POST",
+                "",
+                content=orjson.dumps(request),
+                headers={"content-type": "application/json", **headers},
+            ) as answer:
+                async for part in answer.aiter_bytes():
+                    body += part
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise GatewaySilent(f"{self.url} answers with too many bytes")
+        except httpx.HTTPError as error:
+            raise GatewaySilent(f"{self.url} does not answer: {error!r}") from None
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            text = bytes(body[:100]).decode("utf-8", "replace")
+            raise GatewaySilent(f"{self.url} answers {answer.status_code}: {text}") from None
+
+
+def _result(untrusted: Any) -> Any:
+    if type(untrusted) is dict:
+        error = untrusted.get("error")
+        if type(error) is dict:
+            raise GatewayRefused(error)
+        if "result" in untrusted:
+            return untrusted["result"]
+    raise GatewaySilent("the gateway's answer is no JSON-RPC")
