@@ -100,6 +100,7 @@ def provision(
         signers=signers,
         balances=balances,
         dev_control_key=None if dev_seed is None else Signer(bytes.fromhex(dev_seed)).public_key,
+        is_replayed=seed is not None,
     )
     for plan in plans:
         if plan.name in identities:

@@ -28,6 +28,7 @@ from shared.types.genesis import (
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.keymanager import EnclavePolicy, Policy, SignedPolicy
 from shared.types.methods import Method
+from shared.types.mining import REPLAYED
 from shared.types.registry import (
     Deployment,
     Entity,
@@ -57,6 +58,8 @@ SENDER_BALANCE = 1_000_000_000_000_000
 ENTITY_BALANCE = 1_000_000_000_000
 ENTITY_STAKE = 1_000_000_000_000
 """1,000 tokens of 10^9 base units: enough for every threshold and several penalties."""
+EPOCH_OF_REPLAYS_MS = 50 * 365 * 86_400_000
+"""Epochs of a network with a seed begin when they are asked for: fifty years [ms]."""
 STAKE_THRESHOLDS = {
     "entity": 100_000_000_000,
     "node-compute": 100_000_000_000,
@@ -142,6 +145,7 @@ def build_genesis(
     signers: list[Signer],
     balances: dict[str, int],
     dev_control_key: bytes | None,
+    is_replayed: bool = False,
 ) -> Genesis:
     """
     Build the document.
@@ -156,7 +160,10 @@ def build_genesis(
         Measured identity by name, as of `build_enclave_configs`.
     balances : `dict`
         Ethereum address to whole tokens.
+    is_replayed : `bool`
+        Whether two runs are to make the same rounds, however fast their nodes are (ADR 0040).
     """
+    epoch_ms = EPOCH_OF_REPLAYS_MS if is_replayed else network.epoch_interval_s * 1000
     owner = identities[network.consensus.nodes[0]].entity.public_key
     return Genesis(
         chain_id=network.chain_id,
@@ -165,7 +172,7 @@ def build_genesis(
         consensus=ConsensusParameters(
             min_gas_price=MIN_GAS_PRICE, gas_tx_byte=GAS_TX_BYTE, gas_costs=GAS_COSTS
         ),
-        beacon=BeaconParameters(network.epoch_interval_s * 1000, Epoch(network.base_epoch)),
+        beacon=BeaconParameters(epoch_ms, Epoch(network.base_epoch)),
         staking=StakingParameters(thresholds=STAKE_THRESHOLDS, slashing=SLASHING),
         registry=RegistryParameters(tee_root_ca_hash=sha256(root_ca), tee_root_ca=root_ca),
         accounts=_accounts(identities, dev_control_key),
@@ -179,12 +186,20 @@ def build_genesis(
                 for one in network.key_manager
             ),
             *(
-                _paratime(network, one, owner, _identities(enclaves, one.name), balances)
+                _paratime(
+                    network,
+                    one,
+                    owner,
+                    _identities(enclaves, one.name),
+                    balances,
+                    min_pool_size=len(one.nodes) if is_replayed else None,
+                )
                 for one in network.paratime
             ),
         ),
         policies=tuple(_policy(network, one, enclaves, signers) for one in network.key_manager),
         dev_control_key=dev_control_key,
+        mining=REPLAYED if is_replayed else None,
         gateways=gateways,
     )
 
@@ -237,6 +252,8 @@ def _paratime(
     owner: bytes,
     enclaves: tuple[EnclaveIdentity, ...],
     balances: dict[str, int],
+    *,
+    min_pool_size: int | None,
 ) -> RuntimeDescriptor:
     committee = paratime.committee
     return RuntimeDescriptor(
@@ -249,6 +266,7 @@ def _paratime(
             group_size=committee.workers,
             group_backup_size=committee.backup_workers,
             round_timeout_ms=committee.round_timeout_ms,
+            min_pool_size=min_pool_size,
         ),
         scheduler=SchedulerParameters(
             batch_flush_timeout_ms=committee.batch_flush_timeout_ms,

@@ -11,6 +11,7 @@ from shared.crypto.hashes import sha512_256
 from shared.encoding.record import encode_record
 from shared.types.identity import Address, Epoch, Hash, PublicKey
 from shared.types.keymanager import SignedPolicy
+from shared.types.mining import Mining
 from shared.types.registry import Entity, RuntimeDescriptor
 
 
@@ -112,6 +113,8 @@ class Genesis:
     """Who may move time and epochs; None where the network has no dev controls."""
     initial_height: int = 1
     roothash: RoothashParameters = RoothashParameters()
+    mining: Mining | None = None
+    """How the rounds of every ParaTime are made from the start; None for the usual way."""
     gateways: tuple[PublicKey, ...] = ()
     """Node keys of gateways: known to nodes, and no peers of theirs (ADR 0029)."""
 

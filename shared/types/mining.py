@@ -31,12 +31,17 @@ class Mining:
     """Newest round that is to be proposed at once, whatever waits."""
     step_s: int = 0
     """Least that the timestamp of a round is ahead of the one before, where none was chosen [s]."""
+    is_step_exact: bool | None = None
+    """Whether a timestamp is the one before plus the step, whatever the time: exact replay."""
     next_timestamp: int | None = None
     """Timestamp of the next round that is mined or has transactions [Unix s]; None for the time."""
 
 
 USUAL = Mining()
 """As long as dev controls have not said anything else."""
+
+REPLAYED = Mining(interval_ms=0, step_s=1, is_step_exact=True)
+"""Of a network with a seed: no round and no timestamp hangs on how fast anybody was (ADR 0040)."""
 
 
 @dataclass(frozen=True, slots=True)

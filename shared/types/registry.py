@@ -105,6 +105,8 @@ class ExecutorParameters:
     round_timeout_ms: int = 2000
     """Consensus time for a round after its first commitment [ms]; see ADR 0002."""
     max_messages: int = 32
+    min_pool_size: int | None = None
+    """Fewest eligible nodes of which a committee is drawn; None for as many as it has seats."""
     min_live_rounds_percent: int = 0
     """Share of the rounds of an epoch that a live worker takes part in [%]; 0 turns it off."""
     min_live_rounds_eval: int = 10

@@ -66,6 +66,8 @@ def apply_genesis(state: State, context: BlockContext, genesis: Genesis) -> None
         add_runtime(state, runtime)
         if runtime.kind is RuntimeKind.COMPUTE:
             open_runtime(state, context, runtime)
+            if genesis.mining is not None:
+                state.save(state_keys.mining_key(runtime.id), genesis.mining)
         else:
             key = state_keys.key_manager_status_key(runtime.id)
             state.save(key, KeyManagerStatus(runtime.id))

@@ -3,7 +3,6 @@
 from typing import assert_never
 
 from services.consensus.rules.beacon.epoch import load_epoch, verify_dev_control
-from services.consensus.rules.beacon.time_travel import NS_PER_MS, move_time
 from services.consensus.rules.context import BlockContext, Caller
 from services.consensus.rules.epoch_change import advance_epoch
 from services.consensus.rules.keymanager.secrets import (
@@ -23,6 +22,7 @@ from services.consensus.rules.roothash.agreement import apply_executor_commit
 from services.consensus.rules.roothash.evidence import apply_evidence
 from services.consensus.rules.roothash.mining import (
     apply_mine,
+    apply_move_time,
     apply_set_mining,
     apply_set_next_timestamp,
 )
@@ -124,7 +124,7 @@ def apply_method(
             advance_epoch(state, context)
         case Method.MOVE_TIME:
             verify_dev_control(state, caller)
-            move_time(state, decode_record(MoveTime, untrusted).by_ms * NS_PER_MS)
+            apply_move_time(state, decode_record(MoveTime, untrusted))
         case Method.MINE:
             verify_dev_control(state, caller)
             apply_mine(state, context, decode_record(Mine, untrusted))

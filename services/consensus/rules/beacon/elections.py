@@ -62,6 +62,8 @@ def draw_committee(
         Their order does not matter.
     """
     nodes = list(candidates)
+    if len(nodes) < (runtime.executor.min_pool_size or 0):
+        return None
     members: list[CommitteeMember] = []
     for role, size in (
         (CommitteeRole.WORKER, runtime.executor.group_size),

@@ -7,8 +7,9 @@ a round fails or an epoch begins: a thousand of them cost no more than their hea
 
 from dataclasses import replace
 
-from services.consensus.rules.beacon.time_travel import NS_PER_S, move_time
+from services.consensus.rules.beacon.time_travel import NS_PER_MS, NS_PER_S, move_time
 from services.consensus.rules.context import BlockContext
+from services.consensus.rules.registry.runtimes import list_runtimes
 from services.consensus.rules.roothash.round_state import RuntimeState
 from services.consensus.rules.roothash.rounds import (
     NoOpenRound,
@@ -20,13 +21,15 @@ from services.consensus.rules.state import State
 from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.types.identity import Round, RuntimeId
-from shared.types.methods import Mine, SetMining, SetNextTimestamp
+from shared.types.methods import Mine, MoveTime, SetMining, SetNextTimestamp
 from shared.types.mining import Mining, MiningChanged
+from shared.types.registry import RuntimeKind
 
 MAX_MINED = 256
 """Rounds that one transaction makes: some 64 KB of headers in the events of a block."""
 MAX_INTERVAL_S = 366 * 86_400
 """Between two of them [s]: a leap year."""
+MS_PER_S = 1_000
 MAX_INTERVAL_MS = 86_400_000
 """Between rounds that have no other reason [ms]: a day."""
 
@@ -102,6 +105,24 @@ def apply_set_next_timestamp(state: State, context: BlockContext, chosen: SetNex
     mining = load_mining(state, chosen.runtime_id)
     chosen_next = replace(mining, next_timestamp=chosen.timestamp_s)
     state.save(state_keys.mining_key(chosen.runtime_id), chosen_next)
+
+
+def apply_move_time(state: State, moved: MoveTime) -> None:
+    """
+    Move consensus time ahead, and with it timestamps that do not follow it.
+
+    Raises
+    ------
+    TooFarAhead
+        See the class.
+    """
+    move_time(state, moved.by_ms * NS_PER_MS)
+    for runtime in list_runtimes(state, RuntimeKind.COMPUTE):
+        mining = load_mining(state, runtime.id)
+        if mining.is_step_exact:
+            base = mining.next_timestamp or load_last_block(state, runtime.id).timestamp
+            ahead = replace(mining, next_timestamp=base + moved.by_ms // MS_PER_S)
+            state.save(state_keys.mining_key(runtime.id), ahead)
 
 
 def _verify_open(state: State, runtime_id: RuntimeId) -> None:

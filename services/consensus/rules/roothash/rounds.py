@@ -123,6 +123,8 @@ def _timestamp(state: State, context: BlockContext, runtime_id: bytes) -> int:
     mining, last = load_mining(state, runtime_id), load_last_block(state, runtime_id).timestamp
     if mining.next_timestamp is not None:
         return max(mining.next_timestamp, last)
+    if mining.is_step_exact:
+        return last + mining.step_s
     return max(context.time_s, last + mining.step_s)
 
 
