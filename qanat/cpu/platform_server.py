@@ -2,7 +2,12 @@
 
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.quoting import QuotingEnclave
-from shared.tee.platform import QuoteWithCollateral, derive_chance_seed, derive_seal_key
+from shared.tee.platform import (
+    QuoteWithCollateral,
+    derive_chance_seed,
+    derive_seal_key,
+    derive_shared_seed,
+)
 from shared.types.attestation import EnclaveIdentity
 
 
@@ -21,7 +26,8 @@ class PlatformServer:
         """
         Answer for one start of one enclave.
 
-        `replay_seed` makes the enclave's chance repeatable; `start` counts its starts.
+        `replay_seed`, the network's, makes the enclave's chance repeatable; `start` counts its
+        starts.
         """
         self._platform, self._config = platform, config
         self.identity = identity
@@ -48,6 +54,12 @@ class PlatformServer:
         return derive_chance_seed(
             self._replay_seed, self._platform.platform_id, self.identity.mr_enclave, self._start
         )
+
+    def shared_seed(self) -> bytes | None:
+        """Give what enclaves of this identity share in a network that replays; None in others."""
+        if self._replay_seed is None:
+            return None
+        return derive_shared_seed(self._replay_seed, self.identity.mr_enclave)
 
     def renew_collateral(self, platform: PlatformFile) -> None:
         """Take newer collateral of the same platform; the next quotes carry it."""

@@ -64,15 +64,14 @@ def host_environment(
     return environment
 
 
-def enclave_seed(plan: NodePlan, options: RunOptions) -> str | None:
+def enclave_seed(options: RunOptions) -> str | None:
     """
-    Give the seed of an enclave's chance in a network that replays; None otherwise.
+    Give the seed of the enclaves' chance in a network that replays; None otherwise.
 
-    It is not its host's: from that one the host could compute the enclave's keys.
+    It is no host's: from that one the host could compute the enclave's keys. Each CPU derives
+    another from it for each start of an enclave.
     """
-    if options.seed is None:
-        return None
-    return node_seed(options.seed, f"{plan.name}/enclave").hex()
+    return None if options.seed is None else node_seed(options.seed, "enclaves").hex()
 
 
 def _of_gateway(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -> dict[str, str]:

@@ -204,7 +204,7 @@ class NodeSupervisor:
             enclave_dir=self._layout.enclave(name, runtime),
             host_socket=enclave_end,
             log_path=self._log_path(f"enclave-{runtime}"),
-            seed=enclave_seed(self.plan, self._options),
+            seed=enclave_seed(self._options),
             forks=self._enclave_forks,
         )
 

@@ -15,6 +15,7 @@ from shared.types.attestation import Collateral
 
 SEAL_KEY = b"qanat/platform: seal key (insecure mock)"
 CHANCE = b"qanat/platform: chance (insecure mock)"
+SHARED = b"qanat/platform: shared chance (insecure mock)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class PlatformApi(Protocol):
         """
         ...
 
+    def shared_seed(self) -> Bytes32 | None:
+        """
+        Give a seed that all enclaves of this identity share in a network that replays; else None.
+
+        For what must not hang on which of them is first.
+        """
+        ...
+
 
 def derive_seal_key(platform_secret: bytes, mr_enclave: bytes, key_id: bytes) -> bytes:
     """
@@ -64,3 +73,8 @@ def derive_chance_seed(
 ) -> bytes:
     """Derive the seed of an enclave's chance for its n-th start in a replayed network."""
     return kmac256(network_seed, platform_id + mr_enclave + start.to_bytes(8, "big"), CHANCE)
+
+
+def derive_shared_seed(network_seed: bytes, mr_enclave: bytes) -> bytes:
+    """Derive the seed that the enclaves of one identity share in a replayed network."""
+    return kmac256(network_seed, mr_enclave, SHARED)

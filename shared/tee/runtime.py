@@ -59,6 +59,8 @@ class EnclaveContext:
     """The enclave's own directory on a disk that it does not trust."""
     host: SyncTransport
     """Asks the host; see `sync_client_of`."""
+    shared_seed: bytes | None = None
+    """In a network that replays: what all enclaves of this identity have; None in others."""
 
 
 def run_enclave(
@@ -95,6 +97,7 @@ def run_enclave(
         entropy=SystemEntropy() if seed is None else SeededEntropy(seed),
         directory=Path(environ[ENCLAVE_DIR]),
         host=connection,
+        shared_seed=platform.shared_seed(),
     )
     connection.serve(contract, build(context), concurrent=concurrent, workers=workers)
 

@@ -106,7 +106,7 @@ class ExecutorParameters:
     """Consensus time for a round after its first commitment [ms]; see ADR 0002."""
     max_messages: int = 32
     min_pool_size: int | None = None
-    """Fewest eligible nodes of which a committee is drawn; None for as many as it has seats."""
+    """Eligible nodes for which the first committee waits; None for as many as it has seats."""
     min_live_rounds_percent: int = 0
     """Share of the rounds of an epoch that a live worker takes part in [%]; 0 turns it off."""
     min_live_rounds_eval: int = 10

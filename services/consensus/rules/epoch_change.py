@@ -6,7 +6,7 @@ list in place of a message bus; liveness is judged before the election that it b
 without a committee gets one as soon as enough nodes are there, and newcomers join it (ADR 0006).
 """
 
-from services.consensus.rules.beacon.elections import elect_committee
+from services.consensus.rules.beacon.elections import elect_committee, is_pool_full
 from services.consensus.rules.beacon.epoch import begin_next_epoch, epoch_end_ns
 from services.consensus.rules.context import BlockContext
 from services.consensus.rules.events import NodeFrozen, NodeRegistered
@@ -59,6 +59,8 @@ def elect_between_epochs(state: State, context: BlockContext) -> None:
         return
     for runtime in list_runtimes(state, RuntimeKind.COMPUTE):
         before = state.load(Committee, state_keys.committee_key(runtime.id))
+        if before is None and not is_pool_full(state, context, runtime):
+            continue
         if before is None or may_change:
             after = elect_committee(state, context, runtime)
             if after != before:

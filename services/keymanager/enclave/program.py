@@ -32,6 +32,7 @@ from services.keymanager.rules.proven_chain import (
     next_generation,
     read_chain,
 )
+from shared.crypto.entropy import SeededEntropy
 from shared.crypto.secret import SecretBytes
 from shared.enclave.program import ChainUnknown, EnclaveProgram, VerifiedState
 from shared.encoding.record import encode_record
@@ -77,6 +78,7 @@ class KeyManagerProgram(EnclaveProgram):
             EphemeralSecrets(config.runtime_id),
         )
         self._secrets = SecretFollower(self._vault, self._decrypt)
+        self._shared_seed = context.shared_seed
         self._chain: KeyManagerChain | None = None
         self._policy_refusal = ""
         self._host = sync_client_of(KeyManagerHostApi, context.host)
@@ -211,7 +213,7 @@ class KeyManagerProgram(EnclaveProgram):
         """
         chain = self._known_chain
         generation = next_generation(chain.status)
-        secret = SecretBytes(self.entropy.draw("master secret", SECRET_BYTES))
+        secret = self._draw(f"master secret {generation}")
         checksum = self._vault.master.next_checksum(secret, generation)
         return self._publish(secret, checksum, Epoch(chain.epoch + 1), generation)
 
@@ -227,9 +229,14 @@ class KeyManagerProgram(EnclaveProgram):
         chain = self._known_chain
         if epoch not in (chain.epoch, chain.epoch + 1):
             raise EpochNotNow(f"epoch {epoch} is neither {chain.epoch} nor the next")
-        secret = SecretBytes(self.entropy.draw("ephemeral secret", SECRET_BYTES))
+        secret = self._draw(f"ephemeral secret {epoch}")
         checksum = checksum_ephemeral_secret(secret, self.config.runtime_id, epoch)
         return self._publish(secret, checksum, epoch, None)
+
+    def _draw(self, label: str) -> SecretBytes:
+        """Draw a secret: in a network that replays the same, whichever member is first."""
+        entropy = self.entropy if self._shared_seed is None else SeededEntropy(self._shared_seed)
+        return SecretBytes(entropy.draw(label, SECRET_BYTES))
 
     def _publish(
         self, secret: SecretBytes, checksum: bytes, epoch: Epoch, generation: int | None

@@ -139,8 +139,8 @@ def test_seed_of_an_enclave_in_a_replayed_network_is_not_its_hosts(layout: DataL
     plan = next(plan for plan in plans if plan.has_enclave)
     options = RunOptions(seed=b"a seed for a network that replays")
     hosts = host_environment(NETWORK, plans, plan, layout, options)["QANAT_SEED"]
-    enclaves = enclave_seed(plan, options)
+    enclaves = enclave_seed(options)
     assert enclaves is not None
     assert enclaves != hosts
-    assert enclaves == enclave_seed(plan, options)
-    assert enclave_seed(plan, RunOptions()) is None
+    assert enclaves == enclave_seed(options)
+    assert enclave_seed(RunOptions()) is None

@@ -47,6 +47,15 @@ def elect_committee(
     return committee
 
 
+def is_pool_full(state: State, context: BlockContext, runtime: RuntimeDescriptor) -> bool:
+    """Say whether so many nodes are eligible as a first committee waits for."""
+    awaited = runtime.executor.min_pool_size
+    if awaited is None:
+        return True
+    eligible = eligible_nodes(state, context, runtime.id, Role.COMPUTE)
+    return sum(1 for _ in eligible) >= awaited
+
+
 def draw_committee(
     runtime: RuntimeDescriptor,
     candidates: Iterable[bytes],
@@ -62,8 +71,6 @@ def draw_committee(
         Their order does not matter.
     """
     nodes = list(candidates)
-    if len(nodes) < (runtime.executor.min_pool_size or 0):
-        return None
     members: list[CommitteeMember] = []
     for role, size in (
         (CommitteeRole.WORKER, runtime.executor.group_size),
