@@ -1,18 +1,14 @@
 """The command line; `qanat --help` lists its commands."""
 
-import os
-import signal
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from qanat import dump_commands, look_commands, snapshot_commands
+from qanat import dump_commands, look_commands, recording_commands, snapshot_commands
 from qanat.epoch_commands import epoch_app
-from qanat.launcher.state import is_alive, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
 from qanat.node_commands import node_app
@@ -34,6 +30,7 @@ from qanat.options import (
 )
 from qanat.paratime.commands import paratime_app
 from qanat.policy_commands import policy_app
+from qanat.stop import stop_network
 from qanat.view.commands import view
 from shared.errors import QanatError
 
@@ -190,18 +187,7 @@ def down(
 ) -> None:
     """Stop the network; its chain stays on disk."""
     layout = data_layout(network, data)
-    state = load_running_state(layout)
-    if state is None:
-        out.print(f"no network runs on {layout.root}")
-    else:
-        os.kill(state.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        while is_alive(state.pid):
-            if time.monotonic() > deadline:
-                err.print(f"launcher {state.pid} does not stop; kill it with `kill -9`")
-                raise typer.Exit(1)
-            time.sleep(0.02)
-        out.print("stopped")
+    out.print("stopped" if stop_network(layout) else f"no network runs on {layout.root}")
     if wipe:
         from qanat.provision.removal import remove_data
 
@@ -219,6 +205,8 @@ for command in (
     dump_commands.dump,
     dump_commands.load,
     view,
+    recording_commands.record,
+    recording_commands.replay,
 ):
     app.command()(command)
 

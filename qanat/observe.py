@@ -128,8 +128,7 @@ async def _advance_epoch(running: Running, count: int) -> int:
     async with NodeClient(consensus, dev_token=running.dev_token) as client:
         for _ in range(count):
             epoch = await consensus_client(client).advance_epoch(1)
-            async with asyncio.timeout(EPOCH_TIMEOUT_S):
-                await _until_all_see(running, epoch)
+            await wait_for_epoch(running, epoch)
     return epoch
 
 
@@ -154,6 +153,12 @@ async def _ask_consensus(running: Running, question: Callable[[ConsensusApi], Aw
     (consensus,) = running.plans_of("consensus")
     async with NodeClient(consensus, dev_token=running.dev_token) as client:
         return await question(consensus_client(client))
+
+
+async def wait_for_epoch(running: Running, epoch: int) -> None:
+    """Wait until every compute node has seen an epoch and is ready in it."""
+    async with asyncio.timeout(EPOCH_TIMEOUT_S):
+        await _until_all_see(running, epoch)
 
 
 async def _until_all_see(running: Running, epoch: int) -> None:

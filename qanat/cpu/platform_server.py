@@ -56,10 +56,8 @@ class PlatformServer:
         )
 
     def shared_seed(self) -> bytes | None:
-        """Give what enclaves of this identity share in a network that replays; None in others."""
-        if self._replay_seed is None:
-            return None
-        return derive_shared_seed(self._replay_seed, self.identity.mr_enclave)
+        """Give the seed that all enclaves share in a network that replays; None in others."""
+        return None if self._replay_seed is None else derive_shared_seed(self._replay_seed)
 
     def renew_collateral(self, platform: PlatformFile) -> None:
         """Take newer collateral of the same platform; the next quotes carry it."""

@@ -51,9 +51,9 @@ class PlatformApi(Protocol):
 
     def shared_seed(self) -> Bytes32 | None:
         """
-        Give a seed that all enclaves of this identity share in a network that replays; else None.
+        Give a seed that all enclaves share in a network that replays; None in others.
 
-        For what must not hang on which of them is first.
+        For what must hang neither on which of them is first, nor on their code's measurement.
         """
         ...
 
@@ -75,6 +75,6 @@ def derive_chance_seed(
     return kmac256(network_seed, platform_id + mr_enclave + start.to_bytes(8, "big"), CHANCE)
 
 
-def derive_shared_seed(network_seed: bytes, mr_enclave: bytes) -> bytes:
-    """Derive the seed that the enclaves of one identity share in a replayed network."""
-    return kmac256(network_seed, mr_enclave, SHARED)
+def derive_shared_seed(network_seed: bytes) -> bytes:
+    """Derive the seed that all enclaves share in a replayed network."""
+    return kmac256(network_seed, b"", SHARED)

@@ -60,7 +60,7 @@ class EnclaveContext:
     host: SyncTransport
     """Asks the host; see `sync_client_of`."""
     shared_seed: bytes | None = None
-    """In a network that replays: what all enclaves of this identity have; None in others."""
+    """What all enclaves of a network that replays have; None in others."""
 
 
 def run_enclave(

@@ -41,7 +41,9 @@ VERSION = Version(0, 1, 0)
 class Enclaves:
     """Starts enclaves on platforms of one network and relays between them."""
 
-    def __init__(self, *, policy=None, has_dev_controls: bool = True) -> None:
+    def __init__(
+        self, *, policy=None, has_dev_controls: bool = True, shared_seed: bytes | None = None
+    ) -> None:
         runtime = RuntimeDescriptor(
             KEY_MANAGER_ID,
             b"o" * 32,
@@ -49,7 +51,7 @@ class Enclaves:
             (Deployment(VERSION, 0, mock_tee.constraints(KEY_MANAGER)),),
         )
         self.chain = ScriptedChain(runtime, start_ns=mock_tee.NOW_S * 1_000_000_000)
-        self._has_dev_controls = has_dev_controls
+        self._has_dev_controls, self._shared_seed = has_dev_controls, shared_seed
         self.chain.status = replace(self.chain.status, policy=policy or sign_policy(make_policy()))
         self.running: dict[bytes, KeyManagerProgram] = {}
         self._starts = 0
@@ -76,6 +78,7 @@ class Enclaves:
                 entropy=SeededEntropy(f"chance of start {self._starts}".encode().ljust(32)),
                 directory=Path("/nonexistent"),
                 host=self,
+                shared_seed=self._shared_seed,
             ),
             files,
         )

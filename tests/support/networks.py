@@ -88,16 +88,7 @@ class RunningNetwork:
 
     def cli(self, *arguments: str) -> str:
         """Run a command of `qanat` against this network; its standard output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "qanat", *arguments, *self.cli_options()],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_cli(*arguments, *self.cli_options())
 
     def cli_options(self) -> list[str]:
         raise NotImplementedError
@@ -216,6 +207,20 @@ class ComposeNetwork(RunningNetwork):
         names = [f"qanat_{name}" for name in listed]
         done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
         return [Path(line) for line in done.stdout.split()]
+
+
+def run_cli(*arguments: str) -> str:
+    """Run a command of `qanat`, which must succeed; its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "qanat", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -235,7 +235,12 @@ class KeyManagerProgram(EnclaveProgram):
 
     def _draw(self, label: str) -> SecretBytes:
         """Draw a secret: in a network that replays the same, whichever member is first."""
-        entropy = self.entropy if self._shared_seed is None else SeededEntropy(self._shared_seed)
+        entropy = self.entropy
+        if self._shared_seed is not None:
+            entropy, label = (
+                SeededEntropy(self._shared_seed),
+                f"{self.config.runtime_id.hex()} {label}",
+            )
         return SecretBytes(entropy.draw(label, SECRET_BYTES))
 
     def _publish(

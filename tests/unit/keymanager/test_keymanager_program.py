@@ -150,6 +150,17 @@ class TestMasterSecret:
         assert response.rsk == promised
         assert response.next_checksum == b""
 
+    @pytest.mark.parametrize("shared_seed", [None, b"seed".ljust(32)])
+    def test_members_make_the_same_secrets_only_in_a_network_that_replays(self, shared_seed):
+        checksums = set()
+        for position in (0, 1):
+            network = Network(shared_seed=shared_seed)
+            member = (network.first, network.second)[position]
+            network.rotate(by=member)
+            network.publish_ephemeral(by=member)
+            checksums.add((network.chain.status.checksum, public_keys(member)))
+        assert len(checksums) == (2 if shared_seed is None else 1)
+
     def test_init_response_is_signed_by_the_rak_and_says_that_nothing_is_secure(self, network):
         signed = network.enclaves.show_block()[0].init_response
         assert not signed.response.is_secure

@@ -13,7 +13,7 @@ from shared.crypto.hashes import EMPTY_HASH
 from shared.rules import state_keys
 from shared.types.block import HeaderType
 from shared.types.methods import Method, Mine, MoveTime, SetMining, SetNextTimestamp
-from shared.types.mining import Mining, TimeShift
+from shared.types.mining import REPLAYED, Mining, TimeShift
 from tests.support.consensus_world import (
     COMPUTE,
     CONTROL,
@@ -180,6 +180,26 @@ def test_timestamps_do_not_repeat_where_a_step_was_asked_for(world):
     refused_step = SetMining(PARATIME, step_s=2**40)
     (result,) = world.block(world.tx(CONTROL, Method.SET_MINING, refused_step))
     assert (result.codespace, result.code) == (TooManyMined.module, TooManyMined.code)
+
+
+def test_timestamps_of_a_network_that_replays_hang_on_no_clock():
+    for seconds in (1, 20):
+        world = World.running(make_genesis(mining=REPLAYED))
+        stamps = [world.last.timestamp]
+        world.block(seconds=seconds)
+        world.agree(b"g" * 32)
+        stamps.append(world.last.timestamp)
+        world.must(CONTROL, Method.MOVE_TIME, MoveTime(3_600_000))
+        world.must(CONTROL, Method.MOVE_TIME, MoveTime(60_000))
+        world.agree(b"h" * 32)
+        stamps.append(world.last.timestamp)
+        world.must(CONTROL, Method.MINE, Mine(PARATIME))
+        stamps.append(world.last.timestamp)
+        chosen = SetNextTimestamp(PARATIME, world.last.timestamp + 500)
+        world.must(CONTROL, Method.SET_NEXT_TIMESTAMP, chosen)
+        world.agree(b"i" * 32)
+        stamps.append(world.last.timestamp)
+        assert [b - a for a, b in itertools.pairwise(stamps)] == [1, 3_660, 1, 500]
 
 
 def test_a_step_never_stops_rounds_where_time_can_be_moved_no_further(world):

@@ -84,6 +84,19 @@ def test_the_first_committee_does_not_wait_for_an_epoch():
     world.agree()
 
 
+def test_the_first_committee_waits_for_as_many_nodes_as_are_asked_for():
+    world = World(make_genesis(executor=ExecutorParameters(min_pool_size=len(COMPUTE))))
+    world.register(*COMPUTE[:3])
+    assert world.committee is None
+    world.register(COMPUTE[3])
+    assert world.committee is not None
+    assert world.last.round == 1
+    # A node that is lost later stops nobody.
+    world.next_epoch(*COMPUTE[:3])
+    world.next_epoch(*COMPUTE[:3])
+    assert world.committee is not None
+
+
 def test_a_newcomer_leads_to_another_draw_and_a_renewal_does_not():
     world = World()
     world.register(*COMPUTE[:3])
