@@ -1,0 +1,183 @@
+"""`qanat view` beside a network: unmodified tools, and nothing of theirs in plain on chain."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from web3 import HTTPProvider, Web3
+from web3.exceptions import ContractCustomError, ContractLogicError
+
+from tests.support.networks import ROOT, RunningNetwork, load_artifact, wait_for
+
+KEY = "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"
+OWNER = Account.from_key(KEY).address
+ENVELOPE = "0xa264626f6479a4"
+SECRET = b"what a plain tool hides from everybody"
+
+
+class View:
+    """A running `qanat view`."""
+
+    def __init__(self, network: RunningNetwork) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "qanat",
+                "view",
+                "--port",
+                "0",
+                "--log",
+                "--gateway",
+                network.url,
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        wait_for(lambda: self.url is not None, 60, "`qanat view` says where it listens")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                self.lines.append(line.rstrip())
+
+    @property
+    def url(self) -> str | None:
+        found = re.search(r"localhost:(\d+)", self.lines[0]) if self.lines else None
+        return found and f"http://localhost:{found.group(1)}"
+
+    def close(self) -> int:
+        self._process.send_signal(signal.SIGINT)
+        code = self._process.wait(timeout=20)
+        self._reader.join(timeout=20)
+        return code
+
+
+@pytest.fixture(scope="module")
+def view(network: RunningNetwork) -> Iterator[View]:
+    running = View(network)
+    yield running
+    assert running.close() == 0
+    assert running.lines[-1] == "stopped"
+
+
+def sent_to(network: RunningNetwork, address: str, since: int) -> list[dict[str, Any]]:
+    """Every transaction to an address since a block, as everybody sees it."""
+    blocks = (
+        network.rpc("eth_getBlockByNumber", hex(number), True)
+        for number in range(since, network.block_number() + 1)
+    )
+    return [
+        one for block in blocks for one in block["transactions"] if one["to"] == address.lower()
+    ]
+
+
+def test_web3_py_without_any_middleware(network: RunningNetwork, view: View) -> None:
+    """The node signs for it, through the ends of more epochs than a key lasts."""
+    began = network.block_number()
+    web3 = Web3(HTTPProvider(view.url))
+    assert OWNER in web3.eth.accounts
+    web3.eth.default_account = OWNER
+
+    def done(hash_: Any) -> Any:
+        return web3.eth.wait_for_transaction_receipt(hash_, timeout=60, poll_latency=0.02)
+
+    artifact = load_artifact("Vault")
+    factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    vault = web3.eth.contract(
+        address=done(factory.constructor().transact())["contractAddress"], abi=artifact.abi
+    )
+    assert done(vault.functions.store(SECRET).transact())["status"] == 1
+    network.cli("epoch", "advance", "7")
+    assert vault.functions.reveal().call() == SECRET
+    assert done(vault.functions.store(SECRET[::-1]).transact())["status"] == 1
+    assert vault.functions.reveal().call() == SECRET[::-1]
+    assert vault.functions.whoAmI().call() == OWNER
+    with pytest.raises(ContractLogicError, match="the reason is plain"):
+        vault.functions.failWithReason().call()
+    with pytest.raises(ContractCustomError):
+        vault.functions.failWithCustomError().call({"from": web3.eth.accounts[1]})
+
+    # The same call without `qanat view`: its owner is nobody, and the input is an envelope.
+    bare = Web3(HTTPProvider(network.url)).eth.contract(vault.address, abi=artifact.abi)
+    with pytest.raises(ContractCustomError):
+        bare.functions.reveal().call({"from": OWNER})
+    inputs = [one["input"] for one in sent_to(network, vault.address, began)]
+    assert len(inputs) == 2
+    assert all(one.startswith(ENVELOPE) and SECRET.hex() not in one for one in inputs)
+
+
+@pytest.mark.node
+def test_viem_and_ethers_without_any_library(
+    network: RunningNetwork, view: View, node_clients: Path
+) -> None:
+    began, artifact = network.block_number(), load_artifact("Vault")
+    done = subprocess.run(
+        ["node", "view.mjs", str(view.url), KEY, str(artifact.path)],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["status"], seen["sameHash"], seen["inputInPlain"]) == ("success", True, True)
+    assert (seen["whoAmI"], seen["reason"]) == (True, "the reason is plain")
+    assert seen["ethers"] == {"status": 1, "revealed": True, "custom": "NotOwner"}
+    on_chain = sent_to(network, seen["vault"], began)
+    assert [one["input"].startswith(ENVELOPE) for one in on_chain] == [True, True]
+    assert on_chain[0]["hash"] == seen["chainHash"]
+
+
+@pytest.mark.node
+def test_cast_signs_calls_and_reads_its_transaction(
+    network: RunningNetwork, view: View, node_clients: Path
+) -> None:
+    began = network.block_number()
+    (binary,) = node_clients.glob("node_modules/@foundry-rs/cast-*/bin/cast")
+
+    def cast(*arguments: str) -> str:
+        done = subprocess.run(
+            [str(binary), arguments[0], "--rpc-url", str(view.url), *arguments[1:]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
+        return done.stdout.strip() or done.stderr
+
+    code = load_artifact("Vault").bytecode
+    vault = json.loads(cast("send", "--private-key", KEY, "--json", "--create", code))[
+        "contractAddress"
+    ]
+    secret = "0x" + SECRET.hex()
+    signed = json.loads(cast("send", "--private-key", KEY, "--json", vault, "store(bytes)", secret))
+    assert signed["status"] == "0x1"
+    unlocked = json.loads(
+        cast("send", "--unlocked", "--from", OWNER, "--json", vault, "store(bytes)", secret)
+    )
+    assert unlocked["status"] == "0x1"
+    assert cast("call", "--from", OWNER, vault, "reveal()(bytes)") == secret
+    assert "the reason is plain" in cast("call", vault, "failWithReason()")
+    assert secret[2:] in cast("tx", signed["transactionHash"], "input")
+    assert all(one["input"].startswith(ENVELOPE) for one in sent_to(network, vault, began))
+    told = [line for line in view.lines if vault.lower() in line]
+    assert any("eth_sendRawTransaction" in one and "signed anew" in one for one in told)
+    assert SECRET.hex() not in "".join(told)
