@@ -16,6 +16,7 @@ from qanat.view.transactions import encode
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import show_checksummed
+from shared.crypto.hashes import keccak256
 
 MAX_NAME_CHARACTERS = 64
 Handler = Callable[..., Awaitable[Any]]
@@ -49,6 +50,7 @@ class Answers:
             "eth_sendRawTransaction": (sending.send_raw, "raw"),
             "eth_sendRawTransactionSync": (sending.send_raw_sync, "raw wantedMs?"),
             "eth_sign": (self._sign, "account message"),
+            "web3_sha3": (self._hash, "message"),
             "personal_sign": (self._personal_sign, "message account password?"),
         }
         """What answers a method, and its parameters; `?` may be left out."""
@@ -77,25 +79,38 @@ class Answers:
                 text += ": it would show calldata to the gateway, which a confidential ParaTime"
                 text += " would not answer"
             raise NotAnswered(text)
-        asked = None
-        if type(params) is list and params and type(params[0]) is str:
-            asked, sent = params[0], self.journal.find_shown(params[0])
-            if sent is not None and sent.shown_hash != sent.chain_hash:
-                if method in RAW_TRANSACTIONS:
-                    return to_hex(encode(sent.plain))
-                params = [sent.chain_hash, *params[1:]]
-        return self.journal.show(await self._gateway.ask(method, params or [], headers), asked)
+        asked, params = _first(params)
+        sent = None if asked is None else self.journal.find_shown(asked)
+        if sent is not None and sent.shown_hash != sent.chain_hash:
+            if method in RAW_TRANSACTIONS:
+                return to_hex(encode(sent.plain))
+            params = [sent.chain_hash, *params[1:]]
+        return self.journal.show(await self._gateway.ask(method, params, headers), asked)
 
     # -- accounts ------------------------------------------------------------------------------
 
     async def _accounts(self, _: Headers) -> list[str]:
         return [show_checksummed(one) for one in self._keys.addresses]
 
+    async def _hash(self, _: Headers, message: Any) -> str:
+        # Tools hash calldata by it.
+        return to_hex(keccak256(data(message)))
+
     async def _sign(self, _: Headers, account: Any, message: Any) -> str:
         return to_hex(self._keys.sign_message(address(account), data(message)))
 
     async def _personal_sign(self, headers: Headers, message: Any, account: Any, *_: Any) -> str:
         return await self._sign(headers, account, message)
+
+
+def _first(params: Any) -> tuple[str | None, Any]:
+    """Give the first parameter if it is a text, such as a hash; and the parameters."""
+    if type(params) is dict and len(params) == 1:
+        # A hash that came by name.
+        params = list(params.values())
+    if type(params) is list and params and type(params[0]) is str:
+        return params[0], params
+    return None, params or []
 
 
 def _in_order(untrusted: Any, names: list[str]) -> list[Any]:

@@ -136,11 +136,8 @@ class ViewEndpoint:
         await subscriber.serve(receive, send)
 
     def _handed_on(self, headers: Mapping[bytes, bytes]) -> Headers:
-        given = {
-            name: headers[name.encode()].decode("latin-1")
-            for name in HANDED_ON
-            if name.encode() in headers
-        }
+        found = {name: headers.get(name.encode()) for name in HANDED_ON}
+        given = {name: raw.decode() for name, raw in found.items() if raw and raw.isascii()}
         if self._profile is not None:
             given.setdefault("x-qanat-profile", self._profile)
         return given

@@ -12,6 +12,8 @@ from shared.errors import Rejected, Unavailable
 TIMEOUT = httpx.Timeout(70.0, connect=5.0)
 """A gateway may hold an answer for a minute (`eth_sendRawTransactionSync`) [s]."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+"""Of all answers together that are being read."""
 CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
 Headers = Mapping[str, str]
 """Of a tool's request, as far as they are handed on."""
@@ -36,9 +38,11 @@ class Gateway:
         """Name it; nothing is asked yet. `transport` is for tests."""
         self.url = url
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=TIMEOUT, limits=CONNECTIONS, transport=transport, trust_env=False
+            timeout=TIMEOUT, limits=CONNECTIONS, transport=transport, trust_env=False
         )
         self._ids = itertools.count(1)
+        self._bytes = 0
+        """Of answers that are being read."""
 
     async def __aenter__(self) -> Self:
         """Use it as a context."""
@@ -80,16 +84,19 @@ class Gateway:
         try:
             async with self._http.stream(
                 "POST",
-                "",
+                self.url,
                 content=orjson.dumps(request),
                 headers={"content-type": "application/json", **headers},
             ) as answer:
                 async for part in answer.aiter_bytes():
                     body += part
-                    if len(body) > MAX_ANSWER_BYTES:
+                    self._bytes += len(part)
+                    if len(body) > MAX_ANSWER_BYTES or self._bytes > MAX_ANSWERS_BYTES:
                         raise GatewaySilent(f"{self.url} answers with too many bytes")
         except httpx.HTTPError as error:
             raise GatewaySilent(f"{self.url} does not answer: {error!r}") from None
+        finally:
+            self._bytes -= len(body)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -4,13 +4,13 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from qanat.view.envelopes import NotSealedToUs, open_answer
+from qanat.view.envelopes import EpochKey, NotSealedToUs, open_answer
 from services.gateway.pooled import PooledTransaction
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of calldata that is remembered; the oldest goes."""
+"""Of transactions that are remembered; the oldest goes."""
 ENTRY_BYTES = 2_000
-"""What is held of a transaction beside its calldata, about."""
+"""What is held of a transaction beside its bytes, about."""
 HASH_CHARACTERS = 66
 
 
@@ -24,13 +24,16 @@ class Sent:
     """Hash by which the tool knows it: that of what it signed, where it signed."""
     plain: PooledTransaction
     """As the tool wants to see it."""
+    raw: bytes
+    """As it went to the gateway."""
+    sealed_to: EpochKey
     key: bytes = field(repr=False)
     """Opens the result."""
 
     @property
     def size_bytes(self) -> int:
         """What remembering it takes, about."""
-        return len(self.plain.input) + ENTRY_BYTES
+        return len(self.plain.input) + len(self.raw) + ENTRY_BYTES
 
 
 class Journal:
@@ -52,6 +55,14 @@ class Journal:
         self._bytes += sent.size_bytes
         while self._bytes > self._max_bytes:
             self._forget(next(iter(self._by_chain_hash)))
+
+    def withdraw(self, sent: Sent) -> None:
+        """Forget a transaction that nobody took; an earlier one of the same tool's hash is back."""
+        self._forget(sent.chain_hash)
+        for earlier in reversed(self._by_chain_hash.values()):
+            if earlier.shown_hash == sent.shown_hash:
+                self._by_shown_hash[sent.shown_hash] = earlier
+                return
 
     def _forget(self, chain_hash: str) -> None:
         sent = self._by_chain_hash.pop(chain_hash, None)

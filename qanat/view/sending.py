@@ -9,7 +9,7 @@ from qanat.view.calls import Calls, to_hex
 from qanat.view.chain import Chain
 from qanat.view.envelopes import seal
 from qanat.view.errors import ForeignTransaction, MalformedTransaction
-from qanat.view.gateway import Gateway, Headers
+from qanat.view.gateway import Gateway, GatewayRefused, Headers
 from qanat.view.journal import Journal, Sent
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
@@ -28,6 +28,9 @@ from services.gateway.pooled import PooledTransaction, UnreadableTransaction, re
 from services.gateway.rpc.parameters import BadParameter, data
 from services.gateway.rpc.shapes import show_checksummed, show_pooled
 
+TAKEN_CODES = (4, 6)
+"""Errors of `eth_sendRawTransactionSync` for what the pool has taken. Source: EIP-7966."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -36,6 +39,8 @@ class Signed:
     raw: bytes
     shown_hash: str
     """By which the tool knows it."""
+    sent: Sent | None = None
+    """What was remembered of it just now."""
 
 
 class Sending:
@@ -66,7 +71,7 @@ class Sending:
         async with self._turns[caller]:
             unsigned = await self._fill(headers, wanted, caller)
             signed = await self._sign(headers, unsigned, caller, "eth_sendTransaction")
-            await self._gateway.ask("eth_sendRawTransaction", [to_hex(signed.raw)], headers)
+            await self._hand_in(headers, "eth_sendRawTransaction", signed)
         return signed.shown_hash
 
     async def _send_unlocked(self, headers: Headers, untrusted: Any, wanted: Wanted) -> str:
@@ -88,15 +93,22 @@ class Sending:
     async def send_raw(self, headers: Headers, untrusted: Any) -> str:
         """Seal what a tool signed with one of our keys, and sign it anew; the tool's hash."""
         signed = await self._take(headers, untrusted, "eth_sendRawTransaction")
-        await self._gateway.ask("eth_sendRawTransaction", [to_hex(signed.raw)], headers)
+        await self._hand_in(headers, "eth_sendRawTransaction", signed)
         return signed.shown_hash
 
     async def send_raw_sync(self, headers: Headers, untrusted: Any, *wait: Any) -> Any:
         """As `send_raw`; the receipt."""
         method = "eth_sendRawTransactionSync"
         signed = await self._take(headers, untrusted, method)
-        receipt = await self._gateway.ask(method, [to_hex(signed.raw), *wait], headers)
-        return self._journal.show(receipt)
+        return self._journal.show(await self._hand_in(headers, method, signed, *wait))
+
+    async def _hand_in(self, headers: Headers, method: str, signed: Signed, *more: Any) -> Any:
+        try:
+            return await self._gateway.ask(method, [to_hex(signed.raw), *more], headers)
+        except GatewayRefused as error:
+            if signed.sent is not None and error.error.get("code") not in TAKEN_CODES:
+                self._journal.withdraw(signed.sent)
+            raise
 
     async def _take(self, headers: Headers, untrusted: Any, method: str) -> Signed:
         raw = data(untrusted)
@@ -135,14 +147,20 @@ class Sending:
         what = "sealed and signed" if plain is None else "sealed and signed anew"
         self._leaks.note(method, unsigned.to, unsigned.input, what)
         # Always this moment's key: nobody says before it is mined that an envelope does not open.
-        sealed = seal(unsigned.input, await self._chain.fetch_key("latest", headers))
+        key = await self._chain.fetch_key("latest", headers)
+        known = None if plain is None else self._journal.find_shown(to_hex(plain.hash))
+        if known is not None and known.sealed_to == key:
+            # A tool that hands in the same again means the same, not a second one of its nonce.
+            return Signed(known.raw, known.shown_hash)
+        sealed = seal(unsigned.input, key)
         raw = sign(with_input(unsigned, sealed.data), secret)
         on_chain = read_transaction(raw)
         if plain is None:
             plain = replace(on_chain, input=unsigned.input)
-        sent = Sent(to_hex(on_chain.hash), to_hex(plain.hash), plain, sealed.key)
+        sent = Sent(to_hex(on_chain.hash), to_hex(plain.hash), plain, raw, key, sealed.key)
+        # Before it is handed in: an event of it may be here before the answer.
         self._journal.add(sent)
-        return Signed(raw, sent.shown_hash)
+        return Signed(raw, sent.shown_hash, sent)
 
     async def _fill(self, headers: Headers, wanted: Wanted, caller: bytes) -> Unsigned:
         call = wanted.call

@@ -12,6 +12,7 @@ from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog, Print
 from services.gateway.rpc.handshake import HandshakeProtocol
 from shared.kit.http import HttpServer
+from shared.kit.logs import configure_logs
 
 HOST = "127.0.0.1"
 """The loopback, and nothing else: whoever reaches the port signs with the developer's keys."""
@@ -48,6 +49,8 @@ async def serve_view(options: ViewOptions, write: Print) -> None:
     BadKeyFile
         A secret is no key.
     """
+    # Its tracebacks show no values, among which a key may be.
+    configure_logs("warning", as_json=False)
     keys = Keyring(options.secrets)
     leaks = LeakLog(write if options.is_logged else None)
     async with Gateway(options.gateway) as gateway:

@@ -4,6 +4,7 @@ import pytest
 from eth_account import Account
 from web3 import Web3
 
+from shared.crypto.hashes import keccak256
 from tests.support.gateway import FIRST_ADDRESS, SECOND_ADDRESS, running_gateway
 from tests.support.signing import artifact
 from tests.support.view import running_view
@@ -151,6 +152,13 @@ async def test_what_cannot_be_sealed_is_not_sent(view, vault):
         error = await view.error(method, *params)
         assert error["code"] == -32601, method
     assert not view.wire.has_heard(SECRET)
+
+
+async def test_hashes_of_calldata_are_made_here(view):
+    before = len(view.wire.heard)
+    hash_ = await view.rpc("web3_sha3", "0x" + SECRET.hex())
+    assert hash_ == "0x" + keccak256(SECRET).hex()
+    assert len(view.wire.heard) == before
 
 
 async def test_what_a_wrapped_client_sealed_already_stays_as_it_is(view, gateway, vault):

@@ -183,6 +183,27 @@ async def test_a_transaction_can_be_signed_again_after_a_rewind(view, gateway, v
     assert (await view.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x1"
 
 
+async def test_the_same_handed_in_twice_is_one_transaction(view, gateway, vault):
+    """As a tool does that heard nothing: what is mined stays what its hash names."""
+    gateway.chain.is_automatic = False
+    raw = typed(1, vault)
+    async with asyncio.TaskGroup() as both:
+        sends = [both.create_task(view.rpc("eth_sendRawTransaction", raw)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        await gateway.mine()
+    (hash_,) = {one.result() for one in sends}
+    receipt = await view.rpc("eth_getTransactionReceipt", hash_)
+    assert receipt["status"] == "0x1"
+    for _ in range(2):
+        # Of another epoch, so that it is sealed anew; and refused, since its nonce is spent.
+        error = await view.error("eth_sendRawTransaction", raw)
+        assert "invalid nonce" in error["message"]
+        assert await view.rpc("eth_getTransactionReceipt", hash_) == receipt
+        gateway.chain.advance_epoch()
+        await gateway.mine()
+    assert await call(view, vault, "writes") == (1,)
+
+
 async def test_fees_are_those_that_were_asked_for(view, gateway):
     plain = {"from": FIRST_ADDRESS, "to": RECEIVER, "value": "0x1"}
     for changes, expected in (

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from qanat.view.envelopes import EpochKey
 from qanat.view.journal import ENTRY_BYTES, Journal, Sent
 from qanat.view.transactions import Unsigned, sign
 from services.gateway.pooled import read_transaction
@@ -14,11 +15,12 @@ def hash_of(number):
 
 
 def sent(chain, shown, size=4):
-    return Sent(hash_of(chain), hash_of(shown), replace(PLAIN, input=bytes(size)), bytes(32))
+    plain = replace(PLAIN, input=bytes(size))
+    return Sent(hash_of(chain), hash_of(shown), plain, bytes(size), EpochKey(2, b""), b"B" * 32)
 
 
 def test_the_oldest_is_forgotten_and_memory_has_a_bound():
-    journal = Journal(max_bytes=10 * (ENTRY_BYTES + 1_000))
+    journal = Journal(max_bytes=10 * (ENTRY_BYTES + 2_000))
     for number in range(100):
         journal.add(sent(number, 1000 + number, size=1_000))
     assert len(journal) == 10
@@ -43,6 +45,17 @@ def test_a_transaction_sealed_again_has_both_of_its_hashes_shown_as_one():
     assert journal.find_shown(hash_of(7).upper().replace("X", "x")).chain_hash == hash_of(1)
 
 
+def test_a_transaction_that_nobody_took_leaves_the_one_before():
+    journal = Journal()
+    journal.add(sent(1, 7))
+    journal.add(refused := sent(2, 7))
+    journal.withdraw(refused)
+    assert journal.find_shown(hash_of(7)).chain_hash == hash_of(1)
+    journal.withdraw(journal.find_shown(hash_of(7)))
+    assert journal.find_shown(hash_of(7)) is None
+    assert len(journal) == 0
+
+
 def test_what_is_no_transaction_of_ours_stays_as_it_is():
     journal = Journal()
     values = [None, 1, "0x", {"hash": 5}, {"hash": None, "input": "0x"}, [[], {}], {"output": []}]
@@ -62,4 +75,4 @@ def test_what_the_gateway_says_of_a_result_is_opened_or_left():
 
 
 def test_nothing_secret_is_shown():
-    assert "key=" not in repr(sent(1, 2))
+    assert "BBBB" not in repr(sent(1, 2))
