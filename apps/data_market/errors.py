@@ -21,3 +21,23 @@ class UnknownRecipe(Rejected, module="data_market", code=4):
 
 class NothingOfValue(Rejected, module="data_market", code=5):
     """No contributor's rows help, so that there is nobody to pay; the pot stays with its owner."""
+
+
+class BudgetSpent(Rejected, module="data_market", code=6):
+    """A dataset's privacy budget does not hold another job of this size."""
+
+
+class BadLedger(Rejected, module="data_market", code=7):
+    """These bytes are no privacy ledger."""
+
+
+class BadModel(Rejected, module="data_market", code=8):
+    """These bytes are no model."""
+
+
+class ReleaseRefused(Rejected, module="data_market", code=9):
+    """An attack on the trained model finds its rows better than their owners allow."""
+
+
+class Incomplete(Rejected, module="data_market", code=10):
+    """The packages of the extra `qanat[ai]` are not installed."""

@@ -1,0 +1,1 @@
+"""What stands between a trained model and its owner: an attack that must fail."""

@@ -1,0 +1,1 @@
+"""How rows come in: read within limits, checked against a schema, committed to."""

@@ -1,0 +1,172 @@
+"""
+Tables of numbers with one column of labels, read from bytes that nobody has checked.
+
+A cell is a finite decimal number and a label a short text; everything else is refused with its
+line. What a message quotes is column names and lines, never a cell: a message may be logged.
+"""
+
+import csv
+import io
+import re
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from apps.data_market.arrays import Floats, Integers, LabelledRows
+from apps.data_market.errors import BadTable, TooLarge
+from apps.data_market.limits import MAX_CLASSES, MAX_FEATURES
+from apps.data_market.value.quantize import LARGEST
+
+MAX_TABLE_BYTES = 32 << 20
+"""Largest file."""
+MAX_TABLE_ROWS = 200_000
+"""Most rows of one file."""
+MAX_CELL = 64
+"""Longest number, label or column name [characters]."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What every table of a job has alike, taken from the validation set."""
+
+    label: str
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    """Labels, sorted."""
+
+    @classmethod
+    def of(cls, table: "Table") -> "Schema":
+        """Take the schema of a validation set. Raises `BadTable`, `TooLarge`."""
+        classes = tuple(sorted(set(table.labels)))
+        if len(classes) < 2:
+            raise BadTable(f"column {table.label}: the validation set has one label only")
+        if len(classes) > MAX_CLASSES:
+            raise TooLarge(f"column {table.label}: more than {MAX_CLASSES} labels")
+        return cls(table.label, table.features, classes)
+
+    def rows_of(self, table: "Table") -> LabelledRows:
+        """
+        Bring a table's columns into the schema's order, and its labels to classes.
+
+        Raises
+        ------
+        BadTable
+            Other columns, or a label that the validation set does not have.
+        """
+        missing = sorted(set(self.features) - set(table.features))
+        beyond = sorted(set(table.features) - set(self.features))
+        if missing or beyond:
+            what = (
+                f"has no column {missing[0]}" if missing else f"has a column {beyond[0]} too many"
+            )
+            raise BadTable(f"{what}: columns are those of the validation set")
+        numbers = {name: at for at, name in enumerate(self.classes)}
+        for row, label in enumerate(table.labels):
+            if label not in numbers:
+                raise BadTable(f"row {row + 1} has a label that the validation set does not have")
+        order = [table.features.index(name) for name in self.features]
+        labels: Integers = np.array([numbers[label] for label in table.labels], dtype=np.int64)
+        return LabelledRows(table.numbers[:, order], labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A table as it was read."""
+
+    label: str
+    features: tuple[str, ...]
+    numbers: Floats
+    """Rows x features."""
+    labels: tuple[str, ...]
+
+
+def read_table(raw: bytes, label: str) -> Table:
+    """
+    Read CSV with a header line: UTF-8, comma, double quotes.
+
+    Parameters
+    ----------
+    raw : `bytes`
+        The file.
+    label : `str`
+        Name of the column of labels; every other column is a feature.
+
+    Returns
+    -------
+    table : `Table`
+        At least one row and one feature.
+
+    Raises
+    ------
+    BadTable
+        No text, no header, no such column, no rows, a line of another length, a cell that is no
+        finite number, a label that is empty.
+    TooLarge
+        More bytes, rows, columns or characters a cell than the market takes.
+    """
+    if len(raw) > MAX_TABLE_BYTES:
+        raise TooLarge(f"{len(raw)} bytes: at most {MAX_TABLE_BYTES}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadTable("no text in UTF-8") from error
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Eight bytes a number: a file of its largest size does not become a gigabyte of objects.
+    numbers = array("d")
+    labels: list[str] = []
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        column = _label_column(header, label)
+        for line in lines:
+            if not line:
+                continue
+            row = len(labels) + 1
+            if row > MAX_TABLE_ROWS:
+                raise TooLarge(f"more than {MAX_TABLE_ROWS} rows")
+            if len(line) != len(header):
+                raise BadTable(f"row {row} has {len(line)} cells, the header {len(header)}")
+            labels.append(_label(line.pop(column), row))
+            numbers.extend(_number(cell, row) for cell in line)
+    except csv.Error as error:
+        raise BadTable(f"no CSV: {error}") from error
+    if not labels:
+        raise BadTable("no rows below the header")
+    features = tuple(name for at, name in enumerate(header) if at != column)
+    cells = np.frombuffer(numbers, dtype=np.float64).reshape(len(labels), len(features))
+    return Table(label, features, cells, tuple(labels))
+
+
+def _label_column(header: list[str], label: str) -> int:
+    if not header:
+        raise BadTable("the file is empty")
+    if len(header) > MAX_FEATURES + 1:
+        raise TooLarge(f"{len(header)} columns: at most {MAX_FEATURES + 1}")
+    if any(not name or len(name) > MAX_CELL for name in header):
+        raise BadTable(f"a column's name is empty or longer than {MAX_CELL} characters")
+    if len(set(header)) != len(header):
+        raise BadTable("two columns have one name")
+    if label not in header:
+        raise BadTable(f"no column {label[:MAX_CELL]}")
+    if len(header) < 2:
+        raise BadTable("no column beside the label")
+    return header.index(label)
+
+
+def _label(cell: str, row: int) -> str:
+    label = cell.strip()
+    if not label or len(label) > MAX_CELL:
+        raise BadTable(f"row {row} has a label that is empty or longer than {MAX_CELL}")
+    return label
+
+
+def _number(cell: str, row: int) -> float:
+    text = cell.strip()
+    # Python's own reader takes more: underscores, infinities, digits of other scripts.
+    if len(text) > MAX_CELL or NUMBER.fullmatch(text) is None:
+        raise BadTable(f"row {row} has a cell that is no number")
+    number = float(text)
+    if not abs(number) <= LARGEST:
+        raise BadTable(f"row {row} has a number beyond {LARGEST:g}")
+    return number
