@@ -29,7 +29,11 @@ DataOption = Annotated[
 ]
 PortOption = Annotated[
     int,
-    typer.Option("--port-base", help="Port of the gateway's HTTP; others follow from it."),
+    typer.Option(
+        "--port-base",
+        envvar="QANAT_PORT_BASE",
+        help="Port of the gateway's HTTP; others follow from it.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ToOption = Annotated[

@@ -61,7 +61,9 @@ def replay(
     to: ToOption = None,
     accounts: CountOption = None,
     amount: AmountOption = None,
-    port_base: PortOption = REPLAY_PORT_BASE,
+    port_base: Annotated[
+        int, typer.Option("--port-base", help="Of the network that is started for it.")
+    ] = REPLAY_PORT_BASE,
 ) -> None:
     """
     Run a recording again in a network of its own, and check the hash of every round.
