@@ -30,6 +30,7 @@ from qanat.options import (
 )
 from qanat.paratime.commands import paratime_app
 from qanat.policy_commands import policy_app
+from qanat.rofl.commands import rofl_app
 from qanat.stop import stop_network
 from qanat.view.commands import view
 from shared.errors import QanatError
@@ -43,6 +44,7 @@ app.add_typer(epoch_app, name="epoch")
 app.add_typer(node_app, name="node")
 app.add_typer(paratime_app, name="paratime")
 app.add_typer(policy_app, name="policy")
+app.add_typer(rofl_app, name="rofl")
 
 
 @app.command()

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -43,6 +44,9 @@ VALIDITY_YEARS = 100
 """Of certificates, revocation lists and TCB data: longer than anybody moves chain time."""
 TCB_VALIDITY_DAYS = 365 * VALIDITY_YEARS
 """What a network's quote policy must grant mock TCB data, which are issued once (ADR 0004)."""
+
+TeeKind = Literal["SGX", "TDX"]
+"""Each kind has TCB data and a quoting enclave of its own; the platforms are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +113,20 @@ class NetworkPki:
         )
 
     def issue_collateral(
-        self, now_s: int, tcb: TcbDeclaration | None = None, *, valid_days: int | None = None
+        self,
+        now_s: int,
+        tcb: TcbDeclaration | None = None,
+        *,
+        valid_days: int | None = None,
+        tee: TeeKind = "SGX",
     ) -> Collateral:
-        """Publish TCB data and revocation lists as of a time [Unix s]."""
+        """Publish TCB data of a kind of TEE, and revocation lists, as of a time [Unix s]."""
         tcb = tcb or TcbDeclaration()
         begins, ends = _period(now_s)
         if valid_days is not None:
             ends = datetime.fromtimestamp(now_s, UTC) + timedelta(days=valid_days)
-        info = json.dumps(_tcb_info(tcb, begins, ends), separators=(",", ":"))
-        identity = json.dumps(_qe_identity(tcb, begins, ends), separators=(",", ":"))
+        info = json.dumps(_tcb_info(tcb, begins, ends, tee), separators=(",", ":"))
+        identity = json.dumps(_qe_identity(tcb, begins, ends, tee), separators=(",", ":"))
         signing_key = private_key(self.signing_key)
         root, processor = _load(self.root_ca), _load(self.processor_ca)
         signing_chain = pem_chain(_load(self.tcb_signing), root)
@@ -206,7 +215,9 @@ def _iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _tcb_info(tcb: TcbDeclaration, begins: datetime, ends: datetime) -> dict[str, object]:
+def _tcb_info(
+    tcb: TcbDeclaration, begins: datetime, ends: datetime, tee: TeeKind
+) -> dict[str, object]:
     def components(svns: Sequence[int]) -> list[dict[str, int]]:
         return [{"svn": svn} for svn in svns]
 
@@ -214,6 +225,14 @@ def _tcb_info(tcb: TcbDeclaration, begins: datetime, ends: datetime) -> dict[str
         "sgxtcbcomponents": components([tcb.required_svn] * 8 + [0] * 8),
         "pcesvn": PCE_SVN,
     }
+    module: dict[str, object] = {}
+    if tee == "TDX":
+        versions["tdxtcbcomponents"] = components([0] * 16)
+        module["tdxModule"] = {
+            "mrsigner": "00" * 48,
+            "attributes": "00" * 8,
+            "attributesMask": "FF" * 8,
+        }
     level = {
         "tcb": versions,
         "tcbDate": _iso(begins),
@@ -221,7 +240,7 @@ def _tcb_info(tcb: TcbDeclaration, begins: datetime, ends: datetime) -> dict[str
         "advisoryIDs": list(tcb.advisory_ids),
     }
     return {
-        "id": "SGX",
+        "id": tee,
         "version": 3,
         "issueDate": _iso(begins),
         "nextUpdate": _iso(ends),
@@ -230,12 +249,14 @@ def _tcb_info(tcb: TcbDeclaration, begins: datetime, ends: datetime) -> dict[str
         "tcbType": 0,
         "tcbEvaluationDataNumber": tcb.evaluation_data_number,
         "tcbLevels": [level],
-    }
+    } | module
 
 
-def _qe_identity(tcb: TcbDeclaration, begins: datetime, ends: datetime) -> dict[str, object]:
+def _qe_identity(
+    tcb: TcbDeclaration, begins: datetime, ends: datetime, tee: TeeKind
+) -> dict[str, object]:
     return {
-        "id": "QE",
+        "id": "QE" if tee == "SGX" else "TD_QE",
         "version": 2,
         "issueDate": _iso(begins),
         "nextUpdate": _iso(ends),

@@ -12,7 +12,9 @@ from shared.tee.quote import (
     SGX_FLAG_INITIALIZED,
     QuotingKeys,
     SgxReport,
+    TdReport,
     mint_sgx_quote,
+    mint_td_quote,
 )
 from shared.types.attestation import EnclaveIdentity
 
@@ -65,3 +67,7 @@ class QuotingEnclave:
             report_data=report_data,
         )
         return mint_sgx_quote(report, self._keys)
+
+    def quote_domain(self, report: TdReport) -> bytes:
+        """Quote a trust domain, with its measurement and run-time registers."""
+        return mint_td_quote(report, self._keys)

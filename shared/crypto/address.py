@@ -46,14 +46,23 @@ def ethereum_address(account: bytes) -> bytes:
 
 def encode_address(address: bytes) -> str:
     """Bech32 text, `oasis1…`."""
-    words = bech32.convertbits(address, 8, 5) or []
-    return str(bech32.bech32_encode(HUMAN_READABLE_PART, words))
+    return to_bech32(HUMAN_READABLE_PART, address)
 
 
 def decode_address(text: str) -> bytes:
     """Read bech32 text, or raise `MalformedAddress`."""
-    part, words = bech32.bech32_decode(text)
+    return from_bech32(HUMAN_READABLE_PART, text)
+
+
+def to_bech32(part: str, data: bytes) -> str:
+    """Write bytes as `part1…`."""
+    return str(bech32.bech32_encode(part, bech32.convertbits(data, 8, 5) or []))
+
+
+def from_bech32(part: str, text: str) -> bytes:
+    """Read 21 bytes from `part1…`, or raise `MalformedAddress`."""
+    found, words = bech32.bech32_decode(text)
     data = None if words is None else bech32.convertbits(words, 5, 8, pad=False)
-    if part != HUMAN_READABLE_PART or data is None or len(data) != ADDRESS_BYTES:
-        raise MalformedAddress(f"{text!r} is not an oasis1… address")
+    if found != part or data is None or len(data) != ADDRESS_BYTES:
+        raise MalformedAddress(f"{text!r} is not an {part}1… address")
     return bytes(data)

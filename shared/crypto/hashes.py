@@ -49,10 +49,19 @@ def kmac256(key: bytes, message: bytes, custom: bytes, length: int = 32) -> byte
     """
     if len(key) < MIN_KEY_BYTES:
         raise ValueError(f"a key of {len(key)} bytes: at least {MIN_KEY_BYTES}")
-    padded = _left_encode(CSHAKE256_RATE_BYTES) + _encode_string(key)
+    return extract256(key, message, custom, length)
+
+
+def extract256(salt: bytes, secret: bytes, custom: bytes, length: int = 32) -> bytes:
+    """
+    KMAC256 whose key is a public salt of any length: what is secret is the message.
+
+    Source: NIST SP 800-56C, one-step derivation with KMAC.
+    """
+    padded = _left_encode(CSHAKE256_RATE_BYTES) + _encode_string(salt)
     padded += bytes(-len(padded) % CSHAKE256_RATE_BYTES)
     return evm_native.cshake256(
-        padded + message + _right_encode(8 * length), b"KMAC", custom, length
+        padded + secret + _right_encode(8 * length), b"KMAC", custom, length
     )
 
 

@@ -1,0 +1,1 @@
+"""For people who write attested apps: a daemon of their own for unit tests."""
