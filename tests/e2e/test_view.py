@@ -69,6 +69,12 @@ class View:
 
 
 @pytest.fixture(scope="module")
+def network(process_network: RunningNetwork) -> RunningNetwork:
+    """One launcher is enough: `qanat view` sees a gateway's URL."""
+    return process_network
+
+
+@pytest.fixture(scope="module")
 def view(network: RunningNetwork) -> Iterator[View]:
     running = View(network)
     yield running
@@ -181,3 +187,46 @@ def test_cast_signs_calls_and_reads_its_transaction(
     told = [line for line in view.lines if vault.lower() in line]
     assert any("eth_sendRawTransaction" in one and "signed anew" in one for one in told)
     assert SECRET.hex() not in "".join(told)
+
+
+@pytest.mark.node
+def test_forge_broadcasts_sixty_transactions_of_one_account(
+    network: RunningNetwork, view: View, node_clients: Path, tmp_path: Path
+) -> None:
+    began, project = network.block_number(), node_clients / "foundry"
+    (binary,) = node_clients.glob("node_modules/@foundry-rs/forge-*/bin/forge")
+    folders = ("--out", "--cache-path")
+
+    def forge(*arguments: str) -> str:
+        done = subprocess.run(
+            [str(binary), *arguments, "--rpc-url", str(view.url), "--broadcast", "--json"]
+            + [part for option in folders for part in (option, str(tmp_path / option[2:]))],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=os.environ | {"FOUNDRY_BROADCAST": str(tmp_path), "NO_COLOR": "1"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    signer = ("--private-key", KEY)
+    forge("script", "script/Many.s.sol:Many", *signer)
+    (record,) = tmp_path.glob("Many.s.sol/*/run-latest.json")
+    receipts = json.loads(record.read_text())["receipts"]
+    assert len(receipts) == 60
+    assert {one["status"] for one in receipts} == {"0x1"}
+    web3 = Web3(HTTPProvider(view.url))
+    (made,) = (one["contractAddress"] for one in receipts if one["contractAddress"])
+    box = Web3.to_checksum_address(made)
+    writes, reveal = (Web3.keccak(text=name)[:4] for name in ("writes()", "reveal()"))
+    assert int(web3.eth.call({"to": box, "data": writes}).hex(), 16) == 59
+    kept = int(web3.eth.call({"to": box, "from": OWNER, "data": reveal}).hex(), 16)
+    assert kept == 0xFEEDFACECAFEBEEF0000 + 59
+    inputs = [one["input"] for one in sent_to(network, box, began)]
+    assert len(inputs) == 59
+    assert not any("feedfacecafebeef" in one for one in inputs)
+
+    created = json.loads(forge("create", "script/Many.s.sol:Box", *signer))
+    assert network.rpc("eth_getCode", created["deployedTo"], "latest") != "0x"
