@@ -12,10 +12,10 @@ from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
 from qanat.view.passed import PLAIN_CALLS, RAW_TRANSACTIONS, may_pass
 from qanat.view.sending import Sending
-from qanat.view.transactions import encode
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import show_checksummed
+from services.gateway.transactions import encode
 from shared.crypto.hashes import keccak256
 
 MAX_NAME_CHARACTERS = 64

@@ -13,7 +13,10 @@ from qanat.view.gateway import Gateway, GatewayRefused, Headers
 from qanat.view.journal import Journal, Sent
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
-from qanat.view.transactions import (
+from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
+from services.gateway.rpc.parameters import BadParameter, data
+from services.gateway.rpc.shapes import show_checksummed, show_pooled
+from services.gateway.transactions import (
     LEGACY,
     WITH_ACCESS_LIST,
     WITH_TIP,
@@ -24,9 +27,6 @@ from qanat.view.transactions import (
     unsigned_of,
     with_input,
 )
-from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
-from services.gateway.rpc.parameters import BadParameter, data
-from services.gateway.rpc.shapes import show_checksummed, show_pooled
 
 TAKEN_CODES = (4, 6)
 """Errors of `eth_sendRawTransactionSync` for what the pool has taken. Source: EIP-7966."""

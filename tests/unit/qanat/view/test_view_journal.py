@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from qanat.view.envelopes import EpochKey
 from qanat.view.journal import ENTRY_BYTES, Journal, Sent
-from qanat.view.transactions import Unsigned, sign
 from services.gateway.pooled import read_transaction
+from services.gateway.transactions import Unsigned, sign
 
 PLAIN = read_transaction(sign(Unsigned(2, 1, 2, 3, 3, None, 4, b"five", 1, ()), bytes([1]) * 32))
 

@@ -5,9 +5,16 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanat.view.transactions import Unsigned, encode, read_wanted, sign, unsigned_of, with_input
 from services.gateway.pooled import read_transaction
 from services.gateway.rpc.parameters import BadParameter
+from services.gateway.transactions import (
+    Unsigned,
+    encode,
+    read_wanted,
+    sign,
+    unsigned_of,
+    with_input,
+)
 
 KEY = bytes(range(1, 33))
 U64, U128 = st.integers(0, 2**64 - 1), st.integers(0, 2**128 - 1)
