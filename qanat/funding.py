@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qanat.accounts import Account, BadAccounts, derive_accounts
+from qanat.accounts import TEST_MNEMONIC, Account, BadAccounts, derive_accounts
 from qanat.network import Network
 from shared.crypto.address import decode_address
 
@@ -16,6 +16,13 @@ class Funding:
     accounts: tuple[Account, ...]
     tokens: int
     mnemonic: str | None
+    is_known: bool = False
+    """Whether the mnemonic is one that everybody knows: the well-known, or the network file's."""
+
+    @property
+    def test_keys(self) -> tuple[str, ...]:
+        """Keys that are nobody's secret, in hex."""
+        return tuple(one.private_key for one in self.accounts if self.is_known and one.private_key)
 
     def balances(self) -> dict[str, int]:
         """Address to whole tokens."""
@@ -48,7 +55,8 @@ def choose_funding(
     if all(part.startswith(("0x", "oasis1")) for part in parts):
         return Funding(tuple(Account(_address(part), None) for part in parts), tokens, None)
     accounts = derive_accounts(words, network.accounts.count if count is None else count)
-    return Funding(accounts, tokens, words)
+    is_known = words in (network.accounts.mnemonic, TEST_MNEMONIC)
+    return Funding(accounts, tokens, words, is_known)
 
 
 def _tokens(amount: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from shared.kit.identity import IDENTITY_FILE
 
 DEV_TOKEN_FILE = "dev-token"  # noqa: S105 - the name of the file
+UNLOCKED_KEYS_FILE = "unlocked-keys.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ class DataLayout:
     def node_dev_token(self, name: str) -> Path:
         """The same, where the node finds it: in containers its directory is all that it sees."""
         return self.host(name) / DEV_TOKEN_FILE
+
+    def unlocked_keys(self, name: str) -> Path:
+        """Keys of test accounts with which a gateway signs, where there are dev controls."""
+        return self.host(name) / UNLOCKED_KEYS_FILE
 
     @property
     def mock_authority(self) -> Path:

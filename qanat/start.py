@@ -36,7 +36,7 @@ def make_data_directory(
     """Provision, unless that was done; say whether it was new."""
     network = load_network(network_file)
     funding = choose_funding(network, to=to, count=count, amount=amount)
-    return provision(layout, network, funding.balances(), seed=seed)
+    return provision(layout, network, funding.balances(), seed=seed, test_keys=funding.test_keys)
 
 
 def up(
@@ -44,7 +44,13 @@ def up(
 ) -> None:
     """Start the network and wait until it is ready; in the foreground, stay."""
     network, funding, plans = beginning.network, beginning.funding, beginning.plans
-    is_new = provision(options.layout, network, funding.balances(), seed=options.seed)
+    is_new = provision(
+        options.layout,
+        network,
+        funding.balances(),
+        seed=options.seed,
+        test_keys=funding.test_keys,
+    )
     err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")
     err.print(f" * starting {len(plans)} nodes (mock TEE: no hardware protects them)")
     if foreground:

@@ -30,7 +30,12 @@ REPLAY_GENESIS_TIME_NS = 1_750_000_000_000_000_000
 
 
 def provision(
-    layout: DataLayout, network: Network, balances: dict[str, int], *, seed: bytes | None = None
+    layout: DataLayout,
+    network: Network,
+    balances: dict[str, int],
+    *,
+    seed: bytes | None = None,
+    test_keys: tuple[str, ...] = (),
 ) -> bool:
     """
     Make the network's keys, mock hardware and genesis, unless they are there.
@@ -41,6 +46,8 @@ def provision(
         Ethereum address to whole tokens at genesis.
     seed : `bytes`, optional
         Makes every key repeatable; None draws them from the system.
+    test_keys : `tuple`
+        Keys of accounts in hex, which gateways sign with in networks with dev controls.
 
     Returns
     -------
@@ -117,6 +124,9 @@ def provision(
         token = entropy.draw("dev token").hex().encode()
         for path in (layout.dev_token, *(layout.node_dev_token(plan.name) for plan in plans)):
             write_private(path, token)
+        for plan in plans:
+            if plan.service == "gateway":
+                write_private(layout.unlocked_keys(plan.name), json.dumps(test_keys).encode())
     _save_summary(layout, network, identities, enclaves, is_replay=seed is not None)
     layout.public.mkdir(parents=True, exist_ok=True)
     unfinished = layout.genesis.with_suffix(".new")

@@ -104,6 +104,11 @@ def encode(signed: PooledTransaction) -> bytes:
     return _join(unsigned_of(signed), signed.v, signed.r, signed.s)
 
 
+def encode_unsigned(transaction: Unsigned) -> bytes:
+    """Give the raw bytes with an empty signature."""
+    return _join(transaction, 0, 0, 0)
+
+
 def with_input(transaction: Unsigned, data: bytes) -> Unsigned:
     """
     Put an envelope in the place of calldata.

@@ -7,6 +7,7 @@ from services.gateway.app import build_node
 from services.gateway.rpc.callers import DEV_NAMESPACES
 from services.gateway.rpc.openrpc import describe
 from services.gateway.rpc.table import build_method_table
+from services.gateway.unlocked import UnlockedAccounts
 from shared.gateways.compute_nodes import ComputeNodes
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
@@ -42,7 +43,7 @@ def render() -> str:
             TRUST_ROOT,
             NoProbe(),
         )
-        document = describe(build_method_table(node))
+        document = describe(build_method_table(node, UnlockedAccounts()))
     return HEAD + "".join(map(_row, document["methods"]))
 
 

@@ -1,60 +1,23 @@
 """`eth_fillTransaction`: what a client left out of a transaction, for it to sign."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from services.gateway import rlp
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
 from services.gateway.rpc.eth import EthMethods
-from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.objects import AccessList, CallRequest, access_list, call_request
-from services.gateway.rpc.parameters import (
-    AnyBlockId,
-    BadParameter,
-    Tag,
-    quantity,
-    quantity64,
-)
+from services.gateway.rpc.objects import CallRequest
+from services.gateway.rpc.parameters import AnyBlockId, Tag
 from services.gateway.rpc.shapes import Json, show_bytes, show_checksummed
-
-LEGACY, WITH_ACCESS_LIST, WITH_TIP = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A transaction as far as the client gave it."""
-
-    call: CallRequest
-    nonce: int | None
-    chain_id: int | None
-    max_fee: int | None
-    max_tip: int | None
-    accesses: AccessList | None
-
-
-def wanted(value: Any) -> Wanted:
-    """Transaction object; a field that is of no use to the chain is ignored."""
-    call = call_request(value)
-    fields = fold_names(value)
-
-    def read(name: str, reader: Callable[[Any], Any]) -> Any:
-        found = fields.get(name.lower())
-        return None if found is None else reader(found)
-
-    fee, tip = read("maxFeePerGas", quantity), read("maxPriorityFeePerGas", quantity)
-    if call.gas_price is not None and (fee, tip) != (None, None):
-        raise BadParameter("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
-    return Wanted(
-        call,
-        read("nonce", quantity64),
-        read("chainId", quantity),
-        fee,
-        tip,
-        read("accessList", access_list),
-    )
+from services.gateway.transactions import (
+    LEGACY,
+    WITH_ACCESS_LIST,
+    WITH_TIP,
+    Unsigned,
+    Wanted,
+    encode_unsigned,
+    read_wanted,
+)
 
 
 class Estimates(Protocol):
@@ -82,9 +45,14 @@ class EthFillMethods:
         self._node, self._eth, self._estimates = node, eth, estimates
         self._has_base_fee = has_base_fee
 
-    @rpc_method("eth_fillTransaction", wanted)
+    @rpc_method("eth_fillTransaction", read_wanted)
     async def fill_transaction(self, transaction: Wanted) -> Json:
         """Fill in nonce, gas, fees and chain id; the transaction, and its unsigned bytes."""
+        filled = await self.fill(transaction)
+        return {"raw": show_bytes(encode_unsigned(filled)), "tx": show_unsigned(filled)}
+
+    async def fill(self, transaction: Wanted) -> Unsigned:
+        """Fill in what is left out; raises where the parts contradict each other or the chain."""
         call, settings = transaction.call, self._node.settings
         if call.caller is None:
             raise InvalidParameters("invalid argument 0: missing from")
@@ -109,51 +77,39 @@ class EthFillMethods:
             fee = tip = price if call.gas_price is None else call.gas_price
         elif tip > fee:
             raise QueryRejected(f"maxFeePerGas ({fee:#x}) < maxPriorityFeePerGas ({tip:#x})")
-        return _filled(
-            call, kind, nonce, gas, fee, tip, settings.chain_id, transaction.accesses or ()
+        return Unsigned(
+            type=kind,
+            nonce=nonce,
+            gas=gas,
+            max_fee=fee,
+            max_tip=tip,
+            to=call.to,
+            value=call.value or 0,
+            input=call.data,
+            chain_id=settings.chain_id,
+            access_list=None if kind == LEGACY else transaction.accesses or (),
         )
 
 
-def _filled(
-    call: CallRequest,
-    kind: int,
-    nonce: int,
-    gas: int,
-    fee: int,
-    tip: int,
-    chain_id: int,
-    accesses: AccessList,
-) -> Json:
+def show_unsigned(filled: Unsigned) -> Json:
+    """Show a transaction that nobody has signed."""
     shown: Json = {
-        "type": hex(kind),
-        "nonce": hex(nonce),
-        "gas": hex(gas),
-        "gasPrice": hex(fee),
-        "value": hex(call.value or 0),
-        "input": show_bytes(call.data),
-        "chainId": hex(chain_id),
+        "type": hex(filled.type),
+        "nonce": hex(filled.nonce),
+        "gas": hex(filled.gas),
+        "gasPrice": hex(filled.max_fee),
+        "value": hex(filled.value),
+        "input": show_bytes(filled.input),
+        "chainId": hex(filled.chain_id or 0),
     }
-    if call.to is not None:
-        shown["to"] = show_checksummed(call.to)
-    prices = [rlp.quantity(fee)]
-    if kind == WITH_TIP:
-        shown |= {"maxFeePerGas": hex(fee), "maxPriorityFeePerGas": hex(tip)}
-        prices.insert(0, rlp.quantity(tip))
-    items: list[rlp.Item] = [
-        rlp.quantity(nonce),
-        *prices,
-        rlp.quantity(gas),
-        call.to or b"",
-        rlp.quantity(call.value or 0),
-        call.data,
-    ]
-    prefix, unsigned = b"", [b"", b"", b""]
-    if kind != LEGACY:
+    if filled.to is not None:
+        shown["to"] = show_checksummed(filled.to)
+    if filled.type == WITH_TIP:
+        shown["maxFeePerGas"] = hex(filled.max_fee)
+        shown["maxPriorityFeePerGas"] = hex(filled.max_tip)
+    if filled.access_list is not None:
         shown["accessList"] = [
             {"address": show_bytes(one), "storageKeys": [show_bytes(slot) for slot in slots]}
-            for one, slots in accesses
+            for one, slots in filled.access_list
         ]
-        listed: list[rlp.Item] = [[one, list(slots)] for one, slots in accesses]
-        items = [rlp.quantity(chain_id), *items, listed]
-        prefix = bytes([kind])
-    return {"raw": show_bytes(prefix + rlp.encode([*items, *unsigned])), "tx": shown}
+    return shown

@@ -6,7 +6,9 @@ from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
 from services.gateway.rpc.eth import EthMethods
+from services.gateway.rpc.eth_accounts import EthAccountMethods, UnlockedAccountMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
+from services.gateway.rpc.eth_config import EthConfigMethods
 from services.gateway.rpc.eth_fill import EthFillMethods
 from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.eth_simulate import EthSimulateMethods
@@ -24,16 +26,24 @@ from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.subscriptions import unsupported_methods
 from services.gateway.rpc.txpool import TxpoolMethods
 from services.gateway.rpc.web3 import Web3Methods
+from services.gateway.unlocked import UnlockedAccounts, load_unlocked
 
 
 def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     """Give every method by name, for each profile."""
-    strict, dev = build_method_table(node), DevProfileMethods(node)
+    unlocked = load_unlocked(node.settings.data_dir)
+    strict, dev = build_method_table(node, unlocked), DevProfileMethods(node)
     fill = EthFillMethods(node, EthMethods(node), dev, has_base_fee=True)
-    return {STRICT: strict, DEV: strict | methods_of(dev, fill)}
+    changed: list[object] = [dev, fill]
+    if node.settings.unsafe_dev_controls:
+        changed += [
+            EthAccountMethods(unlocked, fill, EthSendMethods(node)),
+            UnlockedAccountMethods(unlocked),
+        ]
+    return {STRICT: strict, DEV: strict | methods_of(*changed)}
 
 
-def build_method_table(node: GatewayNode) -> dict[str, Method]:
+def build_method_table(node: GatewayNode, unlocked: UnlockedAccounts) -> dict[str, Method]:
     """
     Give every method by name, as the profile `strict` answers.
 
@@ -41,10 +51,12 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
     that there are none.
     """
     settings, replays, eth = node.settings, Replays(node), EthMethods(node)
+    fill, send = EthFillMethods(node, eth, eth, has_base_fee=False), EthSendMethods(node)
     namespaces: list[object] = [
         eth,
-        EthFillMethods(node, eth, eth, has_base_fee=False),
-        EthSendMethods(node),
+        fill,
+        send,
+        EthConfigMethods(node.index, settings.chain_id, confidential=settings.confidential),
         EthBlockMethods(node.index, settings.logs_max_rounds),
         EthSimulateMethods(node, replays),
         DebugMethods(node.index),
@@ -57,7 +69,12 @@ def build_method_table(node: GatewayNode) -> dict[str, Method]:
         TxpoolMethods(node.nodes),
     ]
     if settings.unsafe_dev_controls:
-        namespaces += [EvmMethods(node), MiningMethods(node), NodeInfoMethods(node)]
+        namespaces += [
+            EvmMethods(node),
+            MiningMethods(node),
+            NodeInfoMethods(node),
+            EthAccountMethods(unlocked, fill, send),
+        ]
     if settings.oasis_rpcs:
         namespaces.append(OasisMethods(node.nodes, node.index, confidential=settings.confidential))
     table = methods_of(*namespaces) | unsupported_methods()

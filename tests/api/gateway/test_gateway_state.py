@@ -303,8 +303,8 @@ async def test_call_data_key_has_hex_fields_and_a_plain_epoch(gateway):
 @pytest.mark.parametrize(
     "method",
     [
-        "eth_coinbase", "eth_protocolVersion", "eth_sign",
-        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "",
+        "eth_coinbase", "eth_protocolVersion",
+        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_sign", "",
     ],
 )  # fmt: skip
 async def test_methods_that_sapphire_has_not_are_absent(gateway, method):

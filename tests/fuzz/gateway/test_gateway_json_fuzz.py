@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.gateway.app import build_node
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.table import build_method_table
+from services.gateway.unlocked import UnlockedAccounts
 from shared.gateways.compute_nodes import ComputeNodes
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
@@ -34,7 +35,7 @@ def dispatcher(tmp_path_factory):
     )
     for one in make_chain(5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)):
         node.index.append(one)
-    return Dispatcher(build_method_table(node))
+    return Dispatcher(build_method_table(node, UnlockedAccounts()))
 
 
 METHODS = [
