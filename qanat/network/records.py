@@ -36,7 +36,7 @@ class Committee:
     workers: int = 3
     backup_workers: int = 3
     round_timeout_ms: int = 2000
-    batch_flush_timeout_ms: int = 1000
+    batch_flush_timeout_ms: int = 2000
     propose_batch_timeout_ms: int = 1000
 
 

@@ -32,7 +32,7 @@ PRUNING_STEPS = 32
 """Steps of one turn of maintenance, twice what the fastest chain makes meanwhile."""
 BLOCKS_BETWEEN_CHECKPOINTS = 32
 """About a megabyte of log: worth a flush of the disk."""
-HEALTHY_AGE_S = 3.0
+HEALTHY_AGE_S = 9.0
 """The chain counts as standing still when its newest block is older: three beats of `solo` [s]."""
 
 
@@ -134,7 +134,7 @@ class ConsensusNode:
         metrics.transactions.labels("failed").inc(failed)
         metrics.transactions.labels("dropped").inc(len(made.dropped))
         metrics.pool_transactions.set(self.engine.waiting)
-        # A quiet network makes three blocks a second: only what changes its course is told.
+        # A quiet network makes a block a round: only what changes its course is told.
         log.debug("block_made", height=height, transactions=len(own), failed=failed)
         if events.is_epoch_change:
             log.info("epoch_begun", height=height, epoch=events.epoch)

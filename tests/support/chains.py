@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.consensus.abci import Application, Genesis, ValidatorPower
 from services.consensus.engine.solo import Limits, SoloEngine
-from services.consensus.engine.solo_loop import SoloLoop
+from services.consensus.engine.solo_loop import BEAT_NS, SoloLoop
 from services.consensus.store import IN_MEMORY, Store
 from shared.crypto.signing import Signer
 from shared.kit.clock import ManualClock
@@ -64,8 +64,8 @@ class SoloChain:
             process_proposals=True,
         )
 
-    def new_loop(self) -> SoloLoop:
-        return SoloLoop(self.store, self.new_engine)
+    def new_loop(self, beat_ns: int = BEAT_NS) -> SoloLoop:
+        return SoloLoop(self.store, self.new_engine, beat_ns=beat_ns)
 
     def other_engine(self) -> OtherEngine:
         return OtherEngine(

@@ -18,8 +18,13 @@ from services.consensus.engine.solo import CAPABILITIES, NAME, SoloEngine
 from services.consensus.store import Store
 from shared.types.proof import LightBlock
 
-BEAT_NS = 1_000_000_000
-"""Time between blocks when nothing happens [ns]: it keeps consensus time moving."""
+BEAT_NS = 3_000_000_000
+"""
+Time between blocks when nothing happens [ns]: it keeps consensus time moving.
+
+Longer than idle ParaTimes take from round to round, so that a quiet network has one block a round
+and none beside it.
+"""
 GATHERING_S = 0.02
 """
 How long a vote waits for the others of its round [s].
@@ -34,13 +39,16 @@ class SoloLoop:
     name = NAME
     capabilities: tuple[str, ...] = CAPABILITIES
 
-    def __init__(self, store: Store, make_engine: Callable[[], SoloEngine]) -> None:
+    def __init__(
+        self, store: Store, make_engine: Callable[[], SoloEngine], *, beat_ns: int = BEAT_NS
+    ) -> None:
         """
         Wire the loop; nothing is read or written yet.
 
         `make_engine` wires a new application to the store: at the start, and after a rewind.
+        `beat_ns` is the longest time from block to block.
         """
-        self._store, self._make_engine = store, make_engine
+        self._store, self._make_engine, self._beat_ns = store, make_engine, beat_ns
         self._wake = asyncio.Event()
         self._silent: set[bytes] = set()
         self._on_decision: Callable[[Decision], None] = lambda _: None
@@ -104,9 +112,9 @@ class SoloLoop:
         if len(self.engine.pool) > 0:
             await self._gather_votes()
             return
-        due_s = (self.engine.due_ns(BEAT_NS) - self.engine.now_ns()) / 1e9
+        due_s = (self.engine.due_ns(self._beat_ns) - self.engine.now_ns()) / 1e9
         # A clock that was set back must not hold up the beat.
-        delay_s = min(due_s, BEAT_NS / 1e9)
+        delay_s = min(due_s, self._beat_ns / 1e9)
         try:
             async with asyncio.timeout(delay_s):
                 await self._wake.wait()

@@ -128,7 +128,7 @@ async def test_heights_before_the_first_are_unknown():
 
 async def test_a_clock_that_is_set_back_stops_no_blocks():
     chain = SoloChain().started()
-    node = ConsensusNode(chain.store, chain.new_loop())
+    node = ConsensusNode(chain.store, chain.new_loop(beat_ns=10**8))
     assert not node.is_healthy()
     node.mine(1)
     # An hour into the past, as far as the node can see.
