@@ -16,9 +16,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import contestants, machine, measures, report
+from tests.bench import contestants, curves, machine, measures, report
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
+from tests.bench.curves import CURVES
 from tests.bench.measures import Figures, Measure
 from tests.bench.session import Session
 from tests.support.networks import ROOT
@@ -122,6 +123,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="measures by name, see --list")
     parser.add_argument("--peers", nargs="*", default=["hardhat", "anvil"])
     parser.add_argument("--age", type=int, default=0, help="also measure after so many blocks")
+    parser.add_argument(
+        "--curves",
+        nargs="*",
+        choices=sorted(CURVES),
+        help="instead: what a transaction costs as the network grows; all curves, or these",
+    )
     parser.add_argument("--port-base", type=int, default=PORT_BASE)
     parser.add_argument("--page", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     parser.add_argument("--list", action="store_true", help="name the measures and stop")
@@ -134,6 +141,9 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     facts = machine.facts()
     facts["repetitions"] = arguments.repeat
+    if arguments.curves is not None:
+        draw_curves(arguments.curves or list(CURVES), arguments, console, facts)
+        return
     runs: dict[str, list[Figures]] = {}
     with console.status("measuring") as status:
         for repetition in range(arguments.repeat):
@@ -153,6 +163,24 @@ def main() -> None:
     if arguments.page:
         command = shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"])
         PAGE.write_text(report.as_page(found, facts, command))
+
+
+def draw_curves(
+    names: list[str], arguments: argparse.Namespace, console: Console, facts: report.Facts
+) -> None:
+    """Measure, show and keep curves; with `--page` put them below the table of the page."""
+    drawn: dict[str, list[Figures]] = {}
+    with console.status("measuring") as status:
+        for name in names:
+            say = partial(_show, status, names.index(name) + 1, len(names))
+            drawn[name] = curves.draw(CURVES[name], arguments.port_base, arguments.scale, say)
+            console.print(curves.as_table(CURVES[name], drawn[name]))
+    kept = report.save(KEPT, {f"curve {name}": points for name, points in drawn.items()}, facts)
+    console.print(f"Every figure: {Path(kept).relative_to(ROOT)}")
+    if arguments.page:
+        sections = [curves.as_section(CURVES[name], points) for name, points in drawn.items()]
+        page = PAGE.read_text() if PAGE.exists() else ""
+        PAGE.write_text(report.with_curves(page, sections, facts))
 
 
 def _show(status: object, repetition: int, of: int, text: str) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -50,14 +50,19 @@ class Qanat:
 
     name, chain_id, encrypts = "qanat", 0x5AFD, True
 
-    def __init__(self, http_port: int) -> None:
-        self.http_port = http_port
+    def __init__(self, http_port: int, network_text: Callable[[Path], str] | None = None) -> None:
+        """Be the default network, or one whose file is made in a folder of the run."""
+        self.http_port, self._network_text = http_port, network_text
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._network: ProcessNetwork | None = None
 
     def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="qanat-bench-")
-        self._network = ProcessNetwork(Path(self._folder.name) / "data", self.http_port)
+        folder, file = Path(self._folder.name), None
+        if self._network_text is not None:
+            file = folder / "network.toml"
+            file.write_text(self._network_text(folder))
+        self._network = ProcessNetwork(folder / "data", self.http_port, file)
         self._network.up()
 
     def resume(self) -> None:
@@ -69,6 +74,12 @@ class Qanat:
     def parts(self) -> dict[str, list[int]]:
         assert self._network is not None
         return self._network.pids_by_part()
+
+    def disk_mib(self) -> float:
+        """Size of what the network keeps on the disk [MiB]."""
+        assert self._network is not None
+        files = (path for path in self._network.data.rglob("*") if path.is_file())
+        return sum(path.stat().st_blocks * 512 for path in files) / 2**20
 
     def stop(self) -> None:
         if self._network is not None:

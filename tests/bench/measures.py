@@ -24,6 +24,8 @@ Figures = dict[str, float]
 Measure = Callable[[Session, float], Awaitable[Figures]]
 """Takes the session and the scale of the load."""
 
+WARM = 10
+"""Transfers before those that count."""
 CLOSED_ACCOUNTS = 20
 IN_FLIGHT = 32
 BATCH = 50
@@ -48,8 +50,8 @@ def ms_since(began: float) -> float:
 
 async def latency(session: Session, scale: float, *, encrypted: bool) -> Figures:
     """One ERC-20 transfer after the other, from sending to the receipt."""
-    warm, counted = 10, max(int(100 * scale), 20)
-    (raws,) = await session.transfers([session.owner], warm + counted, encrypted=encrypted)
+    counted = max(int(100 * scale), 20)
+    (raws,) = await session.transfers([session.owner], WARM + counted, encrypted=encrypted)
     client = await session.client()
     times = []
     for raw in raws:
@@ -59,7 +61,7 @@ async def latency(session: Session, scale: float, *, encrypted: bool) -> Figures
         if receipt["status"] != "0x1":
             raise RpcError(f"a transfer failed: {receipt}")
     client.close()
-    cuts = statistics.quantiles(times[warm:], n=100)
+    cuts = statistics.quantiles(times[WARM:], n=100)
     kind = "encrypted" if encrypted else "plain"
     return {f"{kind} {name}": cuts[at - 1] for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
 

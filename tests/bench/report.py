@@ -10,6 +10,8 @@ from rich.table import Table
 from tests.bench.measures import Figures
 from tests.bench.rows import ROWS, Row, meets
 
+Facts = dict[str, Any]
+"""What the figures hang on beside the code."""
 Medians = dict[str, dict[str, float]]
 """By contestant, by row."""
 
@@ -56,7 +58,7 @@ def verdict(row: Row, ours: float, found: Medians) -> str:
 HEADINGS = ("what", "qanat", "hardhat", "ratio", "anvil", "ratio", "must", "stretch", "")
 
 
-def as_table(found: Medians, facts: dict[str, Any]) -> Table:
+def as_table(found: Medians, facts: Facts) -> Table:
     title = ", ".join(f"{key} {value}" for key, value in facts.items())
     table = Table(*HEADINGS, title=title, box=None)
     for row in ROWS:
@@ -66,7 +68,7 @@ def as_table(found: Medians, facts: dict[str, Any]) -> Table:
     return table
 
 
-def as_page(found: Medians, facts: dict[str, Any], command: str) -> str:
+def as_page(found: Medians, facts: Facts, command: str) -> str:
     """Give the page `docs/benchmarks.md`."""
     lines = [
         "# Benchmarks",
@@ -91,7 +93,26 @@ def as_page(found: Medians, facts: dict[str, Any], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save(folder: Path, runs: dict[str, list[Figures]], facts: dict[str, Any]) -> Path:
+CURVES_TITLE = "## As work grows"
+
+
+def with_curves(page: str, sections: list[list[str]], facts: Facts) -> str:
+    """Put curves below the table of the page, in place of those that stood there."""
+    head = page.partition(CURVES_TITLE)[0].rstrip("\n")
+    lines = [
+        "",
+        CURVES_TITLE,
+        "",
+        "Made by `make bench ARGS='--curves --page'`. Every size is a fresh network. The CPU is",
+        "that of all processes of the network together.",
+        "",
+        *(f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items()),
+        *(line for section in sections for line in section),
+    ]
+    return head + "\n" + "\n".join(lines) + "\n"
+
+
+def save(folder: Path, runs: dict[str, list[Figures]], facts: Facts) -> Path:
     """Keep every figure of every run; the file's name is the commit and the time."""
     folder.mkdir(parents=True, exist_ok=True)
     moment = str(facts["date"]).replace(" ", "-").replace(":", "")
