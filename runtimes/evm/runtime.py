@@ -13,9 +13,11 @@ import evm_native
 
 from runtimes.evm.core_errors import errors_of_the_core
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.views import Viewers, forbid_public, view_transaction
 from runtimes.native_state import NativeState
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.errors import StateRejected
+from shared.enclave.key_client import RoundKeys
 from shared.enclave.remembered import Remembered
 from shared.enclave.round_context import RoundContext
 from shared.encoding import cbor
@@ -31,8 +33,9 @@ from shared.types.evm import (
     StorageQuery,
     TraceQuery,
 )
-from shared.types.identity import Hash, Round
+from shared.types.identity import Epoch, Hash, PublicKey, Round
 from shared.types.runtime import CheckedTransaction, SpentSequence
+from shared.types.sight import SealedView, ViewQuery
 
 CACHE_MIB = 16
 """Pages of the state kept in memory [MiB]; the file system caches the rest."""
@@ -49,6 +52,7 @@ def open_runtime(
     state_key: Callable[[bytes], bytes],
     *,
     has_dev_controls: bool = False,
+    debug_key: PublicKey | None = None,
 ) -> "EvmRuntime":
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
@@ -56,6 +60,7 @@ def open_runtime(
         directory,
         state_key,
         has_dev_controls=has_dev_controls,
+        debug_key=debug_key,
     )
 
 
@@ -69,6 +74,7 @@ class EvmRuntime(NativeState):
         state_key: Callable[[bytes], bytes],
         *,
         has_dev_controls: bool = False,
+        debug_key: PublicKey | None = None,
     ) -> None:
         """
         Open the state.
@@ -83,6 +89,7 @@ class EvmRuntime(NativeState):
         )
         self._state_key = state_key if genesis.confidential else None
         self._has_dev_controls = has_dev_controls
+        self._viewers = Viewers(genesis.chain_id, debug_key)
         self._engine = self._make_engine("strict")
         self._dev_engine: evm_native.Engine | None = None
         """Of the profile `dev`, over the same store; made when somebody asks it."""
@@ -193,11 +200,26 @@ class EvmRuntime(NativeState):
                 query = decode_record(TraceQuery, args)
                 environment, accounts = self._environment(context), self._first_accounts(context)
                 return trace_round(self._engine, environment, query, accounts)
+            case EvmQuery.VIEW:
+                return encode_record(self._view(decode_record(ViewQuery, args), context))
             case EvmQuery.SIMULATE:
                 forbid_sight(is_confidential=self.is_confidential)
                 return simulate(self._engine, self._environment(context), args, version)
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
+
+    def _view(self, query: ViewQuery, context: RoundContext) -> SealedView:
+        """Show a transaction to its sender, or to the network's owner; sealed to who asks."""
+        forbid_public(is_confidential=self.is_confidential)
+        accounts = self._first_accounts(context)
+        return view_transaction(
+            self._viewers,
+            query,
+            context,
+            lambda batch, keys, epoch: trace_round(
+                self._engine, _environment_of(context, keys, epoch), batch, accounts
+            ),
+        )
 
     def _estimate_gas_as_sender(self, call: EvmCall, context: RoundContext) -> int:
         """
@@ -265,13 +287,17 @@ class EvmPendingRound:
 
 def _build_environment(context: RoundContext) -> evm_native.BlockEnv:
     """Contracts see the parent's number and time. Source: spec of Sapphire, header semantics."""
-    parent, keys = context.parent, context.keys()
+    return _environment_of(context, context.keys(), context.epoch)
+
+
+def _environment_of(context: RoundContext, keys: RoundKeys, epoch: Epoch) -> evm_native.BlockEnv:
+    parent = context.parent
     return evm_native.BlockEnv(
         round=parent.round + 1,
         parent_round=parent.round,
         parent_timestamp=parent.timestamp,
         grandparent_hash=parent.previous_hash,
-        epoch=context.epoch,
+        epoch=epoch,
         call_keys=keys.call_secrets,
         rng_key=keys.random_root,
         call_data_public_key=keys.call_data_public_key,

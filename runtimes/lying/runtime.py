@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.enclave.round_context import RoundContext
-from shared.types.identity import Hash
+from shared.types.identity import Hash, PublicKey
 
 ARM = "lying.Arm"
 """Query whose argument, a big-endian number, says in how many rounds to lie."""
@@ -19,10 +19,16 @@ def open_runtime(
     state_key: Callable[[bytes], bytes],
     *,
     has_dev_controls: bool = False,
+    debug_key: PublicKey | None = None,
 ) -> "LyingRuntime":
     """Open the runtime of a package such as `runtimes.evm`, and stand before it."""
     honest = importlib.import_module(module).open_runtime(
-        "", genesis, directory, state_key, has_dev_controls=has_dev_controls
+        "",
+        genesis,
+        directory,
+        state_key,
+        has_dev_controls=has_dev_controls,
+        debug_key=debug_key,
     )
     return LyingRuntime(honest)
 

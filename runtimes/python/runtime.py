@@ -51,6 +51,7 @@ def open_runtime(
     state_key: Callable[[bytes], bytes],
     *,
     has_dev_controls: bool = False,  # noqa: ARG001 - answers are the same everywhere
+    debug_key: bytes | None = None,  # noqa: ARG001 - a program shows what it shows
 ) -> "PythonRuntime":
     """Open a program; see `services.compute.enclave.runtime.OpenRuntime`."""
     return PythonRuntime(

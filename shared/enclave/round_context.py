@@ -9,6 +9,18 @@ from shared.types.identity import Epoch, RuntimeId
 
 
 @dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What is known of the round that followed, for who runs it again."""
+
+    now_s: int
+    """Consensus time of the newest block that the program has verified [Unix s]."""
+    following: Callable[[], BlockHeader]
+    """Gives the round after, or raises `RoundNotProven` or `RoundUnknown`."""
+    keys_in: Callable[[Epoch], RoundKeys] = field(repr=False)
+    """Gives the keys that it had, if it ran in an epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoundContext:
     """
     A finalized round, and what its successor may use.
@@ -28,3 +40,5 @@ class RoundContext:
     runtime_id: RuntimeId
     chain_context: str
     """Of consensus; what users sign for this ParaTime is bound to both."""
+    hindsight: Hindsight | None = None
+    """None where nothing is kept of what followed."""

@@ -37,3 +37,9 @@ class EnclaveConfig:
     """What a compute enclave runs, such as `evm`; None in a key manager."""
     has_dev_controls: bool = False
     """Whether the chain can be rewound; anywhere else an older chain is an attack."""
+    debug_key: PublicKey | None = None
+    """
+    Who may see what any transaction did: the network's owner, by a key on his machine.
+
+    None where nobody may; a sender sees his own call everywhere.
+    """

@@ -44,6 +44,7 @@ class EvmQuery:
     STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
     MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
     TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
+    VIEW: Final = "qanat.ViewTransaction"  # ViewQuery -> SealedView; of the round after
     SIMULATE: Final = "evm.Simulate"  # JSON -> JSON; see `Engine::simulate_blocks`
 
 

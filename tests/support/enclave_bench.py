@@ -124,6 +124,7 @@ def make_program(
     *,
     key_manager=KEY_MANAGER_ID,
     has_dev_controls: bool = True,
+    debug_key: bytes | None = None,
 ) -> ComputeProgram:
     """Start the compute enclave of a node; without a directory it keeps nothing."""
     config = EnclaveConfig(
@@ -138,6 +139,7 @@ def make_program(
         policy_threshold=2,
         runtime="evm",
         has_dev_controls=has_dev_controls,
+        debug_key=debug_key,
     )
     context = EnclaveContext(
         config=config,

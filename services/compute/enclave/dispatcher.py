@@ -28,7 +28,7 @@ from shared.enclave.key_manager_view import KeyManagerView
 from shared.enclave.ledger import Ledger
 from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
-from shared.enclave.round_context import RoundContext
+from shared.enclave.round_context import Hindsight, RoundContext
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.incarnations import last_shared_secret, read_incarnation
@@ -116,6 +116,7 @@ class ComputeProgram(EnclaveProgram):
             directory,
             self._keys.state_key,
             has_dev_controls=self.config.has_dev_controls,
+            debug_key=self.config.debug_key,
         )
         history = HeaderHistory(
             None if directory is None else directory / HEADERS_FILE,
@@ -255,6 +256,14 @@ class ComputeProgram(EnclaveProgram):
             lambda: self._round_keys(parent.hash, epoch),
             self.config.runtime_id,
             self.chain_context,
+            self._hindsight(parent),
+        )
+
+    def _hindsight(self, parent: ChainedHeader) -> Hindsight:
+        return Hindsight(
+            self.now_s,
+            lambda: self._ledger.find(Round(parent.header.round + 1)).header,
+            lambda epoch: self._round_keys(parent.hash, epoch),
         )
 
     def _round_keys(self, parent_hash: bytes, epoch: Epoch) -> RoundKeys:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.compute.enclave.errors import UnknownRuntime
 from shared.enclave.round_context import RoundContext
 from shared.enclave.state import VersionedState
-from shared.types.identity import Hash
+from shared.types.identity import Hash, PublicKey
 from shared.types.runtime import CheckedTransaction, SpentSequence
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class OpenRuntime(Protocol):
         state_key: StateKeys,
         *,
         has_dev_controls: bool,
+        debug_key: PublicKey | None,
     ) -> Runtime:
         """
         Open the state, or begin with none.
@@ -144,6 +145,8 @@ class OpenRuntime(Protocol):
         has_dev_controls : `bool`
             Whether the measured configuration is that of a network whose owner rules it, so that
             answers may help a developer where they would help a spy.
+        debug_key : `PublicKey`, optional
+            Whose owner may see everything, as the measured configuration says.
         """
         ...
 
