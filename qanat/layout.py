@@ -7,6 +7,7 @@ from shared.kit.identity import IDENTITY_FILE
 
 DEV_TOKEN_FILE = "dev-token"  # noqa: S105 - the name of the file
 UNLOCKED_KEYS_FILE = "unlocked-keys.json"
+DEBUG_KEY_FILE = "debug-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,19 @@ class DataLayout:
     def unlocked_keys(self, name: str) -> Path:
         """Keys of test accounts with which a gateway signs, where there are dev controls."""
         return self.host(name) / UNLOCKED_KEYS_FILE
+
+    @property
+    def debug_key(self) -> Path:
+        """Seed of the key that sees what any transaction did; only the network's owner reads it."""
+        return self.root / DEBUG_KEY_FILE
+
+    def kept_debug_key(self, consensus: str) -> Path:
+        """
+        The same, where containers keep it: in a volume, beside the host's directory, not in it.
+
+        A host that had it could see everything.
+        """
+        return self.node(consensus) / "owner" / DEBUG_KEY_FILE
 
     @property
     def mock_authority(self) -> Path:

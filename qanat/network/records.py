@@ -124,6 +124,8 @@ class Network:
     unsafe_mock_tee: bool = False
     """Consent to a TEE that protects nothing; without it no process starts."""
     dev_controls: bool = False
+    debug_key: bool = False
+    """Whether there is a key that sees what any transaction did, pinned in measured enclaves."""
 
     def find_key_manager(self, name: str) -> KeyManager:
         """Give the key manager of a name; the file was checked, so it is there."""

@@ -6,6 +6,7 @@ import time
 from qanat import cpu
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, plan_nodes
+from qanat.provision.debug_key import save_debug_key
 from qanat.provision.genesis import build_enclave_configs, build_genesis, liar_of
 from qanat.provision.identities import (
     Identity,
@@ -87,10 +88,10 @@ def provision(
         GenesisValidator(identities[network.consensus.nodes[0]].consensus.public_key, 100),
     )
     pki = cpu.create_network_pki(entropy, time_ns)
-    configs = {
-        name: encode_record(config)
-        for name, config in build_enclave_configs(network, validators, pki.root_ca, signers).items()
-    }
+    debug_seed = entropy.draw("debug key") if network.debug_key else None
+    debug_key = None if debug_seed is None else Signer(debug_seed).public_key
+    measured = build_enclave_configs(network, validators, pki.root_ca, signers, debug_key)
+    configs = {name: encode_record(config) for name, config in measured.items()}
     managers = {one.name for one in network.key_manager}
     enclaves = {
         name: cpu.measure_enclave("keymanager" if name in managers else "compute", raw)
@@ -120,6 +121,9 @@ def provision(
         layout.host(plan.name).mkdir(parents=True, exist_ok=True)
     write_private(layout.mock_authority, pki.to_bytes())
     save_policy_seeds(layout.policy_signers, policy_seeds)
+    if debug_seed is not None:
+        for path in (layout.debug_key, layout.kept_debug_key(network.consensus.nodes[0])):
+            save_debug_key(path, debug_seed)
     if network.dev_controls:
         token = entropy.draw("dev token").hex().encode()
         for path in (layout.dev_token, *(layout.node_dev_token(plan.name) for plan in plans)):

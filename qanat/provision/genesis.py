@@ -82,9 +82,15 @@ def build_enclave_configs(
     validators: tuple[GenesisValidator, ...],
     root_ca: bytes,
     signers: list[Signer],
+    debug_key: bytes | None,
 ) -> dict[str, EnclaveConfig]:
     """
     Say what the enclaves of each runtime pin: validators, root CA and policy signers.
+
+    Parameters
+    ----------
+    debug_key : `bytes`, optional
+        Ed25519 key, 32 bytes, that EVMs let see everything; None where the network has none.
 
     Returns
     -------
@@ -93,7 +99,11 @@ def build_enclave_configs(
     """
 
     def config(
-        kind: RuntimeKind, runtime_id: str, key_manager: str | None, runtime: str | None
+        kind: RuntimeKind,
+        runtime_id: str,
+        key_manager: str | None,
+        runtime: str | None,
+        debug_key: bytes | None = None,
     ) -> EnclaveConfig:
         return EnclaveConfig(
             runtime_id=bytes.fromhex(runtime_id),
@@ -107,13 +117,20 @@ def build_enclave_configs(
             policy_threshold=POLICY_THRESHOLD,
             runtime=runtime,
             has_dev_controls=network.dev_controls,
+            debug_key=debug_key,
         )
 
     managers = {
         one.name: config(RuntimeKind.KEY_MANAGER, one.id, None, None) for one in network.key_manager
     }
     paratimes = {
-        one.name: config(RuntimeKind.COMPUTE, one.id, one.key_manager, one.runtime)
+        one.name: config(
+            RuntimeKind.COMPUTE,
+            one.id,
+            one.key_manager,
+            one.runtime,
+            debug_key if one.is_evm else None,
+        )
         for one in network.paratime
     }
     liars = {

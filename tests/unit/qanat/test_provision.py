@@ -10,6 +10,7 @@ import pytest
 from qanat.layout import DataLayout
 from qanat.network import Network, load_network
 from qanat.provision.data_directory import provision
+from qanat.provision.debug_key import load_debug_key
 from qanat.provision.identities import create_identity
 from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
 from qanat.provision.removal import OtherNetwork, remove_data
@@ -108,6 +109,32 @@ def test_dev_token_is_the_owners_only(network: Network, layout: DataLayout) -> N
     for path in (layout.dev_token, layout.node_dev_token("consensus-0")):
         assert path.read_text() == token
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_debug_key_is_the_owners_only_and_pinned_in_what_is_measured(
+    network: Network, layout: DataLayout, tmp_path: Path
+) -> None:
+    key = load_debug_key(layout.debug_key)
+    assert key is not None
+    kept = load_debug_key(layout.kept_debug_key("consensus-0"))
+    assert kept is not None and kept.public_key == key.public_key
+    for path in (layout.debug_key, layout.kept_debug_key("consensus-0")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    seed = layout.debug_key.read_text().strip().encode()
+    hosts = [path for path in layout.root.rglob("*") if "host" in path.parts and path.is_file()]
+    assert not [path for path in hosts if seed in path.read_bytes()]
+    assert config_of(layout, "compute-0", "sapphire").debug_key == key.public_key
+    assert config_of(layout, "keymanager-0", "keymanager").debug_key is None
+    # It is measured: enclaves of a network with another key, or none, are other enclaves.
+    without = DataLayout(tmp_path / "without")
+    provision(without, replace(network, debug_key=False), {}, seed=b"provision")
+    assert load_debug_key(without.debug_key) is None
+    summaries = [
+        json.loads((one.public / "network.json").read_text())["enclaves"]
+        for one in (layout, without)
+    ]
+    assert summaries[0]["sapphire"] != summaries[1]["sapphire"]
+    assert summaries[0]["keymanager"] == summaries[1]["keymanager"]
 
 
 def test_gateways_have_keys_that_are_known_and_are_no_nodes(
