@@ -61,7 +61,8 @@ class GatewayNode:
         )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
-        self._chain_context = trust_root.chain_context
+        self.chain_context = trust_root.chain_context
+        """Hash of the genesis document, hex."""
         self.is_automine = True
         """Whether a transaction that a pool took will soon be in a block."""
         self._may_price_move = asyncio.Event()
@@ -117,7 +118,7 @@ class GatewayNode:
     @property
     def instance_id(self) -> bytes:
         """What is known by this lasts as long as the chain is not rewound, 32 bytes."""
-        return sha3_256(f"{self._chain_context} {self.index.incarnation}".encode())
+        return sha3_256(f"{self.chain_context} {self.index.incarnation}".encode())
 
     async def learn_mining(self) -> None:
         """Ask consensus whether transactions are mined at once: a revert may have changed it."""

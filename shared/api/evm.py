@@ -14,6 +14,7 @@ from shared.types.evm import (
     Traces,
 )
 from shared.types.identity import Round
+from shared.types.sight import SealedView, ViewQuery
 
 
 class EvmQueries:
@@ -66,6 +67,11 @@ class EvmQueries:
         """Run transactions of the round after `parent` again; refused where storage is secret."""
         answer = await self._node.query(EvmQuery.TRACE, encode_record(query), parent)
         return decode_record(Traces, answer).transactions
+
+    async def view(self, query: ViewQuery, parent: Round) -> SealedView:
+        """Ask what a transaction of the round after `parent` did; the enclave says who may."""
+        answer = await self._node.query(EvmQuery.VIEW, encode_record(query), parent)
+        return decode_record(SealedView, answer)
 
     async def simulate(self, request: bytes, round_: Round | None = None) -> bytes:
         """Run calls in blocks that never were, JSON to JSON; refused where storage is secret."""

@@ -12,12 +12,16 @@ from collections.abc import AsyncIterator
 from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
 
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.views import Viewers, forbid_public, view_transaction
 from shared.api.compute import (
     CallDataKey,
     ComputeStatus,
     Submission,
 )
 from shared.crypto.hashes import EMPTY_HASH
+from shared.crypto.signing import Signer
+from shared.enclave.key_client import RoundKeys
+from shared.enclave.round_context import Hindsight, RoundContext
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable, RemoteUnavailable, RuntimeRejected
@@ -32,12 +36,14 @@ from shared.types.evm import (
     TraceQuery,
 )
 from shared.types.keymanager import SignedPublicKey
+from shared.types.sight import SealedView, ViewQuery
 
 RUNTIME_ID = bytes([0x80]) + bytes(31)
 CHAIN_ID = 0x5AFD
 START_S = 1_700_000_000
 WEI = 10**18
 EPOCHS_BACK = 5
+DEBUG_KEY = Signer(b"\x0d" * 32)
 
 
 def derive(*parts: object) -> bytes:
@@ -58,7 +64,9 @@ class FakeChain:
         confidential=True,
     ):
         self.name = name
-        self.epoch = epoch
+        self.epoch, self.chain_id = epoch, chain_id
+        self.chain_context = "c0" * 32
+        """Of the consensus that finalizes it."""
         self.is_automatic = is_automatic
         """Whether a transaction gets its block at once."""
         self.is_confidential = confidential
@@ -264,9 +272,33 @@ class FakeComputeNode:
                 return engine.storage(where.address, where.slot, number)
             case EvmQuery.MIN_GAS_PRICE:
                 return encode_record(Amount(engine.min_gas_price(number)))
+            case EvmQuery.VIEW:
+                return encode_record(self._view(decode_record(ViewQuery, args), number))
             case EvmQuery.TRACE | EvmQuery.SIMULATE:
                 return self._look(method, args, number)
         raise RuntimeRejected("core", 3, f"invalid method: {method}")
+
+    def _view(self, query: ViewQuery, number: int) -> SealedView:
+        """As the EVM's runtime does it, with the chain's own debug key."""
+        chain = self.chain
+        forbid_public(is_confidential=chain.is_confidential)
+        keys = RoundKeys({chain.epoch: chain.call_secret(chain.epoch)}, b"", b"")
+        parent = chain.blocks[number].header
+        context = RoundContext(
+            parent,
+            chain.epoch,
+            (parent.hash(), chain.epoch, 0),
+            lambda: keys,
+            RUNTIME_ID,
+            chain.chain_context,
+            Hindsight(START_S, lambda: chain.blocks[number + 1].header, lambda _: keys),
+        )
+        return view_transaction(
+            Viewers(chain.chain_id, DEBUG_KEY.public_key),
+            query,
+            context,
+            lambda batch, *_: trace_round(chain.engine, chain.environment(number), batch, None),
+        )
 
     def _look(self, method: str, args: bytes, number: int) -> bytes:
         """As the EVM's runtime does it."""

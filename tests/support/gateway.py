@@ -101,6 +101,7 @@ async def running_gateway(
     tmp_path, *, chain=None, consensus=None, nodes=1, probe=None, ready=True, **settings
 ):
     chain = chain or FakeChain(balances=BALANCES)
+    chain.chain_context = TRUST_ROOT.chain_context
     computes = [FakeComputeNode(chain, f"compute-{i}") for i in range(nodes)]
     consensus = consensus or FakeConsensus(chain)
     members = ComputeNodes({f"host:{i}": one for i, one in enumerate(computes)})

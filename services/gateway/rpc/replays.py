@@ -15,12 +15,14 @@ from services.gateway.index.record import decode_transaction_record
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
+from shared.api.compute import ComputeApi
 from shared.api.evm import EvmQueries
 from shared.crypto.hashes import keccak256
-from shared.errors import Rejected, RuntimeRejected
+from shared.errors import Rejected, RuntimeRejected, Unavailable
 from shared.gateways.compute_nodes import Question
 from shared.types.evm import TracedTransaction, TraceQuery
 from shared.types.identity import Round
+from shared.types.sight import SealedView, ViewQuery, ViewRequest
 
 MAX_STYLE_BYTES = 64 * 1024
 """JSON of the form of a trace [bytes]."""
@@ -35,6 +37,10 @@ Style = Any
 
 class ReplayDiffers(Rejected, module="rpc", code=13):
     """A node's replay ended otherwise than the round that consensus finalized."""
+
+
+class RoundMissing(Unavailable, module="rpc", code=14):
+    """The node that was asked does not hold the round; another one may."""
 
 
 class Replays:
@@ -98,6 +104,19 @@ class Replays:
         state = Round(newest.number)
         (traced,) = await self._ask(lambda api: EvmQueries(api).trace(query, state))
         return traced.trace
+
+    async def view(self, request: ViewRequest, signature: bytes) -> SealedView:
+        """Have an enclave show a mined transaction to who asks; it decides who may see it."""
+        round_ = Round((await self.require(request.transaction)).round)
+
+        async def question(api: ComputeApi) -> SealedView:
+            block = await api.fetch_round(round_)
+            if block is None:
+                raise RoundMissing(f"the node does not hold round {round_}")
+            query = ViewQuery(request, signature, block.transactions, block.results, block.epoch)
+            return await EvmQueries(api).view(query, Round(round_ - 1))
+
+        return await self._ask(question)
 
     async def _ask(self, question: Question[T]) -> T:
         async with self._turn:

@@ -23,6 +23,7 @@ from services.gateway.rpc.oasis import OasisMethods
 from services.gateway.rpc.otterscan import OtterscanMethods
 from services.gateway.rpc.parity import ParityMethods
 from services.gateway.rpc.replays import Replays
+from services.gateway.rpc.sight import SightMethods
 from services.gateway.rpc.subscriptions import unsupported_methods
 from services.gateway.rpc.txpool import TxpoolMethods
 from services.gateway.rpc.web3 import Web3Methods
@@ -76,6 +77,7 @@ def build_method_table(node: GatewayNode, unlocked: UnlockedAccounts) -> dict[st
             EthAccountMethods(unlocked, fill, send),
         ]
     if settings.oasis_rpcs:
+        namespaces.append(SightMethods(node, replays))
         namespaces.append(OasisMethods(node.nodes, node.index, confidential=settings.confidential))
     table = methods_of(*namespaces) | unsupported_methods()
     return table | methods_of(RpcMethods(table))
