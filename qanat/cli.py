@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from qanat import dump_commands, look_commands, recording_commands, snapshot_commands
+from qanat.demo_commands import demo_app
 from qanat.epoch_commands import epoch_app
 from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A confidential devnet on your own machine. Its TEE is a MOCK.",
 )
+app.add_typer(demo_app, name="demo")
 app.add_typer(epoch_app, name="epoch")
 app.add_typer(node_app, name="node")
 app.add_typer(paratime_app, name="paratime")
@@ -218,5 +220,5 @@ def main() -> None:
     try:
         app()
     except QanatError as error:
-        err.print(f"[bold red]error[/]: {escape(error.message)}")
+        err.print(f"[bold red]error[/]: {escape(error.message)}", soft_wrap=True)
         sys.exit(1)

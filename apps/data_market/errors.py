@@ -37,7 +37,3 @@ class BadModel(Rejected, module="data_market", code=8):
 
 class ReleaseRefused(Rejected, module="data_market", code=9):
     """An attack on the trained model finds its rows better than their owners allow."""
-
-
-class Incomplete(Rejected, module="data_market", code=10):
-    """The packages of the extra `qanat[ai]` are not installed."""

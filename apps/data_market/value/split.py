@@ -10,18 +10,24 @@ CAP_NUMERATOR, CAP_DENOMINATOR = 5, 4
 
 def pay_weights(shapley: Sequence[int], banzhaf: Sequence[int] | None) -> tuple[int, ...]:
     """
-    Weigh contributors by the smaller of their Shapley share and 1.25 times their Banzhaf share.
+    Weigh contributors by their Shapley share, up to a cap.
 
-    A value below zero counts as zero. Weights have no unit: both shares are brought to one
-    denominator, which no rounding touches.
+    The cap is 1.25 times the Banzhaf share, and at least a quarter of an equal share: a cap is
+    against copies, and rows of which some labels are wrong are not copies. A value below zero
+    counts as zero. Weights have no unit: both shares are brought to one denominator, which no
+    rounding touches.
     """
     values = [max(0, value) for value in shapley]
-    if banzhaf is None:
+    caps = [max(0, value) for value in banzhaf or ()]
+    all_values, all_caps, players = sum(values), sum(caps), len(values)
+    if not all_caps:
         return tuple(values)
-    caps = [max(0, value) for value in banzhaf]
-    all_values, all_caps = sum(values), sum(caps)
+    # Shares times 4 * players * all_values * all_caps.
     return tuple(
-        min(CAP_DENOMINATOR * value * all_caps, CAP_NUMERATOR * cap * all_values)
+        min(
+            CAP_DENOMINATOR * players * value * all_caps,
+            max(CAP_NUMERATOR * players * cap * all_values, all_values * all_caps),
+        )
         for value, cap in zip(values, caps, strict=True)
     )
 

@@ -38,14 +38,25 @@ def test_nothing_of_value_is_not_paid() -> None:
 def test_a_share_is_capped_by_the_other_value() -> None:
     # Half of the Shapley value, a quarter of the Banzhaf value: 5/16 instead of a half.
     weights = pay_weights([50, 25, 25], [10, 15, 15])
-    assert [Fraction(weight, 4 * 100 * 40) for weight in weights] == [
+    assert [Fraction(weight, 4 * 3 * 100 * 40) for weight in weights] == [
         Fraction(5, 16),
         Fraction(1, 4),
         Fraction(1, 4),
     ]
 
 
+def test_a_cap_is_a_quarter_of_an_equal_share_at_least() -> None:
+    weights = pay_weights([4, 48, 48], [-9, 10, 10])
+    assert [Fraction(weight, 4 * 3 * 100 * 20) for weight in weights] == [
+        Fraction(4, 100),
+        Fraction(48, 100),
+        Fraction(48, 100),
+    ]
+    weights = pay_weights([20, 40, 40], [-9, 10, 10])
+    assert Fraction(weights[0], 4 * 3 * 100 * 20) == Fraction(1, 12)
+
+
 def test_values_below_zero_weigh_nothing() -> None:
     assert pay_weights([-5, 10], [3, 4])[0] == 0
-    assert pay_weights([5, 10], [-3, 4])[0] == 0
     assert pay_weights([-5, 10], None) == (0, 10)
+    assert pay_weights([-5, 10], [-1, 0]) == (0, 10)

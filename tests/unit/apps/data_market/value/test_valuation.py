@@ -60,8 +60,24 @@ def test_wrong_labels_are_paid_less_and_half_of_them_nearly_nothing(market) -> N
     quarter = with_flipped(contributions[2], 0.25, classes)
     half = with_flipped(contributions[2], 0.5, classes)
     mean = POT // len(contributions)
-    assert pays_with(market, quarter).pays(POT)[quarter.name] < 0.75 * mean
-    assert pays_with(market, half).pays(POT)[half.name] < 0.1 * mean
+    for_quarter = pays_with(market, quarter).pays(POT)[quarter.name]
+    for_half = pays_with(market, half).pays(POT)[half.name]
+    assert for_half < for_quarter < 0.75 * mean
+    assert for_half < 0.1 * mean
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.1])
+def test_copies_under_made_up_names_earn_nothing(market, jitter) -> None:
+    contributions, held, pays = market
+    one = contributions[-1]
+    copies = with_copies(one, 4, jitter, held.features.std(axis=0)).rows
+    parts = zip(np.split(copies.features, 4), np.split(copies.labels, 4), strict=True)
+    names = [one.name, "echo1", "echo2", "echo3"]
+    identities = [
+        Contribution(name, LabelledRows(*part)) for name, part in zip(names, parts, strict=True)
+    ]
+    found = value_contributions([*contributions[:-1], *identities], held).pays(POT)
+    assert sum(found[name] for name in names) - pays[one.name] <= POINT // 2
 
 
 @pytest.mark.parametrize("seed", range(3))

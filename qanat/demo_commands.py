@@ -1,0 +1,87 @@
+"""`qanat demo`: stories that run from one command."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qanat.options import JsonOption, err, out
+from shared.errors import Unavailable
+
+FEW_VALIDATION_ROWS = 100
+"""Fewer make accuracy and values a matter of luck, and a row of them a question about others."""
+
+demo_app = typer.Typer(no_args_is_help=True, help="Stories from one command.")
+
+
+class ExtraMissing(Unavailable, module="demo", code=1):
+    """A command needs packages that the base install does not have."""
+
+
+@demo_app.command("data-market")
+def data_market(
+    contributors: Annotated[
+        Path | None,
+        typer.Option(help="Folder with one CSV file a contributor; the file's name is his."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="CSV file of the model owner; its columns are the schema.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    recipe: Annotated[str, typer.Option(help="How the model is made.")] = "dp-logreg/1",
+    eps: Annotated[float, typer.Option(help="Privacy budget of each row.")] = 1.0,
+    pot: Annotated[int, typer.Option(help="What is paid to contributors, in wei.")] = 10**18,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Value rows, train on them privately, attack the model, split a pot by value.
+
+    Everything is computed by this command on this machine, outside an enclave, and nobody is paid.
+    """
+    if importlib.util.find_spec("dp_accounting") is None:
+        raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
+    # Only now: what it imports takes a second to load, and is not there in the base install.
+    from apps.data_market.errors import BadJob
+    from apps.data_market.intake.files import read_job
+    from apps.data_market.job import Order, run_job
+    from apps.data_market.train.recipe import recipe_of
+    from shared.crypto.entropy import SystemEntropy
+    from shared.crypto.secret import SecretBytes
+
+    if contributors is None or validation is None or label is None:
+        raise BadJob("--contributors, --validation and --label belong together")
+    order = Order(job="local", recipe=recipe_of(recipe), eps=eps, pot_wei=pot)
+    say("computed locally, outside an enclave; nobody is paid")
+    say("reading tables")
+    tables = read_job(contributors, validation, label)
+    if len(tables.validation) < FEW_VALIDATION_ROWS:
+        say(f"{len(tables.validation)} validation rows are few: values are a matter of luck")
+    outcome = run_job(
+        order,
+        tables.contributions,
+        tables.validation,
+        tables.schema,
+        SecretBytes(SystemEntropy().draw("data market")),
+        progress=say,
+    )
+    if as_json:
+        print(json.dumps(outcome.summary()))
+        return
+    out.print(f"accuracy {outcome.training.accuracy:.3f} at eps {order.eps:g}")
+    out.print(f"attack AUC {outcome.training.attack.auc:.2f} (0.50 is guessing)")
+    for name, paid in outcome.paid_wei.items():
+        at = outcome.valuation.names.index(name)
+        used, dropped = outcome.valuation.rows_used[at], outcome.valuation.rows_dropped[at]
+        out.print(f"  {name}: {paid} wei for {used} rows, {dropped} copies", markup=False)
+
+
+def say(what: str) -> None:
+    """Progress, beside what is printed."""
+    err.print(f"[dim]·[/] {what}", soft_wrap=True)
+
+
+@demo_app.callback()
+def _demo() -> None:
+    """Keep `data-market` a sub-command although it is the only one."""

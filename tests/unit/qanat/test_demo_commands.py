@@ -1,0 +1,186 @@
+"""`qanat demo data-market` with anybody's files: one JSON document, or one line of error."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from qanat import cli
+from qanat.demo_commands import ExtraMissing
+from tests.support.market import public_rows, shared_out, with_copies, with_flipped
+
+POT = 10**18 + 7
+KEYS = [
+    *("pot_wei", "paid_wei", "accuracy", "eps", "delta", "attack_auc"),
+    *("rows_used", "rows_dropped", "value_hash", "seconds"),
+]
+
+
+def write_table(path, rows, label="kind"):
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow([*(f"x{at}" for at in range(rows.features.shape[1])), label])
+        for features, kind in zip(rows.features.tolist(), rows.labels.tolist(), strict=True):
+            lines.writerow([*features, f"k{kind}"])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Twelve contributors of digits: one half wrong, one a quarter, one who copies himself."""
+    folder = tmp_path_factory.mktemp("market")
+    train, held = public_rows("digits")
+    contributions = shared_out(train, 12)
+    contributions[1] = with_flipped(contributions[1], 0.5, 10)
+    contributions[2] = with_flipped(contributions[2], 0.25, 10)
+    contributions[3] = with_copies(contributions[3], 6)
+    for one in contributions:
+        write_table(folder / "contributors" / f"{one.name}.csv", one.rows)
+    write_table(folder / "validation.csv", held)
+    return folder
+
+
+def run(folder, *options, label="kind"):
+    return CliRunner().invoke(
+        cli.app,
+        [
+            *("demo", "data-market", "--contributors", str(folder / "contributors")),
+            *("--validation", str(folder / "validation.csv"), "--label", label),
+            *options,
+        ],
+        standalone_mode=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def found(files):
+    result = run(files, "--recipe", "dp-logreg/1", "--eps", "1", "--pot", str(POT), "--json")
+    assert result.exception is None
+    return json.loads(result.stdout)
+
+
+def test_the_document_has_these_keys_and_no_others(found) -> None:
+    assert list(found) == KEYS
+
+
+def test_the_pot_is_paid_to_the_wei_by_value(found) -> None:
+    paid = found["paid_wei"]
+    assert found["pot_wei"] == POT == sum(paid.values())
+    assert sorted(paid) == [f"c{at:02}" for at in range(12)]
+    assert paid["c01"] < paid["c02"] < min(paid[f"c{at:02}"] for at in range(3, 12))
+
+
+def test_copies_are_dropped_and_honest_rows_are_not(found) -> None:
+    dropped = found["rows_dropped"]
+    assert dropped.pop("c03") == 5 * 105
+    assert sum(dropped.values()) <= 0.005 * 1257
+    assert sum(found["rows_used"].values()) + sum(dropped.values()) == 1257
+
+
+def test_the_model_is_good_and_shows_nothing(found) -> None:
+    assert found["accuracy"] >= 0.85
+    assert (found["eps"], 0 < found["delta"] < 1e-3) == (1.0, True)
+    assert found["attack_auc"] <= 0.6
+
+
+def test_values_are_the_same_again_and_noise_is_not(files, found) -> None:
+    again = json.loads(run(files, "--pot", str(POT), "--json").stdout)
+    assert again["value_hash"] == found["value_hash"]
+    assert again["paid_wei"] == found["paid_wei"]
+
+
+def test_without_json_it_is_a_text(files) -> None:
+    result = run(files)
+    assert "attack AUC" in result.stdout
+    assert "outside an enclave" in result.stderr
+
+
+def failure(folder, *options, label="kind"):
+    error = run(folder, *options, label=label).exception
+    return error.module, error.code, error.message
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--eps", "0"), 3),
+        (("--eps", "-1"), 3),
+        (("--eps", "nan"), 3),
+        (("--pot", "0"), 3),
+        (("--pot", "-5"), 3),
+        (("--pot", str(1 << 128)), 3),
+        (("--recipe", "forest/1"), 4),
+    ],
+)
+def test_impossible_parameters_are_refused(files, options, code) -> None:
+    module, found_code, message = failure(files, *options, "--json")
+    assert (module, found_code) == ("data_market", code)
+    assert "\n" not in message
+
+
+def test_a_missing_label_column_is_refused(files) -> None:
+    assert failure(files, label="nothing") == (
+        "data_market",
+        1,
+        "validation.csv: no column nothing",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"x0,x1,kind\n", "no rows below the header"),
+        (b"x0,x1,kind\n1,abc,k0\n", "row 1 has a cell that is no number"),
+        (b"x0,x1,kind\n1,2,k9\n", "row 1 has a label that the validation set does not have"),
+        (b"x0,x2,kind\n1,2,k0\n", "has no column x1"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, what) -> None:
+    (tmp_path / "validation.csv").write_bytes(b"x0,x1,kind\n1,2,k0\n3,4,k1\n")
+    (tmp_path / "contributors").mkdir()
+    (tmp_path / "contributors" / "eve.csv").write_bytes(content)
+    module, code, message = failure(tmp_path)
+    assert (module, code) == ("data_market", 1)
+    assert message.startswith("eve.csv: ")
+    assert what in message
+
+
+def test_nobody_is_refused(tmp_path) -> None:
+    (tmp_path / "validation.csv").write_bytes(b"x0,kind\n1,k0\n3,k1\n")
+    assert failure(tmp_path)[:2] == ("data_market", 1)
+    (tmp_path / "contributors").mkdir()
+    assert failure(tmp_path)[:2] == ("data_market", 1)
+
+
+def test_rows_without_value_are_not_paid(tmp_path) -> None:
+    validation = "".join(f"{10 * at},k{at % 2}\n" for at in range(20))
+    wrong = "".join(f"{10 * at},k{1 - at % 2}\n" for at in range(20))
+    (tmp_path / "validation.csv").write_text("x0,kind\n" + validation.replace("0,k", "1,k"))
+    (tmp_path / "contributors").mkdir()
+    for at in range(5):
+        rows = wrong.replace("0,k", f"0.{at},k")
+        (tmp_path / "contributors" / f"eve{at}.csv").write_text("x0,kind\n" + rows)
+    assert failure(tmp_path)[:2] == ("data_market", 5)
+
+
+def test_an_error_is_one_line_and_exit_status_1(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            *("qanat", "demo", "data-market", "--contributors", str(tmp_path / ("long" * 40))),
+            *("--validation", str(tmp_path / ("v" * 200)), "--label", "kind"),
+        ],
+    )
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert last.endswith("no such file")
+
+
+def test_the_base_install_says_what_is_missing(monkeypatch, files) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert isinstance(run(files).exception, ExtraMissing)
