@@ -6,9 +6,10 @@ several jobs spend together is composed exactly, not added up. Rules only: whoev
 document keeps it before the job starts (`encode`), and it is the same bytes for the same history.
 """
 
-import json
 import math
 from dataclasses import dataclass, field
+
+import orjson
 
 from apps.data_market.errors import BadJob, BadLedger, BudgetSpent
 from apps.data_market.privacy.gaussian import Budget, GaussianSteps, spent_eps
@@ -92,7 +93,7 @@ class PrivacyLedger:
             "reserved": _costs(self.reserved),
             "spent": _costs(self.spent),
         }
-        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def decode(cls, raw: bytes) -> "PrivacyLedger":
@@ -100,14 +101,14 @@ class PrivacyLedger:
         if len(raw) > MAX_BYTES:
             raise BadLedger(f"a ledger of {len(raw)} bytes: at most {MAX_BYTES}")
         try:
-            document = json.loads(raw)
+            document = orjson.loads(raw)
             ledger = cls(Budget(float(document["cap"]["eps"]), float(document["cap"]["delta"])))
             for part in ("reserved", "spent"):
                 for job, (multiplier, steps) in document[part].items():
                     ledger.reserve(job, GaussianSteps(float(multiplier), int(steps)))
                     if part == "spent":
                         ledger.start(job)
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadLedger(f"no ledger: {error}") from error
         return ledger
 

@@ -5,9 +5,10 @@ Presets were tuned on sets that anybody has (those of scikit-learn, and made one
 nobody's budget. A recipe's name never changes its meaning; a better one gets another number.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 from apps.data_market.errors import UnknownRecipe
 from apps.data_market.privacy.gaussian import LARGEST_EPS, Budget, GaussianSteps, noise_multiplier
@@ -49,7 +50,7 @@ class Recipe:
     def parameters(self) -> bytes:
         """What the code is told, as JSON with sorted keys."""
         presets = [[one.up_to_eps, one.steps, one.rate, one.clip] for one in self.presets]
-        return json.dumps({"presets": presets}, sort_keys=True, separators=(",", ":")).encode()
+        return orjson.dumps({"presets": presets}, option=orjson.OPT_SORT_KEYS)
 
     @property
     def hash(self) -> bytes:
