@@ -4,7 +4,7 @@ from typing import Any
 
 from qanat.view.chain import Chain
 from qanat.view.envelopes import Query, Sealed, is_sealed, open_answer, pack_query, seal
-from qanat.view.gateway import Gateway, GatewayRefused, Headers
+from qanat.view.gateway import Gateway, GatewayRefused, Headers, read_answer
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
 from services.gateway.rpc.objects import CallRequest, call_request
@@ -68,7 +68,7 @@ class Calls:
         return await self._open(headers, shown | {"data": to_hex(packed)}, block, sealed)
 
     async def _open(self, headers: Headers, request: Any, block: Any, sealed: Sealed) -> str:
-        answer = data(await self._gateway.ask("eth_call", [request, block], headers))
+        answer = read_answer(data, await self._gateway.ask("eth_call", [request, block], headers))
         return to_hex(open_answer(answer, sealed.key))
 
     async def estimate(self, headers: Headers, request: Any, block: Any = None, *_: Any) -> Any:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanat.view.envelopes import EpochKey, Leash
-from qanat.view.gateway import Gateway, GatewayRefused, GatewaySilent, Headers
+from qanat.view.gateway import Gateway, GatewayRefused, GatewaySilent, Headers, read_answer
+from services.gateway.rpc.parameters import hash32, quantity64
 from shared.encoding import cbor
 
 METHOD_MISSING_CODE = -32601
@@ -56,14 +57,13 @@ class Chain:
             ],
             headers,
         )
-        try:
-            number = int(header["number"], 16)
-            parent = bytes.fromhex(header["parentHash"][2:])
-            # The window of hashes that contracts see ends before the newest block.
-            leash = Leash(int(nonce, 16), number - 1, parent) if number else None
-            return Standing(_read_key(key), int(chain_id, 16), leash)
-        except (KeyError, TypeError, ValueError):
-            raise GatewaySilent("the gateway shows no block to tie a signed query to") from None
+        if type(header) is not dict:
+            raise GatewaySilent("the gateway shows no block to tie a signed query to")
+        number = read_answer(quantity64, header.get("number"))
+        parent = read_answer(hash32, header.get("parentHash"))
+        # The window of hashes that contracts see ends before the newest block.
+        leash = Leash(read_answer(quantity64, nonce), number - 1, parent) if number else None
+        return Standing(_read_key(key), read_answer(quantity64, chain_id), leash)
 
 
 async def find_chain(gateway: Gateway) -> Chain:

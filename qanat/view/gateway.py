@@ -1,12 +1,13 @@
 """The gateway, as a client sees it: untrusted, over HTTP."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import httpx
 import orjson
 
+from services.gateway.rpc.parameters import BadParameter
 from shared.errors import Rejected, Unavailable
 
 TIMEOUT = httpx.Timeout(70.0, connect=5.0)
@@ -15,6 +16,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ANSWERS_BYTES = 256 * 1024 * 1024
 """Of all answers together that are being read."""
 CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+T = TypeVar("T")
 Headers = Mapping[str, str]
 """Of a tool's request, as far as they are handed on."""
 
@@ -29,6 +31,18 @@ class GatewayRefused(Rejected, module="view", code=5):
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(str(error.get("message", "")))
         self.error = error
+
+
+class Unwritable(Rejected, module="view", code=13):
+    """JSON that was read cannot be written again: it nests deeper than is written."""
+
+
+def dump_json(value: Any) -> bytes:
+    """Write JSON, or raise `Unwritable`."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise Unwritable(f"this JSON cannot be handed on: {error}") from None
 
 
 class Gateway:
@@ -80,12 +94,12 @@ class Gateway:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
 
     async def _post(self, request: Any, headers: Headers) -> Any:
-        body = bytearray()
+        body, content = bytearray(), dump_json(request)
         try:
             async with self._http.stream(
                 "POST",
                 self.url,
-                content=orjson.dumps(request),
+                content=content,
                 headers={"content-type": "application/json", **headers},
             ) as answer:
                 async for part in answer.aiter_bytes():
@@ -102,6 +116,14 @@ class Gateway:
         except orjson.JSONDecodeError:
             text = bytes(body[:100]).decode("utf-8", "replace")
             raise GatewaySilent(f"{self.url} answers {answer.status_code}: {text}") from None
+
+
+def read_answer(read: Callable[[Any], T], untrusted: Any) -> T:
+    """Read what a gateway answered; `GatewaySilent` where it is not what was asked for."""
+    try:
+        return read(untrusted)
+    except BadParameter as error:
+        raise GatewaySilent(f"the gateway's answer {error}") from None
 
 
 def _result(untrusted: Any) -> Any:

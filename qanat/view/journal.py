@@ -12,6 +12,8 @@ MAX_BYTES = 64 * 1024 * 1024
 ENTRY_BYTES = 2_000
 """What is held of a transaction beside its bytes, about."""
 HASH_CHARACTERS = 66
+MAX_DEPTH = 16
+"""Levels in which transactions are looked for; below are calls of traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,18 @@ class Journal:
         asked : `str`, optional
             A hash by which the tool asked: what it names is shown by it.
         """
-        return self._show(value, asked) if self._by_chain_hash else value
+        return self._show(value, asked, MAX_DEPTH) if self._by_chain_hash else value
 
-    def _show(self, value: Any, asked: str | None) -> Any:
+    def _show(self, value: Any, asked: str | None, depth: int) -> Any:
         if type(value) is str:
             return self._name(value, asked)
+        if depth == 0:
+            return value
         if type(value) is list:
-            return [self._show(one, asked) for one in value]
+            return [self._show(one, asked, depth - 1) for one in value]
         if type(value) is not dict:
             return value
-        shown = {name: self._show(one, asked) for name, one in value.items()}
+        shown = {name: self._show(one, asked, depth - 1) for name, one in value.items()}
         hash_ = value.get("transactionHash", value.get("hash"))
         sent = self._by_chain_hash.get(hash_) if type(hash_) is str else None
         if sent is None:

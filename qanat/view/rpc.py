@@ -8,6 +8,7 @@ import orjson
 import structlog
 
 from qanat.view.errors import BadRpcRequest, UnreadableJson, describe_error
+from qanat.view.gateway import Unwritable, dump_json
 from shared.errors import PeerFailed, QanatError
 
 log = structlog.get_logger()
@@ -60,10 +61,9 @@ class Rpc:
         try:
             async with self._running:
                 result = await answer(method, request.get("params"))
-            # orjson writes no number over 64 bits; the gateway sends those as hex.
             shown = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (
                 orjson.dumps(id_),
-                orjson.dumps(result),
+                dump_json(result),
             )
         except QanatError as error:
             shown = _failure(id_, error)
@@ -75,7 +75,8 @@ class Rpc:
 
 
 def _failure(id_: Any, error: QanatError) -> bytes:
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (
-        orjson.dumps(id_),
-        orjson.dumps(describe_error(error)),
-    )
+    try:
+        written = dump_json(describe_error(error))
+    except Unwritable as unwritable:
+        written = dump_json(describe_error(unwritable))
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (orjson.dumps(id_), written)

@@ -9,12 +9,12 @@ from qanat.view.calls import Calls, to_hex
 from qanat.view.chain import Chain
 from qanat.view.envelopes import seal
 from qanat.view.errors import ForeignTransaction, MalformedTransaction
-from qanat.view.gateway import Gateway, GatewayRefused, Headers
+from qanat.view.gateway import Gateway, GatewayRefused, Headers, read_answer
 from qanat.view.journal import Journal, Sent
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
 from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
-from services.gateway.rpc.parameters import BadParameter, data
+from services.gateway.rpc.parameters import BadParameter, data, quantity64
 from services.gateway.rpc.shapes import show_checksummed, show_pooled
 from services.gateway.transactions import (
     LEGACY,
@@ -172,10 +172,11 @@ class Sending:
             ],
             headers,
         )
-        chain_id, nonce, fee = (int(one, 16) for one in answers)
+        chain_id, nonce, fee = (read_answer(quantity64, one) for one in answers)
         gas = call.gas
         if gas is None:
-            gas = int(await self._calls.estimate(headers, _request_of(wanted, caller)), 16)
+            estimate = await self._calls.estimate(headers, _request_of(wanted, caller))
+            gas = read_answer(quantity64, estimate)
         kind = LEGACY if wanted.accesses is None else WITH_ACCESS_LIST
         fee = fee if call.gas_price is None else call.gas_price
         tip = fee
