@@ -3,12 +3,17 @@
 import importlib.util
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from qanat.options import JsonOption, err, out
 from shared.errors import Unavailable
+
+if TYPE_CHECKING:
+    from apps.data_market.job import Outcome
+    from apps.data_market.train.recipe import Recipe
 
 FEW_VALIDATION_ROWS = 100
 """Fewer make accuracy and values a matter of luck, and a row of them a question about others."""
@@ -18,6 +23,10 @@ demo_app = typer.Typer(no_args_is_help=True, help="Stories from one command.")
 
 class ExtraMissing(Unavailable, module="demo", code=1):
     """A command needs packages that the base install does not have."""
+
+
+class ReportNotWritten(Unavailable, module="demo", code=2):
+    """The page cannot be written where it was asked for."""
 
 
 @demo_app.command("data-market")
@@ -33,43 +42,35 @@ def data_market(
     recipe: Annotated[str, typer.Option(help="How the model is made.")] = "dp-logreg/1",
     eps: Annotated[float, typer.Option(help="Privacy budget of each row.")] = 1.0,
     pot: Annotated[int, typer.Option(help="What is paid to contributors, in wei.")] = 10**18,
+    report: Annotated[
+        Path, typer.Option(help="Page that the story on public data is written to.")
+    ] = Path("data-market.html"),
     as_json: JsonOption = False,
 ) -> None:
     """
     Value rows, train on them privately, attack the model, split a pot by value.
 
+    Without files it tells its story on public data, handwritten digits, and writes a report page.
     Everything is computed by this command on this machine, outside an enclave, and nobody is paid.
     """
     if importlib.util.find_spec("dp_accounting") is None:
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
     # Only now: what it imports takes a second to load, and is not there in the base install.
     from apps.data_market.errors import BadJob
-    from apps.data_market.intake.files import read_job
-    from apps.data_market.job import Order, run_job
     from apps.data_market.train.recipe import recipe_of
-    from shared.crypto.entropy import SystemEntropy
-    from shared.crypto.secret import SecretBytes
 
-    if contributors is None or validation is None or label is None:
-        raise BadJob("--contributors, --validation and --label belong together")
-    order = Order(job="local", recipe=recipe_of(recipe), eps=eps, pot_wei=pot)
     say("computed locally, outside an enclave; nobody is paid")
-    say("reading tables")
-    tables = read_job(contributors, validation, label)
-    if len(tables.validation) < FEW_VALIDATION_ROWS:
-        say(f"{len(tables.validation)} validation rows are few: values are a matter of luck")
-    outcome = run_job(
-        order,
-        tables.contributions,
-        tables.validation,
-        tables.schema,
-        SecretBytes(SystemEntropy().draw("data market")),
-        progress=say,
-    )
+    chosen = recipe_of(recipe)
+    if contributors is not None and validation is not None and label is not None:
+        outcome = _on_files(contributors, validation, label, chosen, eps, pot)
+    elif contributors is None and validation is None and label is None:
+        outcome = _story(chosen, eps, pot, report)
+    else:
+        raise BadJob("--contributors, --validation and --label belong together")
     if as_json:
         print(json.dumps(outcome.summary()))
         return
-    out.print(f"accuracy {outcome.training.accuracy:.3f} at eps {order.eps:g}")
+    out.print(f"accuracy {outcome.training.accuracy:.3f} at eps {eps:g}")
     out.print(f"attack AUC {outcome.training.attack.auc:.2f} (0.50 is guessing)")
     for name, paid in outcome.paid_wei.items():
         at = outcome.valuation.names.index(name)
@@ -77,9 +78,46 @@ def data_market(
         out.print(f"  {name}: {paid} wei for {used} rows, {dropped} copies", markup=False)
 
 
+def _on_files(
+    contributors: Path, validation: Path, label: str, recipe: "Recipe", eps: float, pot: int
+) -> "Outcome":
+    from apps.data_market.intake.files import read_job
+    from apps.data_market.job import Order, run_job
+    from shared.crypto.entropy import SystemEntropy
+    from shared.crypto.secret import SecretBytes
+
+    say("reading tables")
+    tables = read_job(contributors, validation, label)
+    if len(tables.validation) < FEW_VALIDATION_ROWS:
+        say(f"{len(tables.validation)} validation rows are few: values are a matter of luck")
+    return run_job(
+        Order(job="local", recipe=recipe, eps=eps, pot_wei=pot),
+        tables.contributions,
+        tables.validation,
+        tables.schema,
+        SecretBytes(SystemEntropy().draw("data market")),
+        progress=say,
+    )
+
+
+def _story(recipe: "Recipe", eps: float, pot: int, report: Path) -> "Outcome":
+    from apps.data_market.demo.digits import digits_files
+    from apps.data_market.demo.report import render_report
+    from apps.data_market.demo.story import tell_story
+    from shared.crypto.entropy import SystemEntropy
+
+    story = tell_story(digits_files(), recipe, eps, pot, SystemEntropy(), say)
+    try:
+        report.write_text(render_report(story), encoding="utf-8")
+    except OSError as error:
+        raise ReportNotWritten(f"{report}: {error.strerror}") from error
+    say(f"wrote {report}")
+    return story.outcome
+
+
 def say(what: str) -> None:
     """Progress, beside what is printed."""
-    err.print(f"[dim]·[/] {what}", soft_wrap=True)
+    err.print(f"[dim]·[/] {escape(what)}", soft_wrap=True)
 
 
 @demo_app.callback()

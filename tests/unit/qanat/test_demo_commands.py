@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qanat import cli
-from qanat.demo_commands import ExtraMissing
+from qanat.demo_commands import ExtraMissing, ReportNotWritten
 from tests.support.market import public_rows, shared_out, with_copies, with_flipped
 
 POT = 10**18 + 7
@@ -184,3 +184,31 @@ def test_an_error_is_one_line_and_exit_status_1(monkeypatch, capsys, tmp_path) -
 def test_the_base_install_says_what_is_missing(monkeypatch, files) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert isinstance(run(files).exception, ExtraMissing)
+
+
+def test_without_files_it_tells_its_story_and_writes_a_page(tmp_path) -> None:
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(
+        cli.app,
+        ["demo", "data-market", "--report", str(page), "--json"],
+        standalone_mode=False,
+    )
+    assert list(json.loads(result.stdout)) == KEYS
+    assert page.read_text().startswith("<!doctype html>")
+    assert f"wrote {page}" in result.stderr
+
+
+def test_a_page_that_cannot_be_written_is_an_error(tmp_path) -> None:
+    result = CliRunner().invoke(
+        cli.app,
+        ["demo", "data-market", "--report", str(tmp_path / "no" / "page.html")],
+        standalone_mode=False,
+    )
+    assert isinstance(result.exception, ReportNotWritten)
+
+
+def test_files_are_named_all_or_none(files) -> None:
+    result = CliRunner().invoke(
+        cli.app, ["demo", "data-market", "--label", "kind"], standalone_mode=False
+    )
+    assert (result.exception.module, result.exception.code) == ("data_market", 3)

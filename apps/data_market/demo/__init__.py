@@ -1,0 +1,1 @@
+"""The market's story in one run, on public data."""
