@@ -18,7 +18,8 @@ read once, by who knows its type. Sans-I/O: sockets feed bytes in and take frame
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.encoding import cbor
+import evm_native
+
 from shared.errors import QanatError, Rejected, Unavailable, error_from
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -32,7 +33,7 @@ class MalformedFrame(Rejected, module="encoding", code=3):
     """The peer does not speak frames; the connection cannot go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A call of a method; a notice where `id` is `NOTICE`."""
 
@@ -41,7 +42,7 @@ class Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """The answer to a request."""
 
@@ -49,7 +50,7 @@ class Response:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failure:
     """The typed error that answers a request."""
 
@@ -72,7 +73,7 @@ class Failure:
         return error_from(self.module, self.code, self.message, self.data, may_retry=self.may_retry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """One item of a stream."""
 
@@ -80,7 +81,7 @@ class Event:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancel:
     """The asker withdraws a request or closes a stream."""
 
@@ -90,51 +91,18 @@ class Cancel:
 Frame = Request | Response | Failure | Event | Cancel
 
 
+_CODEC = evm_native.FrameCodec(Request, Response, Failure, Event, Cancel, MalformedFrame)
+
+
 def encode_frame(frame: Frame) -> bytes:
     """Bytes of a frame, length included."""
-    match frame:
-        case Request(id_, method, body):
-            payload = cbor.encode_loosely([0, id_, method, body])
-        case Response(id_, body):
-            payload = cbor.encode_loosely([1, id_, body])
-        case Failure(id_, module, code, message, data, may_retry):
-            payload = cbor.encode_loosely([2, id_, module, code, message, data, may_retry])
-        case Event(id_, body):
-            payload = cbor.encode_loosely([3, id_, body])
-        case Cancel(id_):
-            payload = cbor.encode_loosely([4, id_])
-    if len(payload) > MAX_FRAME_BYTES:
-        raise MalformedFrame(f"a frame of {len(payload)} bytes is over {MAX_FRAME_BYTES}")
-    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
+    return _CODEC.encode(frame, MAX_FRAME_BYTES)
 
 
 def decode_payload(untrusted: bytes) -> Frame:
     """Read the bytes after the length."""
-    try:
-        match cbor.decode_loosely(untrusted):
-            case [0, int(id_), str(method), bytes(body)]:
-                return Request(id_, method, body)
-            case [1, int(id_), bytes(body)]:
-                return Response(id_, body)
-            case [
-                2,
-                int(id_),
-                str(module),
-                int(code),
-                str(message),
-                (bytes() | None) as data,
-                bool(may_retry),
-            ]:
-                return Failure(id_, module, code, message, data, may_retry)
-            case [3, int(id_), bytes(body)]:
-                return Event(id_, body)
-            case [4, int(id_)]:
-                return Cancel(id_)
-            case _:
-                pass
-    except cbor.MalformedCbor as error:
-        raise MalformedFrame(error.message) from error
-    raise MalformedFrame("the frame is none of the five kinds")
+    frame: Frame = _CODEC.decode(untrusted)
+    return frame
 
 
 def frame_length(header: bytes | bytearray, max_bytes: int = MAX_FRAME_BYTES) -> int:
@@ -149,7 +117,7 @@ class FrameDecoder:
     """Collects bytes and gives the whole frames in them."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
-        self._buffer = bytearray()
+        self._buffer = evm_native.FrameBuffer(_CODEC)
         self.max_frame_bytes = max_frame_bytes
         """Largest frame that is taken [bytes]; may change between frames."""
 
@@ -168,18 +136,14 @@ class FrameDecoder:
 
         Frames are read as they are taken, so that one may change the limit for those behind it.
         """
-        buffer = self._buffer
-        buffer += untrusted
-        offset = 0
-        try:
-            while len(buffer) - offset >= LENGTH_BYTES:
-                start = offset + LENGTH_BYTES
-                length = frame_length(buffer[offset:start], self.max_frame_bytes)
-                end = start + length
-                if len(buffer) < end:
-                    break
-                frame = decode_payload(bytes(buffer[start:end]))
-                offset = end
-                yield frame, length
-        finally:
-            del buffer[:offset]
+        self.add(untrusted)
+        while (taken := self.take()) is not None:
+            yield taken
+
+    def add(self, untrusted: bytes) -> None:
+        """Take bytes as they arrive."""
+        self._buffer.feed(untrusted)
+
+    def take(self) -> tuple[Frame, int] | None:
+        """Give the next frame that is complete, with its size [bytes]."""
+        return self._buffer.take(self.max_frame_bytes)

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use record_codec::RecordCodec;
+    use record_codec::{FrameBuffer, FrameCodec, RecordCodec};
 
     #[pymodule_export]
     use super::{

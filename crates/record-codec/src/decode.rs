@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, count: u64) -> Read<&'a [u8]> {
+    pub(crate) fn take(&mut self, count: u64) -> Read<&'a [u8]> {
         let count = usize::try_from(count).ok().filter(|count| *count <= self.bytes.len());
         let Some(count) = count else {
             return Err(Fault::Cbor("the bytes end too early".into()));
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// First byte and argument of the next head.
-    fn head(&mut self) -> Read<(u8, u64)> {
+    pub(crate) fn head(&mut self) -> Read<(u8, u64)> {
         let first = self.take(1)?[0];
         let following = argument_bytes(first)
             .ok_or_else(|| Fault::Cbor("an indefinite or reserved length is not allowed".into()))?;
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.bytes.first() == Some(&NULL)
     }
 }
@@ -355,7 +355,7 @@ fn expect_length(length: u64, shortest: usize, longest: usize, what: &str) -> Re
     Err(Fault::Record(format!("expected {limit}{longest} {what}, got {length}")))
 }
 
-fn text(bytes: &[u8]) -> Read<&str> {
+pub(crate) fn text(bytes: &[u8]) -> Read<&str> {
     str::from_utf8(bytes).map_err(|_| Fault::Cbor("text is not UTF-8".into()))
 }
 

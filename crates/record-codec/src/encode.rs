@@ -119,7 +119,7 @@ fn write_map(
     Ok(())
 }
 
-fn write_any(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+pub(crate) fn write_any(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
     if value.is_none() {
         out.push(NULL);
     } else if let Ok(flag) = value.cast::<PyBool>() {
@@ -194,7 +194,7 @@ fn write_bytes(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     write_head(out, TEXT, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The codec of records: Python objects from and to CBOR, by a schema, in one pass.
+//! The codec of records, Python objects from and to CBOR by a schema in one pass, and of frames.
 //!
 //! `shared/encoding/record.py` says what a record is and builds the schema; this crate is what it
 //! costs. Untrusted bytes are read with a bound on depth, without tags, floats or indefinite lengths,
@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod frames;
 mod head;
 mod schema;
 
@@ -16,6 +17,7 @@ use pyo3::{
     types::{PyBytes, PyList, PyType},
 };
 
+pub use crate::frames::{FrameBuffer, FrameCodec};
 use crate::{
     decode::{Fault, Reader},
     schema::Schema,

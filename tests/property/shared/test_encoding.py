@@ -1,5 +1,6 @@
 """Codecs give back what they were given, and refuse everything else with a typed error."""
 
+from dataclasses import fields
 from typing import Any
 
 from hypothesis import given
@@ -54,6 +55,23 @@ def test_frames_survive_any_fragmentation(sent: list[frames.Frame], piece: int) 
     for start in range(0, len(stream), piece):
         received += decoder.feed(stream[start : start + piece])
     assert received == sent
+
+
+@given(FRAMES)
+def test_frame_is_the_array_that_its_table_says(frame: frames.Frame) -> None:
+    kinds = (frames.Request, frames.Response, frames.Failure, frames.Event, frames.Cancel)
+    array = [kinds.index(type(frame)), *(getattr(frame, one.name) for one in fields(frame))]
+    assert frames.encode_frame(frame)[frames.LENGTH_BYTES :] == cbor.encode_loosely(array)
+
+
+@given(st.lists(VALUES, max_size=8) | VALUES, st.integers(0, 5))
+def test_any_array_is_a_frame_with_its_very_fields_or_malformed(value: Any, kind: int) -> None:
+    array = [kind, *value] if isinstance(value, list) else value
+    try:
+        frame = frames.decode_payload(cbor.encode_loosely(array))
+    except frames.MalformedFrame:
+        return
+    assert [getattr(frame, one.name) for one in fields(frame)] == array[1:]
 
 
 @given(st.binary(max_size=100))

@@ -11,6 +11,8 @@ __all__ = [
     "ChainConfig",
     "CheckError",
     "Engine",
+    "FrameBuffer",
+    "FrameCodec",
     "PendingBlock",
     "RecordCodec",
     "Staged",
@@ -443,3 +445,40 @@ class RecordCodec:
 
     def decode_loosely(self, untrusted: bytes) -> Any:
         """Value of bytes in which lengths and orders may be any."""
+
+@final
+class FrameCodec:
+    """Frames of `shared/encoding/frames.py` from and to bytes. Frozen."""
+
+    def __new__(
+        cls,
+        request: type[Any],
+        response: type[Any],
+        failure: type[Any],
+        event: type[Any],
+        cancel: type[Any],
+        malformed: type[Exception],
+    ) -> Self:
+        """Take the classes, and what is raised for untrusted bytes."""
+
+    def encode(self, frame: object, max_bytes: int) -> bytes:
+        """Bytes of a frame, its length first; over `max_bytes` it is refused."""
+
+    def decode(self, untrusted: bytes) -> Any:
+        """Frame of the bytes that follow a length."""
+
+@final
+class FrameBuffer:
+    """Collects bytes as they arrive, and gives whole frames."""
+
+    def __new__(cls, codec: FrameCodec) -> Self:
+        """Begin with nothing."""
+
+    def feed(self, untrusted: bytes) -> None:
+        """Take bytes as they arrive."""
+
+    def take(self, max_bytes: int) -> tuple[Any, int] | None:
+        """The next whole frame and its payload's size [bytes]; over `max_bytes` it is refused."""
+
+    def __len__(self) -> int:
+        """How much waits here [bytes]."""
