@@ -1,15 +1,17 @@
 """
 The life of an enclave process: confined, then asked by its host until the host goes away.
 
-One thread reads the host's socket. Requests run on worker threads: those that the program calls
-concurrent side by side, all others one after the other. While it serves, a program may ask the host
-back and wait; the reader brings the answer. The messages are those of the program's contract, in
-frames, so the list of what crosses the boundary is one Protocol class.
+Threads take turns at reading the host's socket. Who reads a request passes the turn on and answers
+it himself, since a hop to another thread costs as much as a short answer. Requests that the program
+calls concurrent run side by side, all others one after the other. While it serves, a program may
+ask the host back and wait; who reads brings the answer. The messages are those of the program's
+contract, in frames, so the list of what crosses the boundary is one Protocol class.
 """
 
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +26,15 @@ from shared.errors import PeerFailed, PeerUnavailable, QanatError
 from shared.tee.config import EnclaveConfig
 from shared.tee.confinement import confine
 from shared.tee.platform import PlatformApi
-from shared.tee.transport import SocketTransport, SyncTransport, read_frame, sync_client_of
+from shared.tee.transport import SocketTransport, SyncTransport, sync_client_of
 
 HOST_FD = "QANAT_HOST_FD"
 PLATFORM_FD = "QANAT_PLATFORM_FD"
 ENCLAVE_DIR = "QANAT_ENCLAVE_DIR"
 WORKERS = 4
-"""Threads for concurrent requests: what they do in native code runs in parallel."""
+"""Concurrent requests at a time: what they do in native code runs in parallel."""
+READ_BYTES = 64 * 1024
+"""How much is read at once [bytes]: frames that came together are."""
 
 HOST_TIMEOUT_S = 10.0
 """
@@ -43,9 +47,6 @@ EXIT_PANIC = 70
 """Exit status after a panic while state was changed: the launcher starts the node anew."""
 LAST_WORDS_S = 0.5
 """How long the end of the process waits for a thread [s]."""
-
-Requests = SimpleQueue[frames.Request | None]
-"""Work of a thread; None ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,9 @@ class HostConnection:
         self._waiting: dict[int, SimpleQueue[frames.Frame | None]] = {}
         self._closed = False
         self._has_panicked = False
+        self._reading = threading.Lock()
+        self._decoder = frames.FrameDecoder()
+        self._has_ended = threading.Event()
 
     def call(self, method: str, body: bytes) -> bytes:
         """Ask the host from a worker thread, and wait."""
@@ -141,28 +145,44 @@ class HostConnection:
         self, contract: type, implementation: Any, *, concurrent: frozenset[str], workers: int
     ) -> None:
         """Read until the host closes the socket; answer its requests on threads."""
-        in_order: Requests = SimpleQueue()
-        side_by_side: Requests = SimpleQueue()
+        in_order, side_by_side = _Lane(1), _Lane(workers)
 
-        def work(requests: Requests) -> None:
-            while (request := requests.get()) is not None and not self._closed:
-                is_whole = self._answer(contract, implementation, request)
-                if not is_whole and requests is in_order:
-                    # Half of a change may be in memory; every store survives an end like this one.
-                    self._has_panicked = self._closed = True
-                    self._sock.shutdown(socket.SHUT_RDWR)
+        def work() -> None:
+            while (found := self._next_request(concurrent, in_order, side_by_side)) is not None:
+                lane = found[0]
+                request: frames.Request | None = found[1]
+                while request is not None and not self._closed:
+                    is_whole = self._answer(contract, implementation, request)
+                    if not is_whole and lane is in_order:
+                        # Half of a change may be in memory; every store survives an end like this.
+                        self._has_panicked = self._closed = True
+                        self._sock.shutdown(socket.SHUT_RDWR)
+                    request = lane.finish()
 
-        queues = (in_order, *[side_by_side] * workers)
-        threads = [
-            threading.Thread(target=work, args=(requests,), daemon=True) for requests in queues
-        ]
+        # As many as can be busy, and one that reads.
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(workers + 2)]
         for thread in threads:
             thread.start()
-        try:
-            while (frame := read_frame(self._sock)) is not None:
+        self._has_ended.wait()
+        self._close()
+        for thread in threads:
+            # Who is at something long does not hold up the end: every store of an enclave survives
+            # being killed.
+            thread.join(LAST_WORDS_S)
+        if self._has_panicked:
+            sys.exit(EXIT_PANIC)
+
+    def _next_request(
+        self, concurrent: frozenset[str], in_order: "_Lane", side_by_side: "_Lane"
+    ) -> "tuple[_Lane, frames.Request] | None":
+        """Read until there is a request that this thread may answer; None at the end."""
+        with self._reading:
+            while (frame := self._read_frame()) is not None:
                 match frame:
                     case frames.Request(method=method):
-                        (side_by_side if method in concurrent else in_order).put(frame)
+                        lane = side_by_side if method in concurrent else in_order
+                        if lane.begin(frame):
+                            return lane, frame
                     case frames.Response(id=id_) | frames.Failure(id=id_):
                         waiting = self._waiting.pop(id_, None)
                         if waiting is not None:
@@ -170,18 +190,23 @@ class HostConnection:
                     case _:
                         # Cancel: what is under way in an enclave runs to its end.
                         pass
-        except ConnectionError:
-            pass
-        finally:
-            self._close()
-        for requests in queues:
-            requests.put(None)
-        for thread in threads:
-            # Who is at something long does not hold up the end: every store of an enclave survives
-            # being killed.
-            thread.join(LAST_WORDS_S)
-        if self._has_panicked:
-            sys.exit(EXIT_PANIC)
+        return None
+
+    def _read_frame(self) -> frames.Frame | None:
+        """Read the next frame; None at the end, whoever reads after that."""
+        while not self._has_ended.is_set():
+            try:
+                taken = self._decoder.take()
+                if taken is not None:
+                    return taken[0]
+                received = self._sock.recv(READ_BYTES)
+            except (OSError, frames.MalformedFrame):
+                received = b""
+            if received:
+                self._decoder.add(received)
+            else:
+                self._has_ended.set()
+        return None
 
     def _answer(self, contract: type, implementation: Any, request: frames.Request) -> bool:
         """
@@ -223,6 +248,32 @@ class HostConnection:
             waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             answer.put(None)
+
+
+class _Lane:
+    """Requests of which so many at most run at a time; the others wait in their order."""
+
+    def __init__(self, width: int) -> None:
+        self._free = width
+        self._waiting: deque[frames.Request] = deque()
+        self._lock = threading.Lock()
+
+    def begin(self, request: frames.Request) -> bool:
+        """Say whether a request may run now; else it waits for who is at work."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            self._waiting.append(request)
+            return False
+
+    def finish(self) -> frames.Request | None:
+        """Take the next request that waits, or leave the lane."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._free += 1
+            return None
 
 
 def report_bug(method: str, bug: BaseException) -> None:
