@@ -31,6 +31,8 @@ log = structlog.get_logger()
 SELECT_PART = "@part"
 """Notice by which a client says, first of all, which part of a service it asks."""
 MAX_PART_BYTES = 128
+WRITE_BYTES = 64 * 1024
+"""So much is written at once, before the loop's turn ends [bytes]."""
 PROVE = "@prove"
 """Notice by which a client proves the key that it named; before anything that needs it."""
 
@@ -95,6 +97,8 @@ class Channel(asyncio.Protocol):
         self._under_way_bytes = 0
         self._open_streams = 0
         self._transport: asyncio.Transport | None = None
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
         self._writable = asyncio.Event()
         self.first_words: bytes | None = None
         """Proof of this end's key, which goes before all else."""
@@ -381,7 +385,7 @@ class Channel(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise PeerUnavailable(f"{self.peer} is not connected")
-        unsent_bytes = transport.get_write_buffer_size()
+        unsent_bytes = transport.get_write_buffer_size() + self._outbox_bytes
         if unsent_bytes > self._bounds.unsent_bytes:
             self._cut_off("slow_reader", f"{unsent_bytes} bytes wait to be read")
             raise PeerUnavailable(f"{self.peer} does not read what it is sent")
@@ -390,8 +394,19 @@ class Channel(asyncio.Protocol):
             raise frames.MalformedFrame(
                 f"{self.peer} takes {self._peer_frame_bytes} bytes at once, not {len(encoded)}"
             )
-        transport.write(encoded)
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(encoded)
+        self._outbox_bytes += len(encoded)
+        if self._outbox_bytes >= WRITE_BYTES:
+            self._flush()
         return len(encoded)
+
+    def _flush(self) -> None:
+        """Write what was sent in one turn of the loop: a write costs as much as many frames."""
+        outbox, self._outbox, self._outbox_bytes = self._outbox, [], 0
+        if outbox and self._transport is not None:
+            self._transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
 
     def _try_send(self, frame: frames.Frame) -> None:
         """Send where that is possible; nobody here waits for it."""
@@ -402,6 +417,7 @@ class Channel(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once everything is sent."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.encoding.contract import find_method
+from shared.encoding.contract import methods_of
 from shared.errors import MethodNotFound, Unavailable
 from shared.kit.callers import Admits
 
@@ -35,6 +35,11 @@ class Service:
         is no stranger beside these: he gets the limits of a node, and no more rights.
         """
         self._served = served
+        self._by_method = {
+            name: (contract, implementation)
+            for contract, implementation in reversed(served)
+            for name in methods_of(contract)
+        }
         self._parts = {} if parts is None else parts
         self._admits, self._knows = admits, knows
 
@@ -57,12 +62,9 @@ class Service:
 
     def find(self, method: str) -> tuple[type, Any]:
         """Give the contract that has the method, and the object that fulfils it."""
-        for contract, implementation in self._served:
-            try:
-                find_method(contract, method)
-            except MethodNotFound:
-                continue
-            return contract, implementation
+        served = self._by_method.get(method)
+        if served is not None:
+            return served
         if len(self._parts) == 1:
             (only,) = self._parts.values()
             return only.find(method)

@@ -19,7 +19,7 @@ from shared.errors import (
     PeerUnavailable,
     Rejected,
 )
-from shared.kit.channel import Channel, adopt_socket
+from shared.kit.channel import WRITE_BYTES, Channel, adopt_socket
 from shared.kit.limits import Limits, UnfinishedFrames
 from shared.kit.link import MAX_WAITING_NOTICES, Link, until_available
 from shared.kit.server import serve_frames
@@ -40,6 +40,8 @@ class Calculator(Protocol):
 
     async def fail(self) -> None: ...
 
+    async def note(self) -> None: ...
+
     async def sleep(self) -> None: ...
 
     def count(self, upto: int) -> AsyncIterator[int]: ...
@@ -48,12 +50,16 @@ class Calculator(Protocol):
 class Abacus:
     def __init__(self) -> None:
         self.was_cancelled = asyncio.Event()
+        self.notes = 0
 
     async def add(self, left: int, right: int = 1) -> int:
         return left + right
 
     async def zeros(self, count: int) -> bytes:
         return bytes(count)
+
+    async def note(self) -> None:
+        self.notes += 1
 
     async def refuse(self) -> None:
         raise Refused("not today")
@@ -99,6 +105,30 @@ async def test_many_calls_at_once_keep_their_answers(pair: Any) -> None:
     calculator = client_of(Calculator, client)
     answers = await asyncio.gather(*(calculator.add(n, n) for n in range(200)))
     assert answers == [2 * n for n in range(200)]
+
+
+async def test_what_is_sent_in_one_turn_is_written_at_once(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client, _ = pair
+    written: list[bytes] = []
+    monkeypatch.setattr(client._transport, "write", written.append)
+    for _ in range(3):
+        client.notify("add", b"\xa0")
+    assert written == []
+    await turns()
+    assert written == [3 * frames.encode_frame(frames.Request(frames.NOTICE, "add", b"\xa0"))]
+    client.notify("add", bytes(WRITE_BYTES))
+    assert len(written) == 2, "what is large does not wait"
+
+
+async def test_what_was_sent_before_the_end_arrives(pair: Any) -> None:
+    _, client, abacus = pair
+    client.notify("note", b"\xa0")
+    client.close()
+    await client.closed.wait()
+    await turns()
+    assert abacus.notes == 1
 
 
 async def test_typed_error_arrives_as_its_class(pair: Any) -> None:
