@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from shared.encoding.contract import client_of
 from shared.errors import Unavailable
 from shared.kit.channel import Channel, adopt_socket
+from shared.kit.interrupts import Interrupt
 from shared.kit.service import Service
 
 E = TypeVar("E")
@@ -67,15 +68,14 @@ class EnclaveHost(Generic[E]):
         raise EnclaveGone("the enclave's process has ended")
 
 
-class _Call:
+class _Call(Interrupt):
     """A call that waits for the enclave."""
 
-    __slots__ = ("began_s", "cancelling", "is_over", "task")
+    __slots__ = ("began_s",)
 
-    def __init__(self, task: asyncio.Task[Any], began_s: float) -> None:
-        self.task, self.began_s = task, began_s
-        self.cancelling = task.cancelling()
-        self.is_over = False
+    def __init__(self, began_s: float) -> None:
+        super().__init__()
+        self.began_s = began_s
 
 
 class _Timed:
@@ -93,17 +93,15 @@ class _Timed:
 
     async def call(self, method: str, body: Any) -> Any:
         """Ask, and wait no longer than `CALL_TIMEOUT_S` and a sweep."""
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        call = _Call(task, loop.time())
+        loop = asyncio.get_running_loop()
+        call = _Call(loop.time())
         self._calls.add(call)
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_S, self._sweep, loop)
         try:
             return await self._channel.call(method, body)
         except asyncio.CancelledError:
-            # Whoever else cancelled the task as well gets what they asked for.
-            if call.is_over and task.uncancel() <= call.cancelling:
+            if call.is_only_cause():
                 raise EnclaveSilent(f"the enclave does not answer {method}") from None
             raise
         finally:
@@ -112,9 +110,8 @@ class _Timed:
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
         for call in self._calls:
-            if not call.is_over and now_s - call.began_s >= CALL_TIMEOUT_S:
-                call.is_over = True
-                call.task.cancel()
+            if now_s - call.began_s >= CALL_TIMEOUT_S:
+                call.end()
         self._timer = loop.call_later(SWEEP_S, self._sweep, loop) if self._calls else None
 
     def stream(self, method: str, body: Any) -> AsyncIterator[Any]:

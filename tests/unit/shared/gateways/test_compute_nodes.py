@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -52,11 +53,23 @@ def status(name, *, is_worker):
 
 
 async def ask(nodes, times=1):
-    return [await nodes.ask(lambda api: api.fetch_min_gas_price()) for _ in range(times)]
+    answers = []
+    for _ in range(times):
+        answers.append(await nodes.ask(lambda api: api.fetch_min_gas_price()))
+        # The next question is of a later moment.
+        await asyncio.sleep(0)
+    return answers
 
 
 async def test_questions_go_around(nodes):
     assert sorted(await ask(nodes, 4)) == ["a", "b", "c", "d"]
+
+
+async def test_questions_of_one_moment_go_together_as_far_as_one_node_gets_them(nodes):
+    count = 2 * compute_nodes.QUESTIONS_A_TURN
+    answers = await asyncio.gather(*(ask(nodes) for _ in range(count)))
+    asked = Counter(name for (name,) in answers)
+    assert list(asked.values()) == [compute_nodes.QUESTIONS_A_TURN] * 2
 
 
 async def test_node_that_is_behind_is_passed_over(nodes):
