@@ -46,6 +46,8 @@ class UpOptions:
     timeout_s: float
     wipe: bool
     ready_file: Path | None = None
+    require_encryption: tuple[str, ...] = ()
+    """Contracts that are to be called encrypted only; see `docs/sight.md`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def begin(options: UpOptions, *, foreground: bool, out: Console) -> Beginning | 
     funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)
     state = load_running_state(options.layout)
     if state is not None:
-        if foreground or options.wipe:
+        if foreground or options.wipe or options.require_encryption:
             raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
         out.print(describe(network, funding, plan_nodes(network, state.port_base), None))
         return None

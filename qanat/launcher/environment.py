@@ -21,6 +21,8 @@ class RunOptions:
     """Of the gateway's index; None is SQLite in its data directory."""
     logs_to_files: bool = True
     """One log file for each process; False, in a container, leaves them the launcher's output."""
+    require_encryption: tuple[str, ...] = ()
+    """Contracts of confidential EVMs that are to be called encrypted only: addresses, or `all`."""
 
 
 def host_environment(
@@ -57,6 +59,9 @@ def host_environment(
         )
     if plan.service == "gateway":
         environment |= _of_gateway(network, plans, plan)
+        paratime = network.find_paratime(plan.runtimes[0])
+        if options.require_encryption and paratime.is_evm and paratime.confidential:
+            environment["QANAT_REQUIRE_ENCRYPTION"] = ",".join(options.require_encryption)
         if options.database_url is not None:
             environment["QANAT_DATABASE_URL"] = options.database_url
     if options.seed is not None:

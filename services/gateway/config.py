@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.gateway.encryption import read_required
 from shared.kit.settings import PREFIX, BadSettings, read_settings
 
 STRICT, DEV = "strict", "dev"
@@ -68,6 +69,8 @@ class Settings:
     """The longest that a client may have it wait [ms]. Source: go-ethereum's default."""
     unsafe_dev_controls: bool = False
     """Whether there are `evm_*` methods, which change the whole network."""
+    require_encryption: tuple[str, ...] = ()
+    """Addresses, or `all`: plain calls and transactions to these contracts fail."""
     oasis_rpcs: bool = True
     logs_max_rounds: int = 100
     """Largest distance of a log query [rounds]. Source: localnet.yml of the original image."""
@@ -101,6 +104,10 @@ def read_gateway_settings(environ: Mapping[str, str]) -> Settings:
         faults.append(f"PROFILE must be one of {', '.join(PROFILES)}")
     if settings.answer not in ANSWERS:
         faults.append(f"ANSWER must be one of {', '.join(ANSWERS)}")
+    try:
+        read_required(settings.require_encryption)
+    except ValueError as error:
+        faults.append(f"REQUIRE_ENCRYPTION: {error}")
     if settings.recent_rounds < settings.fee_history_rounds:
         faults.append("RECENT_ROUNDS must not be below FEE_HISTORY_ROUNDS")
     if faults:

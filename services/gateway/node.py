@@ -10,6 +10,7 @@ import structlog
 from services.gateway import metrics
 from services.gateway.config import Settings
 from services.gateway.dev_controls import DevControlApi
+from services.gateway.encryption import EncryptionWatch, read_required
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
@@ -63,6 +64,7 @@ class GatewayNode:
         self.readiness = Readiness(nodes, self.index, probe)
         self.chain_context = trust_root.chain_context
         """Hash of the genesis document, hex."""
+        self.encryption = EncryptionWatch(read_required(settings.require_encryption))
         self.is_automine = True
         """Whether a transaction that a pool took will soon be in a block."""
         self._may_price_move = asyncio.Event()

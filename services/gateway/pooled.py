@@ -55,6 +55,22 @@ def read_transaction(untrusted: bytes) -> PooledTransaction:
         raise UnreadableTransaction(str(error)) from None
 
 
+def read_receiver(untrusted: bytes) -> tuple[bytes | None, bytes]:
+    """Read whom a raw transaction calls, and with what; raises `UnreadableTransaction`."""
+    is_typed = untrusted[:1] in (b"\x01", b"\x02")
+    try:
+        items = rlp.decode(untrusted[1:] if is_typed else untrusted)
+        count = FIELDS[untrusted[0]] if is_typed else LEGACY_FIELDS
+        if isinstance(items, bytes) or len(items) != count:
+            raise UnreadableTransaction(f"{count} fields are expected")
+        # Behind the calldata come the signature, and in typed transactions the access list.
+        last = count - 3 - is_typed
+        to, _, data = _strings(items[last - 3 : last], 3)
+        return _receiver(to), data
+    except (rlp.MalformedRlp, ValueError) as error:
+        raise UnreadableTransaction(str(error)) from None
+
+
 def _read(raw: bytes) -> PooledTransaction:
     if raw[:1] in (b"\x01", b"\x02"):
         return _read_typed(raw[0], raw)

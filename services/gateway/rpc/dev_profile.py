@@ -39,6 +39,7 @@ class DevProfileMethods:
         self, request: CallRequest, block: AnyBlockId, _overrides: object
     ) -> str:
         """Estimate with the sender that the call names; a call that reverts is an error."""
+        self._node.encryption.notice("eth_estimateGas", request.to, request.data)
         call, round_ = evm_call(request), await resolve_state(self._index, block)
         gas = await self._node.nodes.ask(
             lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)

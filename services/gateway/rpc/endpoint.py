@@ -8,6 +8,7 @@ refusals follow go-ethereum's HTTP server.
 from collections.abc import Mapping
 
 from services.gateway import metrics
+from services.gateway.encryption import ASKER
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.callers import Callers, without_controls
@@ -73,6 +74,7 @@ class JsonRpcEndpoint:
             await self._serve_websocket(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        ASKER.set((scope.get("client"), headers))
         profile = self._profile_of(headers)
         extra = [(PROFILE, profile), *self._origins.answer_headers(headers)]
         match scope["method"]:
@@ -109,6 +111,7 @@ class JsonRpcEndpoint:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         headers = dict(scope["headers"])
+        ASKER.set((scope.get("client"), headers))
         if not self._origins.is_allowed(headers.get(b"origin")):
             await send({"type": "websocket.close", "code": 1008})
             return

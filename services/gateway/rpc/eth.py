@@ -47,6 +47,7 @@ class EthMethods:
         self, request: CallRequest, block: AnyBlockId, _overrides: Any, _block_overrides: Any
     ) -> str:
         """Run a call; overrides have no effect, as in the original."""
+        self._node.encryption.notice("eth_call", request.to, request.data)
         call, round_ = evm_call(request), await resolve_state(self._index, block)
         return show_bytes(await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_)))
 
@@ -55,6 +56,7 @@ class EthMethods:
     )
     async def estimate_gas(self, request: CallRequest, block: AnyBlockId, _overrides: Any) -> str:
         """Estimate gas as the runtime does: a revert is no error."""
+        self._node.encryption.notice("eth_estimateGas", request.to, request.data)
         call, round_ = evm_call(request), await resolve_state(self._index, block)
         return hex(await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_)))
 

@@ -8,6 +8,7 @@ look for the receipt then succeeds, where it would else wait for its next poll.
 import asyncio
 
 from services.gateway.node import GatewayNode
+from services.gateway.pooled import UnreadableTransaction, read_receiver
 from services.gateway.rpc.errors import (
     MalformedTransaction,
     NonceMissing,
@@ -82,6 +83,7 @@ class EthSendMethods:
         """Give what the pool said; raises where it refused."""
         if len(raw) > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
+        self._notice(raw)
         answer = await self._submitter.submit(raw)
         if not answer.module:
             if answer.tx_hash is None:
@@ -92,3 +94,17 @@ class EthSendMethods:
         if answer.tx_hash is None or (answer.module, answer.code) == MALFORMED:
             raise MalformedTransaction
         raise TransactionRefused(answer.module, answer.code, answer.message)
+
+    def _notice(self, raw: bytes) -> None:
+        """
+        Refuse a plain transaction where there must be none; blocks mark what is let through.
+
+        What cannot be read the pool refuses by itself.
+        """
+        if not self._node.encryption.is_asserting:
+            return
+        try:
+            to, calldata = read_receiver(raw)
+        except UnreadableTransaction:
+            return
+        self._node.encryption.notice("eth_sendRawTransaction", to, calldata)

@@ -8,6 +8,7 @@ names. Blocks have no `baseFeePerGas`, so that clients send legacy transactions,
 from functools import lru_cache
 from typing import Any
 
+from services.gateway.encryption import Envelope, read_envelope
 from services.gateway.index.fees import BLOCK_GAS_LIMIT, FeeHistory
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, logs_of
@@ -204,6 +205,13 @@ def show_receipt(transaction: IndexedTransaction) -> Json:
     }
 
 
+def show_envelope(envelope: Envelope | None) -> Json | None:
+    """What anybody sees of an envelope; null where calldata was plain."""
+    if envelope is None:
+        return None
+    return {"epoch": hex(envelope.epoch), "key": show_bytes(envelope.key)}
+
+
 def show_outcome(transaction: IndexedTransaction) -> Json:
     """
     What a transaction's runtime said of it; ours, the original shows it nowhere.
@@ -218,6 +226,7 @@ def show_outcome(transaction: IndexedTransaction) -> Json:
         "blockNumber": hex(transaction.round),
         "status": hex(record.status),
         "encrypted": record.encrypted,
+        "envelope": show_envelope(read_envelope(record.input)) if record.encrypted else None,
         "gas": hex(record.gas),
         "gasUsed": hex(record.gas_used),
         "output": show_bytes(record.output),

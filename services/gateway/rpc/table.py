@@ -5,6 +5,7 @@ from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
+from services.gateway.rpc.encryption import EncryptionMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_accounts import EthAccountMethods, UnlockedAccountMethods
 from services.gateway.rpc.eth_blocks import EthBlockMethods
@@ -75,6 +76,7 @@ def build_method_table(node: GatewayNode, unlocked: UnlockedAccounts) -> dict[st
             MiningMethods(node),
             NodeInfoMethods(node),
             EthAccountMethods(unlocked, fill, send),
+            EncryptionMethods(node.encryption),
         ]
     if settings.oasis_rpcs:
         namespaces.append(SightMethods(node, replays))

@@ -226,3 +226,20 @@ def test_window_of_history_is_all_or_at_least_what_is_in_memory(
     else:
         with pytest.raises(BadNetworkFile, match="keep_heights"):
             load_network(path)
+
+
+def test_gateways_of_confidential_evms_alone_are_told_what_is_to_be_encrypted(
+    tmp_path: Path,
+) -> None:
+    network = load_network(ROOT / "networks" / "paratimes.toml")
+    plans, layout = plan_nodes(network), DataLayout(tmp_path)
+    options = RunOptions(require_encryption=("0x" + "11" * 20, "all"))
+    told = {
+        plan.name: host_environment(network, plans, plan, layout, options).get(
+            "QANAT_REQUIRE_ENCRYPTION"
+        )
+        for plan in plans
+    }
+    confidential = {one.gateway.name for one in network.paratime if one.is_evm and one.confidential}
+    assert {name for name, words in told.items() if words} == confidential
+    assert told["gateway"] == "0x" + "11" * 20 + ",all"
