@@ -19,6 +19,7 @@ from qanat.options import (
     AmountOption,
     CountOption,
     DataOption,
+    EncryptionOption,
     NetworkOption,
     PortOption,
     SeedOption,
@@ -27,12 +28,14 @@ from qanat.options import (
     data_layout,
     err,
     out,
+    required_encryption,
     seed_of,
 )
 from qanat.paratime.commands import paratime_app
 from qanat.policy_commands import policy_app
 from qanat.rofl.commands import rofl_app
 from qanat.stop import stop_network
+from qanat.tx_command import tx
 from qanat.view.commands import view
 from shared.errors import QanatError
 
@@ -66,6 +69,7 @@ def up(
         bool, typer.Option("--foreground", help="Stay; Ctrl-C stops the network.")
     ] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the old data first.")] = False,
+    require_encryption: EncryptionOption = None,
     listen_host: Annotated[
         str, typer.Option(help="Address on which every node listens.")
     ] = "127.0.0.1",
@@ -100,6 +104,7 @@ def up(
         timeout_s=timeout,
         wipe=wipe,
         ready_file=ready_file,
+        require_encryption=required_encryption(require_encryption),
     )
     beginning = begin(options, foreground=foreground, out=out)
     if beginning is not None:
@@ -208,6 +213,7 @@ for command in (
     snapshot_commands.revert,
     dump_commands.dump,
     dump_commands.load,
+    tx,
     view,
     recording_commands.record,
     recording_commands.replay,

@@ -25,19 +25,31 @@ def list_container_processes(project: str) -> tuple[ProcessRecord, ...]:
 
 def read_container_token(project: str) -> str | None:
     """Read the token of dev controls from a node's volume; None where there is none."""
+    for container in find_containers(project):
+        found = _read_file(container, f"{container.labels[NODE_LABEL]}/host/{TOKEN_FILE}")
+        if found is not None:
+            return found.decode().strip() or None
+    return None
+
+
+def read_container_file(project: str, node: str, path: str) -> bytes | None:
+    """Read a file of a node's volume, by its path in the data directory; None where it is not."""
+    for container in find_containers(project):
+        if container.labels[NODE_LABEL] == node:
+            return _read_file(container, path)
+    return None
+
+
+def _read_file(container: Any, path: str) -> bytes | None:
     from docker.errors import DockerException
 
-    for container in find_containers(project):
-        path = f"/network/{container.labels[NODE_LABEL]}/host/{TOKEN_FILE}"
-        try:
-            stream, _ = container.get_archive(path)
-        except DockerException:
-            continue
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-            found = archive.extractfile(TOKEN_FILE)
-            if found is not None:
-                return found.read().decode().strip() or None
-    return None
+    try:
+        stream, _ = container.get_archive(f"/network/{path}")
+    except DockerException:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        found = archive.extractfile(path.rpartition("/")[2])
+        return None if found is None else found.read()
 
 
 def find_containers(project: str, *, is_stopped_too: bool = False) -> list[Any]:

@@ -1,5 +1,6 @@
 """Options that several commands have, and what they stand for."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_NETWORK = ROOT / "networks" / "default.toml"
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 # Into a pipe or file a table must not lose columns to a terminal's width.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -56,6 +58,14 @@ SeedOption = Annotated[
         "--seed", envvar="QANAT_SEED", help="Text that fixes every key, for exact replay."
     ),
 ]
+EncryptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require-encryption",
+        metavar="ADDR|all",
+        help="Fail plain calls to this contract, or to any, and say where they came from.",
+    ),
+]
 NodeArgument = Annotated[str, typer.Argument(help="Node name, such as compute-0.")]
 ParaTimeOption = Annotated[
     str | None, typer.Option("--paratime", help="Which of its ParaTimes; the first by default.")
@@ -66,6 +76,15 @@ RoundsOption = Annotated[int, typer.Option("--rounds", min=0, help="How often; 0
 def seed_of(text: str | None) -> bytes | None:
     """Give the bytes of a seed; an empty text is none."""
     return text.encode() if text else None
+
+
+def required_encryption(words: list[str] | None) -> tuple[str, ...]:
+    """Check the contracts that are to be called encrypted only; commas part them as well."""
+    wanted = tuple(part for word in words or () for part in word.split(",") if part)
+    for one in wanted:
+        if one != "all" and not ADDRESS.fullmatch(one):
+            raise typer.BadParameter(f"{one!r} is no address, and not 'all'")
+    return wanted
 
 
 def data_layout(network_file: Path, data: Path | None) -> DataLayout:

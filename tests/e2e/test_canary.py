@@ -1,7 +1,8 @@
 """
 The canary: a secret that a client encrypts is nowhere to be found outside an enclave.
 
-The positive control sends another secret to the same contract in plain: the same search finds it.
+The owner of the network looks at it meanwhile, and what he is shown is nowhere else either. The
+positive control sends another secret to the same contract in plain: the same search finds it.
 """
 
 import os
@@ -46,10 +47,13 @@ class Search:
         return any(files_with(root, self._needles) for root in self._network.volumes())
 
 
-def store(web3: Web3, vault: Any, secret: bytes) -> None:
-    assert send(web3, vault.functions.store(secret))["status"] == 1
+def store(web3: Web3, vault: Any, secret: bytes) -> str:
+    """Store a secret; the hash of the transaction."""
+    receipt = send(web3, vault.functions.store(secret))
+    assert receipt["status"] == 1
     assert vault.functions.matches(secret).call() is True
     time.sleep(1.5)  # a round later everything that will be written has been
+    return str(receipt["transactionHash"].to_0x_hex())
 
 
 def test_encrypted_secret_is_nowhere_and_plain_one_is_found(network: RunningNetwork) -> None:
@@ -57,7 +61,8 @@ def test_encrypted_secret_is_nowhere_and_plain_one_is_found(network: RunningNetw
     encrypted, plain = connect(network, encrypted=True), connect(network, encrypted=False)
     vault = deploy(encrypted, "Vault")
     with eavesdrop() as ear:
-        store(encrypted, vault, canary)
+        stored = store(encrypted, vault, canary)
+        assert canary.hex() in network.cli("tx", stored, "--json")
     assert Search(network, canary).places(ear.heard()) == set()
 
     in_the_open = plain.eth.contract(address=vault.address, abi=vault.abi)
