@@ -8,6 +8,7 @@ since what it holds was written with the vote. `synchronous=NORMAL` syncs at che
 process may die at any moment, a power cut may take the newest rounds, which peers then give again.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import (
     Column,
-    Connection,
     Integer,
     LargeBinary,
     MetaData,
@@ -33,6 +33,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
+from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Epoch, Incarnation, Round
@@ -80,24 +81,29 @@ _proposals = Table(
 _life = Table("life", _metadata, Column("incarnation", Integer, nullable=False))
 """One row: the life of the chain to which everything here belongs; `rollback` alone changes it."""
 
-_settle = insert(_rounds).from_select(
-    ["round", "incarnation", "epoch", "header", "outputs"],
-    select(
-        bindparam("at", type_=Integer),
-        bindparam("incarnation", type_=Integer),
-        bindparam("epoch", type_=Integer),
-        bindparam("header", type_=LargeBinary),
-        _votes.c.outputs,
+_SAVE_PROPOSAL, _SAVE_VOTE = prepare(insert(_proposals)), prepare(insert(_votes))
+_SAVE_ROUND = prepare(upsert(_rounds).on_conflict_do_nothing())
+_SETTLE = prepare(
+    insert(_rounds).from_select(
+        ["round", "incarnation", "epoch", "header", "outputs"],
+        select(
+            bindparam("at", type_=Integer),
+            bindparam("incarnation", type_=Integer),
+            bindparam("epoch", type_=Integer),
+            bindparam("header", type_=LargeBinary),
+            _votes.c.outputs,
+        )
+        .where(
+            _votes.c.round == bindparam("at", type_=Integer),
+            _votes.c.state_root == bindparam("state_root"),
+            _votes.c.io_root == bindparam("io_root"),
+        )
+        # Votes with the same roots have the same outputs, whatever rank: any one of them.
+        .group_by(_votes.c.round),
     )
-    .where(
-        _votes.c.round == bindparam("at", type_=Integer),
-        _votes.c.state_root == bindparam("state_root"),
-        _votes.c.io_root == bindparam("io_root"),
-    )
-    .limit(1),
 )
-_forget_votes = delete(_votes).where(_votes.c.round <= bindparam("at"))
-_forget_proposals = delete(_proposals).where(_proposals.c.round <= bindparam("at"))
+_FORGET_VOTES = prepare(delete(_votes).where(_votes.c.round <= bindparam("at")))
+_FORGET_PROPOSALS = prepare(delete(_proposals).where(_proposals.c.round <= bindparam("at")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,7 @@ class Store:
         _metadata.create_all(self._engine)
         # One connection for all: taking one from the pool costs more than most statements.
         self._connection = self._engine.connect()
+        self._driver = driver_of(self._connection)
         self._final: list[tuple[BlockHeader, Epoch | None]] = []
         with self._connection.begin():
             known = self._connection.scalar(select(_life.c.incarnation))
@@ -140,8 +147,8 @@ class Store:
     def save_proposal(self, proposal: Proposal) -> None:
         """Keep the node's own proposal, before it is sent."""
         values = {"round": proposal.header.round, "proposal": encode_record(proposal)}
-        with self._writing() as connection:
-            connection.execute(insert(_proposals), values)
+        with self._writing() as driver:
+            driver.execute(_SAVE_PROPOSAL, values)
 
     def load_proposal(self, round_: Round) -> Proposal | None:
         """Give the node's own proposal for a round that is not final."""
@@ -162,8 +169,8 @@ class Store:
             "proposal": encode_record(vote.proposal),
             "commitment": encode_record(vote.commitment),
         }
-        with self._writing() as connection:
-            connection.execute(insert(_votes), values)
+        with self._writing() as driver:
+            driver.execute(_SAVE_VOTE, values)
 
     def load_votes(self, round_: Round) -> tuple[Vote, ...]:
         """Give the votes for a round that is not final, best rank first."""
@@ -228,10 +235,10 @@ class Store:
                 pass
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction, and in the same what has become final before."""
         final, self._final = self._final, []
-        with self._connection.begin():
+        with self._driver as driver:
             for header, epoch in final:
                 at = {"at": header.round}
                 row = at | {
@@ -241,10 +248,10 @@ class Store:
                     "state_root": header.state_root,
                     "io_root": header.io_root,
                 }
-                self._connection.execute(_settle, row)
-                self._connection.execute(_forget_votes, at)
-                self._connection.execute(_forget_proposals, at)
-            yield self._connection
+                driver.execute(_SETTLE, row)
+                driver.execute(_FORGET_VOTES, at)
+                driver.execute(_FORGET_PROPOSALS, at)
+            yield driver
 
     def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
         """Keep finalized rounds that were executed elsewhere, or that are empty."""
@@ -260,20 +267,20 @@ class Store:
             }
             for block in blocks
         ]
-        with self._writing() as connection:
-            connection.execute(upsert(_rounds).on_conflict_do_nothing(), rows)
+        with self._writing() as driver:
+            driver.executemany(_SAVE_ROUND, rows)
             newest = {"at": blocks[-1].header.round}
-            connection.execute(_forget_votes, newest)
-            connection.execute(_forget_proposals, newest)
+            driver.execute(_FORGET_VOTES, newest)
+            driver.execute(_FORGET_PROPOSALS, newest)
 
     def rollback(self, round_: Round, incarnation: Incarnation) -> None:
         """Forget every round after one, and all votes: the chain is in another life."""
         self._final = [entry for entry in self._final if entry[0].round <= round_]
-        with self._writing() as connection:
-            connection.execute(delete(_rounds).where(_rounds.c.round > round_))
-            connection.execute(delete(_votes))
-            connection.execute(delete(_proposals))
-            connection.execute(update(_life).values(incarnation=incarnation))
+        with self._writing(), self._connection.begin():
+            self._connection.execute(delete(_rounds).where(_rounds.c.round > round_))
+            self._connection.execute(delete(_votes))
+            self._connection.execute(delete(_proposals))
+            self._connection.execute(update(_life).values(incarnation=incarnation))
         self.incarnation = incarnation
 
     def close(self) -> None:

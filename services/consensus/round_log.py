@@ -7,18 +7,21 @@ from sqlalchemy import Connection, insert, select
 from services.consensus.schema import round_headers
 from shared.api.consensus import BlockEvents
 from shared.encoding.record import decode_record, encode_record
+from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch
 
 LARGEST_ROUND = 2**63 - 1
 """That SQLite can look for; who asks may name larger ones, which nobody makes."""
 
+_ADD = prepare(insert(round_headers))
+
 
 class RoundLog:
     """Reads and writes one table; rewinding and pruning are the store's."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._driver = connection, driver_of(connection)
 
     def add(self, headers: Sequence[BlockHeader], events: BlockEvents) -> None:
         """Keep the rounds that a consensus block finalized. Within a transaction of the store."""
@@ -35,7 +38,7 @@ class RoundLog:
             }
             for header in headers
         ]
-        self._connection.execute(insert(round_headers), rows)
+        self._driver.executemany(_ADD, rows)
 
     def load_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
         """Block of a ParaTime's round; None where it was not finalized."""

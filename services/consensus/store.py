@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import delete, event, func, insert, select, text, update
@@ -39,6 +39,7 @@ from shared.api.consensus import BlockEvents, Snapshot, UnknownHeight
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
+from shared.kit.statements import driver_of, prepare
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
 from shared.types.identity import Incarnation
@@ -51,6 +52,7 @@ MAX_WAL_PAGES = 8_192
 """A write that finds the log this long moves it into the database itself, and is slow [4 KiB]."""
 
 _STATE_AT = text(STATE_AT)
+_ADD_OUTCOME, _ADD_ENTRY = prepare(insert(outcomes)), prepare(insert(entries))
 
 
 class ForeignDatabase(Rejected, module="consensus", code=3):
@@ -67,6 +69,7 @@ class Store:
         )
         event.listen(self._database, "connect", _set_pragmas)
         self._connection = self._database.connect()
+        self._driver = driver_of(self._connection)
         self._create_schema()
         self._trees: dict[int, StateTree] = {}
         self._events: dict[int, BlockEvents] = {}
@@ -154,10 +157,9 @@ class Store:
             "proof": None if proof is None else encode_record(proof),
         }
         versions = [{"key": k, "height": height, "value": v} for k, v in changes.items()]
-        with self._connection.begin():
-            self._connection.execute(insert(outcomes), outcome)
-            if versions:
-                self._connection.execute(insert(entries), versions)
+        with self._driver:
+            self._driver.execute(_ADD_OUTCOME, outcome)
+            self._driver.executemany(_ADD_ENTRY, versions)
             self.rounds.add(finalized_rounds, events)
         self.height = height
         self.first_height = self.first_height or height
@@ -253,7 +255,7 @@ class Store:
     def prune(self, first: int, keep_from: int) -> None:
         """Forget what was planned. Another method for another thread."""
         if self._path == IN_MEMORY:
-            prune(cast("sqlite3.Connection", self._connection.connection), first, keep_from)
+            prune(self._driver, first, keep_from)
         else:
             prune_file(Path(self._path), first, keep_from)
 

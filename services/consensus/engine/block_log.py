@@ -10,7 +10,10 @@ from services.consensus.schema import blocks
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.encoding.values import from_wire, to_wire
+from shared.kit.statements import driver_of, prepare
 from shared.types.proof import LightBlock
+
+_SAVE = prepare(insert(blocks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class BlockLog:
     """The decided blocks of an engine that keeps them in the database of consensus."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._driver = connection, driver_of(connection)
         self._newest: DecidedBlock | None = None
 
     def save(self, block: DecidedBlock) -> None:
@@ -58,8 +61,8 @@ class BlockLog:
             "transactions": cbor.encode_loosely(block.transactions),
             "misbehavior": cbor.encode_loosely(to_wire(tuple[Misbehavior, ...], block.misbehavior)),
         }
-        with self._connection.begin():
-            self._connection.execute(insert(blocks), row)
+        with self._driver:
+            self._driver.execute(_SAVE, row)
         self._newest = block
 
     def load(self, height: int | None = None) -> DecidedBlock | None:
