@@ -88,8 +88,10 @@ def view_transaction(
     RoundNotProven, RoundUnknown
         The round is not final, or not here.
     """
-    hindsight, request = context.hindsight, query.request
-    if hindsight is None or hindsight.now_s > request.expires_s:
+    if context.hindsight is None:
+        raise _refused(3, "nothing is kept here of the round that followed")
+    hindsight = context.hindsight()
+    if hindsight.now_s > query.request.expires_s:
         raise _refused(2, "the view request has expired")
     header = hindsight.following()
     _verify_is_the_round(query, header)

@@ -40,5 +40,5 @@ class RoundContext:
     runtime_id: RuntimeId
     chain_context: str
     """Of consensus; what users sign for this ParaTime is bound to both."""
-    hindsight: Hindsight | None = None
-    """None where nothing is kept of what followed."""
+    hindsight: Callable[[], Hindsight] | None = field(default=None, repr=False)
+    """Made for the few who ask; None where nothing is kept of what followed."""

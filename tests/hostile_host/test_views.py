@@ -37,6 +37,11 @@ THIEF = Account.from_key(b"\x31" * 32)
 # Keeps the first word in slot 0, and returns what it was given.
 ECHO = bytes.fromhex("5f355f55365f5f37365ff3")
 ECHO_INIT = bytes.fromhex("600b600c600039600b6000f3") + ECHO
+# Asks the precompile of randomness for 32 bytes, and returns them.
+CHANCE = bytes.fromhex(
+    "60205f526040602052602060606060" + "5f73" + "01" + "00" * 18 + "01" + "5afa50" + "60206060f3"
+)
+CHANCE_INIT = bytes.fromhex(f"60{len(CHANCE):02x}600c60003960{len(CHANCE):02x}6000f3") + CHANCE
 CANARY = b"nobody but the owner sees this..".ljust(64, b"!")
 FAR = 2**40
 DIFF = b'{"geth":{"tracer":"prestateTracer","tracerConfig":{"diffMode":true}}}'
@@ -268,6 +273,31 @@ def test_a_host_that_names_another_epoch_gets_no_other_outcome(scene):
         assert refusal(scene, replace(query, epoch=epoch)) == ("sight", 3)
     with pytest.raises(QanatError):
         scene.put(replace(query, epoch=0))
+
+
+def test_a_round_of_an_earlier_epoch_is_seen_with_the_keys_that_it_had(tmp_path):
+    bench = Bench()
+    program = bench.program("a", tmp_path, debug_key=DEBUG.public_key)
+    bench.show_chain(program)
+    bench.join("a", program)
+    bench.run(program, raw(0, to=b"", data=CHANCE_INIT, value=0, gas=1_000_000))
+    chance = created_by(RICH, 0)
+    ran = program.fetch_call_data_key().epoch
+    change = bench.run(program, raw(1, to=chance, value=0, data=bytes(64)))
+    bench.chain.begin_epoch()
+    program.initialize(bench.chain.prove(bench.keys))
+    assert program.fetch_call_data_key().epoch == ran + 1
+    host = LyingHost(ComputeEnclaveApi, lambda: program, tmp_path)
+    scene = Scene(bench, host, change, change, b"")
+    asked = scene.asked()
+    query = scene.by_owner(asked)
+    seen = scene.open(scene.put(replace(query, epoch=ran)), asked)
+    (result,) = (cbor.decode_loosely(one) for one in change.block.results)
+    assert seen["output"] == "0x" + result["output"].hex()
+    assert len(result["output"]) == 32
+    assert any(result["output"])
+    # With the keys of now the contract draws something else, which is not what happened.
+    assert refusal(scene, query) == ("sight", 6)
 
 
 def test_an_altered_answer_does_not_open(scene):

@@ -291,7 +291,7 @@ class FakeComputeNode:
             lambda: keys,
             RUNTIME_ID,
             chain.chain_context,
-            Hindsight(START_S, lambda: chain.blocks[number + 1].header, lambda _: keys),
+            lambda: Hindsight(START_S, lambda: chain.blocks[number + 1].header, lambda _: keys),
         )
         return view_transaction(
             Viewers(chain.chain_id, DEBUG_KEY.public_key),

@@ -256,7 +256,7 @@ class ComputeProgram(EnclaveProgram):
             lambda: self._round_keys(parent.hash, epoch),
             self.config.runtime_id,
             self.chain_context,
-            self._hindsight(parent),
+            lambda: self._hindsight(parent),
         )
 
     def _hindsight(self, parent: ChainedHeader) -> Hindsight:
