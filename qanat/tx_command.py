@@ -84,7 +84,7 @@ def tx(
         print(json.dumps(report))
     else:
         for line in _lines(report):
-            out.print(line, soft_wrap=True)
+            out.print(line, soft_wrap=True, markup=False)
     if key is not None and report.get("refused"):
         err.print(f"[bold red]refused[/]: {escape(report['refused'])}")
         raise typer.Exit(1)
@@ -130,7 +130,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"  made      {report['contract']}")
     error = report["error"]
     if error is not None:
-        lines.append(escape(f"  failed    {error['module']} {error['code']}: {error['message']}"))
+        lines.append(f"  failed    {error['module']} {error['code']}: {error['message']}")
     lines += _inside_lines(report)
     return lines
 
@@ -181,7 +181,7 @@ def _inside_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _argument_lines(arguments: dict[str, Any]) -> list[str]:
-    return [escape(f"              {name} = {value}") for name, value in arguments.items()]
+    return [f"              {name} = {value}" for name, value in arguments.items()]
 
 
 def _tree_lines(frame: dict[str, Any], depth: int) -> list[str]:
@@ -191,4 +191,4 @@ def _tree_lines(frame: dict[str, Any], depth: int) -> list[str]:
     gas = int(frame.get("gasUsed", "0x0"), 16)
     line = f"    {'  ' * depth}{frame['type']} {frame.get('to', '')} gas {gas}{failed}"
     inner = [one for call in frame.get("calls", ()) for one in _tree_lines(call, depth + 1)]
-    return [escape(line), *inner]
+    return [line, *inner]

@@ -116,6 +116,10 @@ def test_debug_key_is_the_owners_only_and_pinned_in_what_is_measured(
 ) -> None:
     key = load_debug_key(layout.debug_key)
     assert key is not None
+    assert not provision(layout, network, {}, seed=b"resumed")
+    resumed = load_debug_key(layout.debug_key)
+    assert resumed is not None
+    assert resumed.public_key == key.public_key
     kept = load_debug_key(layout.kept_debug_key("consensus-0"))
     assert kept is not None and kept.public_key == key.public_key
     for path in (layout.debug_key, layout.kept_debug_key("consensus-0")):
