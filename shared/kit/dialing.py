@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from shared.crypto.signing import BadSignature, Signer
 from shared.errors import PeerUnavailable, QanatError
@@ -113,7 +113,7 @@ class Dialing(asyncio.Protocol, Generic[P]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         transport.write(self._dialogue.request)
 

@@ -9,6 +9,7 @@ nothing on a connection of frames (RFC 9110 section 7.8).
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import cast
 
 import structlog
 
@@ -126,7 +127,7 @@ class Front(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a head, but not for long."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HEAD_TIMEOUT_S, transport.abort)

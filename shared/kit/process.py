@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NoReturn, Protocol, TypeVar
 
 import structlog
+import uvloop
 
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
@@ -69,7 +70,7 @@ def run_service(
         )
         await serve(settings)
 
-    run_process(main)
+    run_process(main, uvloop.new_event_loop)
 
 
 class _Phase:
@@ -83,14 +84,22 @@ def mark_serving() -> None:
     _Phase.is_serving = True
 
 
-def run_process(main: Callable[[], Awaitable[None]]) -> None:
-    """Run a service to its end; SIGINT and SIGTERM cancel it. Exits the interpreter on failure."""
+def run_process(
+    main: Callable[[], Awaitable[None]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """
+    Run a service to its end; SIGINT and SIGTERM cancel it. Exits the interpreter on failure.
+
+    `loop_factory` makes the event loop; asyncio's own where there is none.
+    """
     _end_with_launcher()
     # On SIGUSR1 every thread says where it stands: file and line, no values.
     faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr)
     _Phase.is_serving = False
     try:
-        asyncio.run(_until_signalled(main))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_until_signalled(main))
     except (QanatError, OSError) as error:
         _exit_failed((error,))
     except BaseExceptionGroup as group:
