@@ -1,18 +1,20 @@
 // Compile every contract of src/ into artifacts/NAME.json: ABI and bytecode, the same bytes each time.
+// Another folder that has a src/ may be named: compile.mjs [FOLDER].
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
 const solc = require("solc");
 const here = dirname(fileURLToPath(import.meta.url));
+const folder = resolve(process.argv[2] ?? here);
 
-const names = readdirSync(join(here, "src")).filter((name) => name.endsWith(".sol")).sort();
+const names = readdirSync(join(folder, "src")).filter((name) => name.endsWith(".sol")).sort();
 const input = {
   language: "Solidity",
   sources: Object.fromEntries(
-    names.map((name) => [`src/${name}`, { content: readFileSync(join(here, "src", name), "utf8") }]),
+    names.map((name) => [`src/${name}`, { content: readFileSync(join(folder, "src", name), "utf8") }]),
   ),
   settings: {
     evmVersion: "paris",
@@ -37,7 +39,7 @@ const faults = (output.errors ?? []).filter((one) => one.severity === "error");
 for (const fault of faults) console.error(fault.formattedMessage);
 if (faults.length > 0) process.exit(1);
 
-const target = join(here, "artifacts");
+const target = join(folder, "artifacts");
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target);
 for (const source of names.map((name) => `src/${name}`)) {

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.networks import ARTIFACTS, ROOT, install_node_packages, missing_node
+from tests.support.networks import ROOT, install_node_packages, missing_node
+
+CONTRACTS = (Path("tests/contracts"), Path("apps/data_market/contracts"))
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]  # npm and the compiler on a busy machine
 
@@ -16,10 +18,16 @@ def test_artifacts_come_out_byte_for_byte(tmp_path: Path) -> None:
     if reason is not None:
         pytest.skip(reason)
     # In a copy: the checkout stays as it is, also when the test fails.
-    copy = tmp_path / "contracts"
     ignored = shutil.ignore_patterns("node_modules", "artifacts")
-    shutil.copytree(ROOT / "tests" / "contracts", copy, ignore=ignored)
-    install_node_packages(copy)
-    subprocess.run(["npm", "run", "--silent", "compile"], cwd=copy, check=True)
-    made = {path.name: path.read_bytes() for path in (copy / "artifacts").iterdir()}
-    assert made == {path.name: path.read_bytes() for path in ARTIFACTS.iterdir()}
+    for folder in CONTRACTS:
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    compiler = tmp_path / CONTRACTS[0]
+    install_node_packages(compiler)
+    for folder in CONTRACTS:
+        program = ["npm", "run", "--silent", "compile", "--", str(tmp_path / folder)]
+        subprocess.run(program, cwd=compiler, check=True)
+        made = {
+            path.name: path.read_bytes() for path in (tmp_path / folder / "artifacts").iterdir()
+        }
+        kept = {path.name: path.read_bytes() for path in (ROOT / folder / "artifacts").iterdir()}
+        assert made == kept
