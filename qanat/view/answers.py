@@ -12,11 +12,13 @@ from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
 from qanat.view.passed import PLAIN_CALLS, RAW_TRANSACTIONS, may_pass
 from qanat.view.sending import Sending
+from qanat.view.tracing import Tracing
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import show_checksummed
 from services.gateway.transactions import encode
 from shared.crypto.hashes import keccak256
+from shared.crypto.signing import Signer
 
 MAX_NAME_CHARACTERS = 64
 Handler = Callable[..., Awaitable[Any]]
@@ -33,8 +35,18 @@ class Answers:
         leaks: LeakLog,
         *,
         passes_foreign: bool = False,
+        debug_key: Signer | None = None,
     ) -> None:
-        """Take whether transactions of foreign keys pass in plain, or are refused."""
+        """
+        Answer for some keys.
+
+        Parameters
+        ----------
+        passes_foreign : `bool`
+            Whether transactions of foreign keys pass in plain, or are refused.
+        debug_key : `Signer`, optional
+            The network's, by which a confidential ParaTime shows what transactions did.
+        """
         self._gateway, self._chain, self._keys, self.journal = gateway, chain, keys, Journal()
         calls = Calls(gateway, chain, keys, leaks)
         sending = Sending(
@@ -54,6 +66,8 @@ class Answers:
             "personal_sign": (self._personal_sign, "message account password?"),
         }
         """What answers a method, and its parameters; `?` may be left out."""
+        if debug_key is not None and chain.is_confidential:
+            self._handlers |= Tracing(gateway, self.journal, debug_key).handlers()
 
     async def answer(self, method: str, params: Any, headers: Headers) -> Any:
         """

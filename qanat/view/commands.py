@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
 
 from qanat.options import DEFAULT_NETWORK, DataOption, NetworkOption, data_layout, err, out
+
+if TYPE_CHECKING:
+    from shared.crypto.signing import Signer
 
 DEFAULT_PORT = 8547
 DEFAULT_GATEWAY_PORT = 8545
@@ -46,6 +49,10 @@ def view(
         Literal["strict", "dev"] | None,
         typer.Option(help="Asked of the gateway where a tool asks for none."),
     ] = None,
+    debug_key: Annotated[
+        Path | None,
+        typer.Option(help="File of the network's debug key; that of --data by default."),
+    ] = None,
     log: Annotated[
         bool, typer.Option("--log", help="Print each request that would have leaked.")
     ] = False,
@@ -66,6 +73,7 @@ def view(
         passes_foreign=foreign == "pass",
         origins=tuple(allow_origin or ()),
         profile=profile,
+        debug_key=_debug_key(network, data, debug_key),
         is_logged=log,
     )
     asyncio.run(serve_view(options, lambda line: out.print(escape(line), soft_wrap=True)))
@@ -76,6 +84,16 @@ def _gateway_of(network: Path, data: Path | None) -> str:
 
     state = load_running_state(data_layout(network, data))
     return f"http://127.0.0.1:{DEFAULT_GATEWAY_PORT if state is None else state.port_base}"
+
+
+def _debug_key(network: Path, data: Path | None, file: Path | None) -> "Signer | None":
+    from qanat.provision.debug_key import load_debug_key
+    from qanat.view.keystore import BadKeyFile
+
+    found = load_debug_key(file or data_layout(network, data).debug_key)
+    if found is None and file is not None:
+        raise BadKeyFile(f"{file}: there is no such file")
+    return found
 
 
 def _websocket_of(url: str) -> str:

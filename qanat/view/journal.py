@@ -58,6 +58,11 @@ class Journal:
         while self._bytes > self._max_bytes:
             self._forget(next(iter(self._by_chain_hash)))
 
+    def chain_hash(self, hash_: str) -> str:
+        """Give the hash on the chain of a transaction that a tool names by either."""
+        found = self.find_shown(hash_)
+        return hash_ if found is None else found.chain_hash
+
     def withdraw(self, sent: Sent) -> None:
         """Forget a transaction that nobody took; an earlier one of the same tool's hash is back."""
         self._forget(sent.chain_hash)

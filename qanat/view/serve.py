@@ -11,6 +11,7 @@ from qanat.view.gateway import Gateway
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog, Print
 from services.gateway.rpc.handshake import HandshakeProtocol
+from shared.crypto.signing import Signer
 from shared.kit.http import HttpServer
 from shared.kit.logs import configure_logs
 
@@ -33,6 +34,8 @@ class ViewOptions:
     passes_foreign: bool
     origins: tuple[str, ...]
     profile: str | None
+    debug_key: Signer | None = field(repr=False)
+    """The network's, where this machine has it."""
     is_logged: bool
 
 
@@ -55,7 +58,14 @@ async def serve_view(options: ViewOptions, write: Print) -> None:
     leaks = LeakLog(write if options.is_logged else None)
     async with Gateway(options.gateway) as gateway:
         chain = await find_chain(gateway)
-        answers = Answers(gateway, chain, keys, leaks, passes_foreign=options.passes_foreign)
+        answers = Answers(
+            gateway,
+            chain,
+            keys,
+            leaks,
+            passes_foreign=options.passes_foreign,
+            debug_key=options.debug_key,
+        )
         app = ViewEndpoint(answers, options.gateway_ws, options.origins, options.profile)
         server = HttpServer(
             app,
@@ -72,6 +82,8 @@ async def serve_view(options: ViewOptions, write: Print) -> None:
         write(f"http and ws://localhost:{server.port} -> {options.gateway}")
         if not chain.is_confidential:
             write("this ParaTime is public: nothing is sealed")
+        elif options.debug_key is None:
+            write("no debug key of the network is here: traces are refused")
         write(f"signs for {len(keys.addresses)} accounts; Ctrl-C ends it")
         serving = asyncio.ensure_future(server.serve())
         loop = asyncio.get_running_loop()

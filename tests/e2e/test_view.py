@@ -16,12 +16,13 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError, ContractLogicError
 
-from tests.support.networks import ROOT, RunningNetwork, load_artifact, wait_for
+from tests.support.networks import ROOT, RpcFailure, RunningNetwork, load_artifact, wait_for
 
 KEY = "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"
 OWNER = Account.from_key(KEY).address
 ENVELOPE = "0xa264626f6479a4"
 SECRET = b"what a plain tool hides from everybody"
+COMMAND = (sys.executable, "-m", "qanat", "view", "--port", "0", "--log")
 
 
 class View:
@@ -29,17 +30,7 @@ class View:
 
     def __init__(self, network: RunningNetwork) -> None:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "qanat",
-                "view",
-                "--port",
-                "0",
-                "--log",
-                "--gateway",
-                network.url,
-            ],
+            [*COMMAND, *network.cli_options()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -183,7 +174,13 @@ def test_cast_signs_calls_and_reads_its_transaction(
     assert cast("call", "--from", OWNER, vault, "reveal()(bytes)") == secret
     assert "the reason is plain" in cast("call", vault, "failWithReason()")
     assert secret[2:] in cast("tx", signed["transactionHash"], "input")
-    assert all(one["input"].startswith(ENVELOPE) for one in sent_to(network, vault, began))
+    # What nobody sees at the gateway: by the debug key in the network's data directory.
+    hash_, tracer = signed["transactionHash"], '{"tracer":"callTracer"}'
+    assert secret[2:] in json.loads(cast("rpc", "debug_traceTransaction", hash_, tracer))["input"]
+    on_chain = sent_to(network, vault, began)
+    assert all(one["input"].startswith(ENVELOPE) for one in on_chain)
+    with pytest.raises(RpcFailure, match="keep secrets"):
+        network.rpc("debug_traceTransaction", on_chain[0]["hash"], json.loads(tracer))
     told = [line for line in view.lines if vault.lower() in line]
     assert any("eth_sendRawTransaction" in one and "signed anew" in one for one in told)
     assert SECRET.hex() not in "".join(told)

@@ -74,6 +74,7 @@ async def running_view(
     origins=(),
     gateway_ws="",
     profile=None,
+    debug_key=None,
 ):
     wire, lines = Wiretap(httpx.ASGITransport(gateway.app)), []
     async with Gateway("http://localhost:8545", transport=wire) as upstream:
@@ -83,6 +84,7 @@ async def running_view(
             Keyring(bytes.fromhex(key[2:]) for key in keys),
             LeakLog(lines.append),
             passes_foreign=passes_foreign,
+            debug_key=debug_key,
         )
         app = ViewEndpoint(answers, gateway_ws, origins, profile)
         async with httpx.AsyncClient(
