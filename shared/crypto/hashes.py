@@ -7,11 +7,15 @@ import evm_native
 HASH_BYTES = 32
 MIN_KEY_BYTES = 32
 CSHAKE256_RATE_BYTES = 136
+NATIVE_UP_TO_BYTES = 1024
+"""Messages up to here are hashed natively; OpenSSL is faster beyond, and slow to begin."""
 EMPTY_HASH = hashlib.new("sha512_256", b"").digest()
 
 
 def sha512_256(message: bytes) -> bytes:
     """SHA-512/256 with its own initial value (not a cut SHA-512). Source: FIPS 180-4."""
+    if len(message) <= NATIVE_UP_TO_BYTES:
+        return evm_native.sha512_256(message)
     return hashlib.new("sha512_256", message).digest()
 
 
