@@ -84,13 +84,16 @@ def provision(
     }
     policy_seeds = draw_policy_seeds(entropy)
     signers = [Signer(one) for one in policy_seeds]
+    dev_control_key = None if dev_seed is None else Signer(bytes.fromhex(dev_seed)).public_key
     validators = (
         GenesisValidator(identities[network.consensus.nodes[0]].consensus.public_key, 100),
     )
     pki = cpu.create_network_pki(entropy, time_ns)
     debug_seed = entropy.draw("debug key") if network.debug_key else None
     debug_key = None if debug_seed is None else Signer(debug_seed).public_key
-    measured = build_enclave_configs(network, validators, pki.root_ca, signers, debug_key)
+    measured = build_enclave_configs(
+        network, validators, pki.root_ca, signers, debug_key, dev_control_key
+    )
     configs = {name: encode_record(config) for name, config in measured.items()}
     managers = {one.name for one in network.key_manager}
     enclaves = {
@@ -107,7 +110,7 @@ def provision(
         enclaves=enclaves,
         signers=signers,
         balances=balances,
-        dev_control_key=None if dev_seed is None else Signer(bytes.fromhex(dev_seed)).public_key,
+        dev_control_key=dev_control_key,
         is_replayed=seed is not None,
     )
     for plan in plans:

@@ -83,14 +83,17 @@ def build_enclave_configs(
     root_ca: bytes,
     signers: list[Signer],
     debug_key: bytes | None,
+    dev_control_key: bytes | None,
 ) -> dict[str, EnclaveConfig]:
     """
-    Say what the enclaves of each runtime pin: validators, root CA and policy signers.
+    Say what the enclaves of each runtime pin: validators, root CA, policy signers, dev controls.
 
     Parameters
     ----------
     debug_key : `bytes`, optional
         Ed25519 key, 32 bytes, that EVMs let see everything; None where the network has none.
+    dev_control_key : `bytes`, optional
+        Ed25519 key that may edit the state of EVMs; None where the network has none.
 
     Returns
     -------
@@ -118,6 +121,7 @@ def build_enclave_configs(
             runtime=runtime,
             has_dev_controls=network.dev_controls,
             debug_key=debug_key,
+            dev_control_key=dev_control_key if kind is RuntimeKind.COMPUTE else None,
         )
 
     managers = {

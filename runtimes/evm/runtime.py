@@ -53,6 +53,7 @@ def open_runtime(
     *,
     has_dev_controls: bool = False,
     debug_key: PublicKey | None = None,
+    dev_control_key: bytes | None = None,
 ) -> "EvmRuntime":
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
@@ -61,6 +62,7 @@ def open_runtime(
         state_key,
         has_dev_controls=has_dev_controls,
         debug_key=debug_key,
+        dev_control_key=dev_control_key,
     )
 
 
@@ -75,6 +77,7 @@ class EvmRuntime(NativeState):
         *,
         has_dev_controls: bool = False,
         debug_key: PublicKey | None = None,
+        dev_control_key: bytes | None = None,
     ) -> None:
         """
         Open the state.
@@ -90,6 +93,7 @@ class EvmRuntime(NativeState):
         self._state_key = state_key if genesis.confidential else None
         self._has_dev_controls = has_dev_controls
         self._viewers = Viewers(genesis.chain_id, debug_key)
+        self._dev_control_key = dev_control_key
         self._engine = self._make_engine("strict")
         self._dev_engine: evm_native.Engine | None = None
         """Of the profile `dev`, over the same store; made when somebody asks it."""
@@ -103,6 +107,7 @@ class EvmRuntime(NativeState):
                 initial_min_gas_price=genesis.min_gas_price,
                 confidential=genesis.confidential,
                 profile=profile,
+                dev_control_key=self._dev_control_key,
             )
             return evm_native.Engine(config, self._store, state_key=self._state_key)
 

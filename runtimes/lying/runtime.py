@@ -20,6 +20,7 @@ def open_runtime(
     *,
     has_dev_controls: bool = False,
     debug_key: PublicKey | None = None,
+    dev_control_key: bytes | None = None,
 ) -> "LyingRuntime":
     """Open the runtime of a package such as `runtimes.evm`, and stand before it."""
     honest = importlib.import_module(module).open_runtime(
@@ -29,6 +30,7 @@ def open_runtime(
         state_key,
         has_dev_controls=has_dev_controls,
         debug_key=debug_key,
+        dev_control_key=dev_control_key,
     )
     return LyingRuntime(honest)
 

@@ -52,6 +52,7 @@ def open_runtime(
     *,
     has_dev_controls: bool = False,  # noqa: ARG001 - answers are the same everywhere
     debug_key: bytes | None = None,  # noqa: ARG001 - a program shows what it shows
+    dev_control_key: bytes | None = None,  # noqa: ARG001 - nobody edits the state
 ) -> "PythonRuntime":
     """Open a program; see `services.compute.enclave.runtime.OpenRuntime`."""
     return PythonRuntime(

@@ -29,6 +29,7 @@ from shared.crypto.signing import Signer
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record
 from shared.rules import state_keys
+from shared.rules.dev_transactions import DEV_TRANSACTION
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader
 from shared.types.genesis import Genesis
@@ -322,6 +323,10 @@ class ConsensusService:
         if self._sender is None:
             self._sender = TransactionSender(self, signer, self._identity.chain_context)
         verify_result(await self._sender.send(method, body))
+
+    async def sign_dev_transaction(self, body: bytes) -> bytes:
+        """Sign what edits an EVM's state; needs dev controls."""
+        return self._dev_control(1).sign(DEV_TRANSACTION.anywhere(), body)
 
     async def mine_blocks(self, count: int) -> Height:
         """Make blocks at once; needs dev controls. The new height."""

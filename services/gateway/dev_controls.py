@@ -40,6 +40,10 @@ class DevControlApi(SnapshotApi, Protocol):
         """Choose the next timestamp; the round that shows it."""
         ...
 
+    async def sign_dev_transaction(self, body: bytes) -> bytes:
+        """Sign what edits the state, by the dev-control key; 64 bytes."""
+        ...
+
     async def mine_rounds(self, runtime_id: RuntimeId, count: int, interval_s: int = 0) -> Round:
         """Make rounds without transactions; the last of them."""
         ...

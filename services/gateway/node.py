@@ -65,6 +65,8 @@ class GatewayNode:
         self.chain_context = trust_root.chain_context
         """Hash of the genesis document, hex."""
         self.encryption = EncryptionWatch(read_required(settings.require_encryption))
+        self.dev_control_key = trust_root.dev_control_key
+        """Who edits the state; None where nobody may."""
         self.is_automine = True
         """Whether a transaction that a pool took will soon be in a block."""
         self._may_price_move = asyncio.Event()

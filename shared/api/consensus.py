@@ -375,6 +375,11 @@ class ConsensusApi(Protocol):
         ...
 
     @dev_control
+    async def sign_dev_transaction(self, body: bytes) -> bytes:
+        """Sign what edits an EVM's state, by the dev-control key; needs dev controls. 64 bytes."""
+        ...
+
+    @dev_control
     async def mine_blocks(self, count: int) -> Height:
         """Make blocks at once; needs dev controls and capability `mine`. The new height."""
         ...

@@ -58,6 +58,8 @@ class TrustRoot:
     """Whether the chain can be rewound; anywhere else an older chain is an attack."""
     nodes: frozenset[bytes] = frozenset()
     """Keys of which a compute node must prove one."""
+    dev_control_key: bytes | None = None
+    """Who edits the state, in a network with dev controls."""
 
     @property
     def validator_keys(self) -> frozenset[bytes]:
@@ -78,6 +80,7 @@ def load_trust_root(genesis: Path) -> TrustRoot:
         validators,
         has_dev_controls=document.dev_control_key is not None,
         nodes=nodes_of_entities(document),
+        dev_control_key=document.dev_control_key,
     )
 
 

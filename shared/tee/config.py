@@ -43,3 +43,5 @@ class EnclaveConfig:
 
     None where nobody may; a sender sees his own call everywhere.
     """
+    dev_control_key: PublicKey | None = None
+    """Who may edit an EVM's state and send for others; None where nobody may."""

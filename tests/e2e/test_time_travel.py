@@ -132,6 +132,13 @@ def test_viem_test_client_rules_the_network(rewound: RunningNetwork, node_client
         assert seen["spread"] >= 19 * 60
         assert (seen["automine"], seen["absent"], seen["status"]) == (False, True, "success")
         assert 0 <= seen["back"] < 600
+        assert seen["edited"] == {
+            "balance": "5",
+            "nonce": 7,
+            "code": "0x5f545f5260205ff3",
+            "answer": "0x" + "ab" * 32,
+            "from": "0x00000000000000000000000000000000cafe0002",
+        }
 
 
 @pytest.fixture
@@ -165,4 +172,4 @@ def test_hardhat_network_helpers_run_unmodified(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "# pass 7" in done.stdout
+    assert "# pass 8" in done.stdout

@@ -125,6 +125,7 @@ def make_program(
     key_manager=KEY_MANAGER_ID,
     has_dev_controls: bool = True,
     debug_key: bytes | None = None,
+    dev_control_key: bytes | None = None,
 ) -> ComputeProgram:
     """Start the compute enclave of a node; without a directory it keeps nothing."""
     config = EnclaveConfig(
@@ -140,6 +141,7 @@ def make_program(
         runtime="evm",
         has_dev_controls=has_dev_controls,
         debug_key=debug_key,
+        dev_control_key=dev_control_key,
     )
     context = EnclaveContext(
         config=config,
@@ -179,8 +181,8 @@ class Bench:
         host = EnclaveHost(DirectKeyManager(self.key_manager))
         return make_program(name, host, directory, **config)
 
-    def start(self, name: str = "a", directory=None):
-        program = self.program(name, directory)
+    def start(self, name: str = "a", directory=None, **config):
+        program = self.program(name, directory, **config)
         self.show_chain(program)
         self.join(name, program)
         return program

@@ -38,6 +38,8 @@ from shared.types.evm import (
 from shared.types.keymanager import SignedPublicKey
 from shared.types.sight import SealedView, ViewQuery
 
+SIGNER = Signer(b"\x07" * 32)
+"""The validator, and the network's owner."""
 RUNTIME_ID = bytes([0x80]) + bytes(31)
 CHAIN_ID = 0x5AFD
 START_S = 1_700_000_000
@@ -62,6 +64,7 @@ class FakeChain:
         is_automatic=True,
         name="chain",
         confidential=True,
+        has_dev_controls=True,
     ):
         self.name = name
         self.epoch, self.chain_id = epoch, chain_id
@@ -73,7 +76,12 @@ class FakeChain:
         self.store = Store.memory()
         self.engine, self.dev_engine = (
             Engine(
-                ChainConfig(chain_id=chain_id, confidential=confidential, profile=profile),
+                ChainConfig(
+                    chain_id=chain_id,
+                    confidential=confidential,
+                    profile=profile,
+                    dev_control_key=SIGNER.public_key if has_dev_controls else None,
+                ),
                 self.store,
                 state_key=(lambda address: derive("state", address)) if confidential else None,
                 subcall=None,

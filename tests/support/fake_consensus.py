@@ -24,6 +24,7 @@ from shared.encoding.record import encode_record
 from shared.errors import PeerUnavailable
 from shared.gateways.finality import TrustRoot
 from shared.rules import headers, state_keys
+from shared.rules.dev_transactions import DEV_TRANSACTION
 from shared.rules.incarnations import FIRST_LIFE, with_start
 from shared.rules.meta import encode_meta
 from shared.types.block import BlockHeader
@@ -39,11 +40,10 @@ from shared.types.incarnation import IncarnationStart
 from shared.types.mining import Mining, TimeShift
 from shared.types.proof import Validator
 from shared.types.registry import Entity
-from tests.support.fake_compute import RUNTIME_ID, START_S, FakeChain
+from tests.support.fake_compute import RUNTIME_ID, SIGNER, START_S, FakeChain
 from tests.support.turns import until
 
 SECOND = 1_000_000_000
-SIGNER = Signer(b"\x07" * 32)
 VALIDATORS = (Validator(SIGNER.public_key, 10),)
 GENESIS = Genesis(
     chain_id="qanat-test",
@@ -60,7 +60,12 @@ GENESIS = Genesis(
     dev_control_key=SIGNER.public_key,
 )
 
-TRUST_ROOT = TrustRoot(GENESIS.chain_id, GENESIS.chain_context(), VALIDATORS)
+TRUST_ROOT = TrustRoot(
+    GENESIS.chain_id,
+    GENESIS.chain_context(),
+    VALIDATORS,
+    dev_control_key=SIGNER.public_key,
+)
 
 
 class FakeConsensus:
@@ -190,6 +195,9 @@ class FakeConsensus:
 
     async def mine_waiting(self, runtime_id):
         return self.chain.mine().header.round
+
+    async def sign_dev_transaction(self, body):
+        return SIGNER.sign(DEV_TRANSACTION.anywhere(), body)
 
     async def mine_rounds(self, runtime_id, count, interval_s=0):
         self.intervals_s.append(interval_s)

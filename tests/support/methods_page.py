@@ -5,6 +5,7 @@ from pathlib import Path
 
 from services.gateway.app import build_node
 from services.gateway.rpc.callers import DEV_NAMESPACES
+from services.gateway.rpc.impersonation import Impersonations
 from services.gateway.rpc.openrpc import describe
 from services.gateway.rpc.table import build_method_table
 from services.gateway.unlocked import UnlockedAccounts
@@ -43,7 +44,7 @@ def render() -> str:
             TRUST_ROOT,
             NoProbe(),
         )
-        document = describe(build_method_table(node, UnlockedAccounts()))
+        document = describe(build_method_table(node, UnlockedAccounts(), Impersonations()))
     return HEAD + "".join(map(_row, document["methods"]))
 
 

@@ -264,6 +264,7 @@ class World:
             policy_threshold=2,
             runtime="" if is_manager else "lying:runtimes.evm" if name == self._liar else "evm",
             has_dev_controls=True,
+            dev_control_key=None if is_manager else self.genesis.dev_control_key,
         )
         code = KEY_MANAGER if is_manager else LIAR if name == self._liar else COMPUTE
         return EnclaveContext(

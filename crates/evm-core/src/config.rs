@@ -48,6 +48,8 @@ pub struct ChainConfig {
     pub max_tx_bytes: usize,
     /// Semantics of queries.
     pub profile: Profile,
+    /// Who may edit the state, and send for others; None where nobody may.
+    pub dev_control_key: Option<[u8; 32]>,
 }
 
 impl ChainConfig {
@@ -61,6 +63,7 @@ impl ChainConfig {
             estimate_extra_fail_gas: 2_000_000,
             max_tx_bytes: 131_072,
             profile: Profile::Strict,
+            dev_control_key: None,
         }
     }
 }

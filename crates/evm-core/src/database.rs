@@ -161,8 +161,24 @@ impl<'e> StateDatabase<'e> {
         Ok(())
     }
 
-    /// Pretends a slot, for a simulation.
-    pub fn pretend_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), EngineError> {
+    /// Changes code outside the EVM: genesis, edits. Empty code is none.
+    pub fn set_code(&mut self, address: Address, raw: &Bytes) -> Result<(), EngineError> {
+        let (hash, code) = (keccak256(raw), Bytecode::new_legacy(raw.clone()));
+        let key = self.oasis_of(address);
+        let target = self.account(key)?;
+        target.record.code_hash = hash;
+        if raw.is_empty() {
+            target.code = Bytecode::default();
+            return Ok(());
+        }
+        target.code = code.clone();
+        self.new_codes.insert(hash, raw.clone());
+        self.codes.insert(hash, code);
+        Ok(())
+    }
+
+    /// Changes a slot outside the EVM: genesis, edits, simulations.
+    pub fn set_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), EngineError> {
         self.storage(address, slot)?;
         if let Some(slot) = self.slots.get_mut(&(address, slot)) {
             slot.value = value;
@@ -175,20 +191,10 @@ impl<'e> StateDatabase<'e> {
         let (nonce, held) = self.nonce_and_balance(genesis.address)?;
         self.set_nonce_and_balance(genesis.address, nonce.max(genesis.nonce), held.saturating_add(genesis.balance))?;
         if !genesis.code.is_empty() {
-            let code = Bytecode::new_legacy(genesis.code.clone());
-            let hash = keccak256(&genesis.code);
-            let key = self.oasis_of(genesis.address);
-            let target = self.account(key)?;
-            target.record.code_hash = hash;
-            target.code = code.clone();
-            self.new_codes.insert(hash, genesis.code.clone());
-            self.codes.insert(hash, code);
+            self.set_code(genesis.address, &genesis.code)?;
         }
         for (slot, value) in &genesis.storage {
-            self.storage(genesis.address, *slot)?;
-            if let Some(entry) = self.slots.get_mut(&(genesis.address, *slot)) {
-                entry.value = *value;
-            }
+            self.set_slot(genesis.address, *slot, *value)?;
         }
         Ok(())
     }

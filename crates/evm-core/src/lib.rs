@@ -11,6 +11,7 @@ pub mod context;
 pub mod contract_keys;
 pub mod crypto;
 pub mod database;
+pub mod dev_transaction;
 pub mod engine;
 pub mod envelope;
 pub mod environment;

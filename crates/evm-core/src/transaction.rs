@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
 use crate::{
     config::{ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
+    dev_transaction::{self, DEV_TYPE, Edit},
     errors::ModuleError,
     failure::core,
 };
@@ -52,6 +53,8 @@ pub struct Transaction {
     pub s: U256,
     /// Raw length [bytes].
     pub size: usize,
+    /// What it changes instead of running anything.
+    pub edit: Option<Edit>,
 }
 
 impl Transaction {
@@ -61,6 +64,9 @@ impl Transaction {
             return Err(core(23, "transaction is too large"));
         }
         let malformed = || core(1, "malformed transaction");
+        if raw.first() == Some(&DEV_TYPE) {
+            return dev_transaction::decode(raw, config).ok_or_else(malformed);
+        }
         let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718_exact(raw).map_err(|_| malformed())?;
         if matches!(envelope, EthereumTxEnvelope::Eip4844(_) | EthereumTxEnvelope::Eip7702(_)) {
             return Err(malformed());
@@ -98,6 +104,7 @@ impl Transaction {
             r: signature.r(),
             s: signature.s(),
             size: raw.len(),
+            edit: None,
         })
     }
 

@@ -21,7 +21,8 @@ pub(crate) struct ChainConfig {
 impl ChainConfig {
     #[new]
     #[pyo3(signature = (*, chain_id, batch_gas_limit=15_000_000, initial_min_gas_price=100_000_000_000,
-        confidential=true, estimate_extra_fail_gas=2_000_000, max_tx_bytes=131_072, profile="strict"))]
+        confidential=true, estimate_extra_fail_gas=2_000_000, max_tx_bytes=131_072, profile="strict",
+        dev_control_key=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -32,6 +33,7 @@ impl ChainConfig {
         estimate_extra_fail_gas: u64,
         max_tx_bytes: usize,
         profile: &str,
+        dev_control_key: Option<&[u8]>,
     ) -> PyResult<Self> {
         let profile = match profile {
             "strict" => Profile::Strict,
@@ -47,6 +49,7 @@ impl ChainConfig {
                 estimate_extra_fail_gas,
                 max_tx_bytes,
                 profile,
+                dev_control_key: dev_control_key.map(|key| fixed(py, "dev_control_key", key)).transpose()?,
             },
         })
     }

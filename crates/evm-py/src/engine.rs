@@ -102,7 +102,8 @@ impl TxInfo {
             sender: PyBytes::new(py, transaction.sender.as_slice()).unbind(),
             nonce: transaction.nonce,
             gas: transaction.gas_limit,
-            gas_price: transaction.max_fee,
+            // What the network's owner changes goes first.
+            gas_price: if transaction.edit.is_some() { u128::MAX } else { transaction.max_fee },
             account_nonce: checked.account_nonce,
             size: transaction.size,
         }

@@ -117,6 +117,7 @@ class ComputeProgram(EnclaveProgram):
             self._keys.state_key,
             has_dev_controls=self.config.has_dev_controls,
             debug_key=self.config.debug_key,
+            dev_control_key=self.config.dev_control_key,
         )
         history = HeaderHistory(
             None if directory is None else directory / HEADERS_FILE,

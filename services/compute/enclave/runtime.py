@@ -128,6 +128,7 @@ class OpenRuntime(Protocol):
         *,
         has_dev_controls: bool,
         debug_key: PublicKey | None,
+        dev_control_key: bytes | None,
     ) -> Runtime:
         """
         Open the state, or begin with none.
@@ -147,6 +148,8 @@ class OpenRuntime(Protocol):
             answers may help a developer where they would help a spy.
         debug_key : `PublicKey`, optional
             Whose owner may see everything, as the measured configuration says.
+        dev_control_key : `bytes`, optional
+            By whose signature a transaction may change the state as no execution does.
         """
         ...
 

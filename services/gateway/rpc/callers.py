@@ -7,7 +7,15 @@ from services.gateway.rpc.methods import Method
 from shared.errors import Rejected
 from shared.kit.dev_controls import verify_dev_token, verify_local_request
 
-DEV_NAMESPACES = ("evm_", "hardhat_", "anvil_", "qanat_", "eth_sendTransaction", "eth_sign")
+DEV_NAMESPACES = (
+    "evm_",
+    "hardhat_",
+    "anvil_",
+    "qanat_",
+    "eth_sendTransaction",
+    "eth_sendUnsigned",
+    "eth_sign",
+)
 """How the names of dev controls begin; `eth_sign` stands for all that sign."""
 MAX_KNOWN = 256
 """Pairs of `Host` and `Origin` whose verdict is remembered."""

@@ -8,8 +8,10 @@ import asyncio
 import json
 from typing import Any
 
+from services.gateway.dev_transactions import DevTransactions
 from services.gateway.rpc.eth_fill import EthFillMethods, show_unsigned
 from services.gateway.rpc.eth_send import EthSendMethods
+from services.gateway.rpc.impersonation import Impersonations
 from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import Json, show_bytes, show_checksummed
@@ -32,18 +34,41 @@ class EthAccountMethods:
     """Answers of the namespace that sign."""
 
     def __init__(
-        self, unlocked: UnlockedAccounts, fill: EthFillMethods, send: EthSendMethods
+        self,
+        unlocked: UnlockedAccounts,
+        impersonated: Impersonations,
+        fill: EthFillMethods,
+        send: EthSendMethods,
+        owner: DevTransactions,
     ) -> None:
-        """`fill` fills in what a transaction leaves out, and `send` hands it in."""
-        self._unlocked, self._fill, self._send = unlocked, fill, send
+        """
+        Sign with the keys that there are, and have the owner sign for who is impersonated.
+
+        `fill` fills in what a transaction leaves out, and `send` hands it in.
+        """
+        self._unlocked, self._impersonated, self._owner = unlocked, impersonated, owner
+        self._fill, self._send = fill, send
         self._in_turn = asyncio.Lock()
         """Held from the choice of a nonce until the transaction is handed in."""
 
     @rpc_method("eth_sendTransaction", read_wanted)
     async def send_transaction(self, transaction: Wanted) -> str:
-        """Sign a transaction of a test account and hand it in; its hash."""
+        """Hand in a transaction of a test account, or of who is impersonated; its hash."""
+        sender = transaction.call.caller or b""
+        if sender not in self._unlocked and sender in self._impersonated:
+            return await self.send_unsigned_transaction(transaction)
+        secret = self._unlocked.secret_of(sender)
         async with self._in_turn:
-            return await self._send.send_raw_transaction(await self._sign(transaction))
+            raw = sign(await self._fill.fill(transaction), secret)
+            return await self._send.send_raw_transaction(raw)
+
+    @rpc_method("eth_sendUnsignedTransaction", read_wanted)
+    async def send_unsigned_transaction(self, transaction: Wanted) -> str:
+        """Hand in a transaction of anybody, without a key of his, as Anvil does; its hash."""
+        async with self._in_turn:
+            filled = await self._fill.fill(transaction)
+            raw = await self._owner.write_for(transaction.call.caller or b"", filled)
+            return await self._send.send_raw_transaction(raw)
 
     @rpc_method("eth_signTransaction", read_wanted)
     async def sign_transaction(self, transaction: Wanted) -> Json:
@@ -51,10 +76,6 @@ class EthAccountMethods:
         filled = await self._fill.fill(transaction)
         raw = sign(filled, self._unlocked.secret_of(transaction.call.caller or b""))
         return {"raw": show_bytes(raw), "tx": show_unsigned(filled)}
-
-    async def _sign(self, transaction: Wanted) -> bytes:
-        secret = self._unlocked.secret_of(transaction.call.caller or b"")
-        return sign(await self._fill.fill(transaction), secret)
 
     @rpc_method("eth_sign", address, data)
     async def sign_message(self, account: bytes, message: bytes) -> str:

@@ -45,7 +45,7 @@ class EthSendMethods:
         """Hand in a signed transaction; its hash, or why it was refused."""
         hash_ = keccak256(raw)
         with self._index.arrivals.expect(hash_) as arrival:
-            submission = await self._submit(raw)
+            submission = await self.submit(raw)
             is_awaited = self._settings.answer == "mined" and self._node.is_automine
             if is_awaited and submission.missing_sequence is None:
                 await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
@@ -62,7 +62,7 @@ class EthSendMethods:
         hash_ = keccak256(raw)
         wait_ms = self._wait_ms(wanted_ms)
         with self._index.arrivals.expect(hash_) as arrival:
-            submission = await self._submit(raw)
+            submission = await self.submit(raw)
             if submission.missing_sequence is not None:
                 raise NonceMissing(submission.missing_sequence)
             await asyncio.wait((arrival,), timeout=wait_ms / 1000)
@@ -79,7 +79,7 @@ class EthSendMethods:
             return settings.sync_timeout_ms
         return wanted if 0 < wanted <= settings.sync_max_timeout_ms else settings.sync_timeout_ms
 
-    async def _submit(self, raw: bytes) -> Submission:
+    async def submit(self, raw: bytes) -> Submission:
         """Give what the pool said; raises where it refused."""
         if len(raw) > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)

@@ -210,6 +210,16 @@ def seconds(value: Any) -> int:
     return span
 
 
+def amount(value: Any) -> int:
+    """Number up to 256 bits as `0x…`, with leading zeros or without, or as a JSON number."""
+    if type(value) is int and 0 <= value <= MAX_NUMBER:
+        return value
+    digits = _digits(value)
+    if len(digits.lstrip("0")) > 2 * HASH_BYTES:
+        raise BadParameter("hex number > 256 bits")
+    return int(digits or "0", 16)
+
+
 def percentiles(value: Any) -> tuple[float, ...]:
     """Rising list of percentages."""
     if type(value) is not list or not all(type(item) in (int, float) for item in value):

@@ -1,10 +1,12 @@
 """Which methods exist."""
 
 from services.gateway.config import DEV, STRICT
+from services.gateway.dev_transactions import DevTransactions
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
+from services.gateway.rpc.edits import EditMethods
 from services.gateway.rpc.encryption import EncryptionMethods
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_accounts import EthAccountMethods, UnlockedAccountMethods
@@ -15,6 +17,7 @@ from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.eth_simulate import EthSimulateMethods
 from services.gateway.rpc.evm import EvmMethods
 from services.gateway.rpc.filters import FilterMethods
+from services.gateway.rpc.impersonation import Impersonations
 from services.gateway.rpc.methods import Method, methods_of
 from services.gateway.rpc.mining import MiningMethods
 from services.gateway.rpc.modules import RpcMethods
@@ -33,19 +36,23 @@ from services.gateway.unlocked import UnlockedAccounts, load_unlocked
 
 def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     """Give every method by name, for each profile."""
-    unlocked = load_unlocked(node.settings.data_dir)
-    strict, dev = build_method_table(node, unlocked), DevProfileMethods(node)
-    fill = EthFillMethods(node, EthMethods(node), dev, has_base_fee=True)
+    unlocked, impersonated = load_unlocked(node.settings.data_dir), Impersonations()
+    strict = build_method_table(node, unlocked, impersonated)
+    dev, eth, send = DevProfileMethods(node), EthMethods(node), EthSendMethods(node)
+    fill = EthFillMethods(node, eth, dev, has_base_fee=True)
     changed: list[object] = [dev, fill]
     if node.settings.unsafe_dev_controls:
+        owner = DevTransactions(node, eth, send)
         changed += [
-            EthAccountMethods(unlocked, fill, EthSendMethods(node)),
+            EthAccountMethods(unlocked, impersonated, fill, send, owner),
             UnlockedAccountMethods(unlocked),
         ]
     return {STRICT: strict, DEV: strict | methods_of(*changed)}
 
 
-def build_method_table(node: GatewayNode, unlocked: UnlockedAccounts) -> dict[str, Method]:
+def build_method_table(
+    node: GatewayNode, unlocked: UnlockedAccounts, impersonated: Impersonations
+) -> dict[str, Method]:
     """
     Give every method by name, as the profile `strict` answers.
 
@@ -71,11 +78,14 @@ def build_method_table(node: GatewayNode, unlocked: UnlockedAccounts) -> dict[st
         TxpoolMethods(node.nodes),
     ]
     if settings.unsafe_dev_controls:
+        owner = DevTransactions(node, eth, send)
         namespaces += [
             EvmMethods(node),
             MiningMethods(node),
             NodeInfoMethods(node),
-            EthAccountMethods(unlocked, fill, send),
+            EditMethods(owner),
+            impersonated,
+            EthAccountMethods(unlocked, impersonated, fill, send, owner),
             EncryptionMethods(node.encryption),
         ]
     if settings.oasis_rpcs:

@@ -5,7 +5,20 @@ const { before, describe, it } = require("node:test");
 const { network } = require("hardhat");
 const { createWalletClient, defineChain, http } = require("viem");
 const { privateKeyToAccount } = require("viem/accounts");
-const { loadFixture, mine, mineUpTo, takeSnapshot, time } = require("@nomicfoundation/hardhat-network-helpers");
+const {
+  impersonateAccount,
+  loadFixture,
+  mine,
+  mineUpTo,
+  setBalance,
+  setCode,
+  setNextBlockBaseFeePerGas,
+  setNonce,
+  setStorageAt,
+  stopImpersonatingAccount,
+  takeSnapshot,
+  time,
+} = require("@nomicfoundation/hardhat-network-helpers");
 
 const YEAR_S = 365 * 86_400;
 const RECEIVER = "0x00000000000000000000000000000000000f1eaf";
@@ -76,6 +89,38 @@ describe("hardhat-network-helpers", () => {
     assert.ok((await time.latest()) >= before + 299 * 12);
     await mineUpTo(start + 350);
     assert.ok((await time.latestBlock()) >= start + 350);
+  });
+
+  it("accounts are what is said, and go back with a fixture", async () => {
+    await loadFixture(funded);
+    const stranger = "0x00000000000000000000000000000000cafe0001";
+    const answersItsFirstSlot = "0x5f545f5260205ff3";
+    await setBalance(stranger, 10n ** 18n);
+    await setNonce(stranger, 41);
+    await setCode(stranger, answersItsFirstSlot);
+    await setStorageAt(stranger, 0, 0x5ec2e7);
+    assert.equal(BigInt(await ask("eth_getBalance", stranger, "latest")), 10n ** 18n);
+    assert.equal(await ask("eth_getTransactionCount", stranger, "latest"), "0x29");
+    assert.equal(await ask("eth_getCode", stranger, "latest"), answersItsFirstSlot);
+    assert.equal(Number(await ask("eth_call", { to: stranger }, "latest")), 0x5ec2e7);
+    assert.equal(Number(await ask("eth_getStorageAt", stranger, "0x0", "latest")), 0);
+
+    const transfer = { from: stranger, to: RECEIVER, value: "0x5" };
+    await assert.rejects(ask("eth_sendTransaction", transfer), /unknown account/);
+    await impersonateAccount(stranger);
+    const receipt = await ask("eth_getTransactionReceipt", await ask("eth_sendTransaction", transfer));
+    assert.equal(receipt.from.toLowerCase(), stranger);
+    assert.equal(receipt.status, "0x1");
+    await stopImpersonatingAccount(stranger);
+    await assert.rejects(ask("eth_sendTransaction", transfer), /unknown account/);
+
+    await setNextBlockBaseFeePerGas(200_000_000_000n);
+    await assert.rejects(send(1n), /gas price too low/);
+
+    await loadFixture(funded);
+    assert.equal(BigInt(await ask("eth_getBalance", stranger, "latest")), 0n);
+    assert.equal(await ask("eth_getCode", stranger, "latest"), "0x");
+    await send(1n);
   });
 
   it("time goes back with a snapshot", async () => {

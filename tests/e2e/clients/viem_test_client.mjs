@@ -42,6 +42,27 @@ for (const mode of ["anvil", "hardhat"]) {
   const found = await reader.getTransactionReceipt({ hash: waiting });
   await tester.setAutomine(true);
 
+  const stranger = "0x00000000000000000000000000000000cafe0002";
+  await tester.setBalance({ address: stranger, value: parseEther("1") });
+  await tester.impersonateAccount({ address: stranger });
+  const theirs = createWalletClient({ chain, transport, account: stranger });
+  const spent = await reader.waitForTransactionReceipt({
+    hash: await theirs.sendTransaction({ to, value: 1n, gas: 50_000n, gasPrice: 100_000_000_000n }),
+  });
+  await tester.stopImpersonatingAccount({ address: stranger });
+  await tester.setBalance({ address: stranger, value: 5n });
+  await tester.setNonce({ address: stranger, nonce: 7 });
+  await tester.setCode({ address: stranger, bytecode: "0x5f545f5260205ff3" });
+  await tester.setStorageAt({ address: stranger, index: 0, value: `0x${"ab".repeat(32)}` });
+  await tester.setNextBlockBaseFeePerGas({ baseFeePerGas: 100_000_000_000n });
+  const edited = {
+    balance: String(await reader.getBalance({ address: stranger })),
+    nonce: await reader.getTransactionCount({ address: stranger }),
+    code: await reader.getCode({ address: stranger }),
+    answer: (await reader.call({ to: stranger })).data,
+    from: spent.from.toLowerCase(),
+  };
+
   await tester.setIntervalMining({ interval: 1 });
   await tester.revert({ id });
   const back = await reader.getBlock();
@@ -53,6 +74,7 @@ for (const mode of ["anvil", "hardhat"]) {
     automine,
     absent,
     status: found.status,
+    edited,
     back: Number(back.timestamp - before.timestamp),
   };
 }

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.gateway.app import build_node
 from services.gateway.rpc.dispatch import Dispatcher
+from services.gateway.rpc.impersonation import Impersonations
 from services.gateway.rpc.table import build_method_table
 from services.gateway.unlocked import UnlockedAccounts
 from shared.gateways.compute_nodes import ComputeNodes
@@ -35,7 +36,7 @@ def dispatcher(tmp_path_factory):
     )
     for one in make_chain(5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)):
         node.index.append(one)
-    return Dispatcher(build_method_table(node, UnlockedAccounts()))
+    return Dispatcher(build_method_table(node, UnlockedAccounts(), Impersonations()))
 
 
 METHODS = [

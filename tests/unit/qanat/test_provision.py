@@ -166,6 +166,19 @@ def test_the_keys_that_sign_policies_are_kept_and_are_the_owners_only(layout: Da
     assert config.policy_threshold == manager.policy_threshold == POLICY_THRESHOLD
 
 
+def test_enclaves_of_paratimes_pin_who_may_edit_their_state(
+    network: Network, layout: DataLayout, tmp_path: Path
+) -> None:
+    key = genesis_of(layout).dev_control_key
+    assert key is not None
+    assert config_of(layout, "compute-0", "sapphire").dev_control_key == key
+    assert config_of(layout, "keymanager-0", "keymanager").dev_control_key is None
+    closed = DataLayout(tmp_path / "closed")
+    provision(closed, replace(network, dev_controls=False), {}, seed=b"closed")
+    assert config_of(closed, "compute-0", "sapphire").dev_control_key is None
+    assert not closed.unlocked_keys("gateway").exists()
+
+
 def test_kept_keys_sign_a_policy_that_consensus_takes(layout: DataLayout) -> None:
     world = World(genesis_of(layout))
     signers = load_policy_signers(layout.policy_signers)

@@ -10,6 +10,7 @@ use crate::{
     calldata::{Opened, open},
     config::{BLOCK_HASH_WINDOW, INITCODE_LIMIT_BYTES, MAX_RESULT_BYTES, STORAGE_BYTE_GAS},
     database::{Changes, StateDatabase},
+    dev_transaction::Edit,
     envelope::seal_ok,
     environment::Environment,
     errors::ModuleError,
@@ -78,6 +79,7 @@ struct Settled {
     encrypted: bool,
 }
 
+#[derive(Default)]
 struct Success {
     output: Vec<u8>,
     logs: Vec<alloy_primitives::Log>,
@@ -197,7 +199,10 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             return Ok(false);
         }
         self.machine.set_rng(self.root_rng.fork(&transaction.hash.0));
-        let settled = self.run_transaction(&transaction, price, fee, look)?;
+        let settled = match &transaction.edit {
+            Some(edit) => (self.run_edit(&transaction, edit, look)?, 0),
+            None => self.run_transaction(&transaction, price, fee, look)?,
+        };
         self.tally.settle(index, raw, &transaction, settled);
         Ok(true)
     }
@@ -208,6 +213,51 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         }
         self.tally.rejected.push((index, Rejection { hash, error }));
         Ok(false)
+    }
+
+    /// Changes the state as its owner says, for nothing.
+    fn run_edit(
+        &mut self,
+        transaction: &Transaction,
+        edit: &Edit,
+        look: impl FnOnce(&mut Machine<'e, O>, &Ended<'_>) -> Result<(), EngineError>,
+    ) -> Result<Settled, EngineError> {
+        let before = self.machine.database().nonce_and_balance(transaction.sender)?;
+        self.machine.database().set_nonce_and_balance(transaction.sender, before.0 + 1, before.1)?;
+        self.machine.prepare(&message(transaction, 0, 0, &Opened { data: transaction.input.to_vec(), key: None }));
+        let ended = Ended {
+            run: None,
+            gas_used: 0,
+            is_dropped: false,
+            sender: transaction.sender,
+            before,
+            fee: U256::ZERO,
+            fee_taken: U256::ZERO,
+        };
+        look(&mut self.machine, &ended)?;
+        let result = self.apply_edit(edit)?.map(|()| Success::default());
+        Ok(Settled { charge: Charge { gas_used: 0, keeps_fee: false }, result, encrypted: false })
+    }
+
+    fn apply_edit(&mut self, edit: &Edit) -> Result<Result<(), ModuleError>, EngineError> {
+        let database = self.machine.database();
+        match edit {
+            Edit::Balance(address, balance) => {
+                let (nonce, _) = database.nonce_and_balance(*address)?;
+                database.set_nonce_and_balance(*address, nonce, *balance)?;
+            }
+            Edit::Nonce(address, nonce) => {
+                let (held, balance) = database.nonce_and_balance(*address)?;
+                if *nonce < held {
+                    return Ok(Err(core(4, "invalid nonce")));
+                }
+                database.set_nonce_and_balance(*address, *nonce, balance)?;
+            }
+            Edit::Code(address, code) => database.set_code(*address, code)?,
+            Edit::Storage(address, slot, value) => database.set_slot(*address, *slot, *value)?,
+            Edit::MinGasPrice(price) => self.tally.next_price = Some(*price),
+        }
+        Ok(Ok(()))
     }
 
     /// Charges, runs and refunds one admitted transaction; also gives the fee it paid.
@@ -344,7 +394,8 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
         let mut changes = database.into_changes(environment.round)?;
         record_block_hash(&mut changes, environment);
-        let next_price = next_min_gas_price(&engine.config, min_gas_price, tally.gas_used);
+        let next_price =
+            tally.next_price.unwrap_or_else(|| next_min_gas_price(&engine.config, min_gas_price, tally.gas_used));
         changes.insert(MIN_GAS_PRICE_KEY.to_vec(), Some(next_price.to_be_bytes().to_vec()));
         changes.insert(FEES_KEY.to_vec(), Some(fees.to_be_bytes().to_vec()));
         let staged = engine.store.stage(parent, &changes)?;
@@ -372,6 +423,8 @@ struct Tally<'e> {
     results: Vec<Vec<u8>>,
     gas_used: u64,
     fees: u128,
+    /// Least price of the next round, where it was edited.
+    next_price: Option<u128>,
 }
 
 impl<'e> Tally<'e> {
@@ -381,7 +434,7 @@ impl<'e> Tally<'e> {
         self.fees = self.fees.saturating_add(paid);
         let (success, error) = match settled.result {
             Ok(success) => (success, None),
-            Err(error) => (Success { output: Vec::new(), logs: Vec::new(), contract_address: None }, Some(error)),
+            Err(error) => (Success::default(), Some(error)),
         };
         let outcome = Outcome {
             gas_used,

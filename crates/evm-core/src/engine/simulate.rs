@@ -173,7 +173,7 @@ impl Simulator<'_> {
             database.pretend_no_storage(address);
         }
         for (slot, value) in account.state.iter().chain(&account.state_diff).flatten() {
-            database.pretend_slot(address, (*slot).into(), (*value).into())?;
+            database.set_slot(address, (*slot).into(), (*value).into())?;
         }
         Ok(())
     }
