@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
+
 from qanat.view.calls import Calls, to_hex
 from qanat.view.chain import Chain
 from qanat.view.errors import BadParameters, NotAnswered
@@ -17,6 +19,7 @@ from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import show_checksummed
 from services.gateway.transactions import encode
+from services.gateway.typed_data import hash_typed_data
 from shared.crypto.hashes import keccak256
 from shared.crypto.signing import Signer
 
@@ -62,6 +65,8 @@ class Answers:
             "eth_sendRawTransaction": (sending.send_raw, "raw"),
             "eth_sendRawTransactionSync": (sending.send_raw_sync, "raw wantedMs?"),
             "eth_sign": (self._sign, "account message"),
+            "eth_signTypedData": (self._sign_typed, "account data"),
+            "eth_signTypedData_v4": (self._sign_typed, "account data"),
             "web3_sha3": (self._hash, "message"),
             "personal_sign": (self._personal_sign, "message account password?"),
         }
@@ -112,6 +117,14 @@ class Answers:
 
     async def _sign(self, _: Headers, account: Any, message: Any) -> str:
         return to_hex(self._keys.sign_message(address(account), data(message)))
+
+    async def _sign_typed(self, _: Headers, account: Any, untrusted: Any) -> str:
+        if type(untrusted) is str:
+            try:
+                untrusted = orjson.loads(untrusted)
+            except orjson.JSONDecodeError:
+                raise BadParameter("typed data is an object, or its JSON") from None
+        return to_hex(self._keys.sign(address(account), hash_typed_data(untrusted)))
 
     async def _personal_sign(self, headers: Headers, message: Any, account: Any, *_: Any) -> str:
         return await self._sign(headers, account, message)

@@ -49,7 +49,10 @@ class Keyring:
 
     def sign_message(self, address: bytes, message: bytes) -> bytes:
         """Sign a message as a person's, r ‖ s ‖ v with v 27 or 28."""
-        digest = keccak256(MESSAGE_PREFIX + b"%d" % len(message) + message)
+        return self.sign(address, keccak256(MESSAGE_PREFIX + b"%d" % len(message) + message))
+
+    def sign(self, address: bytes, digest: bytes) -> bytes:
+        """Sign a digest, r ‖ s ‖ v with v 27 or 28."""
         signature = sign_digest(self.secret_of(address), digest)
         return signature[:64] + bytes([27 + signature[64]])
 

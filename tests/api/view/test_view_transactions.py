@@ -1,10 +1,11 @@
 """Transactions through `qanat view`: signed by the tool or here, sealed, found by either hash."""
 
 import asyncio
+import json
 
 import pytest
 from eth_account import Account
-from eth_account.messages import encode_defunct
+from eth_account.messages import encode_defunct, encode_typed_data
 
 from shared.crypto.hashes import keccak256
 from tests.api.view.test_view_calls import PARTS, SECRET, call, encode, send
@@ -246,6 +247,30 @@ async def test_messages_are_signed_as_a_wallet_does(view):
     assert await view.rpc("eth_sign", FIRST_ADDRESS, "0x" + b"hello".hex()) == signature
     error = await view.error("eth_sign", RECEIVER, "0x00")
     assert "holds no key" in error["message"]
+
+
+async def test_typed_data_is_signed_as_a_wallet_does(view):
+    typed_data = {
+        "types": {
+            "EIP712Domain": [{"name": "name", "type": "string"}],
+            "Permit": [
+                {"name": "spender", "type": "address"},
+                {"name": "value", "type": "uint256"},
+            ],
+        },
+        "primaryType": "Permit",
+        "domain": {"name": "a token"},
+        "message": {"spender": RECEIVER, "value": 7},
+    }
+    signable = encode_typed_data(full_message=typed_data)
+    for shown in (typed_data, json.dumps(typed_data)):
+        signature = await view.rpc("eth_signTypedData_v4", FIRST_ADDRESS, shown)
+        assert Account.recover_message(signable, signature=signature) == FIRST_ADDRESS
+    before = len(view.wire.heard)
+    for bad in ("{", 5, {}, typed_data | {"primaryType": "Nothing"}):
+        error = await view.error("eth_signTypedData_v4", FIRST_ADDRESS, bad)
+        assert error["code"] == -32602
+    assert len(view.wire.heard) == before
 
 
 async def test_accounts_are_those_whose_keys_are_held(view):
