@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-ai setup-dev up down status logs fmt lint types test test-python rust e2e \
-	contracts bench profile lock docs image hooks schedules
+	contracts oracle bench profile lock docs image hooks schedules
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
@@ -65,6 +65,9 @@ test: lint types rust test-python e2e ## Everything; what a missing tool prevent
 
 contracts: ## Compile the Solidity sources of the tests and of the data market again, byte for byte
 	@scripts/contracts.sh
+
+oracle: setup-dev ## Compare the data market's values with pyDVL's, in an environment of its own
+	@scripts/oracle.sh
 
 bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)

@@ -68,7 +68,7 @@ class PrivacyLedger:
         # The accountant's roots are found to 1e-9 or so; a budget may be used whole.
         if not eps <= self.cap.eps * (1 + 1e-6):
             raise BudgetSpent(
-                f"job {job} would bring the dataset to eps {eps:.3f} of {self.cap.eps:g}"
+                f"{job!r} would bring the dataset to eps {eps:.3f} of {self.cap.eps:g}"
             )
         self.reserved[job] = cost
 
