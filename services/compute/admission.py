@@ -295,6 +295,16 @@ class Admission:
         if tx is not None:
             remove_transactions(self._pool, (tx.hash,))
 
+    def forget(self, raw: bytes) -> bool:
+        """Remove a transaction, checked or not, that its owner gave up; whether it was here."""
+        was_here = raw in self._pool.by_raw or raw in self._gossiped or raw in self._wanted
+        self.drop(raw)
+        self._gossiped.discard(raw)
+        self._wanted.discard(raw)
+        self._rechecks.pop(raw, None)
+        self._measure()
+        return was_here
+
     def clear(self) -> None:
         """Forget everything: the network was rewound. A check that is under way is void too."""
         self._generation += 1

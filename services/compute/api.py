@@ -84,6 +84,10 @@ class ComputeEdge:
         """Raw transactions that wait."""
         return self._node.admission.pending()
 
+    async def drop_transaction(self, raw: bytes) -> bool:
+        """Remove a transaction from the pool."""
+        return self._node.admission.forget(raw)
+
     def watch_rounds(
         self, from_round: Round, incarnation: Incarnation | None = None
     ) -> AsyncIterator[RoundBlock]:

@@ -46,6 +46,10 @@ class AcceptedTransactions:
         while len(self._kept) > MAX_TRANSACTIONS or self._size_bytes > MAX_BYTES:
             self.discard(next(iter(self._kept)))
 
+    def raws(self) -> dict[bytes, bytes]:
+        """Give what is kept, raw by hash."""
+        return {hash_: kept.raw for hash_, kept in self._kept.items()}
+
     def discard(self, hash_: bytes) -> None:
         """Let go of a transaction, if it is here."""
         kept = self._kept.pop(hash_, None)

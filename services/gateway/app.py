@@ -55,8 +55,10 @@ async def serve_gateway(settings: Settings) -> None:
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     part, node_key = settings.runtime_id.hex(), load_node_key(settings.data_dir)
+    # For dev controls of nodes; who may use those is the endpoint's to judge.
+    dev_token = load_dev_token(settings.data_dir)
     trust_root = load_trust_root(settings.genesis)
-    proven = Credentials(node_key)
+    proven = Credentials(node_key, dev_token)
     links = [
         Link(address, address, part=part, credentials=proven, expected=trust_root.nodes)
         for address in settings.compute
@@ -65,8 +67,7 @@ async def serve_gateway(settings: Settings) -> None:
     link = Link(
         "consensus",
         settings.consensus,
-        # For `evm_*` methods; who may call those is the endpoint's to judge.
-        credentials=Credentials(node_key, load_dev_token(settings.data_dir)),
+        credentials=proven,
         expected=trust_root.validator_keys,
     )
     consensus = consensus_client(link)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.encoding.contract import Transport, client_of, peers_only
+from shared.encoding.contract import Transport, client_of, dev_control, peers_only
 from shared.encoding.record import Bytes32
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
 from shared.types.commitment import Proposal
@@ -117,6 +117,11 @@ class ComputeApi(HeadersApi, Protocol):
 
     async def fetch_pending(self) -> tuple[bytes, ...]:
         """Raw transactions that wait in the pool, in the order in which they would run."""
+        ...
+
+    @dev_control
+    async def drop_transaction(self, raw: bytes) -> bool:
+        """Remove a transaction from the pool; needs dev controls. Whether it waited there."""
         ...
 
     def watch_rounds(

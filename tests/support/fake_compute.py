@@ -356,6 +356,12 @@ class FakeComputeNode:
         await self._enter("fetch_pending")
         return tuple(self.chain.pool)
 
+    async def drop_transaction(self, raw):
+        await self._enter("drop_transaction")
+        was_there = raw in self.chain.pool
+        self.chain.pool = [one for one in self.chain.pool if one != raw]
+        return was_there
+
     async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:
         await self._enter("watch_rounds")
         following, seen_rewinds = from_round, len(self.chain.rewinds)

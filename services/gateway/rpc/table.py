@@ -6,6 +6,7 @@ from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
+from services.gateway.rpc.drops import DropMethods
 from services.gateway.rpc.edits import EditMethods
 from services.gateway.rpc.encryption import EncryptionMethods
 from services.gateway.rpc.eth import EthMethods
@@ -84,6 +85,7 @@ def build_method_table(
             MiningMethods(node),
             NodeInfoMethods(node),
             EditMethods(owner),
+            DropMethods(node),
             impersonated,
             EthAccountMethods(unlocked, impersonated, fill, send, owner),
             EncryptionMethods(node.encryption),

@@ -151,6 +151,22 @@ async def test_sequence_after_those_that_wait(api, world):
     assert await api.fetch_next_sequence(RICH) == 4
 
 
+async def test_what_is_dropped_waits_no_longer(world):
+    # Over a socket it needs the token of dev controls, as each of them does.
+    api = world.ask("compute-0")
+    world.ballots.is_holding = True
+    await submit(world, "compute-0", raw(0))
+    await world.until(lambda: len(world.ballots.held) == 3)
+    await submit(world, "compute-0", raw(1), raw(2))
+    assert await api.drop_transaction(raw(2)) is True
+    assert await api.drop_transaction(raw(2)) is False
+    assert await api.fetch_next_sequence(RICH) == 2
+    world.ballots.is_holding = False
+    await world.ballots.release()
+    await until_executed(world, raw(1))
+    assert await api.fetch_pending() == ()
+
+
 async def test_a_peer_gets_final_rounds_with_their_changes(peer, world):
     await submit(world, "compute-1", raw(0))
     await until_executed(world, raw(0))

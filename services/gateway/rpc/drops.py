@@ -1,0 +1,69 @@
+"""
+Giving up transactions that wait, as Hardhat and Anvil name it.
+
+They are dev controls. A pool is one node's memory, so every node is told.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from services.gateway.node import GatewayNode
+from services.gateway.rpc.errors import QueryRejected
+from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.parameters import hash32
+from services.gateway.rpc.shapes import show_bytes
+from shared.crypto.hashes import keccak256
+from shared.errors import QanatError
+from shared.gateways.compute_nodes import ComputeNode, ask_one
+
+log = structlog.get_logger()
+
+
+class DropMethods:
+    """Answers that make pools forget."""
+
+    def __init__(self, node: GatewayNode) -> None:
+        self._node, self._accepted = node, node.submitter.accepted
+
+    @rpc_method("hardhat_dropTransaction", hash32)
+    async def drop(self, hash_: bytes) -> bool:
+        """Give up a transaction that waits; false where none does."""
+        if await self._node.index.find_transaction(hash_) is not None:
+            raise QueryRejected(f"transaction {show_bytes(hash_)} is in a block already")
+        waiting = await self._waiting()
+        raw = waiting.get(hash_)
+        return raw is not None and await self._drop((raw,))
+
+    @rpc_method("anvil_dropTransaction", hash32)
+    async def drop_shown(self, hash_: bytes) -> str | None:
+        """Give up a transaction that waits; its hash, null where none does."""
+        return show_bytes(hash_) if await self.drop(hash_) else None
+
+    @rpc_method("anvil_dropAllTransactions")
+    async def drop_all(self) -> None:
+        """Give up all transactions that wait."""
+        await self._drop((await self._waiting()).values())
+
+    async def _waiting(self) -> dict[bytes, bytes]:
+        """Raw transactions by hash: what could run, and what this gateway knows to wait."""
+        raws = await self._node.nodes.ask_favourite(lambda api: api.fetch_pending())
+        return self._accepted.raws() | {keccak256(raw): raw for raw in raws}
+
+    async def _drop(self, raws: Iterable[bytes]) -> bool:
+        was_there = False
+        for raw in tuple(raws):
+            self._accepted.discard(keccak256(raw))
+            members = [one for one in self._node.nodes.members if one.is_up]
+            answers = await asyncio.gather(*(_drop_at(one, raw) for one in members))
+            was_there |= any(answers)
+        return was_there
+
+
+async def _drop_at(member: ComputeNode, raw: bytes) -> bool:
+    try:
+        return await ask_one(member, lambda api: api.drop_transaction(raw))
+    except QanatError as error:
+        log.info("transaction_not_dropped", node=member.name, reason=error.message)
+        return False
