@@ -77,6 +77,8 @@ class ParaTime:
     """How far ahead of its account a nonce may wait: a number, or `upstream`, Sapphire's 9."""
     predeployed: bool = True
     """Whether an EVM has the contracts that every chain has, such as Multicall3, from genesis."""
+    ethereum_gas: bool = False
+    """Whether an EVM charges what Ethereum does: a transfer 21,000, and nothing for its size."""
     genesis: str | None = None
     """File with accounts of an EVM's genesis, from the network file's folder; once read, whole."""
 

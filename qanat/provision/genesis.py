@@ -314,6 +314,7 @@ def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
                 for address, tokens in sorted(balances.items())
             ),
             predeployed=paratime.predeployed,
+            charges_for_size=not paratime.ethereum_gas,
             accounts=(
                 () if paratime.genesis is None else load_genesis_accounts(Path(paratime.genesis))
             ),

@@ -107,6 +107,7 @@ class EvmRuntime(NativeState):
                 initial_min_gas_price=genesis.min_gas_price,
                 confidential=genesis.confidential,
                 profile=profile,
+                charges_for_size=genesis.charges_for_size,
                 dev_control_key=self._dev_control_key,
             )
             return evm_native.Engine(config, self._store, state_key=self._state_key)

@@ -31,6 +31,8 @@ class EvmGenesis:
     predeployed: bool = False
     """Whether the contracts that every chain has are there, such as Multicall3."""
     accounts: tuple[EvmGenesisAccount, ...] = ()
+    charges_for_size: bool = True
+    """Whether a transaction pays for its size and signature, as on Sapphire, or as on Ethereum."""
 
 
 class EvmQuery:

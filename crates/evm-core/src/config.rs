@@ -48,6 +48,8 @@ pub struct ChainConfig {
     pub max_tx_bytes: usize,
     /// Semantics of queries.
     pub profile: Profile,
+    /// Whether a transaction pays for its size and its signature, as on Sapphire; not so, a transfer costs 21,000.
+    pub charges_for_size: bool,
     /// Who may edit the state, and send for others; None where nobody may.
     pub dev_control_key: Option<[u8; 32]>,
 }
@@ -63,6 +65,7 @@ impl ChainConfig {
             estimate_extra_fail_gas: 2_000_000,
             max_tx_bytes: 131_072,
             profile: Profile::Strict,
+            charges_for_size: true,
             dev_control_key: None,
         }
     }

@@ -116,8 +116,11 @@ impl Transaction {
         Ok(if self.tx_type == 2 { self.max_fee.min(min_gas_price.saturating_add(self.max_tip)) } else { self.max_fee })
     }
 
-    /// Gas owed before the EVM starts: for its size and for its signature [gas].
-    pub fn prepaid_gas(&self) -> u64 {
+    /// Gas owed before the EVM starts: for its size and for its signature, where the chain charges for these [gas].
+    pub fn prepaid_gas(&self, config: &ChainConfig) -> u64 {
+        if !config.charges_for_size {
+            return 0;
+        }
         let length = self.size as u64;
         (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS
     }

@@ -1,11 +1,13 @@
 """What the EVM's runtime answers only where its measured configuration lets it."""
 
 import pytest
+from eth_account import Account
 
 from runtimes.evm import open_runtime
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.key_client import RoundKeys
 from shared.enclave.round_context import RoundContext
+from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType
@@ -71,3 +73,30 @@ def test_elsewhere_an_estimate_is_that_of_its_sender(confidential, has_dev_contr
     with pytest.raises(RuntimeRejected) as reverted:
         estimate(**rules, caller=OTHER)
     assert (reverted.value.module, reverted.value.code) == ("evm", 8)
+
+
+@pytest.mark.parametrize(("charges_for_size", "gas_used"), [(False, 21_000), (True, None)])
+def test_a_transfer_costs_what_the_genesis_says(charges_for_size, gas_used):
+    sender = Account.from_key(b"\x01" * 32)
+    fields = {
+        "to": "0x" + "22" * 20,
+        "value": 1,
+        "gas": 21_000,
+        "gasPrice": 10**11,
+        "nonce": 0,
+        "chainId": 0x5AFD,
+    }
+    raw = bytes(sender.sign_transaction(fields).raw_transaction)
+    balances = ((bytes.fromhex(sender.address[2:]), RICH),)
+    genesis = EvmGenesis(0x5AFD, balances, charges_for_size=charges_for_size)
+    runtime = open_runtime("", encode_record(genesis), None, lambda _: bytes(32))
+    parent = BlockHeader(
+        1, RuntimeId(bytes(32)), Round(0), 1_700_000_000, HeaderType.NORMAL, *(EMPTY_HASH,) * 3
+    )
+    pending = runtime.execute(context_of(parent), (raw,))
+    (result,) = map(cbor.decode_loosely, pending.results)
+    runtime.close()
+    if gas_used is None:
+        assert result["error"]["message"] == "execution failed: out of gas"
+    else:
+        assert (result["status"], result["gas_used"]) == (1, gas_used)

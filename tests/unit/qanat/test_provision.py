@@ -20,6 +20,7 @@ from shared.encoding.record import decode_record
 from shared.kit.identity import known_keys, load_identity, load_node_key, nodes_of_entities
 from shared.rules import state_keys
 from shared.tee.config import EnclaveConfig
+from shared.types.evm import EvmGenesis
 from shared.types.genesis import Genesis
 from shared.types.keymanager import KeyManagerStatus, Policy
 from shared.types.methods import Method
@@ -164,6 +165,17 @@ def test_the_keys_that_sign_policies_are_kept_and_are_the_owners_only(layout: Da
     config = config_of(layout, "keymanager-0", "keymanager")
     assert config.policy_signers == manager.policy_signers
     assert config.policy_threshold == manager.policy_threshold == POLICY_THRESHOLD
+
+
+def test_gas_is_charged_as_the_file_says(network: Network, tmp_path: Path) -> None:
+    evms = tuple(replace(one, ethereum_gas=one.confidential) for one in network.paratime)
+    layout = DataLayout(tmp_path / "gas")
+    provision(layout, replace(network, paratime=evms), {}, seed=b"gas")
+    runtimes = {one.id.hex(): one.genesis for one in genesis_of(layout).runtimes}
+    for one in evms:
+        genesis = runtimes[one.id]
+        if one.is_evm and genesis is not None:
+            assert decode_record(EvmGenesis, genesis).charges_for_size is not one.ethereum_gas
 
 
 def test_enclaves_of_paratimes_pin_who_may_edit_their_state(

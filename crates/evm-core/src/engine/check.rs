@@ -133,7 +133,7 @@ pub(super) fn admit(
         return Err(core(11, "gas overflow"));
     }
     let price = price?;
-    let prepaid = transaction.prepaid_gas();
+    let prepaid = transaction.prepaid_gas(config);
     if prepaid > transaction.gas_limit {
         return Err(out_of_gas(transaction.gas_limit, prepaid));
     }

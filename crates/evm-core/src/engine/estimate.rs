@@ -33,9 +33,10 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         let at = at.into();
         let cap = self.config.batch_gas_limit;
-        let prepaid_gas = transaction_size(call) * TX_BYTE_GAS;
+        let (prepaid_gas, signature_gas) =
+            if self.config.charges_for_size { (transaction_size(call) * TX_BYTE_GAS, SIGNATURE_GAS) } else { (0, 0) };
         let failed = |used: u64| {
-            used.saturating_add(self.config.estimate_extra_fail_gas).min(cap).saturating_add(SIGNATURE_GAS).min(cap)
+            used.saturating_add(self.config.estimate_extra_fail_gas).min(cap).saturating_add(signature_gas).min(cap)
         };
         let Ok(opened) = open(&self.config, environment, call.data) else { return Ok(failed(prepaid_gas)) };
         let data = Bytes::from(opened.data);
@@ -68,7 +69,7 @@ impl Engine {
         if first.nested && !suffices(estimate)? {
             estimate = least_sufficient(estimate, cap, suffices)?;
         }
-        Ok(estimate.saturating_add(SIGNATURE_GAS).min(cap))
+        Ok(estimate.saturating_add(signature_gas).min(cap))
     }
 }
 

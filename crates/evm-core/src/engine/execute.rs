@@ -302,7 +302,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         price: u128,
         look: impl FnOnce(&mut Machine<'e, O>, Option<&Run>, Charge, bool) -> Result<(), EngineError>,
     ) -> Result<Settled, EngineError> {
-        let prepaid_gas = transaction.prepaid_gas();
+        let prepaid_gas = transaction.prepaid_gas(&self.engine.config);
         let opened = match open(&self.engine.config, self.environment, &transaction.input) {
             Ok(opened) => opened,
             Err(error) => {

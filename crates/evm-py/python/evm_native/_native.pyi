@@ -54,6 +54,7 @@ class ChainConfig:
         estimate_extra_fail_gas: int = 2_000_000,
         max_tx_bytes: int = 131_072,
         profile: Literal["strict", "dev"] = "strict",
+        charges_for_size: bool = True,
         dev_control_key: bytes | None = None,
     ) -> ChainConfig: ...
     @property
