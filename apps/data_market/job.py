@@ -203,6 +203,8 @@ def run_job(
     """
     if not 0 < order.pot_wei <= MOST_POT_WEI:
         raise BadJob(f"a pot of {order.pot_wei} wei: it is above 0 and below 2^128")
+    # Before anything is computed: it refuses an impossible eps.
+    budget_of(order, sum(len(one.rows) for one in contributions))
     began = time.monotonic()
     progress("valuing rows")
     valuation = value_contributions(contributions, validation)

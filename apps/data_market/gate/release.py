@@ -11,8 +11,10 @@ from apps.data_market.train.logreg import Settings, extended, probabilities, tra
 from apps.data_market.train.noise import NormalStream
 from shared.crypto.secret import SecretBytes
 
-SHADOW_MODELS = 32
-"""Source: spec/ai.md 2.4, 16 to 64."""
+SHADOW_MODELS, MOST_SHADOW_MODELS = 32, 256
+"""Fewest and most. Source: spec/ai.md 2.4, 16 to 64; more of few rows, where chance rules."""
+LEAST_PAIRS = 4096
+"""Pairs of a model and a row from which the attack is known to about a hundredth."""
 MOST_ROWS = 2000
 """Of more rows, so many are drawn: the gate's time is bounded, and the attack no weaker."""
 
@@ -42,7 +44,6 @@ def attack_recipe(
     settings: Settings,
     noise_multiplier: float,
     key: SecretBytes,
-    shadow_models: int = SHADOW_MODELS,
 ) -> Attack:
     """
     Train shadow models on halves of the rows, and attack them.
@@ -55,8 +56,6 @@ def attack_recipe(
         As the model was trained.
     key : `SecretBytes`
         Of the job; the shadows' noise and coins are other streams than the model's.
-    shadow_models : `int`
-        How many; an even number, since each half has its complement.
 
     Returns
     -------
@@ -67,11 +66,14 @@ def attack_recipe(
     coins = NormalStream(key, "gate/coins")
     rows = _drawn(standardized, coins)
     count = len(rows)
+    # An even number, since each half of the rows has its complement.
+    pairs = -(-LEAST_PAIRS // max(1, 2 * count))
+    shadow_models = 2 * min(max(pairs, SHADOW_MODELS // 2), MOST_SHADOW_MODELS // 2)
     is_in = np.zeros((shadow_models, count), dtype=np.bool_)
     for pair in range(0, shadow_models, 2):
         half = np.argsort(coins.uniform(count))[: count // 2]
         is_in[pair, half] = True
-        is_in[pair + 1 : pair + 2] = ~is_in[pair]
+        is_in[pair + 1] = ~is_in[pair]
     confidence = np.zeros(is_in.shape)
     for model, chosen in enumerate(is_in):
         weights = train_weights(

@@ -44,6 +44,20 @@ def test_a_model_without_noise_that_is_trained_too_long_does_not() -> None:
         ReleaseLimit().verify(found)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_few_rows_are_not_refused_by_chance(seed) -> None:
+    rng = np.random.default_rng(seed)
+    budget = Budget(1.0, 1 / 40)
+    found = attack_recipe(
+        LabelledRows(rng.normal(size=(20, 4)), rng.integers(0, 2, 20)),
+        classes=2,
+        settings=DP_LOGREG.settings(budget),
+        noise_multiplier=DP_LOGREG.cost(budget).noise_multiplier,
+        key=SecretBytes(bytes([seed]) * 32),
+    )
+    ReleaseLimit().verify(found)
+
+
 @pytest.mark.parametrize("found", [Attack(0.61, 0.01), Attack(0.5, 0.06)])
 def test_either_limit_refuses(found) -> None:
     with pytest.raises(ReleaseRefused):
