@@ -6,7 +6,8 @@ use revm::{
 };
 
 use crate::{
-    database::StateDatabase, environment::Environment, failure::HostError, rng::TransactionRng, subcall::Subcalls,
+    database::StateDatabase, environment::Environment, failure::HostError, modules::Effects, rng::TransactionRng,
+    subcall::Subcalls,
 };
 
 /// revm's context with our database and extras.
@@ -29,4 +30,6 @@ pub struct Extras<'e> {
     pub nested: bool,
     /// Why a callback failed; the transaction and its block are abandoned.
     pub host_error: Option<HostError>,
+    /// What sub-calls of the running message did, frames that reverted included.
+    pub(crate) effects: Effects,
 }

@@ -22,8 +22,9 @@ use crate::{
     failure::EngineError,
     genesis::GenesisAccount,
     layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},
+    modules::Outgoing,
 };
-use state_core::{errors::StateError, store::Snapshot};
+use state_core::{errors::StateError, store::Snapshot, tree::Items};
 
 /// Changes to the tree, sorted by key.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -57,6 +58,10 @@ pub struct StateDatabase<'e> {
     /// Stand-ins, in this transaction, for accounts that have no known Ethereum address.
     placeholders: HashMap<Address, OasisAddress>,
     newest_hash: (u64, B256),
+    /// Records of modules that this round changed.
+    module_records: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Messages to consensus so far.
+    outgoing: Vec<Outgoing>,
     /// What a simulation says of the state instead.
     pretended: Pretended,
 }
@@ -88,6 +93,8 @@ impl<'e> StateDatabase<'e> {
             ethereum: HashMap::default(),
             placeholders: HashMap::default(),
             newest_hash,
+            module_records: BTreeMap::new(),
+            outgoing: Vec::new(),
             pretended: Pretended::default(),
         }
     }
@@ -149,6 +156,55 @@ impl<'e> StateDatabase<'e> {
         let record = &mut self.account(key)?.record;
         record.nonce = nonce;
         record.balance = balance;
+        Ok(())
+    }
+
+    /// A record of a module.
+    pub fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.module_records.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(self.snapshot.get(key)?),
+        }
+    }
+
+    /// Records of a module under a prefix, in order; no more than `limit` of the state before this round.
+    pub fn records(&self, prefix: &[u8], limit: usize) -> Result<Items, EngineError> {
+        let stored = self.snapshot.scan(prefix, None, limit)?.into_iter().map(|(key, value)| (key, Some(value)));
+        let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> = stored.collect();
+        let changed = self.module_records.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        found.extend(changed.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(found.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect())
+    }
+
+    /// Writes a record of a module, or removes it.
+    pub fn write_record(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.module_records.insert(key, value);
+    }
+
+    /// Adds a message to consensus.
+    pub fn push_outgoing(&mut self, outgoing: Outgoing) {
+        self.outgoing.push(outgoing);
+    }
+
+    /// Messages to consensus so far.
+    pub fn outgoing(&self) -> &[Outgoing] {
+        &self.outgoing
+    }
+
+    /// Makes tokens, which came from consensus.
+    pub fn credit(&mut self, to: OasisAddress, amount: u128) -> Result<(), EngineError> {
+        let record = &mut self.account(to)?.record;
+        record.balance = record.balance.saturating_add(U256::from(amount));
+        Ok(())
+    }
+
+    /// Takes tokens that were set aside, which went to consensus or back.
+    pub fn debit(&mut self, from: OasisAddress, amount: u128) -> Result<(), EngineError> {
+        let record = &mut self.account(from)?.record;
+        record.balance = record
+            .balance
+            .checked_sub(U256::from(amount))
+            .ok_or_else(|| StateError::Corrupt("less is set aside than is pending".into()))?;
         Ok(())
     }
 
@@ -272,6 +328,11 @@ impl<'e> StateDatabase<'e> {
             }
             let record = (!account.record.is_empty()).then(|| account.record.encode());
             changes.insert(account_key(key), record);
+        }
+        for (key, value) in self.module_records {
+            if self.snapshot.get(&key)? != value {
+                changes.insert(key, value);
+            }
         }
         for (hash, code) in &self.new_codes {
             changes.insert(code_key(hash), Some(code.to_vec()));

@@ -21,6 +21,7 @@ pub mod fees;
 pub mod genesis;
 pub mod layout;
 pub mod machine;
+pub mod modules;
 pub mod precompiles;
 pub mod results;
 pub mod rng;

@@ -1,6 +1,12 @@
 //! Sub-calls from contracts to runtime modules: those served here, and the extension point for the rest.
 
-use crate::{failure::HostError, layout::OasisAddress};
+use crate::{
+    failure::{CORE, HostError},
+    layout::OasisAddress,
+};
+
+/// core: the method wants more gas than is left.
+const OUT_OF_GAS: u64 = 12;
 
 /// Answer of a module to a sub-call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +32,13 @@ pub struct Request<'a> {
     pub read_only: bool,
     /// Most gas the module may use [gas].
     pub gas: u64,
+}
+
+impl Request<'_> {
+    /// The refusal where a method wants more gas than is left.
+    pub(crate) fn charge(&self, gas: u64) -> Option<Reply> {
+        (self.gas < gas).then(|| Reply { status: OUT_OF_GAS, data: CORE.as_bytes().to_vec(), gas_used: 0 })
+    }
 }
 
 /// Modules outside the core, by method name.

@@ -5,6 +5,7 @@ use evm_core::{
     engine::{self, Call, Checked, Rejection},
     failure::HostError,
     genesis::{self, GenesisAccount},
+    modules::Inbox,
     subcall::{Reply, Request, Subcalls},
     tracing::{Limits, Style},
 };
@@ -168,6 +169,11 @@ impl PendingBlock {
     }
 
     #[getter]
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        byte_tuple(py, &self.inner.messages)
+    }
+
+    #[getter]
     fn gas_used(&self) -> u64 {
         self.inner.gas_used
     }
@@ -235,18 +241,23 @@ impl Engine {
             .collect()
     }
 
-    #[pyo3(signature = (env, txs, *, genesis=None, strict))]
+    #[pyo3(
+        signature = (env, txs, *, genesis=None, inbox=b"".as_slice(), strict),
+        text_signature = "($self, env, txs, *, genesis=None, inbox=b'', strict)"
+    )]
     fn execute(
         &self,
         py: Python<'_>,
         env: &BlockEnv,
         txs: &Bound<'_, PyAny>,
         genesis: Option<&Bound<'_, PyAny>>,
+        inbox: &[u8],
         strict: bool,
     ) -> PyResult<PendingBlock> {
         let txs = byte_strings(txs)?;
         let accounts = genesis_accounts(py, genesis)?;
-        let inner = run(py, || self.inner.execute(&env.inner, &slices(&txs), &accounts, strict))?;
+        let inner =
+            run(py, || self.inner.execute_after(&env.inner, &slices(&txs), &accounts, Inbox::decode(inbox)?, strict))?;
         Ok(PendingBlock { inner })
     }
 

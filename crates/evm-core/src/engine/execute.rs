@@ -19,12 +19,14 @@ use crate::{
     genesis::GenesisAccount,
     layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
     machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
+    modules::{Inbox, PENDING_KEY, process},
     results::{Outcome, record},
     rng::{Mode, RootRng},
     tracing::render::Ended,
     transaction::{Transaction, intrinsic_gas},
 };
 use state_core::{
+    cbor::{self, Value},
     io::io_root,
     store::{At, Root, Staged, Store},
 };
@@ -45,6 +47,8 @@ pub struct PendingBlock {
     pub gas_used: u64,
     /// Root over included transactions and their records.
     pub io_root: Root,
+    /// Messages to consensus, in order.
+    pub messages: Vec<Vec<u8>>,
 }
 
 impl PendingBlock {
@@ -111,7 +115,20 @@ impl Engine {
         genesis: &[GenesisAccount],
         strict: bool,
     ) -> Result<PendingBlock, EngineError> {
+        self.execute_after(environment, raw, genesis, Inbox::default(), strict)
+    }
+
+    /// Executes a batch like [`execute`](Self::execute), after what consensus has to say.
+    pub fn execute_after(
+        &self,
+        environment: &Environment,
+        raw: &[&[u8]],
+        genesis: &[GenesisAccount],
+        inbox: Inbox,
+        strict: bool,
+    ) -> Result<PendingBlock, EngineError> {
         let mut round = self.begin(environment, genesis, strict, Unwatched)?;
+        round.receive(inbox)?;
         for (raw, decoded) in raw.iter().zip(self.decode(raw)) {
             round.run_decoded(raw, decoded, |_, _| Ok(()))?;
         }
@@ -143,6 +160,11 @@ impl Engine {
 }
 
 impl<'e, O: Observer<'e>> Round<'e, O> {
+    /// Does what follows from what consensus has to say; to be called before the first transaction.
+    pub fn receive(&mut self, inbox: Inbox) -> Result<(), EngineError> {
+        process(self.machine.database(), inbox)
+    }
+
     /// Runs one raw transaction, the next of the batch; says whether it is in the round.
     pub fn run(&mut self, raw: &'e [u8]) -> Result<bool, EngineError> {
         self.run_shown(raw, |_, _| Ok(()))
@@ -367,6 +389,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             other => (Vec::new(), Output::Call(other.into_output().unwrap_or_default())),
         };
         self.machine.database().apply(run.state)?;
+        self.machine.database().apply_effects(run.effects);
         Ok(match output {
             // The address is no secret: whoever sees the transaction can compute it.
             Output::Create(_, address) => Success {
@@ -390,7 +413,8 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
     /// Ends the round: seals its changes and stages them.
     pub fn finish(self) -> Result<PendingBlock, EngineError> {
         let Self { engine, environment, parent, min_gas_price, machine, tally, .. } = self;
-        let database = machine.into_database();
+        let mut database = machine.into_database();
+        let messages = keep_pending(&mut database);
         let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
         let mut changes = database.into_changes(environment.round)?;
         record_block_hash(&mut changes, environment);
@@ -408,8 +432,20 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             rejected: tally.rejected,
             results: tally.results,
             gas_used: tally.gas_used,
+            messages,
         })
     }
+}
+
+/// Keeps what the messages of the round are about until consensus has answered; gives the messages.
+fn keep_pending(database: &mut StateDatabase<'_>) -> Vec<Vec<u8>> {
+    if database.outgoing().is_empty() {
+        return Vec::new();
+    }
+    let pending = database.outgoing().iter().map(|one| one.pending.clone()).collect();
+    let messages = database.outgoing().iter().map(|one| one.message.clone()).collect();
+    database.write_record(PENDING_KEY.to_vec(), Some(cbor::encode(&Value::Array(pending))));
+    messages
 }
 
 /// What the round has so far.

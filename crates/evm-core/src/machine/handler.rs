@@ -14,6 +14,7 @@ use super::{Machine, REFUND_QUOTIENT};
 use crate::{
     context::SapphireContext,
     failure::{EngineError, HostError},
+    modules::drop_reverted,
 };
 
 type Error = EVMError<EngineError, InvalidTransaction>;
@@ -70,7 +71,9 @@ impl<'e, O> Handler for SapphireHandler<'e, O> {
         Ok(())
     }
 
-    fn reward_beneficiary(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), Error> {
+    /// Nobody is paid here. It is the last step before the journal is committed, which forgets what stands.
+    fn reward_beneficiary(&self, evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), Error> {
+        drop_reverted(evm.ctx());
         Ok(())
     }
 }

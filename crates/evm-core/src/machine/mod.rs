@@ -30,6 +30,7 @@ use crate::{
     database::StateDatabase,
     environment::Environment,
     failure::EngineError,
+    modules::Effects,
     precompiles::{SapphirePrecompiles, is_gas_meter},
     rng::TransactionRng,
     subcall::Subcalls,
@@ -78,6 +79,8 @@ pub struct Run {
     pub state: EvmState,
     /// Whether more than one frame ran.
     pub nested: bool,
+    /// What its sub-calls did to modules, without what reverted.
+    pub(crate) effects: Effects,
 }
 
 /// The EVM of one round or query, and who watches it.
@@ -126,6 +129,7 @@ impl<'e, O> Machine<'e, O> {
                 prepaid_gas: 0,
                 nested: false,
                 host_error: None,
+                effects: Effects::new(),
             },
             local: LocalContext::default(),
             error: Ok(()),
@@ -189,13 +193,14 @@ impl<'e, O> Machine<'e, O> {
         self.prepare(message);
         self.0.ctx.chain.nested = false;
         let outcome = O::run(self, SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas));
+        let effects = std::mem::take(&mut self.0.ctx.chain.effects);
         // Also after an error: accounts it loaded must not be warm for the next message.
         let state = self.0.ctx.journaled_state.finalize();
         self.0.ctx.error = Ok(());
         if let Some(error) = self.0.ctx.chain.host_error.take() {
             return Err(error.into());
         }
-        Ok(Run { result: outcome?, state, nested: self.0.ctx.chain.nested })
+        Ok(Run { result: outcome?, state, nested: self.0.ctx.chain.nested, effects })
     }
 
     /// Upstream passes precompiles what the calling frame has used so far. At the top there is no frame

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     context::SapphireContext,
+    failure::EngineError,
     layout::{OasisAddress, oasis_address},
+    modules::{consensus, rofl},
     subcall::{Reply, Request},
 };
 use state_core::cbor::{self, Value};
@@ -84,16 +86,32 @@ fn dispatch(request: &Request<'_>, context: &mut SapphireContext<'_>, inputs: &C
             Ok(constant(request, CURRENT_EPOCH_GAS, || cbor::encode(&Value::Unsigned(context.chain.environment.epoch))))
         }
         "accounts.Transfer" => transfer(request, context, inputs),
-        _ => match context.chain.subcalls.map_or(Ok(None), |subcalls| subcalls.call(request)) {
+        _ => match of_modules(request, context, inputs) {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => Ok(failed(CORE, INVALID_METHOD, 0)),
-            Err(error) => {
+            Err(EngineError::Host(error)) => {
                 let text = error.to_string();
                 context.chain.host_error = Some(error);
                 Err(text)
             }
+            Err(error) => Err(error.to_string()),
         },
     }
+}
+
+/// The answer of a module beside the EVM, else of the host's; None when no module has the method.
+fn of_modules(
+    request: &Request<'_>,
+    context: &mut SapphireContext<'_>,
+    inputs: &CallInputs,
+) -> Result<Option<Reply>, EngineError> {
+    if let Some(reply) = rofl::call(request) {
+        return Ok(Some(reply));
+    }
+    if let Some(reply) = consensus::call(request, context, inputs.caller)? {
+        return Ok(Some(reply));
+    }
+    Ok(context.chain.subcalls.map_or(Ok(None), |subcalls| subcalls.call(request))?)
 }
 
 fn failed(module: &str, code: u64, gas_used: u64) -> Reply {

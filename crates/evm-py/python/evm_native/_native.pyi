@@ -256,6 +256,10 @@ class PendingBlock:
         """A canonical CBOR record for each included transaction."""
 
     @property
+    def messages(self) -> tuple[bytes, ...]:
+        """Messages to consensus, CBOR, in order."""
+
+    @property
     def gas_used(self) -> int: ...
     @property
     def state_root(self) -> bytes: ...
@@ -303,6 +307,7 @@ class Engine:
         txs: Sequence[bytes],
         *,
         genesis: Sequence[tuple[bytes, int] | _GenesisAccount] | None = None,
+        inbox: bytes = b"",
         strict: bool,
     ) -> PendingBlock:
         """
