@@ -114,6 +114,11 @@ def round_results_key(runtime_id: bytes) -> bytes:
     return b"\x20o" + runtime_id
 
 
+def inbox_key(runtime_id: bytes) -> bytes:
+    """Value: `Inbox`, what the next round begins with; absent where it is empty."""
+    return b"\x20i" + runtime_id
+
+
 def past_roots_key(runtime_id: bytes, round_: int) -> bytes:
     """Value: `RoundRoots` of a recent round."""
     return b"\x20h" + runtime_id + round_.to_bytes(8, "big")

@@ -41,7 +41,9 @@ class BlockHeader:
     """Root over the transactions and their results."""
     state_root: Hash
     messages_hash: Hash = EMPTY_HASH
+    """Of what the round asked of consensus."""
     in_msgs_hash: Hash = EMPTY_HASH
+    """Of the `Inbox` with which the next round begins."""
 
     def hash(self) -> bytes:
         """Hash that the next header names: SHA-512/256 of the canonical CBOR."""

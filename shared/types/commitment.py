@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import register_context
 from shared.types.identity import Hash, NodeId, RawSignature, Round, RuntimeId
+from shared.types.messages import Messages
 
 EXECUTOR_COMMITMENT = register_context("qanat/roothash: executor commitment")
 COMPUTE_RESULTS_HEADER = register_context("qanat/roothash: compute results header")
@@ -60,6 +61,8 @@ class ExecutorCommitment:
     """By the node key over the header; context bound to chain, runtime and incarnation."""
     round: Round
     """The open round it is for, also where the header has no results."""
+    messages: Messages | None = None
+    """Of the scheduler only, where its results have any: what stands under their hash."""
 
 
 @dataclass(frozen=True, slots=True)

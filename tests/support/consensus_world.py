@@ -426,6 +426,7 @@ class World:
         chain: str | None = None,
         runtime_id: bytes = PARATIME,
         rak: Signer | None = None,
+        messages: tuple[bytes, ...] | None = None,
         **changes,
     ) -> ExecutorCommitment:
         scheduler = scheduler or self.scheduler()
@@ -446,7 +447,7 @@ class World:
             chain or self.chain_context, runtime_id, self.incarnation
         )
         signature = keys.node.sign(context, encode_record(header))
-        return ExecutorCommitment(keys.id, header, signature, round_)
+        return ExecutorCommitment(keys.id, header, signature, round_, messages)
 
     def commit(self, keys: Keys, root: bytes = b"r" * 32, **options) -> bytes:
         """A transaction with one commitment, sent by the node itself."""

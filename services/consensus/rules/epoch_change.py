@@ -15,10 +15,12 @@ from services.consensus.rules.registry.nodes import expire_nodes
 from services.consensus.rules.registry.runtimes import list_runtimes
 from services.consensus.rules.roothash.evidence import forget_old_evidence
 from services.consensus.rules.roothash.liveness import judge_liveness
+from services.consensus.rules.roothash.messages import add_payouts
 from services.consensus.rules.roothash.rounds import begin_committee
 from services.consensus.rules.staking.escrow import pay_debonded
 from services.consensus.rules.state import State
 from shared.api.consensus import Slashed
+from shared.crypto.address import runtime_address
 from shared.rules import state_keys
 from shared.types.registry import Committee, RuntimeKind
 
@@ -35,7 +37,13 @@ def advance_epoch(state: State, context: BlockContext) -> None:
     for runtime in compute:
         judge_liveness(state, runtime.id)
         forget_old_evidence(state, runtime.id)
-    pay_debonded(state, epoch)
+    debonded = pay_debonded(state, epoch)
+    for runtime in compute:
+        address = runtime_address(runtime.id)
+        own = [one.payout for one in debonded if one.delegator == address]
+        if own:
+            # Before the committee begins: the block that says so carries them.
+            add_payouts(state, runtime.id, own)
     expire_nodes(state, epoch)
     for manager in list_runtimes(state, RuntimeKind.KEY_MANAGER):
         refresh_status(state, context, manager.id, is_epoch_start=True)

@@ -2,13 +2,13 @@
 Verification of one commitment: is it about the open round, and who stands behind it?
 
 The node's key signs the header, for this chain and runtime; its enclave's key (RAK) signs the
-results. Source: oasis-core go/roothash/api/commitment/executor.go @ f9f1fdc. Differs: no messages
-between runtimes and consensus yet, so their hashes and counts must be empty.
+results. Source: oasis-core go/roothash/api/commitment/executor.go @ f9f1fdc.
 """
 
 from functools import lru_cache
 
 from services.consensus.rules.context import BlockContext, Caller
+from services.consensus.rules.roothash.round_state import RuntimeState
 from services.consensus.rules.signatures import verify_known_signature
 from services.consensus.rules.state import State
 from shared.crypto.hashes import EMPTY_HASH
@@ -23,6 +23,7 @@ from shared.types.commitment import (
     ComputeResultsHeader,
     ExecutorCommitment,
 )
+from shared.types.messages import MalformedMessages, read_messages
 from shared.types.registry import NodeDescriptor
 
 
@@ -46,8 +47,8 @@ class NoEnclave(Rejected, module="roothash", code=9):
     """The node has no registered enclave for this runtime."""
 
 
-class MessagesUnsupported(Rejected, module="roothash", code=10):
-    """The results carry messages to consensus, which has none yet."""
+class WrongMessages(Rejected, module="roothash", code=10):
+    """The messages are not those under the hash, are too many, or are not the scheduler's."""
 
 
 @lru_cache(maxsize=64)
@@ -62,13 +63,16 @@ def verify_position(commitment: ExecutorCommitment, last: BlockHeader) -> None:
 
     Raises
     ------
-    WrongRound, WrongParent, MalformedCommitment, MessagesUnsupported
+    WrongRound, WrongParent, MalformedCommitment, WrongMessages
         See each class.
     """
     if commitment.round != last.round + 1:
         raise WrongRound(commitment.round, last.round + 1)
     header = commitment.header
     results = header.results
+    may_tell = results is not None and commitment.node_id == header.scheduler_id
+    if commitment.messages is not None and not may_tell:
+        raise WrongMessages("messages come with the scheduler's results only")
     if results is None:
         _verify_failure(commitment)
         return
@@ -78,12 +82,28 @@ def verify_position(commitment: ExecutorCommitment, last: BlockHeader) -> None:
         raise MalformedCommitment(f"results of round {results.round} in {commitment.round}")
     if results.previous_hash != hash_of(last):
         raise WrongParent("the results build on another block")
-    if (results.messages_hash, results.in_msgs_hash, results.in_msgs_count) != (
-        EMPTY_HASH,
-        EMPTY_HASH,
-        0,
-    ):
-        raise MessagesUnsupported("the results carry messages")
+    if (results.in_msgs_hash, results.in_msgs_count) != (EMPTY_HASH, 0):
+        raise MalformedCommitment("there is no queue of incoming messages")
+    if commitment.node_id == header.scheduler_id:
+        verify_messages(commitment.messages or (), results)
+
+
+def verify_messages(messages: tuple[bytes, ...], results: ComputeResultsHeader) -> None:
+    """Verify that messages are those of the results, and well-formed, or raise `WrongMessages`."""
+    try:
+        read_messages(messages, results.messages_hash)
+    except MalformedMessages as error:
+        raise WrongMessages(error.message) from error
+
+
+def verify_message_count(state: State, commitment: ExecutorCommitment, runtime_id: bytes) -> None:
+    """Verify that a round does not ask for more than its ParaTime may, or raise `WrongMessages`."""
+    if not commitment.messages:
+        return
+    runtime = state.load_required(RuntimeState, state_keys.runtime_state_key(runtime_id))
+    allowed = runtime.descriptor.executor.max_messages
+    if len(commitment.messages) > allowed:
+        raise WrongMessages(f"{len(commitment.messages)} messages, at most {allowed}")
 
 
 def _verify_failure(commitment: ExecutorCommitment) -> None:
@@ -153,6 +173,7 @@ def verify_commitment(
 ) -> None:
     """Verify form, position and both signatures; see the functions above for what is raised."""
     verify_position(commitment, last)
+    verify_message_count(state, commitment, runtime_id)
     verify_node_signature(context, commitment, runtime_id)
     verify_enclave_signature(state, context, commitment, runtime_id)
 

@@ -110,7 +110,12 @@ def add_commitment(
         # A scheduler that proposed and then fell silent must not keep the round open for ever.
         armed = deadline_ns if pool.deadline_ns is None else pool.deadline_ns
         return replace(pool, proposals=pool.proposals | {rank: proposal}, deadline_ns=armed)
-    proposal = replace(proposal, state_root=results.state_root, io_root=results.io_root)
+    proposal = replace(
+        proposal,
+        state_root=results.state_root,
+        io_root=results.io_root,
+        messages=commitment.messages,
+    )
     better = {other: votes for other, votes in pool.proposals.items() if other < rank}
     return replace(
         pool, highest_rank=rank, proposals=better | {rank: proposal}, deadline_ns=deadline_ns

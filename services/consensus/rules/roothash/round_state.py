@@ -19,6 +19,8 @@ class ProposalVotes:
     io_root: Hash | None = None
     votes: dict[bytes, bytes] = field(default_factory=dict)
     """Hash of the results, or `FAILURE_VOTE`, by node id; the scheduler's own among them."""
+    messages: tuple[bytes, ...] | None = None
+    """Of the scheduler's own commitment, where it has any."""
 
 
 @dataclass(frozen=True, slots=True)

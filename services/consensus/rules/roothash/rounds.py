@@ -11,6 +11,11 @@ from services.consensus.rules.context import BlockContext
 from services.consensus.rules.parameters import load_parameters
 from services.consensus.rules.roothash.commitments import hash_of
 from services.consensus.rules.roothash.liveness import with_missed_proposal, with_round
+from services.consensus.rules.roothash.messages import (
+    execute_messages,
+    load_inbox,
+    save_inbox,
+)
 from services.consensus.rules.roothash.penalties import punish_incorrect_results
 from services.consensus.rules.roothash.round_state import (
     FAILURE_VOTE,
@@ -27,6 +32,7 @@ from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Round, RuntimeId
+from shared.types.messages import Inbox, hash_inbox, hash_messages, read_messages
 from shared.types.mining import USUAL, Mining
 from shared.types.registry import Committee, RuntimeDescriptor
 
@@ -153,6 +159,8 @@ def _empty_block(
         previous_hash=hash_of(last),
         io_root=EMPTY_HASH,
         state_root=last.state_root,
+        # Nobody has heard it yet: the round after this one begins with it.
+        in_msgs_hash=hash_inbox(load_inbox(state, runtime_id)),
     )
 
 
@@ -171,6 +179,11 @@ def finalize_round(
     proposal = pool.proposals[pool.highest_rank]
     if proposal.state_root is None or proposal.io_root is None:
         raise LookupError("the scheduler at the highest rank has not committed")
+    messages = proposal.messages or ()
+    asked = read_messages(messages, hash_messages(messages))
+    # What the round began with has been heard: its results are in the state root.
+    inbox = Inbox(execute_messages(state, runtime_id, asked))
+    save_inbox(state, runtime_id, inbox)
     header = BlockHeader(
         version=BLOCK_VERSION,
         namespace=runtime_id,
@@ -180,6 +193,8 @@ def finalize_round(
         previous_hash=hash_of(last),
         io_root=proposal.io_root,
         state_root=proposal.state_root,
+        messages_hash=hash_messages(messages),
+        in_msgs_hash=hash_inbox(inbox),
     )
     if header.io_root != EMPTY_HASH:
         _release_timestamp(state, runtime_id)

@@ -6,7 +6,7 @@ no commission and no rewards per epoch, since genesis has no schedule for them.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.consensus.rules.staking.ledger import (
     COMMON_POOL,
@@ -25,6 +25,7 @@ from shared.api.consensus import Slashed
 from shared.crypto.address import ADDRESS_BYTES
 from shared.errors import Rejected
 from shared.rules import state_keys
+from shared.types.messages import Payout
 from shared.types.staking import Account, DebondingDelegation, Delegation, SharePool
 
 
@@ -104,9 +105,11 @@ def apply_add_escrow(state: State, delegator: bytes, address: bytes, amount: int
 
 def apply_reclaim_escrow(
     state: State, delegator: bytes, address: bytes, shares: int, *, end_epoch: int
-) -> None:
+) -> int:
     """
-    Move shares from the active to the debonding pool; they are paid out at an epoch.
+    Move shares from the active to the debonding pool, where they are paid out at an epoch.
+
+    Gives the shares of that pool which they bought.
 
     Raises
     ------
@@ -132,13 +135,24 @@ def apply_reclaim_escrow(
     entry_key = state_keys.debonding_key(end_epoch, address, delegator)
     entry = state.load(DebondingDelegation, entry_key) or DebondingDelegation(0)
     state.save(entry_key, DebondingDelegation(entry.shares + bought))
+    return bought
 
 
-def pay_debonded(state: State, epoch: int) -> None:
-    """Pay out all debonding stake whose epoch has come."""
+@dataclass(frozen=True, slots=True)
+class Debonded:
+    """Stake that was paid out."""
+
+    delegator: bytes
+    payout: Payout
+
+
+def pay_debonded(state: State, epoch: int) -> tuple[Debonded, ...]:
+    """Pay out all debonding stake whose epoch has come; gives what was paid."""
     prefix = state_keys.DEBONDING
+    paid = []
     for key, entry in list(state.scan(DebondingDelegation, prefix)):
-        if int.from_bytes(key[len(prefix) : len(prefix) + 8], "big") > epoch:
+        due = int.from_bytes(key[len(prefix) : len(prefix) + 8], "big")
+        if due > epoch:
             break
         addresses = key[len(prefix) + 8 :]
         address, delegator = addresses[:ADDRESS_BYTES], addresses[ADDRESS_BYTES:]
@@ -147,6 +161,8 @@ def pay_debonded(state: State, epoch: int) -> None:
         save_account(state, address, replace(account, debonding=pool))
         give(state, delegator, amount)
         state.remove(key)
+        paid.append(Debonded(delegator, Payout(due, address, amount)))
+    return tuple(paid)
 
 
 # -- claims ------------------------------------------------------------------------------------

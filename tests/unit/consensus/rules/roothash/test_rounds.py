@@ -424,13 +424,10 @@ def test_a_restarted_enclave_signs_with_its_new_key_once_registered(world):
     assert world.block(world.commit(restarted, GOOD))[0].code == 0
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"messages_hash": b"m" * 32}, {"in_msgs_hash": b"m" * 32}, {"in_msgs_count": 1}],
-)
-def test_messages_are_not_supported(world, changes):
+@pytest.mark.parametrize("changes", [{"in_msgs_hash": b"m" * 32}, {"in_msgs_count": 1}])
+def test_there_is_no_queue_of_incoming_messages(world, changes):
     raw = world.commit(world.workers()[0], **changes)
-    refused(world, raw, commitments.MessagesUnsupported)
+    refused(world, raw, commitments.MalformedCommitment)
 
 
 def test_a_scheduler_cannot_fail_its_own_proposal(world):
