@@ -9,7 +9,7 @@ from qanat.network import KeyManager, Network, ParaTime
 from qanat.provision.genesis_file import load_genesis_accounts
 from qanat.provision.identities import Identity
 from qanat.provision.policy import POLICY_THRESHOLD, sign_policy
-from shared.crypto.address import ethereum_address, staking_address
+from shared.crypto.address import ethereum_address, runtime_address, staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
@@ -58,6 +58,9 @@ SENDER_BALANCE = 1_000_000_000_000_000
 ENTITY_BALANCE = 1_000_000_000_000
 ENTITY_STAKE = 1_000_000_000_000
 """1,000 tokens of 10^9 base units: enough for every threshold and several penalties."""
+BASE_UNITS_PER_TOKEN = 1_000_000_000
+MAX_BACKING = 10**18
+"""A thousand million tokens: the ledger counts to 2^64, and a developer gives what he likes."""
 EPOCH_OF_REPLAYS_MS = 50 * 365 * 86_400_000
 """Epochs of a network with a seed begin when they are asked for: fifty years [ms]."""
 STAKE_THRESHOLDS = {
@@ -196,7 +199,14 @@ def build_genesis(
         beacon=BeaconParameters(epoch_ms, Epoch(network.base_epoch)),
         staking=StakingParameters(thresholds=STAKE_THRESHOLDS, slashing=SLASHING),
         registry=RegistryParameters(tee_root_ca_hash=sha256(root_ca), tee_root_ca=root_ca),
-        accounts=_accounts(identities, dev_control_key),
+        accounts=(
+            *_accounts(identities, dev_control_key),
+            *(
+                GenesisAccount(runtime_address(bytes.fromhex(one.id)), _backing(balances))
+                for one in network.paratime
+                if one.is_evm
+            ),
+        ),
         entities=tuple(
             Entity(identity.entity.public_key, (identity.node.public_key,))
             for identity in identities.values()
@@ -223,6 +233,11 @@ def build_genesis(
         mining=REPLAYED if is_replayed else None,
         gateways=gateways,
     )
+
+
+def _backing(balances: dict[str, int]) -> int:
+    """What stands in consensus for the tokens of a ParaTime's accounts [base units]."""
+    return min(sum(balances.values()) * BASE_UNITS_PER_TOKEN, MAX_BACKING)
 
 
 def _accounts(

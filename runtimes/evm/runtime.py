@@ -34,6 +34,7 @@ from shared.types.evm import (
     TraceQuery,
 )
 from shared.types.identity import Epoch, Hash, PublicKey, Round
+from shared.types.messages import Inbox
 from shared.types.runtime import CheckedTransaction, SpentSequence
 from shared.types.sight import SealedView, ViewQuery
 
@@ -145,11 +146,16 @@ class EvmRuntime(NativeState):
             )
         return tuple(map(_checked, outcomes))
 
-    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "EvmPendingRound":
+    def execute(
+        self, context: RoundContext, batch: Sequence[bytes], inbox: Inbox | None = None
+    ) -> "EvmPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
+        handed = b"" if inbox is None else encode_record(inbox)
         environment, accounts = self._environment(context), self._first_accounts(context)
         with errors_of_the_core():
-            pending = self._engine.execute(environment, batch, genesis=accounts, strict=False)
+            pending = self._engine.execute(
+                environment, batch, genesis=accounts, inbox=handed, strict=False
+            )
         return EvmPendingRound(pending)
 
     def _first_accounts(self, context: RoundContext) -> list[Any] | None:
@@ -284,6 +290,7 @@ class EvmPendingRound:
         self.included = pending.included
         self.refused = tuple(position for position, _ in pending.rejected)
         self.results = pending.results
+        self.messages = pending.messages
 
     def persist(self) -> None:
         """Make it the newest version."""

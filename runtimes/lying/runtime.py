@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.enclave.round_context import RoundContext
 from shared.types.identity import Hash, PublicKey
+from shared.types.messages import Inbox
 
 ARM = "lying.Arm"
 """Query whose argument, a big-endian number, says in how many rounds to lie."""
@@ -46,9 +47,11 @@ class LyingRuntime:
         """Do as the honest runtime does."""
         return getattr(self._honest, name)
 
-    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> Any:
+    def execute(
+        self, context: RoundContext, batch: Sequence[bytes], inbox: Inbox | None = None
+    ) -> Any:
         """Execute a batch; tell a wrong root of it where that is asked for."""
-        pending = self._honest.execute(context, batch)
+        pending = self._honest.execute(context, batch, inbox)
         if self._lies <= 0:
             return pending
         self._lies -= 1

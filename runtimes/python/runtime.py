@@ -30,6 +30,7 @@ from shared.enclave.round_context import RoundContext
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.types.identity import Hash
+from shared.types.messages import Inbox
 from shared.types.runtime import CheckedTransaction, SpentSequence
 from shared.types.sdk_transaction import (
     SdkGenesis,
@@ -136,7 +137,12 @@ class PythonRuntime(NativeState):
             weight=fee.gas,
         )
 
-    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> "PythonPendingRound":
+    def execute(
+        self,
+        context: RoundContext,
+        batch: Sequence[bytes],
+        inbox: Inbox | None = None,  # noqa: ARG002 - no module here asks anything of consensus
+    ) -> "PythonPendingRound":
         """Execute a batch; what is not valid is left out, on every node alike."""
         execution = self._begin(context)
         if context.parent.state_root == EMPTY_HASH:
@@ -251,6 +257,7 @@ class PythonPendingRound:
         self.state_root: Hash = staged.root
         self.io_root, self.included, self.refused = io_root, included, refused
         self.results = results
+        self.messages: tuple[bytes, ...] = ()
 
     def persist(self) -> None:
         """Make it the newest version."""

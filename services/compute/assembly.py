@@ -139,6 +139,15 @@ def build_node(
         if switchboard is None
         else EquivocatingVoice(*said_by, peers=peers, switchboard=switchboard)
     )
+    chain = ChainReader(
+        consensus,
+        runtime.id,
+        description.key_manager,
+        peers,
+        key_managers,
+        f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
+        description.family,
+    )
     worker = RoundWorker(
         Surroundings(
             node_id=identity.node.public_key,
@@ -150,6 +159,7 @@ def build_node(
                 runtime.executor.round_timeout_ms / 1000,
                 mailbox.post,
                 mailbox.spawn,
+                chain.fetch_inbox,
             ),
             votes=OwnVotes(store, mailbox.post),
             incoming=IncomingProposals(
@@ -165,15 +175,6 @@ def build_node(
         )
     )
     feed = RoundFeed(store)
-    chain = ChainReader(
-        consensus,
-        runtime.id,
-        description.key_manager,
-        peers,
-        key_managers,
-        f"{host.name} {runtime.id.hex()}" if host.serves_several else host.name,
-        description.family,
-    )
     forwarder = Forwarder(identity.node.public_key, peers)
     served = ServedRuntime(runtime.id, description.version, Role.COMPUTE)
     registrar = Registrar(host.registrar, served)

@@ -22,8 +22,9 @@ from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.types.beacon import EpochState
 from shared.types.block import BlockHeader, HeaderType
-from shared.types.identity import Epoch, Height, Incarnation, Round, RuntimeId
+from shared.types.identity import Epoch, Hash, Height, Incarnation, Round, RuntimeId
 from shared.types.incarnation import IncarnationState
+from shared.types.messages import Inbox, hash_inbox
 from shared.types.mining import Mining
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
@@ -37,6 +38,10 @@ MAX_HEADERS = 16
 
 class ParaTimeUnknown(Unavailable, module="compute", code=25):
     """Consensus has no block of this ParaTime yet."""
+
+
+class InboxGone(Unavailable, module="compute", code=26):
+    """Consensus holds another inbox of this ParaTime than a round begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,22 @@ class ChainReader:
             mining=await self.consensus.fetch_mining(self.runtime_id, height),
             proven=proven,
         )
+
+    async def fetch_inbox(self, expected: Hash) -> Inbox:
+        """
+        What consensus hands to the open round.
+
+        Raises
+        ------
+        InboxGone
+            Consensus is at another round.
+        """
+        key = state_keys.inbox_key(self.runtime_id)
+        (raw,) = await self.consensus.fetch_state((key,))
+        inbox = Inbox() if raw is None else decode_record(Inbox, raw)
+        if hash_inbox(inbox) != expected:
+            raise InboxGone("consensus hands something else to its open round")
+        return inbox
 
     async def fetch_headers(self, first: Round, head: BlockHeader) -> tuple[BlockHeader, ...]:
         """Headers from a round up to one that is known, that one included; the oldest of many."""

@@ -12,8 +12,11 @@ from services.compute import metrics
 from services.compute.admission import Admission
 from services.compute.enclave.errors import NotLevel
 from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
+from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import PeerFailed, QanatError, Unavailable
 from shared.types.commitment import CommitmentFailure, Proposal
+from shared.types.identity import Hash
+from shared.types.messages import Inbox
 
 log = structlog.get_logger()
 
@@ -46,44 +49,52 @@ class Execution:
         patience_s: float,
         post: Callable[[BatchExecuted], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        fetch_inbox: Callable[[Hash], Awaitable[Inbox]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """
         Begin with nothing to do.
 
         `patience_s` is how long a batch waits for what its execution lacks, before the node says
-        that it cannot execute it: others can, and wait for its vote.
+        that it cannot execute it: others can, and wait for its vote. `fetch_inbox` gives what
+        consensus hands to a round, by its hash.
         """
         self._enclave, self._admission, self._patience_s = enclave, admission, patience_s
         self._post, self._spawn, self._sleep = post, spawn, sleep
+        self._fetch_inbox = fetch_inbox
         self._wanted: Proposal | None = None
         self._suspects: set[bytes] = set()
 
-    def start(self, proposal: Proposal) -> None:
-        """Have a proposal executed; the outcome comes as a message."""
+    def start(self, proposal: Proposal, handed: Hash = EMPTY_HASH) -> None:
+        """
+        Have a proposal executed; the outcome comes as a message.
+
+        `handed` is the hash, in the parent, of what consensus hands to the round.
+        """
         self._wanted = proposal
-        self._spawn(self._run(proposal))
+        self._spawn(self._run(proposal, handed))
 
     def stop(self) -> None:
         """Try no longer: the round is over."""
         self._wanted = None
 
-    async def _run(self, proposal: Proposal) -> None:
+    async def _run(self, proposal: Proposal, handed: Hash) -> None:
         outcome: ExecutedBatch | QanatError
         begun_s = time.perf_counter()
         try:
-            outcome = await self._execute(proposal)
+            outcome = await self._execute(proposal, handed)
         except QanatError as error:
             outcome = error
         metrics.execution_seconds.inc(time.perf_counter() - begun_s)
         self._post(BatchExecuted(proposal, outcome))
 
-    async def _execute(self, proposal: Proposal) -> ExecutedBatch:
+    async def _execute(self, proposal: Proposal, handed: Hash) -> ExecutedBatch:
         """Execute, again and again while something is missing that may still come."""
         waited_s, pause_s = 0.0, FIRST_PAUSE_S
         while True:
             try:
-                return await self._enclave.execute(proposal.header.round, proposal.batch)
+                inbox = None if handed == EMPTY_HASH else await self._fetch_inbox(handed)
+                return await self._enclave.execute(proposal.header.round, proposal.batch, inbox)
             except (NotLevel, PeerFailed):
                 # The one is for catching up to mend; a bug would strike again.
                 raise

@@ -38,6 +38,7 @@ from services.compute.rules.timing import NEVER_NS, RoundTiming
 from services.compute.store import Vote
 from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
+from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
 from shared.types.block import BlockHeader
 from shared.types.commitment import Proposal
@@ -294,7 +295,8 @@ class RoundWorker:
 
     def _process(self, proposal: Proposal, rank: int) -> None:
         self._phase = move(self._phase, Processing(self._phase.round, self._duty(), proposal, rank))
-        self._with.execution.start(proposal)
+        handed = EMPTY_HASH if self._parent is None else self._parent.in_msgs_hash
+        self._with.execution.start(proposal, handed)
 
     def on_executed(self, message: BatchExecuted) -> None:
         """Vote for what came out, unless the round has moved on."""

@@ -78,6 +78,7 @@ class Voice:
             scheduler_id=proposal.node_id,
             results=executed.header,
             rak_signature=executed.rak_signature,
+            messages=executed.messages,
         )
         transactions = tuple(proposal.batch[position] for position in executed.included)
         vote = Vote(rank, proposal, commitment, transactions, executed.results, executed.spent)

@@ -5,7 +5,7 @@ The messages of a round stand under `messages_hash` of its results, which the en
 came of them, and stake that came back, stands under `in_msgs_hash` of the block: the next round
 begins with it, on every node alike. Source: oasis-core go/roothash/api/message.go @ f9f1fdc.
 Differs: staking messages only, without a version; upstream's queue of incoming messages does not
-exist, and its place in the header is taken by results, which upstream proves apart (ADR 0044).
+exist, and its place in the header is taken by results, which upstream proves apart (ADR 0047).
 """
 
 from dataclasses import dataclass

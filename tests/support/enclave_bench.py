@@ -199,7 +199,8 @@ class Bench:
 
     def finalize(self, executed):
         """Make a result final, and prove it."""
-        self.chain.finalize(executed.header.state_root, executed.header.io_root)
+        header = executed.header
+        self.chain.finalize(header.state_root, header.io_root, executed.messages)
         return self.chain.prove_head()
 
     def run(self, program, *batch):

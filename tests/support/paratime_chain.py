@@ -42,6 +42,7 @@ from shared.types.keymanager import (
     SignedPolicy,
     SignedPublishedSecret,
 )
+from shared.types.messages import Inbox, hash_messages
 from shared.types.methods import AdvanceEpoch, ExecutorCommit, Method
 from shared.types.proof import ProvenState
 from shared.types.registry import (
@@ -164,11 +165,11 @@ class ParatimeChain:
         self._submit_registration(name, Role.OBSERVER, runtime)
         self.make_block()
 
-    def finalize(self, state_root: bytes, io_root: bytes) -> None:
-        """Have the committee agree on a round with these roots."""
-        round_ = self.head.round + 1
-        results = ComputeResultsHeader(round_, self.head.hash(), io_root, state_root)
-        self._vote(results)
+    def finalize(self, state_root: bytes, io_root: bytes, messages: tuple[bytes, ...] = ()) -> None:
+        """Have the committee agree on a round with these roots and messages."""
+        round_, asked = self.head.round + 1, hash_messages(messages)
+        results = ComputeResultsHeader(round_, self.head.hash(), io_root, state_root, asked)
+        self._vote(results, messages=messages)
         assert (self.head.round, self.head.state_root) == (round_, state_root)
 
     def fail_round(self) -> None:
@@ -222,7 +223,17 @@ class ParatimeChain:
 
     # -- the script --------------------------------------------------------------------------------
 
-    def _vote(self, results: ComputeResultsHeader, *, fails: bool = False) -> None:
+    def inbox(self) -> Inbox:
+        """What consensus hands to the open round."""
+        return self._load(Inbox, state_keys.inbox_key(PARATIME_ID)) or Inbox()
+
+    def _vote(
+        self,
+        results: ComputeResultsHeader,
+        *,
+        fails: bool = False,
+        messages: tuple[bytes, ...] = (),
+    ) -> None:
         committee = self._load(Committee, state_keys.committee_key(PARATIME_ID))
         scheduler = next(
             node
@@ -232,6 +243,8 @@ class ParatimeChain:
         for name in sorted(WORKERS, key=lambda one: node_id_of(one) != scheduler):
             has_result = not fails or node_id_of(name) == scheduler
             commitment = self._commitment(name, scheduler, results if has_result else None)
+            if messages and node_id_of(name) == scheduler:
+                commitment = replace(commitment, messages=messages)
             body = ExecutorCommit(PARATIME_ID, (commitment,))
             self._submit(identity_of(name).node, Method.EXECUTOR_COMMIT, body)
         self.make_block()

@@ -1,6 +1,6 @@
 """What the nodes of a test world have in common: keys by name, and the genesis document."""
 
-from shared.crypto.address import staking_address
+from shared.crypto.address import runtime_address, staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
@@ -55,6 +55,10 @@ def node_id_of(name: str) -> bytes:
     return identity_of(name).node.public_key
 
 
+SCALE = 10**9
+"""Base units of the ParaTime in one of consensus."""
+
+
 def address_of(name: str) -> str:
     return f"{name}:1"
 
@@ -99,6 +103,7 @@ def make_genesis(
                 for one in keys.values()
             ),
             *(GenesisAccount(staking_address(key), FUNDS) for key in senders),
+            GenesisAccount(runtime_address(PARATIME_ID), sum(n for _, n in balances) // SCALE),
         ),
         entities=tuple(
             Entity(one.entity.public_key, (one.node.public_key,)) for one in keys.values()

@@ -9,7 +9,7 @@ it back.
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.compute.enclave.errors import NoGenesis, NotLevel, WrongRound
+from services.compute.enclave.errors import NoGenesis, NotLevel, WrongInbox, WrongRound
 from services.compute.enclave.protocol import (
     AppliedRounds,
     ComputeHostApi,
@@ -41,6 +41,7 @@ from shared.types.block import BlockHeader, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
+from shared.types.messages import Inbox, hash_inbox, hash_messages
 from shared.types.proof import ProvenState
 from shared.types.registry import RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
@@ -208,7 +209,12 @@ class ComputeProgram(EnclaveProgram):
         """Check raw transactions in the state of the newest round that is final and here."""
         return self._runtime.check(raws, self._round_context(self._ledger.newest_final()))
 
-    def execute(self, round: Round, batch: tuple[bytes, ...]) -> ExecutedBatch:  # noqa: A002
+    def execute(
+        self,
+        round: Round,  # noqa: A002
+        batch: tuple[bytes, ...],
+        inbox: Inbox | None = None,
+    ) -> ExecutedBatch:
         """
         Execute a batch on the newest finalized round, persist the new state, and sign the result.
 
@@ -216,8 +222,9 @@ class ComputeProgram(EnclaveProgram):
 
         Raises
         ------
-        NotLevel, WrongRound
-            The state to build on is not here, or the batch is for another round.
+        NotLevel, WrongRound, WrongInbox
+            The state to build on is not here, the batch is for another round, or consensus hands
+            something else to it.
         """
         ledger, runtime = self._ledger, self._runtime
         if not ledger.is_level:
@@ -225,14 +232,17 @@ class ComputeProgram(EnclaveProgram):
         head = self._finality.head
         if round != head.round + 1:
             raise WrongRound(f"round {round}, expected {head.round + 1}")
+        if hash_inbox(inbox or Inbox()) != head.in_msgs_hash:
+            raise WrongInbox("consensus hands something else to this round")
         ledger.discard_tentative()
-        pending = runtime.execute(self._round_context(ledger.newest_final()), batch)
+        pending = runtime.execute(self._round_context(ledger.newest_final()), batch, inbox)
         pending.persist()
         header = ComputeResultsHeader(
             round=round,
             previous_hash=self._finality.head_hash,
             io_root=pending.io_root,
             state_root=pending.state_root,
+            messages_hash=hash_messages(pending.messages),
         )
         return ExecutedBatch(
             header=header,
@@ -241,6 +251,7 @@ class ComputeProgram(EnclaveProgram):
             refused=pending.refused,
             results=pending.results,
             spent=runtime.read_spent(pending.results),
+            messages=pending.messages,
         )
 
     def _results_domain(self) -> bytes:

@@ -15,5 +15,9 @@ class NoGenesis(Rejected, module="compute", code=9):
     """The ParaTime is not registered, carries no genesis, or has no keys."""
 
 
+class WrongInbox(Rejected, module="compute", code=12):
+    """What the host gives as handed over by consensus is not what the newest round names."""
+
+
 class UnknownRuntime(Rejected, module="compute", code=10):
     """The measured configuration names a runtime that is not there."""

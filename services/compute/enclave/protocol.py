@@ -24,6 +24,7 @@ from shared.types.identity import (
     RuntimeId,
 )
 from shared.types.keymanager import SignedPublicKey
+from shared.types.messages import Inbox
 from shared.types.proof import ProvenState
 from shared.types.registry import Version
 from shared.types.runtime import CheckedTransaction, SpentSequence
@@ -73,6 +74,8 @@ class ExecutedBatch:
     """One result of the runtime for each included transaction."""
     spent: tuple[SpentSequence, ...]
     """Whose sequences these transactions used."""
+    messages: tuple[bytes, ...] = ()
+    """What the round asks of consensus; the header has their hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,17 @@ class ComputeEnclaveApi(Protocol):
         """Check raw transactions for the pool, in the state of `head`."""
         ...
 
-    async def execute(self, round: Round, batch: tuple[bytes, ...]) -> ExecutedBatch:  # noqa: A002
-        """Execute a batch on `head`, persist the new state, and sign the result."""
+    async def execute(
+        self,
+        round: Round,  # noqa: A002
+        batch: tuple[bytes, ...],
+        inbox: Inbox | None = None,
+    ) -> ExecutedBatch:
+        """
+        Execute a batch on `head`, persist the new state, and sign the result.
+
+        `inbox` is what consensus hands to the round, where `head` says that it does.
+        """
         ...
 
     async def apply(self, changes: tuple[RoundChange, ...]) -> AppliedRounds:

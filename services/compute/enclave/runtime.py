@@ -8,8 +8,7 @@ there are, and what is signed; the host knows nothing of either. Runtimes stand 
 
 Model: oasis-core runtime host protocol (`go/runtime/host/protocol`) and
 `runtime/src/transaction/dispatcher.rs` @ f9f1fdc. Differs: state is in the enclave's own store and
-not read from the host by key, so a round gives a diff instead of a write log; there are no runtime
-messages.
+not read from the host by key, so a round gives a diff instead of a write log.
 """
 
 import importlib
@@ -21,6 +20,7 @@ from services.compute.enclave.errors import UnknownRuntime
 from shared.enclave.round_context import RoundContext
 from shared.enclave.state import VersionedState
 from shared.types.identity import Hash, PublicKey
+from shared.types.messages import Inbox
 from shared.types.runtime import CheckedTransaction, SpentSequence
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class PendingRound(Protocol):
         """One canonical result for each included transaction."""
         ...
 
+    @property
+    def messages(self) -> tuple[bytes, ...]:
+        """What the round asks of consensus, each a `RoundMessage`."""
+        ...
+
     def persist(self) -> None:
         """Make it the newest version of the state, so that it survives `kill -9`."""
         ...
@@ -83,12 +88,14 @@ class Runtime(VersionedState, Protocol):
         """Check raw transactions against the state of `context.parent`, without executing them."""
         ...
 
-    def execute(self, context: RoundContext, batch: Sequence[bytes]) -> PendingRound:
+    def execute(
+        self, context: RoundContext, batch: Sequence[bytes], inbox: Inbox | None = None
+    ) -> PendingRound:
         """
         Execute a batch on the state of `context.parent`, the newest version.
 
         What is not valid is left out, on every node alike. The genesis state is put in place before
-        the first batch.
+        the first batch; what consensus hands to the round is taken up before that batch.
         """
         ...
 

@@ -1,5 +1,7 @@
 """A node's vote on a round: an executor commitment."""
 
+from dataclasses import replace
+
 from services.compute.rules.proposal import RoundDomain
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
@@ -19,12 +21,20 @@ def sign_results(
     scheduler_id: NodeId,
     results: ComputeResultsHeader,
     rak_signature: RawSignature,
+    messages: tuple[bytes, ...] = (),
 ) -> ExecutorCommitment:
-    """Vote for the results of executing a scheduler's proposal."""
+    """
+    Vote for the results of executing a scheduler's proposal.
+
+    `messages` are those under the hash of the results; only the scheduler tells them.
+    """
     header = CommitmentHeader(
         scheduler_id=scheduler_id, results=results, rak_signature=rak_signature
     )
-    return _sign(signer, domain, header, results.round)
+    commitment = _sign(signer, domain, header, results.round)
+    if not messages or scheduler_id != signer.public_key:
+        return commitment
+    return replace(commitment, messages=messages)
 
 
 def sign_failure(

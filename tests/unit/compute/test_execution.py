@@ -10,6 +10,7 @@ from services.compute.execution import (
     Execution,
     failure_of,
 )
+from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import PeerFailed, PeerUnavailable
 from shared.types.commitment import CommitmentFailure, Proposal, ProposalHeader
 from shared.types.key_requests import EphemeralSecretMissing
@@ -26,14 +27,15 @@ class Enclave:
         self.failures = list(failures)
         self.calls = 0
 
-    async def execute(self, round_, batch):
+    async def execute(self, round_, batch, inbox):
         self.calls += 1
+        self.inbox = inbox
         if self.failures:
             raise self.failures.pop(0)
         return (round_, batch)
 
 
-async def run(enclave, *, stop_after=None):
+async def run(enclave, *, stop_after=None, handed=EMPTY_HASH):
     """Execute once; what was posted, and the pauses."""
     posted, tasks, pauses = [], [], []
 
@@ -42,13 +44,24 @@ async def run(enclave, *, stop_after=None):
         if len(pauses) == stop_after:
             execution.stop()
 
-    execution = Execution(enclave, None, PATIENCE_S, posted.append, tasks.append, sleep)
-    execution.start(PROPOSAL)
+    async def fetch_inbox(expected):
+        return expected
+
+    told = posted.append, tasks.append
+    execution = Execution(enclave, None, PATIENCE_S, *told, fetch_inbox, sleep)
+    execution.start(PROPOSAL, handed)
     await tasks.pop()
     (message,) = posted
     assert isinstance(message, BatchExecuted)
     assert message.proposal is PROPOSAL
     return message.outcome, pauses
+
+
+async def test_what_consensus_hands_to_a_round_is_fetched_where_the_parent_says_so():
+    for handed, expected in ((EMPTY_HASH, None), (b"h" * 32, b"h" * 32)):
+        enclave = Enclave()
+        await run(enclave, handed=handed)
+        assert enclave.inbox == expected
 
 
 async def test_what_is_missing_for_a_moment_is_waited_for_with_growing_pauses():

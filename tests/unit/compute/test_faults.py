@@ -113,7 +113,7 @@ class Honest:
     def __init__(self) -> None:
         self.persisted = 0
 
-    def execute(self, context, batch):
+    def execute(self, context, batch, inbox):
         def persist() -> None:
             self.persisted += 1
 
