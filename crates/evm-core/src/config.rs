@@ -1,5 +1,11 @@
 //! Parameters of the chain: what every replica must agree on before it executes anything.
 
+use revm::primitives::hardfork::SpecId;
+
+/// Ethereum's rules on a confidential chain: those that Sapphire has.
+pub const CONFIDENTIAL_FORK: SpecId = SpecId::SHANGHAI;
+/// Ethereum's rules on a public chain: those of Ethereum's mainnet since December 2025.
+pub const PUBLIC_FORK: SpecId = SpecId::OSAKA;
 /// Gas charged for each byte of the CBOR-encoded `UnverifiedTransaction` [gas/byte].
 ///
 /// Source: sapphire-paratime `runtime/src/lib.rs`, core module parameters (`tx_byte`).
@@ -42,6 +48,8 @@ pub struct ChainConfig {
     pub initial_min_gas_price: u128,
     /// Whether contract storage and calldata are encrypted and the confidential precompiles exist.
     pub confidential: bool,
+    /// Ethereum's rules under which contracts run: opcodes, their gas, Ethereum's precompiles.
+    pub fork: SpecId,
     /// Added to the estimate of a call that fails, because a zero sender often makes it fail [gas].
     pub estimate_extra_fail_gas: u64,
     /// Longest raw transaction [bytes].
@@ -62,6 +70,7 @@ impl ChainConfig {
             batch_gas_limit: 15_000_000,
             initial_min_gas_price: 100_000_000_000,
             confidential: true,
+            fork: CONFIDENTIAL_FORK,
             estimate_extra_fail_gas: 2_000_000,
             max_tx_bytes: 131_072,
             profile: Profile::Strict,

@@ -21,7 +21,9 @@ use crate::{
     crypto::sha512_256,
     failure::EngineError,
     genesis::GenesisAccount,
-    layout::{AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key},
+    layout::{
+        AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key, slot_prefix,
+    },
     modules::Outgoing,
 };
 use state_core::{errors::StateError, store::Snapshot, tree::Items};
@@ -255,6 +257,21 @@ impl<'e> StateDatabase<'e> {
         Ok(())
     }
 
+    /// Whether any slot of an account holds something. What this round changed counts only over what was there:
+    /// a contract of this round has a nonce by which it is known.
+    pub fn has_storage(&self, address: Address) -> Result<bool, EngineError> {
+        if self.pretended.emptied.contains(&address) {
+            return Ok(false);
+        }
+        let prefix = slot_prefix(&address, self.keys.is_some());
+        if self.snapshot.scan(&prefix, None, 1)?.is_empty() {
+            return Ok(false);
+        }
+        let slots = self.slots.iter().filter(|((contract, _), _)| *contract == address).map(|(_, slot)| slot);
+        let cleared = slots.filter(|slot| slot.value.is_zero() && !slot.stored.is_zero()).count();
+        Ok(self.snapshot.scan(&prefix, None, cleared + 1)?.len() > cleared)
+    }
+
     /// Pretends that a contract has no storage, for a simulation; what is pretended later counts.
     pub fn pretend_no_storage(&mut self, address: Address) {
         self.slots.retain(|(contract, _), _| *contract != address);
@@ -283,6 +300,12 @@ impl<'e> StateDatabase<'e> {
             }
             let key = self.oasis_of(address);
             let target = self.account(key)?;
+            if account.is_selfdestructed() {
+                // Made in the same transaction (EIP-6780), so that no storage of it was ever stored.
+                target.record = AccountRecord::default();
+                target.code = Bytecode::default();
+                continue;
+            }
             target.record.nonce = account.info.nonce;
             target.record.balance = account.info.balance;
             if account.info.code_hash != target.record.code_hash {

@@ -56,6 +56,11 @@ pub fn public_slot_key(contract: &Address, slot: &U256) -> Vec<u8> {
     [[0x05].as_slice(), contract.as_slice(), &slot.to_be_bytes::<32>()].concat()
 }
 
+/// What the keys of all slots of a contract begin with.
+pub fn slot_prefix(contract: &Address, confidential: bool) -> Vec<u8> {
+    [[if confidential { 0x04 } else { 0x05 }].as_slice(), contract.as_slice()].concat()
+}
+
 /// An account as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRecord {

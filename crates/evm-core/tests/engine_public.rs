@@ -4,10 +4,10 @@ mod support;
 
 use std::sync::Arc;
 
-use alloy_consensus::TxLegacy;
+use alloy_consensus::{TxEip4844, TxEip7702, TxLegacy};
 use alloy_primitives::{Address, Bytes, TxKind, U256, hex};
 use evm_core::{
-    config::ChainConfig,
+    config::{ChainConfig, PUBLIC_FORK},
     engine::{Call, Engine},
     genesis::GenesisAccount,
 };
@@ -33,7 +33,7 @@ fn send(from: &Account, nonce: u64, to: TxKind, data: &[u8]) -> Vec<u8> {
 
 /// An engine at version 3, where account 1 deployed the keeper and wrote itself into it.
 fn kept() -> (Engine, Address) {
-    let config = ChainConfig { confidential: false, ..ChainConfig::new(EMERALD) };
+    let config = ChainConfig { confidential: false, fork: PUBLIC_FORK, ..ChainConfig::new(EMERALD) };
     let engine = support::engine(config, Arc::new(Store::memory().unwrap()));
     let owner = account(1);
     let funds = [GenesisAccount::funded(owner.address, U256::from(1_000 * ETHER))];
@@ -84,4 +84,93 @@ fn another_chains_transaction_is_refused() {
     let checked = engine.check(&[&sapphires], 3).unwrap().remove(0);
     let error = checked.unwrap_err().error;
     assert_eq!((error.module, error.code), ("core", 1), "{error}");
+}
+
+/// Ends with what remains of 1 after `TLOAD`, `MCOPY` and `CLZ`, none of which Shanghai has.
+const MODERN: &[u8] = &hex!("60015f5d" /* TSTORE(0, 1) */ "5f5c" /* TLOAD(0) */ "5f52" /* MSTORE(0) */
+    "60205f60205e" /* MCOPY(32, 0, 32) */ "602051" /* MLOAD(32) */ "1e" /* CLZ */ "5f5260205ff3");
+
+#[test]
+fn contracts_have_the_opcodes_of_mainnet_and_confidential_ones_those_of_sapphire() {
+    let (engine, _) = kept();
+    let raw = send(&account(1), 2, TxKind::Create, &support::deployer(MODERN));
+    engine.execute(&environment(4), &[&raw], &[], true).unwrap().persist().unwrap();
+    let contract = account(1).address.create(2);
+    assert_eq!(engine.call(&environment(5), 4, &plain(contract)).unwrap(), word(255));
+
+    let mut chain = support::Chain::new();
+    let contract = chain.deploy(MODERN);
+    assert!(chain.query(contract, &[]).is_err());
+}
+
+#[test]
+fn precompiles_are_those_of_mainnet_and_confidential_ones_those_of_sapphire() {
+    let (engine, _) = kept();
+    let mut chain = support::Chain::new();
+    // BLAKE2 of no rounds gives back what its state says; Sapphire stops at the pairing check.
+    let blake2 = Address::with_last_byte(9);
+    let answer = engine.call(&environment(4), 3, &Call { data: &[0; 213], ..plain(blake2) }).unwrap();
+    assert_eq!(answer.len(), 64);
+    assert_eq!(chain.query(blake2, &[0; 213]).unwrap(), [0; 0]);
+    // The signature check of EIP-7951 answers nothing to nonsense, at its price.
+    let p256 = Address::from_slice(&[&[0; 18][..], &[1, 0]].concat());
+    let call = send(&account(1), 2, TxKind::Call(p256), &[]);
+    let block = engine.execute(&environment(4), &[&call], &[], true).unwrap();
+    let spent = Record::read(&block.results[0]).gas_used;
+    let call = account(1).send(0, TxKind::Call(p256), 0, 500_000, &[]);
+    assert!(spent > chain.run(&[call])[0].gas_used + 6_000);
+}
+
+#[test]
+fn a_contract_that_destroys_itself_where_it_is_made_leaves_nothing() {
+    let (engine, _) = kept();
+    let heir = Address::repeat_byte(0xee);
+    let init = [&hex!("60015f55" /* SSTORE(0, 1) */ "73")[..], heir.as_slice(), &hex!("ff")].concat();
+    let raw = account(1).sign(TxLegacy {
+        chain_id: Some(EMERALD),
+        nonce: 2,
+        gas_price: 100 * GWEI,
+        gas_limit: 500_000,
+        to: TxKind::Create,
+        value: U256::from(7),
+        input: init.into(),
+    });
+    let block = engine.execute(&environment(4), &[&raw], &[], true).unwrap();
+    assert_eq!(Record::read(&block.results[0]).error, None);
+    block.persist().unwrap();
+    let made = account(1).address.create(2);
+    assert_eq!(engine.account(&heir, 4).unwrap().1, U256::from(7));
+    assert_eq!(engine.account(&made, 4).unwrap(), (0, U256::ZERO));
+    assert!(engine.code(&made, 4).unwrap().is_empty());
+    assert_eq!(engine.storage(&made, &word(0), 4).unwrap(), word(0));
+}
+
+#[test]
+fn a_creation_that_meets_storage_fails() {
+    let config = ChainConfig { confidential: false, fork: PUBLIC_FORK, ..ChainConfig::new(EMERALD) };
+    let engine = support::engine(config, Arc::new(Store::memory().unwrap()));
+    let squatted = account(1).address.create(0);
+    let genesis = [
+        GenesisAccount::funded(account(1).address, U256::from(ETHER)),
+        GenesisAccount { address: squatted, storage: vec![(U256::ONE, U256::ONE)], ..GenesisAccount::default() },
+    ];
+    engine.execute(&environment(1), &[], &genesis, true).unwrap().persist().unwrap();
+    let create = |nonce| send(&account(1), nonce, TxKind::Create, &support::deployer(KEEPER));
+    let batch = [create(0), create(1)];
+    let block = engine.execute(&environment(2), &[&batch[0], &batch[1]], &[], true).unwrap();
+    let records: Vec<Record> = block.results.iter().map(|record| Record::read(record)).collect();
+    assert!(records[0].error.is_some(), "EIP-7610");
+    assert_eq!(records[0].gas_used, 500_000);
+    assert_eq!(records[1].error, None);
+}
+
+#[test]
+fn blob_and_set_code_transactions_are_malformed() {
+    let (engine, contract) = kept();
+    let blobs = TxEip4844 { chain_id: EMERALD, nonce: 2, gas_limit: 100_000, to: contract, ..Default::default() };
+    let codes = TxEip7702 { chain_id: EMERALD, nonce: 2, gas_limit: 100_000, to: contract, ..Default::default() };
+    for raw in [account(1).sign(blobs), account(1).sign(codes)] {
+        let refused = engine.check(&[&raw], 3).unwrap().remove(0).unwrap_err();
+        assert_eq!((refused.error.module, refused.error.code), ("core", 1));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evm_core::{
-    config::{ChainConfig as Config, Profile},
+    config::{CONFIDENTIAL_FORK, ChainConfig as Config, PUBLIC_FORK, Profile},
     environment::Environment,
 };
 use pyo3::prelude::*;
@@ -47,6 +47,7 @@ impl ChainConfig {
                 batch_gas_limit,
                 initial_min_gas_price,
                 confidential,
+                fork: if confidential { CONFIDENTIAL_FORK } else { PUBLIC_FORK },
                 estimate_extra_fail_gas,
                 max_tx_bytes,
                 profile,

@@ -16,6 +16,12 @@ ETHEREUM = (
     *("BN254_ADD", "BN254_MUL", "BN254_PAIRING"),
 )
 """From address 1 on; names of EIP-7910."""
+ETHEREUM_ONLY = (
+    *("BLAKE2F", "KZG_POINT_EVALUATION", "BLS12_G1ADD", "BLS12_G1MSM", "BLS12_G2ADD"),
+    *("BLS12_G2MSM", "BLS12_PAIRING_CHECK", "BLS12_MAP_FP_TO_G1", "BLS12_MAP_FP2_TO_G2"),
+)
+"""The next ones, up to Osaka's, on public ParaTimes."""
+P256VERIFY = 0x100
 CONFIDENTIAL = {
     0x0001: "SAPPHIRE_RANDOM_BYTES",
     0x0002: "SAPPHIRE_X25519_DERIVE",
@@ -44,7 +50,10 @@ class EthConfigMethods:
     def __init__(self, index: ChainIndex, chain_id: int, *, confidential: bool) -> None:
         self._index, self._chain_id = index, chain_id
         own = (CONFIDENTIAL if confidential else {}) | GENERAL
-        self._precompiles = {name: f"0x{at:040x}" for at, name in enumerate(ETHEREUM, 1)}
+        names = ETHEREUM if confidential else ETHEREUM + ETHEREUM_ONLY
+        self._precompiles = {name: f"0x{at:040x}" for at, name in enumerate(names, 1)}
+        if not confidential:
+            self._precompiles["P256VERIFY"] = f"0x{P256VERIFY:040x}"
         self._precompiles |= {name: f"0x01{at:038x}" for at, name in own.items()}
 
     @rpc_method("eth_config")

@@ -10,7 +10,8 @@ from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.shapes import show_bytes
 from services.gateway.rpc.web3 import client_name
 
-HARD_FORK = "shanghai"
+CONFIDENTIAL_FORK, PUBLIC_FORK = "shanghai", "osaka"
+"""Those of `crates/evm-core/src/config.rs`."""
 
 
 class NodeInfoMethods:
@@ -40,7 +41,7 @@ class NodeInfoMethods:
             "currentBlockNumber": hex(newest.number),
             "currentBlockTimestamp": newest.header.timestamp,
             "currentBlockHash": show_bytes(newest.hash),
-            "hardFork": HARD_FORK,
+            "hardFork": CONFIDENTIAL_FORK if self._settings.confidential else PUBLIC_FORK,
             "transactionOrder": "fees",
             "environment": {
                 "baseFee": "0x0",

@@ -56,3 +56,14 @@ async def test_storage_is_read_as_it_is(gateway):
     await gateway.send(sign(1, to=contract, value=0, chainId=CHAIN_ID))
     value = await gateway.rpc("eth_getStorageAt", contract, "0x0", "latest")
     assert value[-40:] == "f39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+
+
+async def test_contracts_run_under_osaka_and_clients_are_told_so(gateway):
+    # TSTORE(0, 1), then CLZ(TLOAD(0)): neither is in Shanghai.
+    contract = await deploy(gateway, 0, "60015f5d5f5c1e5f5260205ff3")
+    assert int(await gateway.rpc("eth_call", {"to": contract}, "latest"), 16) == 255
+    assert (await gateway.rpc("anvil_nodeInfo"))["hardFork"] == "osaka"
+    named = (await gateway.rpc("eth_config"))["current"]["precompiles"]
+    assert named["P256VERIFY"] == "0x" + "100".zfill(40)
+    assert named["BLS12_MAP_FP2_TO_G2"] == "0x" + "11".zfill(40)
+    assert "SAPPHIRE_RANDOM_BYTES" not in named

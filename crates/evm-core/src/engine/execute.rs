@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use revm::context::result::{ExecutionResult, Output};
+use revm::{
+    context::result::{ExecutionResult, Output},
+    primitives::hardfork::SpecId,
+};
 
 use super::{Engine, Rejection, check::admit};
 use crate::{
@@ -370,7 +373,9 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
                 return (charge, Some(execution_failed(&halt_reason(reason, None))));
             }
         }
-        if run.state.values().any(|account| account.is_selfdestructed()) {
+        // Since EIP-6780 a contract can only be destroyed where it was made, which leaves nothing behind.
+        let may_destroy = self.engine.config.fork.is_enabled_in(SpecId::CANCUN);
+        if !may_destroy && run.state.values().any(|account| account.is_selfdestructed()) {
             let charge = Charge { keeps_fee: true, ..charge };
             return (charge, Some(execution_failed("SELFDESTRUCT not supported")));
         }

@@ -13,9 +13,9 @@ use revm::{
 use super::Pricing;
 use crate::context::SapphireContext;
 
-/// Shanghai's instructions, with the given pricing of storage writes.
-pub(super) fn table<'e>(pricing: Pricing) -> EthInstructions<EthInterpreter, SapphireContext<'e>> {
-    let mut table = EthInstructions::new_mainnet_with_spec(SpecId::SHANGHAI);
+/// The instructions of a fork, with the given pricing of storage writes.
+pub(super) fn table<'e>(fork: SpecId, pricing: Pricing) -> EthInstructions<EthInterpreter, SapphireContext<'e>> {
+    let mut table = EthInstructions::new_mainnet_with_spec(fork);
     if pricing == Pricing::Estimate {
         table.insert_instruction(SSTORE, Instruction::new(sstore_estimate), 0);
     }

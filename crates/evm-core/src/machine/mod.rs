@@ -1,7 +1,8 @@
-//! revm, set up as Sapphire's EVM: Shanghai rules, own precompiles, gas of the calling frame.
+//! revm, set up as Sapphire's EVM: rules of the chain's fork, own precompiles, gas of the calling frame.
 //!
 //! All types of revm's handler stay in this module, so that a new major of revm changes few files.
 
+mod collision;
 mod handler;
 mod instructions;
 mod observer;
@@ -13,12 +14,12 @@ use revm::{
         BlockEnv, CfgEnv, FrameStack, JournalTr, LocalContext, TxEnv,
         result::{ExecutionResult, HaltReason},
     },
+    context_interface::block::BlobExcessGasAndPrice,
     handler::{
-        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, evm::ContextDbError, evm::FrameInitResult,
-        instructions::EthInstructions,
+        EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, ItemOrResult, evm::ContextDbError,
+        evm::FrameInitResult, instructions::EthInstructions,
     },
     interpreter::{CallInputs, FrameInput, interpreter::EthInterpreter, interpreter_action::FrameInit},
-    primitives::hardfork::SpecId,
     state::EvmState,
 };
 
@@ -99,7 +100,7 @@ impl<'e, O> Machine<'e, O> {
         database: StateDatabase<'e>,
         observer: O,
     ) -> Self {
-        let mut cfg = CfgEnv::new_with_spec(SpecId::SHANGHAI);
+        let mut cfg = CfgEnv::new_with_spec(config.fork);
         cfg.chain_id = config.chain_id;
         cfg.limit_contract_code_size = Some(CODE_LIMIT_BYTES);
         cfg.limit_contract_initcode_size = Some(INITCODE_LIMIT_BYTES);
@@ -112,10 +113,12 @@ impl<'e, O> Machine<'e, O> {
             basefee: u64::try_from(min_gas_price).unwrap_or(u64::MAX),
             difficulty: U256::ZERO,
             prevrandao: Some(B256::ZERO),
+            // No blobs are ever sold here, so that their price stands at its least.
+            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(0, cfg.blob_base_fee_update_fraction())),
             ..Default::default()
         };
         let mut journaled_state = Journal::new(database);
-        journaled_state.set_spec_id(SpecId::SHANGHAI);
+        journaled_state.set_spec_id(config.fork);
         let context = Context {
             block,
             tx: TxEnv::default(),
@@ -134,8 +137,8 @@ impl<'e, O> Machine<'e, O> {
             local: LocalContext::default(),
             error: Ok(()),
         };
-        let instructions = instructions::table(pricing);
-        let precompiles = SapphirePrecompiles::new(config.confidential);
+        let instructions = instructions::table(config.fork, pricing);
+        let precompiles = SapphirePrecompiles::new(config.fork, config.confidential);
         Self(Inner::new_with_inspector(context, observer, instructions, precompiles))
     }
 
@@ -245,8 +248,14 @@ impl<'e, O> EvmTr for Machine<'e, O> {
         if frame_input.depth > 0 {
             self.0.ctx.chain.nested = true;
         }
-        if let FrameInput::Call(call) = &frame_input.frame_input {
-            self.meter_caller(call, frame_input.depth);
+        match &frame_input.frame_input {
+            FrameInput::Call(call) => self.meter_caller(call, frame_input.depth),
+            FrameInput::Create(create) => {
+                if let Some(outcome) = collision::meets_storage(&mut self.0.ctx, create, frame_input.depth)? {
+                    return Ok(ItemOrResult::Result(FrameResult::Create(outcome)));
+                }
+            }
+            FrameInput::Empty => {}
         }
         self.0.frame_init(frame_input)
     }

@@ -1,4 +1,4 @@
-//! Sapphire's precompiles: Ethereum's 1 to 8, and fourteen of Oasis.
+//! Sapphire's precompiles: Ethereum's 1 to 8, and fourteen of Oasis; on a public chain all of Ethereum's.
 //!
 //! Gas and failure kinds follow oasis-sdk `runtime-sdk/modules/evm/src/precompile/` @ 00da39c.
 
@@ -10,17 +10,20 @@ mod meter;
 mod signatures;
 mod subcall;
 
-use alloy_primitives::{Address, Bytes, map::AddressSet};
+use alloy_primitives::{Address, Bytes, address, map::AddressSet};
 use revm::{
     context::{ContextTr, JournalTr, LocalContextTr},
     handler::PrecompileProvider,
     interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult},
-    precompile::{PrecompileStatus, Precompiles},
+    precompile::{PrecompileSpecId, PrecompileStatus, Precompiles},
     primitives::hardfork::SpecId,
 };
 
 use self::meter::{Failure, Meter};
 use crate::context::SapphireContext;
+
+/// Ethereum's last precompile that Sapphire has: the pairing check. BLAKE2 is not among them.
+const LAST_OF_SAPPHIRE: Address = address!("0000000000000000000000000000000000000008");
 
 /// An Oasis precompile, by the last two bytes of its address after a leading 0x01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +89,11 @@ pub struct SapphirePrecompiles {
 }
 
 impl SapphirePrecompiles {
-    /// The set of a confidential chain, or of a public one.
-    pub fn new(confidential: bool) -> Self {
-        let ethereum = (1..=8u64).map(|number| Address::left_padding_from(&number.to_be_bytes()));
+    /// The set of a confidential chain: Ethereum's first eight and all of Oasis. Or that of a public one: all that
+    /// Ethereum has under the fork, and those of Oasis that need no secrets.
+    pub fn new(fork: SpecId, confidential: bool) -> Self {
+        let all = Precompiles::new(PrecompileSpecId::from_spec_id(fork));
+        let ethereum = all.addresses().copied().filter(|address| !confidential || *address <= LAST_OF_SAPPHIRE);
         let oasis =
             Oasis::ALL.iter().filter(|(_, _, which)| confidential || which.is_general()).map(|(high, low, _)| {
                 let mut address = Address::ZERO;
@@ -97,7 +102,7 @@ impl SapphirePrecompiles {
                 address.0[19] = *low;
                 address
             });
-        Self { ethereum: Precompiles::berlin(), addresses: ethereum.chain(oasis).collect(), confidential }
+        Self { ethereum: all, addresses: ethereum.chain(oasis).collect(), confidential }
     }
 }
 
