@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-ai setup-dev up down status logs fmt lint types test test-python rust e2e \
-	contracts oracle bench profile lock docs image hooks schedules
+	contracts oracle bench profile lock docs image hooks schedules conformance
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
@@ -68,6 +68,11 @@ contracts: ## Compile the Solidity sources of the tests and of the data market a
 
 oracle: setup-dev ## Compare the data market's values with pyDVL's, in an environment of its own
 	@scripts/oracle.sh
+
+conformance: setup-dev ## All 54,000 state tests of Ethereum, in the clear and encrypted; writes docs/conformance.md
+	@scripts/stage.sh conformance scripts/cargo.sh test --release --locked -p evm-core --test state_tests -- \
+		--all --score $(CURDIR)/tests/vectors/state-tests-score.json $(ARGS)
+	@$(PY) -m tests.support.conformance_page
 
 bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import methods_page
+from tests.support import conformance_page, methods_page
 from tests.support.metrics_page import MODULES, PAGE, ROOT, SERVICES, render
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -74,6 +74,20 @@ def test_every_decision_has_one_number_and_a_line_in_the_index() -> None:
 
 def test_every_service_has_a_page() -> None:
     assert all((ROOT / "docs" / "services" / f"{name}.md").exists() for name in SERVICES)
+
+
+def test_conformance_page_is_up_to_date_and_without_failures() -> None:
+    page = conformance_page.PAGE.read_text()
+    assert page == conformance_page.render(), "run `python -m tests.support.conformance_page`"
+    rows = conformance_page.load("state-tests-score.json")["rows"]
+    assert sum(row["cases"] for row in rows) > 100_000
+    assert [row for row in rows if row["failures"]] == []
+
+
+def test_deviations_of_the_evm_are_shown_by_tests() -> None:
+    for one in conformance_page.load("evm-deviations.json")["deviations"]:
+        path, name = one["test"].split(": ")
+        assert f"fn {name}()" in (ROOT / path).read_text()
 
 
 def test_methods_page_is_up_to_date() -> None:
