@@ -18,7 +18,12 @@ SHOW_SENDER_CODE = "3360005260206000f3"
 async def gateway(tmp_path):
     chain = FakeChain(balances=BALANCES, chain_id=CHAIN_ID, confidential=False)
     async with running_gateway(
-        tmp_path, chain=chain, probe=PlainCallProbe(), confidential=False, chain_id=CHAIN_ID
+        tmp_path,
+        chain=chain,
+        probe=PlainCallProbe(),
+        confidential=False,
+        chain_id=CHAIN_ID,
+        unsafe_dev_controls=True,
     ) as running:
         yield running
 
