@@ -103,7 +103,7 @@ class Inbox:
     payouts: tuple[Payout, ...] = ()
 
 
-Messages = Annotated[tuple[bytes, ...], AtMost(1024)]
+Messages = Annotated[tuple[Annotated[bytes, AtMost(MAX_MESSAGE_BYTES)], ...], AtMost(1024)]
 
 
 def read_messages(untrusted: tuple[bytes, ...], expected: Hash) -> tuple[Body, ...]:

@@ -10,6 +10,7 @@ from tests.integration.world.test_back_in_time import slashed, until_level
 from tests.integration.world.test_world import Vault, execute, head_of, in_a_world
 from tests.support.keymanager import PARATIME_ID
 from tests.support.world import World
+from tests.support.world_genesis import identity_of
 
 NS, DAY_S = 10**9, 86_400
 SECRET = b"older than it looks"
@@ -150,9 +151,15 @@ def test_without_automine_transactions_wait_until_a_round_is_mined():
         await world.until(lambda: world.loop.time() > sent + 20)
         assert (await world.client.fetch_last_block(PARATIME_ID)).round == start
         assert not waiting.done()
-        # The choice is state: a node that starts anew keeps to it.
-        await world.kill("compute-2")
-        await world.start_node("compute-2")
+        # The choice is state: a node that starts anew keeps to it. It is not the one that schedules
+        # the next round: what waited in its pool is gone.
+        restarted = next(
+            name
+            for name in world.compute[1:]
+            if world.committee.scheduler_rank(start + 1, identity_of(name).node.public_key) != 0
+        )
+        await world.kill(restarted)
+        await world.start_node(restarted)
         mined = await world.client.mine_waiting(PARATIME_ID)
         await until_round(world, mined)
         await waiting
