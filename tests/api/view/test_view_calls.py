@@ -1,6 +1,5 @@
 """Calls through `qanat view`, against the real EVM: sealed, signed, opened."""
 
-import pytest
 from eth_account import Account
 from web3 import Web3
 
@@ -23,28 +22,6 @@ def decode(name, raw):
     function = VAULT.get_function_by_name(name)
     types = [one["type"] for one in function.abi["outputs"]]
     return Web3().codec.decode(types, bytes.fromhex(raw[2:]))
-
-
-@pytest.fixture
-async def gateway(tmp_path):
-    async with running_gateway(tmp_path) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-async def view(gateway):
-    async with running_view(gateway) as view:
-        yield view
-
-
-@pytest.fixture
-async def vault(view):
-    sent = {"from": FIRST_ADDRESS, "data": PARTS["bytecode"]}
-    receipt = await view.rpc(
-        "eth_getTransactionReceipt", await view.rpc("eth_sendTransaction", sent)
-    )
-    assert receipt["status"] == "0x1"
-    return receipt["contractAddress"]
 
 
 async def send(view, vault, name, *arguments, **changes):

@@ -8,31 +8,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 
 from shared.crypto.hashes import keccak256
-from tests.api.view.test_view_calls import PARTS, SECRET, call, encode, send
-from tests.support.gateway import FIRST_ADDRESS, running_gateway
+from tests.api.view.test_view_calls import SECRET, call, encode, send
+from tests.support.gateway import FIRST_ADDRESS
 from tests.support.signing import GWEI, RECEIVER, sign
 from tests.support.view import running_view
-
-
-@pytest.fixture
-async def gateway(tmp_path):
-    async with running_gateway(tmp_path) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-async def view(gateway):
-    async with running_view(gateway) as view:
-        yield view
-
-
-@pytest.fixture
-async def vault(view):
-    sent = {"from": FIRST_ADDRESS, "data": PARTS["bytecode"]}
-    receipt = await view.rpc(
-        "eth_getTransactionReceipt", await view.rpc("eth_sendTransaction", sent)
-    )
-    return receipt["contractAddress"]
 
 
 def typed(nonce, vault, **changes):
