@@ -85,6 +85,12 @@ def say_aside(text: str) -> None:
     print(f" * {text}", file=sys.stderr)
 
 
+def seconds_of(act: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
 def run_one(contestant: Contestant, wanted: set[str], scale: float, age: int, say: Say) -> Figures:
     """Start, measure and stop one network."""
     say(f"{contestant.name}: start")
@@ -94,9 +100,8 @@ def run_one(contestant: Contestant, wanted: set[str], scale: float, age: int, sa
         figures = asyncio.run(measure(contestant, began, wanted, scale, age, say))
         if isinstance(contestant, Qanat) and (not wanted or "resume" in wanted):
             say("qanat: start on the same chain")
-            began = time.perf_counter()
-            contestant.resume()
-            figures["resume"] = time.perf_counter() - began
+            figures["halt"] = seconds_of(contestant.halt)
+            figures["resume"] = seconds_of(contestant.resume)
         return figures
     finally:
         contestant.stop()

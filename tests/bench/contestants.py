@@ -65,10 +65,14 @@ class Qanat:
         self._network = ProcessNetwork(folder / "data", self.http_port, file)
         self._network.up()
 
-    def resume(self) -> None:
-        """Stop and start again on the same chain."""
+    def halt(self) -> None:
+        """Stop it and keep its chain."""
         assert self._network is not None
         self._network.down()
+
+    def resume(self) -> None:
+        """Start again on the chain that was kept."""
+        assert self._network is not None
         self._network.up()
 
     def parts(self) -> dict[str, list[int]]:

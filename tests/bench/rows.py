@@ -33,6 +33,7 @@ class Row:
 
 ROWS = (
     Row("start", "process start to first mined transaction", "s", must=2.5, stretch=1.5),
+    Row("halt", "running chain to stopped", "s"),
     Row("resume", "stopped chain to ready again", "s", must=2.5, stretch=1.5),
     Row("plain p50", "ERC-20 send to receipt, plain, p50", "ms", must=8, stretch=5),
     Row("plain p95", "  p95", "ms"),
