@@ -6,7 +6,6 @@ its `Host`, and a web page is let in only from this machine or by `--allow-origi
 is not answered at all, since a page that cannot read an answer has still sent a transaction.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,8 +13,9 @@ from qanat.view.answers import Answers
 from qanat.view.gateway import Headers
 from qanat.view.rpc import Rpc
 from qanat.view.subscriber import Subscriber
-from shared.errors import Rejected
+from shared.errors import QanatError, Rejected
 from shared.gateways.cross_origin import CrossOrigin
+from shared.kit.bodies import Bodies
 from shared.kit.dev_controls import ForeignRequest, verify_local_request
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
@@ -23,7 +23,6 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 """Of a WebSocket."""
 MAX_BODIES_BYTES = 64 * 1024 * 1024
 """Bodies of all requests together that are being read [bytes]."""
-BODY_TIMEOUT_S = 10.0
 CONTENT_TYPES = frozenset({b"application/json", b"application/json-rpc"})
 """Others are refused: a form of a web page sends them without asking."""
 TEXT, JSON = b"text/plain; charset=utf-8", b"application/json"
@@ -34,10 +33,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
-
-
-class BodyRefused(Rejected, module="view", code=12):
-    """The body is too long, or does not come."""
 
 
 class ViewEndpoint:
@@ -61,7 +56,7 @@ class ViewEndpoint:
             Asked of the gateway where a tool asks for none.
         """
         self._answers, self._gateway_ws, self._profile = answers, gateway_ws, profile
-        self._rpc, self._bodies_bytes = Rpc(), 0
+        self._rpc, self._bodies = Rpc(), Bodies(MAX_BODY_BYTES, MAX_BODIES_BYTES)
         self._allowed = frozenset(one.lower() for one in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,8 +111,8 @@ class ViewEndpoint:
             await _respond(send, 415, extra, b"only application/json is supported\n", TEXT)
             return
         try:
-            body = await self._read_body(receive)
-        except BodyRefused as error:
+            body = await self._bodies.read(receive)
+        except QanatError as error:
             await _respond(send, 413, extra, error.message.encode() + b"\n", TEXT)
             return
         handed_on = self._handed_on(headers)
@@ -141,24 +136,6 @@ class ViewEndpoint:
         if self._profile is not None:
             given.setdefault("x-qanat-profile", self._profile)
         return given
-
-    async def _read_body(self, receive: Receive) -> bytes:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                while True:
-                    message = await receive()
-                    part = message.get("body", b"")
-                    body += part
-                    self._bodies_bytes += len(part)
-                    if len(body) > MAX_BODY_BYTES or self._bodies_bytes > MAX_BODIES_BYTES:
-                        raise BodyRefused(f"a request has at most {MAX_BODY_BYTES} bytes")
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise BodyRefused(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
-        finally:
-            self._bodies_bytes -= len(body)
 
 
 async def _respond(

@@ -4,30 +4,20 @@ What every request must pass before the application sees it: its host, its page,
 The rules are those of the gateway of an EVM.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import PeerBusy, QanatError, Rejected
+from shared.errors import QanatError, Rejected
 from shared.gateways.cross_origin import CrossOrigin
 from shared.gateways.hosts import HostRule
+from shared.kit.bodies import Bodies, BodyTooLarge, BodyTooSlow
 
 MAX_BODY_BYTES = 512 << 10
 """A transaction has at most 128 KiB, which is twice as many hex digits."""
 MAX_BODIES_BYTES = 32 << 20
 """Bodies of all requests together that are being read [bytes]."""
-BODY_TIMEOUT_S = 10.0
-"""How long the body of a request may take [s]."""
-
-
-class BodyTooLarge(Rejected, module="runtime_gateway", code=4):
-    """The body is longer than a request may be."""
-
-
-class BodyTooSlow(Rejected, module="runtime_gateway", code=5):
-    """The body did not come in time."""
 
 
 class ForeignHost(Rejected, module="runtime_gateway", code=6):
@@ -61,7 +51,7 @@ class Edge:
     ) -> None:
         """`hosts` may be named, and pages of `origins` may read; `*` is any."""
         self._app, self._hosts, self._origins = app, HostRule(hosts), CrossOrigin(origins)
-        self._bodies_bytes = 0
+        self._bodies = Bodies(MAX_BODY_BYTES, MAX_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -86,31 +76,11 @@ class Edge:
                 kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
                 if kind != b"application/json":
                     raise NoJson("a request is `application/json`")
-                body = await self._read_body(receive)
+                body = await self._bodies.read(receive)
         except QanatError as error:
             await answer_error(error)(scope, receive, send_with_origin)
             return
         await self._app(scope, _given(body, receive), send_with_origin)
-
-    async def _read_body(self, receive: Receive) -> bytes:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                while True:
-                    message = await receive()
-                    part = message.get("body", b"")
-                    body += part
-                    self._bodies_bytes += len(part)
-                    if len(body) > MAX_BODY_BYTES:
-                        raise BodyTooLarge(f"a request has at most {MAX_BODY_BYTES} bytes")
-                    if self._bodies_bytes > MAX_BODIES_BYTES:
-                        raise PeerBusy("too many bodies are being read")
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
-        finally:
-            self._bodies_bytes -= len(body)
 
 
 def _empty() -> Message:

@@ -23,14 +23,13 @@ from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.encoding.contract import Access, find_method, serve_call, serve_stream
 from shared.errors import (
-    BadRequest,
     MethodNotFound,
-    PeerBusy,
     PeerFailed,
     QanatError,
     Rejected,
 )
 from shared.kit import limits
+from shared.kit.bodies import Bodies, BodyTooLarge, BodyTooSlow
 from shared.kit.callers import Caller, NotAdmitted
 from shared.kit.dev_controls import (
     DevTokenWrong,
@@ -63,20 +62,10 @@ HOST_WALL = "QANAT_HOST_WALL"
 JSON, CBOR = "application/json", "application/cbor"
 JSON_LINES, CBOR_SEQUENCE = "application/x-ndjson", "application/cbor-seq"
 NO_FIELDS: Mapping[str, str] = {}
-BODY_TIMEOUT_S = 10.0
-"""How long the body of a request may take [s]."""
 MAX_BODIES_BYTES = 32 * limits.MIB
 """Bodies of all requests together that are being read [bytes]."""
 MAX_STREAMS = 64
 """Streams that are answered over HTTP at once; programs have frames for that."""
-
-
-class BodyTooLarge(Rejected, module="http", code=3):
-    """The body is longer than a request may be."""
-
-
-class BodyTooSlow(Rejected, module="http", code=4):
-    """The body did not come in time."""
 
 
 STATUS_OF: dict[type[QanatError], int] = {
@@ -118,7 +107,9 @@ class NodeApp:
     """Key by which the node proves itself to who signs requests; None takes none of these."""
     _signed: SignedRequests | None = None
     _pages: asyncio.Future[App] | None = None
-    _bodies_bytes: int = 0
+    _bodies: Bodies = field(
+        default_factory=lambda: Bodies(limits.PEER.frame_bytes, MAX_BODIES_BYTES)
+    )
     _streams: StreamsOfStrangers = field(default_factory=lambda: StreamsOfStrangers(MAX_STREAMS))
 
     def __post_init__(self) -> None:
@@ -172,7 +163,8 @@ class NodeApp:
             caller = self._caller(fields, method.access, signed)
             caller.verify_may(method.access, name, admits=service.admits, knows=service.knows)
         is_binary = fields.get("content-type", "").partition(";")[0].strip() == CBOR
-        raw = await self._read_body(receive, limits.STRANGER if signed is None else limits.PEER)
+        bounds = limits.STRANGER if signed is None else limits.PEER
+        raw = await self._bodies.read(receive, bounds.frame_bytes)
         if signed is not None:
             signed.verify_body(raw)
         body = raw if is_binary and raw else cbor.encode_loosely(load_json(raw) if raw else {})
@@ -201,28 +193,6 @@ class NodeApp:
             return None
         query = scope["query_string"].decode("latin-1")
         return self._signed.verify(Message(fields, scope["method"], scope["path"], query))
-
-    async def _read_body(self, receive: Receive, bounds: limits.Limits) -> bytes:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise BadRequest("the request ended early")
-                    part = message.get("body", b"")
-                    body += part
-                    self._bodies_bytes += len(part)
-                    if len(body) > bounds.frame_bytes:
-                        raise BodyTooLarge(f"a body has at most {bounds.frame_bytes} bytes")
-                    if self._bodies_bytes > MAX_BODIES_BYTES:
-                        raise PeerBusy("too many bodies are being read")
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise BodyTooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
-        finally:
-            self._bodies_bytes -= len(body)
 
     def _find_part(self, scope: Scope) -> Service:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("runtime")

@@ -1,22 +1,22 @@
 """The daemon as an application: both dialects, bounded bodies, refusals in plain text."""
 
-import asyncio
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.worker.appd.dstack_api import dstack_routes
-from services.worker.appd.errors import BodyTooLarge, NotReached
+from services.worker.appd.errors import NotReached
 from services.worker.appd.instance import AppInstance
 from services.worker.appd.rofl_api import rofl_routes
-from shared.errors import QanatError, Rejected
+from shared.errors import QanatError
 from shared.gateways.hosts import HostRule
+from shared.kit.bodies import Bodies, BodyTooLarge, BodyTooSlow
 
 MAX_BODY_BYTES = 2 << 20
-BODY_TIMEOUT_S = 10.0
-"""How long the body of a request may take [s]."""
+MAX_BODIES_BYTES = 16 << 20
+"""Bodies of all requests together that are being read [bytes]."""
+STATUS_OF: dict[type[QanatError], int] = {NotReached: 403, BodyTooLarge: 413, BodyTooSlow: 408}
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -46,19 +46,17 @@ class _Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._hosts = app, HostRule(LOOPBACK_NAMES)
+        self._bodies = Bodies(MAX_BODY_BYTES, MAX_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         try:
             self._verify_origin(scope)
-            body = await _read_body(receive)
-        except Rejected as error:
-            status = 413 if isinstance(error, BodyTooLarge) else 403
+            body = await self._bodies.read(receive)
+        except QanatError as error:
+            status = STATUS_OF.get(type(error), 503)
             await PlainTextResponse(error.message, status)(scope, receive, send)
-            return
-        except TimeoutError:
-            await PlainTextResponse("the body did not come in time", 408)(scope, receive, send)
             return
         sent = False
 
@@ -74,18 +72,6 @@ class _Edge:
     def _verify_origin(self, scope: Scope) -> None:
         if not self._hosts.is_allowed(scope["headers"]) or b"origin" in dict(scope["headers"]):
             raise NotReached("this daemon answers programs on this machine, not pages")
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body = bytearray()
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > MAX_BODY_BYTES:
-                raise BodyTooLarge(f"a body has at most {MAX_BODY_BYTES} bytes")
-            if not message.get("more_body", False):
-                return bytes(body)
 
 
 async def _answer_error(_: Request, error: Exception) -> PlainTextResponse:

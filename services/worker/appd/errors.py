@@ -11,10 +11,6 @@ class MethodNotAllowed(Rejected, module="appd", code=2):
     """Apps may not send this method; keys, for one, come from the daemon alone."""
 
 
-class BodyTooLarge(Rejected, module="appd", code=3):
-    """The body is longer than a request may be."""
-
-
 class UnsupportedAlgorithm(Rejected, module="appd", code=4):
     """There are keys of secp256k1 and Ed25519 only."""
 

@@ -13,7 +13,6 @@ from starlette.types import ASGIApp
 
 from qanat.paratime.harness import CHAIN_CONTEXT, RUNTIME_ID, LocalChain
 from qanat.paratime.signing import Account, open_result
-from services.runtime_gateway import edge
 from services.runtime_gateway.api import build_api
 from services.runtime_gateway.edge import MAX_BODY_BYTES
 from services.runtime_gateway.node import BACK_ROUNDS, ChainInfo, RuntimeGatewayNode
@@ -31,6 +30,7 @@ from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable
 from shared.gateways import finality, past
 from shared.gateways.compute_nodes import ComputeNodes
+from shared.kit import bodies
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.sdk_transaction import TransactionRecord
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
@@ -280,7 +280,7 @@ async def test_a_body_that_is_too_long_is_refused(http):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(gateway, monkeypatch):
-    monkeypatch.setattr(edge, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(bodies, "TIMEOUT_S", 0.05)
 
     async def half() -> AsyncIterator[bytes]:
         yield b"{"

@@ -402,10 +402,14 @@ async def test_who_only_holds_connections_keeps_nobody_out(server: Any) -> None:
             writer.close()
 
 
-async def test_bodies_that_are_being_read_are_bounded_together(
-    server: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def few_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_app, "MAX_BODIES_BYTES", 100_000)
+
+
+async def test_bodies_that_are_being_read_are_bounded_together(
+    few_bodies: None, server: Any, client: httpx.AsyncClient
+) -> None:
     head = b"POST /v1/books/read HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n"
     _, slow = await asyncio.open_connection("127.0.0.1", server.port)
     slow.write(head + bytes(80_000))
