@@ -1,6 +1,6 @@
 """What the market refuses, and why."""
 
-from shared.errors import Rejected
+from shared.errors import Rejected, Unavailable
 
 
 class BadTable(Rejected, module="data_market", code=1):
@@ -37,3 +37,35 @@ class BadModel(Rejected, module="data_market", code=8):
 
 class ReleaseRefused(Rejected, module="data_market", code=9):
     """An attack on the trained model finds its rows better than their owners allow."""
+
+
+class ContractRefused(Rejected, module="data_market", code=10):
+    """A contract of the market reverts."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the contract says {name}")
+        self.name = name
+
+
+class BadUpload(Rejected, module="data_market", code=11):
+    """An upload is not sealed to this worker, or is not what was committed to on the chain."""
+
+
+class NotReleased(Rejected, module="data_market", code=12):
+    """A job's model is not there for its owner, or not yet."""
+
+
+class GatewayAway(Unavailable, module="data_market", code=13):
+    """The gateway does not answer, or not as gateways do."""
+
+
+class AppdAway(Unavailable, module="data_market", code=14):
+    """The app daemon does not give a key."""
+
+
+class WorkerAway(Unavailable, module="data_market", code=15):
+    """A worker does not answer, or not as workers do."""
+
+
+class BadSeal(Rejected, module="data_market", code=16):
+    """A sealed file was changed, or another app sealed it."""

@@ -1,0 +1,1 @@
+"""The market as contracts have it, and what is sealed to its workers."""

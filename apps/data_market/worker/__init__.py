@@ -1,0 +1,1 @@
+"""What runs jobs: it holds rows in plain while it computes, and nowhere else."""
