@@ -45,13 +45,19 @@ def data_market(
     report: Annotated[
         Path, typer.Option(help="Page that the story on public data is written to.")
     ] = Path("data-market.html"),
+    gateway: Annotated[
+        str | None,
+        typer.Option(help="URL of a running network's gateway: workers run the job, all are paid."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """
     Value rows, train on them privately, attack the model, split a pot by value.
 
-    Without files it tells its story on public data, handwritten digits, and writes a report page.
-    Everything is computed by this command on this machine, outside an enclave, and nobody is paid.
+    Without files it is about public data, handwritten digits. By default everything is computed by
+    this command on this machine, outside an enclave, nobody is paid, and the story on digits writes
+    a report page. With --gateway the same job runs on a network: contributors commit on the chain
+    and seal their rows to two workers, whose equal results are paid by contracts.
     """
     if importlib.util.find_spec("dp_accounting") is None:
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
@@ -59,8 +65,21 @@ def data_market(
     from apps.data_market.errors import BadJob
     from apps.data_market.train.recipe import recipe_of
 
-    say("computed locally, outside an enclave; nobody is paid")
     chosen = recipe_of(recipe)
+    if gateway is not None:
+        from qanat.demo_network import pay_on_network
+
+        paid_there = pay_on_network(
+            gateway, (contributors, validation, label), recipe, eps, pot, say
+        )
+        if as_json:
+            print(json.dumps(paid_there.summary()))
+            return
+        out.print(f"accuracy {paid_there.card['accuracy']} at eps {eps:g}, paid and withdrawn:")
+        for name, paid in paid_there.paid_wei.items():
+            out.print(f"  {name}: {paid} wei", markup=False)
+        return
+    say("computed locally, outside an enclave; nobody is paid")
     if contributors is not None and validation is not None and label is not None:
         outcome = _on_files(contributors, validation, label, chosen, eps, pot)
     elif contributors is None and validation is None and label is None:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 from nacl.public import PrivateKey
@@ -23,7 +24,7 @@ from apps.data_market.chain.uploads import (
     open_sealed,
     seal_to,
 )
-from apps.data_market.errors import BadJob, NotReleased, WorkerAway
+from apps.data_market.errors import BadJob, GatewayAway, NotReleased, WorkerAway
 from apps.data_market.intake.commitment import commit
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
@@ -49,12 +50,19 @@ class Worker:
             chain names.
         """
         self.url, self._http = url, httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
-        about = self._ask("GET", "/v1/market").json()
-        if about["market"] != market.address or about["chain_id"] != market.chain_id:
-            raise WorkerAway(f"{url} works for another market")
-        if about["worker"] not in market.workers():
-            raise WorkerAway(f"{url} is no worker of this market")
-        self.upload_key = bytes.fromhex(about["upload_key"])
+        try:
+            self.upload_key = self._verified_key(market)
+        except BaseException:
+            self._http.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._http.close()
 
     def hand(self, path: str, document: object) -> None:
         """Seal a document and hand it over. Raises `WorkerAway` with what it says against it."""
@@ -69,6 +77,19 @@ class Worker:
         """Fetch what a settled job gives its owner."""
         sealed = self._ask("GET", f"/v1/jobs/{job.hex()}/release").content
         return open_sealed(key, Release, sealed)
+
+    def _verified_key(self, market: Market) -> bytes:
+        try:
+            about = self._ask("GET", "/v1/market").json()
+            place, worker = (about["chain_id"], about["market"]), about["worker"]
+            key = bytes.fromhex(about["upload_key"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise WorkerAway(f"{self.url} does not answer as workers do") from error
+        if place != (market.chain_id, market.address):
+            raise WorkerAway(f"{self.url} works for another market")
+        if worker not in market.workers():
+            raise WorkerAway(f"{self.url} is no worker of this market")
+        return key
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         try:
@@ -193,26 +214,30 @@ class ModelOwner:
         self, job: bytes, workers: Sequence[Worker], timeout_s: float, progress: Progress
     ) -> State:
         """
-        Wait for a job to end.
+        Wait for a job to end; what does not answer meanwhile is asked again.
 
         Raises
         ------
         BadJob
             A worker will not report, or the time is up; says what was waited for.
         """
-        deadline, told = time.monotonic() + timeout_s, None
+        deadline, told = time.monotonic() + timeout_s, ""
         while time.monotonic() < deadline:
-            state = self.market.job(job).state
-            if state in FINAL:
-                return state
-            standing = workers[0].standing(job)
-            if standing["refused"]:
-                raise BadJob(f"the worker does not report: {standing['refused']}")
-            if standing["waits_for"] != told:
-                told = standing["waits_for"]
-                progress(f"{standing['state']}: waiting for {told}")
+            try:
+                state = self.market.job(job).state
+                if state in FINAL:
+                    return state
+                standing = workers[0].standing(job)
+                if standing["refused"]:
+                    raise BadJob(f"the worker does not report: {standing['refused']}")
+                now = f"{standing['state']}: waiting for {standing['waits_for']}"
+            except (GatewayAway, WorkerAway) as error:
+                now = error.message
+            if now != told:
+                progress(now)
+                told = now
             time.sleep(POLL_S)
-        raise BadJob(f"not settled after {timeout_s:g} s: waiting for {told}")
+        raise BadJob(f"not settled after {timeout_s:g} s: {told}")
 
     def fetch(self, job: bytes, worker: Worker) -> tuple[LinearModel, bytes]:
         """Fetch the model and its card (JSON). Raises `NotReleased`, `BadModel`, `WorkerAway`."""

@@ -1,8 +1,9 @@
 """
 The market's contracts, as one account sees them.
 
-Every call and every transaction is encrypted by `oasis-sapphire-py`; questions are signed, so that
-the contract knows who asks. A refusal of a contract carries the name of its error.
+Every call and every transaction is encrypted by `oasis-sapphire-py`. What only the account may ask
+is signed; what anybody may is not, for a signed question is stale as soon as the account sends
+something. A refusal of a contract carries the name of its error.
 """
 
 import enum
@@ -138,13 +139,14 @@ class Market:
     def __init__(self, url: str, account: LocalAccount, address: str) -> None:
         """Reach the market at an address; raises `GatewayAway`, or `ContractRefused` for none."""
         self.account, self.address = account, address
-        self._web3 = connect(url, account)
-        self._market = self._contract("JobMarket", address)
-        self._vault = self._contract("PayVault", self._ask(self._market.functions.vault()))
-        self._registry = self._contract(
-            "DataRegistry", self._ask(self._market.functions.registry())
-        )
-        self._ledger = self._contract("PrivacyLedger", self._ask(self._market.functions.ledger()))
+        self._web3, public = connect(url, account), connect(url)
+        self._market = _contract(self._web3, "JobMarket", address)
+        self._asked = _contract(public, "JobMarket", address).functions
+        registry, ledger = self._ask(self._asked.registry()), self._ask(self._asked.ledger())
+        self._registry = _contract(self._web3, "DataRegistry", registry)
+        self._vault = _contract(self._web3, "PayVault", self._ask(self._asked.vault()))
+        self._asked_registry = _contract(public, "DataRegistry", registry).functions
+        self._asked_ledger = _contract(public, "PrivacyLedger", ledger).functions
         self.chain_id = reached(lambda: self._web3.eth.chain_id)
 
     @classmethod
@@ -168,27 +170,26 @@ class Market:
 
     def workers(self) -> tuple[str, str]:
         """Give the addresses of the two that report."""
-        asked = self._market.functions
-        return self._ask(asked.firstWorker()), self._ask(asked.secondWorker())
+        return self._ask(self._asked.firstWorker()), self._ask(self._asked.secondWorker())
 
     def dataset(self, commitment: bytes) -> Dataset:
         """Look a dataset up. Raises `ContractRefused`, `UnknownDataset`."""
         owner, schema_hash, rows, block_number, *_ = self._ask(
-            self._registry.functions.datasetOf(commitment)
+            self._asked_registry.datasetOf(commitment)
         )
         return Dataset(owner, schema_hash, rows, block_number)
 
     def budget_left(self, commitment: bytes) -> int:
         """Give what a dataset has left for further jobs [1e-12]."""
-        return int(self._ask(self._ledger.functions.left(commitment)))
+        return int(self._ask(self._asked_ledger.left(commitment)))
 
     def job_id(self, salt: bytes) -> bytes:
         """Give the id of this account's job with a salt of 32 bytes."""
-        return bytes(self._ask(self._market.functions.idOf(self._own, salt)))
+        return bytes(self._ask(self._asked.idOf(self._own, salt)))
 
     def job(self, id_: bytes) -> Job:
         """Look a job up; of state `NONE` where there is none."""
-        state, owner, pot_wei, _, _, _, _, terms = self._ask(self._market.functions.jobOf(id_))
+        state, owner, pot_wei, _, _, _, _, terms = self._ask(self._asked.jobOf(id_))
         *fixed, datasets = terms
         return Job(State(state), owner, pot_wei, Terms(*(*fixed, tuple(datasets))))
 
@@ -221,7 +222,7 @@ class Market:
 
     def report(self, id_: bytes, result: Result) -> None:
         """Say what was found, by its hash; workers only."""
-        found = self._ask(self._market.functions.resultHash(id_, result.as_tuple()))
+        found = self._ask(self._asked.resultHash(id_, result.as_tuple()))
         self._tell(self._market.functions.report(id_, found))
 
     def settle(self, id_: bytes, result: Result) -> None:
@@ -249,11 +250,6 @@ class Market:
     def _own(self) -> Any:
         return self.account.address
 
-    def _contract(self, name: str, address: str) -> Contract:
-        return self._web3.eth.contract(
-            address=Web3.to_checksum_address(address), abi=_artifact(name)["abi"]
-        )
-
     def _ask(self, call: ContractFunction) -> Any:
         return reached(call.call)
 
@@ -263,11 +259,12 @@ class Market:
         _mined(self._web3, call, value_wei)
 
 
-def connect(url: str, account: LocalAccount) -> Web3:
-    """Reach a gateway as an account whose calls are encrypted and signed."""
+def connect(url: str, account: LocalAccount | None = None) -> Web3:
+    """Reach a gateway, by calls that are encrypted and, of an account, signed."""
     web3 = Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": TIMEOUT_S}))
-    web3.middleware_onion.add(SignAndSendRawMiddlewareBuilder.build(account))
-    web3.eth.default_account = account.address
+    if account is not None:
+        web3.middleware_onion.add(SignAndSendRawMiddlewareBuilder.build(account))
+        web3.eth.default_account = account.address
     wrapped: Web3 = sapphire.wrap(web3, account)
     return wrapped
 
@@ -292,6 +289,10 @@ def _mined(web3: Web3, call: Any, value_wei: int = 0) -> Any:
     if receipt["status"] != 1:
         raise ContractRefused("that the transaction failed")
     return receipt
+
+
+def _contract(web3: Web3, name: str, address: str) -> Contract:
+    return web3.eth.contract(address=Web3.to_checksum_address(address), abi=_artifact(name)["abi"])
 
 
 def _price(web3: Web3) -> TxParams:

@@ -45,7 +45,7 @@ def read_job(contributors: Path, validation: Path, label: str) -> JobTables:
     """
     owners = _table(validation, label)
     schema = Schema.of(owners)
-    files = _files(contributors)
+    files = list_contributors(contributors)
     contributions = []
     total_bytes = total_rows = 0
     for file in files:
@@ -64,7 +64,8 @@ def read_job(contributors: Path, validation: Path, label: str) -> JobTables:
     return JobTables(schema, schema.rows_of(owners), tuple(contributions))
 
 
-def _files(folder: Path) -> Sequence[Path]:
+def list_contributors(folder: Path) -> Sequence[Path]:
+    """Find the files of a folder, one a contributor, by name. Raises `BadTable`, `TooLarge`."""
     if not folder.is_dir():
         raise BadTable(f"{folder}: no such folder")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv")
@@ -78,15 +79,20 @@ def _files(folder: Path) -> Sequence[Path]:
     return files
 
 
-def _table(file: Path, label: str) -> Table:
+def read_file(file: Path) -> bytes:
+    """Read a table's bytes, one more than a table may have at most. Raises `BadTable`."""
     # What is no file, such as a pipe, would be waited for.
     if not file.is_file():
         raise BadTable(f"{file}: no such file")
     try:
         with file.open("rb") as opened:
-            raw = opened.read(MAX_TABLE_BYTES + 1)
+            return opened.read(MAX_TABLE_BYTES + 1)
     except OSError as error:
         raise BadTable(f"{file}: {error.strerror}") from error
+
+
+def _table(file: Path, label: str) -> Table:
+    raw = read_file(file)
     try:
         return read_table(raw, label)
     except BadTable as error:

@@ -8,13 +8,14 @@ import argparse
 import asyncio
 import sys
 import threading
+import time
 from pathlib import Path
 
 import structlog
 import uvicorn
 
 from apps.data_market.chain.contracts import Market
-from apps.data_market.errors import BadJob
+from apps.data_market.errors import BadJob, GatewayAway
 from apps.data_market.worker.api import build_api
 from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.jobs import JobRunner
@@ -26,6 +27,8 @@ from shared.kit.sockets import open_sockets
 
 POLL_S = 0.25
 """Between two looks at the chain [s]."""
+PATIENCE_S = 60.0
+"""How long a gateway may take to be there when a worker starts [s]."""
 log = structlog.get_logger(__name__)
 
 
@@ -48,8 +51,9 @@ def main() -> None:
 
 def work(options: argparse.Namespace) -> None:
     """Derive keys, serve uploads and run jobs."""
-    keys = WorkerKeys.derive(Appd(options.appd).derive, options.worker)
-    market = Market(options.gateway, keys.account, options.market)
+    with Appd(options.appd) as appd:
+        keys = WorkerKeys.derive(appd.derive, options.worker)
+    market = reach_market(options.gateway, keys, options.market)
     if keys.account.address not in market.workers():
         raise BadJob(f"the market has other workers than {keys.account.address}")
     files = SealedFiles(options.store, keys.storage)
@@ -62,18 +66,39 @@ def work(options: argparse.Namespace) -> None:
         "upload_key": bytes(keys.upload.public_key).hex(),
         "tee": "mock",
     }
-    ended = threading.Event()
-    thread = threading.Thread(target=run_jobs, args=(runner, ended), name="jobs")
-    thread.start()
     server = uvicorn.Server(
         uvicorn.Config(build_api(runner, about), log_config=None, access_log=False)
     )
-    print(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            run_jobs(runner, ended)
+        finally:
+            # By a bug, where nobody ended it: a worker that only takes uploads helps nobody.
+            server.should_exit = True
+
+    thread = threading.Thread(target=run, name="jobs")
+    thread.start()
+    log.info("serving", url=f"http://127.0.0.1:{sockets[0].getsockname()[1]}")
     try:
         asyncio.run(server.serve(sockets))
     finally:
         ended.set()
         thread.join()
+
+
+def reach_market(url: str, keys: WorkerKeys, address: str) -> Market:
+    """Reach the market; a gateway that is not there yet is waited for. Raises `GatewayAway`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return Market(url, keys.account, address)
+        except GatewayAway:
+            if time.monotonic() > deadline:
+                raise
+            log.info("waiting_for_the_gateway", url=url)
+            time.sleep(1)
 
 
 def run_jobs(runner: JobRunner, ended: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """Keys of the app, from the daemon that stands beside it: ROFL's `/rofl/v1/keys/generate`."""
 
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -19,6 +20,14 @@ class Appd:
             base_url="http://localhost",
             timeout=TIMEOUT_S,
         )
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._http.close()
 
     def derive(self, key_id: str, kind: str = "raw-256") -> bytes:
         """Derive 32 bytes that every replica of the app gets alike. Raises `AppdAway`."""
