@@ -48,6 +48,14 @@ class UpOptions:
     ready_file: Path | None = None
     require_encryption: tuple[str, ...] = ()
     """Contracts that are to be called encrypted only; see `docs/sight.md`."""
+    profile: str | None = None
+    client_version: str | None = None
+    """See `RunOptions`."""
+
+    @property
+    def changes_gateways(self) -> bool:
+        """Say whether gateways that run already would have to be started again."""
+        return bool(self.require_encryption or self.profile or self.client_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def begin(options: UpOptions, *, foreground: bool, out: Console) -> Beginning | 
     funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)
     state = load_running_state(options.layout)
     if state is not None:
-        if foreground or options.wipe or options.require_encryption:
+        if foreground or options.wipe or options.changes_gateways:
             raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
         out.print(describe(network, funding, plan_nodes(network, state.port_base), None))
         return None

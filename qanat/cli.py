@@ -17,11 +17,13 @@ from qanat.options import (
     DEFAULT_NETWORK,
     ROOT,
     AmountOption,
+    ClientVersionOption,
     CountOption,
     DataOption,
     EncryptionOption,
     NetworkOption,
     PortOption,
+    ProfileOption,
     SeedOption,
     TestMnemonicOption,
     ToOption,
@@ -70,6 +72,8 @@ def up(
     ] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the old data first.")] = False,
     require_encryption: EncryptionOption = None,
+    profile: ProfileOption = None,
+    client_version: ClientVersionOption = None,
     listen_host: Annotated[
         str, typer.Option(help="Address on which every node listens.")
     ] = "127.0.0.1",
@@ -105,6 +109,8 @@ def up(
         wipe=wipe,
         ready_file=ready_file,
         require_encryption=required_encryption(require_encryption),
+        profile=profile,
+        client_version=client_version,
     )
     beginning = begin(options, foreground=foreground, out=out)
     if beginning is not None:

@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -64,6 +64,20 @@ EncryptionOption = Annotated[
         "--require-encryption",
         metavar="ADDR|all",
         help="Fail plain calls to this contract, or to any, and say where they came from.",
+    ),
+]
+ProfileOption = Annotated[
+    Literal["strict", "dev"] | None,
+    typer.Option(
+        "--profile", help="How gateways answer who names none; by default as the file says."
+    ),
+]
+ClientVersionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-version",
+        metavar="TEXT",
+        help="Answer to web3_clientVersion, such as HardhatNetwork/2.29.1/qanat for its plugins.",
     ),
 ]
 NodeArgument = Annotated[str, typer.Argument(help="Node name, such as compute-0.")]

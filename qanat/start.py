@@ -119,6 +119,8 @@ def _supervisor(options: UpOptions, hosts: ForkServer) -> Supervisor:
             options.listen_host,
             options.database_url,
             require_encryption=options.require_encryption,
+            profile=options.profile,
+            client_version=options.client_version,
         ),
         network_file=options.network_file.resolve(),
         port_base=options.port_base,

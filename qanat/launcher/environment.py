@@ -23,6 +23,10 @@ class RunOptions:
     """One log file for each process; False, in a container, leaves them the launcher's output."""
     require_encryption: tuple[str, ...] = ()
     """Contracts of confidential EVMs that are to be called encrypted only: addresses, or `all`."""
+    profile: str | None = None
+    """How gateways answer who names no profile; None as the network file says."""
+    client_version: str | None = None
+    """What `web3_clientVersion` says; None as the network file says."""
 
 
 def host_environment(
@@ -62,6 +66,10 @@ def host_environment(
         paratime = network.find_paratime(plan.runtimes[0])
         if options.require_encryption and paratime.is_evm and paratime.confidential:
             environment["QANAT_REQUIRE_ENCRYPTION"] = ",".join(options.require_encryption)
+        if options.profile is not None:
+            environment["QANAT_PROFILE"] = options.profile
+        if options.client_version is not None:
+            environment["QANAT_CLIENT_VERSION"] = options.client_version
         if options.database_url is not None:
             environment["QANAT_DATABASE_URL"] = options.database_url
     if options.seed is not None:

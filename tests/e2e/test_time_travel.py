@@ -1,7 +1,6 @@
 """Time and mining as test suites use them: by RPC, viem's test client, and Hardhat's helpers."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,7 @@ import pytest
 from eth_account import Account
 
 from tests.support.networks import (
-    ROOT,
     SECOND_KEY,
-    ProcessNetwork,
     RpcFailure,
     RunningNetwork,
     wait_for,
@@ -139,37 +136,3 @@ def test_viem_test_client_rules_the_network(rewound: RunningNetwork, node_client
             "answer": "0x" + "ab" * 32,
             "from": "0x00000000000000000000000000000000cafe0002",
         }
-
-
-@pytest.fixture
-def hardhat_like(tmp_path: Path) -> Iterator[ProcessNetwork]:
-    """The default network under a name that Hardhat's plugins know."""
-    settings = (ROOT / "networks" / "default.toml").read_text()
-    file = tmp_path / "named.toml"
-    head, gateway, tail = settings.partition("[paratime.gateway]\n")
-    file.write_text(head + gateway + 'client_version = "HardhatNetwork/2.29.1/qanat"\n' + tail)
-    network = ProcessNetwork(tmp_path / "data", PORT_BASE, file)
-    try:
-        network.up()
-        yield network
-    finally:
-        network.down()
-        network.close()
-
-
-@pytest.mark.node
-def test_hardhat_network_helpers_run_unmodified(
-    hardhat_like: ProcessNetwork, node_clients: Path
-) -> None:
-    environment = os.environ | {"QANAT_URL": hardhat_like.url, "QANAT_KEY": SECOND_KEY}
-    done = subprocess.run(
-        ["node", "--test", "--test-reporter=tap", "network_helpers.test.cjs"],
-        cwd=node_clients,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "# pass 8" in done.stdout
