@@ -36,6 +36,7 @@ COPY runtimes runtimes
 COPY examples examples
 COPY services services
 COPY qanat qanat
+COPY apps apps
 # A named volume takes its owner from the directory that it hides: one for each node of any network.
 RUN for node in . public $(python -m qanat.network); do \
         install -d -m 700 -o qanat -g qanat "/network/$node"; done

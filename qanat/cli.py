@@ -38,6 +38,7 @@ from qanat.policy_commands import policy_app
 from qanat.rofl.commands import rofl_app
 from qanat.stop import stop_network
 from qanat.tx_command import tx
+from qanat.verify_commands import verify_app
 from qanat.view.commands import view
 from shared.errors import QanatError
 
@@ -52,6 +53,7 @@ app.add_typer(node_app, name="node")
 app.add_typer(paratime_app, name="paratime")
 app.add_typer(policy_app, name="policy")
 app.add_typer(rofl_app, name="rofl")
+app.add_typer(verify_app, name="verify")
 
 
 @app.command()

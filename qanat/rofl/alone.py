@@ -6,7 +6,7 @@ import time
 from qanat.cpu.pki import NetworkPki, create_network_pki
 from qanat.cpu.quoting import QuotingEnclave
 from services.worker.appd.errors import NoNetwork
-from services.worker.appd.instance import AppInstance
+from services.worker.appd.instance import AppInstance, PlatformEvidence
 from services.worker.appd.rofl_keys import MOCK_ROOT_KEY
 from services.worker.appd.transactions import AppTransaction
 from shared.crypto.entropy import SeededEntropy
@@ -54,6 +54,10 @@ class Alone:
                 report_data=report_data,
             )
         )
+
+    def platform(self) -> PlatformEvidence:
+        """Give the root of the mock, and collateral of when it began."""
+        return PlatformEvidence(self.pki.root_ca, self.collateral(self.pki.created_s))
 
 
 def make_alone(

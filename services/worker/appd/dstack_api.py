@@ -6,6 +6,8 @@ Bytes are hex without prefix. Source: dstack `guest-agent/rpc/proto/agent_rpc.pr
 and `GpuInfo` are not served.
 """
 
+import base64
+import dataclasses
 import json
 from typing import Any
 
@@ -117,6 +119,18 @@ def dstack_routes(instance: AppInstance) -> APIRouter:
             "cloud_product": "",
         }
 
+    @routes.post("/GetCollateral")
+    async def get_collateral() -> dict[str, Any]:
+        """Give what a verifier needs beside a quote, in the form of DCAP; not of upstream."""
+        platform = instance.surroundings.platform()
+        return {
+            "root_ca": base64.b64encode(platform.root_ca).decode(),
+            "collateral": {
+                field.name: _text_of(getattr(platform.collateral, field.name))
+                for field in dataclasses.fields(platform.collateral)
+            },
+        }
+
     @routes.post("/Sign")
     async def sign(body: SignIn) -> dict[str, Any]:
         """Sign by the app's signing key."""
@@ -149,6 +163,10 @@ def dstack_routes(instance: AppInstance) -> APIRouter:
         return {"version": VERSION, "rev": "qanat"}
 
     return routes
+
+
+def _text_of(value: str | bytes) -> str:
+    return value if isinstance(value, str) else base64.b64encode(value).decode()
 
 
 def _registers(instance: AppInstance) -> tuple[bytes, bytes, bytes, bytes]:

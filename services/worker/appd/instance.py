@@ -6,6 +6,16 @@ from typing import Protocol
 from services.worker.appd.events import EventLog
 from services.worker.appd.metadata import Metadata
 from services.worker.appd.transactions import AppTransaction
+from shared.types.attestation import Collateral
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEvidence:
+    """What a verifier needs beside a quote; the host says so, and each part is signed."""
+
+    root_ca: bytes
+    """DER of the root that quotes stand under."""
+    collateral: Collateral
 
 
 class Surroundings(Protocol):
@@ -21,6 +31,10 @@ class Surroundings(Protocol):
 
     def quote(self, report_data: bytes, registers: tuple[bytes, bytes, bytes, bytes]) -> bytes:
         """Quote the instance with 64 bytes of its own and its run-time registers."""
+        ...
+
+    def platform(self) -> PlatformEvidence:
+        """Give what verifiers of the instance's quotes need."""
         ...
 
 

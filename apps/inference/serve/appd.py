@@ -1,0 +1,71 @@
+"""What the service asks of the daemon beside it; nothing else of its surroundings is used."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from apps.inference.documents.canonical import Document, object_of, read_document
+from apps.inference.documents.evidence import MockEvidence, read_evidence
+from apps.inference.errors import AppdAway, MalformedDocument
+
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 4 << 20
+
+
+class Appd:
+    """The app daemon on its socket, of both dialects."""
+
+    def __init__(self, socket: Path) -> None:
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+            base_url="http://localhost",
+            timeout=TIMEOUT_S,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def app_id(self) -> str:
+        """Give `rofl1…`. Raises `AppdAway`."""
+        return (await self._ask("GET", "/rofl/v1/app/id")).decode()
+
+    async def derive(self, key_id: str, kind: str) -> bytes:
+        """Derive 32 bytes that every replica of the app gets alike. Raises `AppdAway`."""
+        answer = await self._json("/rofl/v1/keys/generate", {"key_id": key_id, "kind": kind})
+        return bytes.fromhex(str(answer.get("key", "")))
+
+    async def emit(self, name: str, payload: bytes) -> None:
+        """Measure an event; all later quotes show it. Raises `AppdAway`."""
+        await self._ask("POST", "/EmitEvent", {"event": name, "payload": payload.hex()})
+
+    async def quote(self, report_data: bytes) -> MockEvidence:
+        """Quote this instance with up to 64 bytes of its own. Raises `AppdAway`."""
+        quoted = await self._json("/GetQuote", {"report_data": report_data.hex()})
+        platform = await self._json("/GetCollateral", {})
+        try:
+            log = read_document(b'{"log":' + str(quoted.get("event_log")).encode() + b"}")
+            return read_evidence(
+                {
+                    "quote": quoted.get("quote"),
+                    "event_log": log["log"],
+                    "collateral": object_of(platform, "collateral"),
+                    "root_ca": platform.get("root_ca"),
+                }
+            )
+        except MalformedDocument as error:
+            raise AppdAway(f"the app daemon gives no evidence: {error.message}") from error
+
+    async def _json(self, path: str, body: dict[str, Any]) -> Document:
+        try:
+            return read_document(await self._ask("POST", path, body), MAX_ANSWER_BYTES)
+        except MalformedDocument as error:
+            raise AppdAway(f"the app daemon answers no JSON to {path}") from error
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        try:
+            answer = await self._http.request(method, path, json=body)
+            return answer.raise_for_status().content
+        except httpx.HTTPError as error:
+            raise AppdAway(f"the app daemon does not answer {path}: {error!r}") from error

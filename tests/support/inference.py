@@ -1,0 +1,79 @@
+"""A service of confidential inference with a daemon of its own, in the test's process."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+from apps.inference.documents.canonical import digest, read_document
+from apps.inference.documents.receipt import ReceiptDraft
+from apps.inference.serve.appd import Appd
+from apps.inference.serve.identity import make_identity
+from apps.inference.verify.exchange import Exchange
+from qanat.rofl.alone import make_alone
+from qanat.rofl.serve import serve_appd
+
+NOW_S = 1_760_000_000
+NONCE = bytes(range(32)).hex()
+MODELS = {"smollm2-135m-instruct": digest(b"weights"), "all-minilm-l6-v2": digest(b"more weights")}
+REQUEST = b'{"messages":[{"content":"hi","role":"user"}],"model":"demo-model"}'
+RESPONSE = b'{"choices":[],"id":"chatcmpl-123"}'
+
+
+@asynccontextmanager
+async def daemon(path, seed=b"inference"):
+    """The daemon's socket, where it serves."""
+    instance, alone = make_alone(seed=seed, now_s=NOW_S)
+    ready = asyncio.Event()
+    serving = asyncio.create_task(
+        serve_appd(instance, path, None, lambda _: ready.set(), with_signals=False)
+    )
+    try:
+        await asyncio.wait_for(ready.wait(), 10)
+        yield alone
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def an_identity(path, **options):
+    async with daemon(path) as alone:
+        appd = Appd(path)
+        try:
+            yield await make_identity(appd, MODELS, lambda: NOW_S, **options), alone
+        finally:
+            await appd.close()
+
+
+def make_exchange(tmp_path) -> Exchange:
+    """A whole, good exchange, as a client keeps it."""
+
+    async def make():
+        async with an_identity(tmp_path / "appd.sock") as (identity, _):
+            report = await identity.report(NONCE)
+            draft = ReceiptDraft(
+                receipt_id="rcpt-1",
+                chat_id="chatcmpl-123",
+                model="demo-model",
+                endpoint="/v1/chat/completions",
+                method="POST",
+                served_at=NOW_S,
+                received=digest(REQUEST),
+                forwarded=digest(REQUEST),
+                returned=digest(RESPONSE),
+            )
+            return report, identity.sign(draft)
+
+    report, receipt = asyncio.run(make())
+    return Exchange(
+        nonce=NONCE,
+        report=read_document(json.dumps(report).encode()),
+        receipt=receipt,
+        request=REQUEST,
+        response=RESPONSE,
+        headers={
+            "x-aci-version": "aci/1",
+            "x-aci-keyset-digest": report["workload_keyset_digest"],
+            "x-receipt-id": "rcpt-1",
+        },
+    )
