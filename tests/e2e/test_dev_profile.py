@@ -11,7 +11,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
-from tests.support.networks import SECOND_KEY, RunningNetwork, load_artifact
+from tests.support.networks import SECOND_KEY, ProcessNetwork, RunningNetwork, load_artifact
 
 RICH = Account.from_key("0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba")
 HEADERS = {"x-qanat-profile": "dev", "content-type": "application/json"}
@@ -47,6 +47,24 @@ def test_a_creation_is_estimated_and_a_failure_has_a_reason(network: RunningNetw
     assert receipt["status"] == 0
     assert receipt["error"]["module"] == "evm"
     assert receipt["error"]["message"]
+
+
+def test_web3_js_needs_no_settings(process_network: ProcessNetwork, node_clients: Path) -> None:
+    network = process_network
+    built = str(load_artifact("Vault").path)
+    done = subprocess.run(
+        ["node", "web3js.mjs", network.url, SECOND_KEY, built, network.ws_url],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["status"], seen["type"], seen["plainStatus"]) == (1, 2, 1)
+    assert seen["matches"] is seen["heard"] is True
+    assert seen["reason"] == seen["sendReason"] == "execution reverted: the reason is plain"
 
 
 VIEM = """

@@ -39,7 +39,8 @@ def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     """Give every method by name, for each profile."""
     unlocked, impersonated = load_unlocked(node.settings.data_dir), Impersonations()
     strict = build_method_table(node, unlocked, impersonated)
-    dev, eth, send = DevProfileMethods(node), EthMethods(node), EthSendMethods(node)
+    eth, send = EthMethods(node), EthSendMethods(node)
+    dev = DevProfileMethods(node, eth)
     fill = EthFillMethods(node, eth, dev, has_base_fee=True)
     changed: list[object] = [dev, fill]
     if node.settings.unsafe_dev_controls:

@@ -70,6 +70,18 @@ async def test_an_estimate_is_that_of_the_sender(gateway):
     assert (await gateway.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
 
 
+async def test_a_transfer_that_is_tried_out_is_that_of_the_sender(gateway):
+    assert "error" in (await ask(gateway, STRICT, "eth_call", POOR, "latest"))[0]
+    assert (await ask(gateway, DEV, "eth_call", POOR, "latest"))[0]["result"] == "0x"
+    too_much = POOR | {"value": hex(10**40)}
+    assert "error" in (await ask(gateway, DEV, "eth_call", too_much, "latest"))[0]
+    # With data the caller is nobody, in both: the address of what it creates says so.
+    asks = {"from": ACCOUNT.address, "data": "0x335f5260205ff3"}
+    asked = [await ask(gateway, one, "eth_call", asks, "latest") for one in (STRICT, DEV)]
+    unnamed, _ = await ask(gateway, STRICT, "eth_call", {"data": asks["data"]}, "latest")
+    assert [answer["result"] for answer, _ in asked] == [unnamed["result"]] * 2
+
+
 async def test_what_is_filled_in_has_a_tip_where_blocks_have_a_base_fee(gateway):
     call = {"from": ACCOUNT.address, "to": RECEIVER, "value": "0x1"}
     for headers, changes, kind in (
