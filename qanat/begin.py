@@ -7,7 +7,7 @@ needs (`qanat/start.py`).
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import AlreadyRunning, load_running_state
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan, load_network, plan_nodes
-from qanat.provision.removal import remove_data
+from qanat.provision.removal import remove_data, verify_time_step
 from shared.errors import Rejected
 from shared.kit.settings import require_mock_tee_consent
 
@@ -50,12 +50,14 @@ class UpOptions:
     """Contracts that are to be called encrypted only; see `docs/sight.md`."""
     profile: str | None = None
     client_version: str | None = None
+    block_time_step_s: int | None = None
     """See `RunOptions`."""
 
     @property
-    def changes_gateways(self) -> bool:
-        """Say whether gateways that run already would have to be started again."""
-        return bool(self.require_encryption or self.profile or self.client_version)
+    def changes_what_runs(self) -> bool:
+        """Say whether a network that runs already would have to be started again."""
+        asked = (self.require_encryption, self.profile, self.client_version, self.block_time_step_s)
+        return any(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,16 @@ def begin(options: UpOptions, *, foreground: bool, out: Console) -> Beginning | 
     """
     began_s = time.monotonic()
     network = load_network(options.network_file)
+    if options.block_time_step_s is not None:
+        if not options.wipe:
+            verify_time_step(options.layout, options.block_time_step_s)
+        network = replace(network, block_time_step_s=options.block_time_step_s)
     consent = "1" if network.unsafe_mock_tee else "0"
     require_mock_tee_consent({"QANAT_UNSAFE_MOCK_TEE": consent} | dict(os.environ))
     funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)
     state = load_running_state(options.layout)
     if state is not None:
-        if foreground or options.wipe or options.changes_gateways:
+        if foreground or options.wipe or options.changes_what_runs:
             raise AlreadyRunning(f"a network already runs on {options.layout.root}: `qanat down`")
         out.print(describe(network, funding, plan_nodes(network, state.port_base), None))
         return None

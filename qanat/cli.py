@@ -26,6 +26,7 @@ from qanat.options import (
     ProfileOption,
     SeedOption,
     TestMnemonicOption,
+    TimeStepOption,
     ToOption,
     data_layout,
     err,
@@ -75,6 +76,7 @@ def up(
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove the old data first.")] = False,
     require_encryption: EncryptionOption = None,
     profile: ProfileOption = None,
+    block_time_step: TimeStepOption = None,
     client_version: ClientVersionOption = None,
     listen_host: Annotated[
         str, typer.Option(help="Address on which every node listens.")
@@ -112,6 +114,7 @@ def up(
         ready_file=ready_file,
         require_encryption=required_encryption(require_encryption),
         profile=profile,
+        block_time_step_s=block_time_step,
         client_version=client_version,
     )
     beginning = begin(options, foreground=foreground, out=out)

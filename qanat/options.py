@@ -10,6 +10,7 @@ from rich.console import Console
 
 from qanat.layout import DataLayout
 from qanat.network import load_network
+from qanat.network.records import MAX_BLOCK_TIME_STEP_S
 
 if TYPE_CHECKING:
     from qanat.observe import Running
@@ -64,6 +65,15 @@ EncryptionOption = Annotated[
         "--require-encryption",
         metavar="ADDR|all",
         help="Fail plain calls to this contract, or to any, and say where they came from.",
+    ),
+]
+TimeStepOption = Annotated[
+    int | None,
+    typer.Option(
+        "--block-time-step",
+        min=1,
+        max=MAX_BLOCK_TIME_STEP_S,
+        help="Least that blocks are apart by their timestamps, in seconds; a new network only.",
     ),
 ]
 ProfileOption = Annotated[

@@ -5,7 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from qanat.network.plan import plan_nodes
-from qanat.network.records import EVM, PYTHON, KeyManager, Network, NodeOverride, ParaTime
+from qanat.network.records import (
+    EVM,
+    MAX_BLOCK_TIME_STEP_S,
+    PYTHON,
+    KeyManager,
+    Network,
+    NodeOverride,
+    ParaTime,
+)
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 """Of nodes and runtimes: they become folders, host names, containers and volumes."""
@@ -43,6 +51,8 @@ def _of_the_chain(network: Network) -> Iterator[str]:
         yield f"consensus.keep_heights must be 0, which keeps all, or at least {MIN_KEPT_HEIGHTS}"
     if not network.paratime:
         yield "the file needs a [[paratime]]"
+    if network.block_time_step_s > MAX_BLOCK_TIME_STEP_S:
+        yield f"block_time_step_s must be at most {MAX_BLOCK_TIME_STEP_S}"
     if network.epoch_interval_s < 1:
         yield "epoch_interval_s must be at least 1"
     if network.base_epoch < 0:

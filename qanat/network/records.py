@@ -17,6 +17,10 @@ class Consensus:
     """Newest heights that can be read and gone back to; 0 keeps all, as an archive."""
 
 
+MAX_BLOCK_TIME_STEP_S = 366 * 86_400
+"""Most that timestamps of blocks may be apart [s], as `anvil_setBlockTimestampInterval` has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyManager:
     """A key manager: who keeps the keys of ParaTimes."""
@@ -126,6 +130,8 @@ class Network:
     unsafe_mock_tee: bool = False
     """Consent to a TEE that protects nothing; without it no process starts."""
     dev_controls: bool = False
+    block_time_step_s: int = 0
+    """Least that each block's timestamp is ahead of the one before [s]; 0 lets them repeat."""
     debug_key: bool = False
     """Whether there is a key that sees what any transaction did, pinned in measured enclaves."""
 

@@ -167,6 +167,7 @@ def _save_summary(
         "tee": "MOCK",
         # Nothing that is derived from the seed stands here: every key follows from it.
         "is_replay": is_replay,
+        "block_time_step_s": network.block_time_step_s,
         "enclaves": {name: one.mr_enclave.hex() for name, one in enclaves.items()},
         "nodes": {name: identity.node.public_key.hex() for name, identity in identities.items()},
     }

@@ -28,7 +28,7 @@ from shared.types.genesis import (
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.keymanager import EnclavePolicy, Policy, SignedPolicy
 from shared.types.methods import Method
-from shared.types.mining import REPLAYED
+from shared.types.mining import REPLAYED, Mining
 from shared.types.registry import (
     Deployment,
     Entity,
@@ -230,9 +230,14 @@ def build_genesis(
         ),
         policies=tuple(_policy(network, one, enclaves, signers) for one in network.key_manager),
         dev_control_key=dev_control_key,
-        mining=REPLAYED if is_replayed else None,
+        mining=REPLAYED if is_replayed else _mining(network),
         gateways=gateways,
     )
+
+
+def _mining(network: Network) -> Mining | None:
+    step_s = network.block_time_step_s
+    return Mining(step_s=step_s) if step_s else None
 
 
 def _backing(balances: dict[str, int]) -> int:

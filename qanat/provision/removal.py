@@ -1,5 +1,6 @@
 """Whose data directory it is, and its removal."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,19 @@ class OtherNetwork(Rejected, module="network", code=3):
 def is_provisioned(layout: DataLayout) -> bool:
     """Say whether the directory holds a whole network: genesis is written last."""
     return layout.genesis.exists()
+
+
+def verify_time_step(layout: DataLayout, asked_s: int) -> None:
+    """Refuse another step between timestamps than a chain was made with. Raises `OtherNetwork`."""
+    if not is_provisioned(layout):
+        return
+    summary = json.loads((layout.public / "network.json").read_text())
+    made_s = summary.get("block_time_step_s", 0)
+    if made_s != asked_s:
+        raise OtherNetwork(
+            f"{layout.root} holds a chain with a block time step of {made_s} s: add --wipe, or "
+            "call anvil_setBlockTimestampInterval once it runs"
+        )
 
 
 def remove_data(root: Path) -> None:

@@ -18,7 +18,16 @@ from tests.support.networks import (
 
 PORT_BASE = 26545
 CLIENTS = ROOT / "tests" / "e2e" / "clients"
-NAMED = ("--client-version", "HardhatNetwork/2.29.1/qanat", "--profile", "dev")
+NAMED = (
+    "--client-version",
+    "HardhatNetwork/2.29.1/qanat",
+    "--profile",
+    "dev",
+    "--block-time-step",
+    "1",
+)
+
+SENDER = "0x90f79bf6eb2c4f870365e785982e1f101e93b906"
 
 pytestmark = pytest.mark.node
 
@@ -68,6 +77,16 @@ def run_node(network: ProcessNetwork, folder: Path, *command: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_no_two_blocks_have_one_timestamp(hardhat_like: ProcessNetwork) -> None:
+    for nonce in range(5):
+        hardhat_like.rpc("eth_sendTransaction", {"from": SENDER, "to": SENDER, "nonce": hex(nonce)})
+    newest = hardhat_like.block_number()
+    blocks = [hardhat_like.rpc("eth_getBlockByNumber", hex(at), False) for at in range(newest + 1)]
+    times = [int(block["timestamp"], 16) for block in blocks]
+    assert len(blocks) > 5
+    assert len(set(times)) == len(times)
 
 
 def test_network_helpers_run_unmodified(hardhat_like: ProcessNetwork, node_clients: Path) -> None:

@@ -113,6 +113,11 @@ def test_port_of_one_node_is_overridden(tmp_path: Path) -> None:
         ('name = "gateway"', 'name = "compute-1"', "'compute-1' stands in several places"),
         ("base_epoch = 2", 'base_epoch = "2"', "base_epoch: expected int"),
         ("base_epoch = 2", "base_epoc = 2", "unknown field 'base_epoc'"),
+        (
+            "unsafe_mock_tee",
+            "block_time_step_s = 40_000_000\nunsafe_mock_tee",
+            "block_time_step_s must be",
+        ),
         ("epoch_interval_s = 600", "epoch_interval_s = 0", "epoch_interval_s must be at least 1"),
         ('id = "8000', 'id = "80', "id must be 64 hex digits"),
         ('id = "8000', 'id = "c000', "id has the key manager flag"),

@@ -13,7 +13,7 @@ from qanat.provision.data_directory import provision
 from qanat.provision.debug_key import load_debug_key
 from qanat.provision.identities import create_identity
 from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
-from qanat.provision.removal import OtherNetwork, remove_data
+from qanat.provision.removal import OtherNetwork, remove_data, verify_time_step
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256, sha512_256
 from shared.encoding.record import decode_record
@@ -24,6 +24,7 @@ from shared.types.evm import EvmGenesis
 from shared.types.genesis import Genesis
 from shared.types.keymanager import KeyManagerStatus, Policy
 from shared.types.methods import Method
+from shared.types.mining import Mining
 from shared.types.registry import RuntimeKind
 from shared.types.transaction import Fee
 from tests.support.consensus_world import World
@@ -281,3 +282,13 @@ def test_removing_refuses_a_directory_that_is_no_network(tmp_path: Path) -> None
     with pytest.raises(OtherNetwork, match="nothing was removed"):
         remove_data(tmp_path)
     assert (tmp_path / "precious").exists()
+
+
+def test_timestamps_step_as_the_file_says(network: Network, tmp_path: Path) -> None:
+    layout = DataLayout(tmp_path / "stepped")
+    provision(layout, replace(network, block_time_step_s=3), {})
+    assert genesis_of(layout).mining == Mining(step_s=3)
+    verify_time_step(layout, 3)
+    with pytest.raises(OtherNetwork, match="time step of 3 s"):
+        verify_time_step(layout, 4)
+    verify_time_step(DataLayout(tmp_path / "none"), 4)
