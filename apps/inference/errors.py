@@ -105,3 +105,101 @@ class WeightsChanged(Rejected, module="inference", code=25):
 
 class AppdAway(Unavailable, module="inference", code=26):
     """The app daemon does not answer, so that there are no keys and no quotes."""
+
+
+class BadCompletion(Rejected, module="inference", code=27):
+    """The request is not one that the models here can answer."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class UnknownModel(Rejected, module="inference", code=28):
+    """No model has this name."""
+
+
+class BadApiKey(Rejected, module="inference", code=29):
+    """The request carries no key that the service knows."""
+
+
+class TooBusy(Unavailable, module="inference", code=30):
+    """As many requests wait as may."""
+
+
+class NoSuchReceipt(Rejected, module="inference", code=31):
+    """There is no such receipt, or it is another key's."""
+
+
+class ReceiptNeedsKey(Rejected, module="inference", code=32):
+    """The receipt belongs to an API key, and none was shown."""
+
+
+class SessionNotAccepted(Rejected, module="inference", code=33):
+    """The request asks for a session, and a service that computes itself has none."""
+
+
+class E2eeRefused(Rejected):
+    """What E2EE version 2 refuses; each has the protocol's own name."""
+
+    kind: str = ""
+
+
+class E2eeHeaderMissing(E2eeRefused, module="inference", code=34):
+    """Some of the five headers are there, and not all."""
+
+    kind = "e2ee_header_missing"
+
+
+class E2eeInvalidVersion(E2eeRefused, module="inference", code=35):
+    """Another version than 2."""
+
+    kind = "e2ee_invalid_version"
+
+
+class E2eeInvalidPublicKey(E2eeRefused, module="inference", code=36):
+    """The client's key is none of the suite."""
+
+    kind = "e2ee_invalid_public_key"
+
+
+class E2eeModelKeyMismatch(E2eeRefused, module="inference", code=37):
+    """The request is for a key that the keyset does not list."""
+
+    kind = "e2ee_model_key_mismatch"
+
+
+class E2eeInvalidNonce(E2eeRefused, module="inference", code=38):
+    """A nonce is 64 hex digits."""
+
+    kind = "e2ee_invalid_nonce"
+
+
+class E2eeReplayDetected(E2eeRefused, module="inference", code=39):
+    """The same request was here before."""
+
+    kind = "e2ee_replay_detected"
+
+
+class E2eeInvalidTimestamp(E2eeRefused, module="inference", code=40):
+    """The request is of another time."""
+
+    kind = "e2ee_invalid_timestamp"
+
+
+class E2eeInvalidPayloadModel(E2eeRefused, module="inference", code=41):
+    """The request names no model."""
+
+    kind = "e2ee_invalid_payload_model"
+
+
+class E2eeDecryptionFailed(E2eeRefused, module="inference", code=42):
+    """A field is no ciphertext for this place of this request."""
+
+    kind = "e2ee_decryption_failed"
+
+
+class E2eeUnsupportedEndpoint(E2eeRefused, module="inference", code=43):
+    """The route has no encrypted form."""
+
+    kind = "e2ee_unsupported_endpoint"

@@ -4,13 +4,19 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import httpx
+
 from apps.inference.documents.canonical import digest, read_document
 from apps.inference.documents.receipt import ReceiptDraft
+from apps.inference.models.answered import Answered
 from apps.inference.serve.appd import Appd
+from apps.inference.serve.engine import Models
 from apps.inference.serve.identity import make_identity
+from apps.inference.serve.service import serving
 from apps.inference.verify.exchange import Exchange
 from qanat.rofl.alone import make_alone
 from qanat.rofl.serve import serve_appd
+from shared.crypto.hashes import sha256
 
 NOW_S = 1_760_000_000
 NONCE = bytes(range(32)).hex()
@@ -76,4 +82,50 @@ def make_exchange(tmp_path) -> Exchange:
             "x-aci-keyset-digest": report["workload_keyset_digest"],
             "x-receipt-id": "rcpt-1",
         },
+    )
+
+
+class Scripted:
+    """Models whose answers hang on the request alone; they count what they were asked."""
+
+    def __init__(self, pieces=("Hel", "lo ", "wörld")):
+        self.pieces, self.asked = pieces, []
+
+    def chat(self, request, on_text):
+        self.asked.append(request)
+        for at, piece in enumerate(self.pieces, 1):
+            if on_text(piece):
+                return Answered("stop", 5, at)
+        return Answered("stop", 5, len(self.pieces))
+
+    complete = chat
+
+    def embed(self, texts):
+        self.asked.append(texts)
+        return [[float(len(one)), 0.5] for one in texts], sum(map(len, texts))
+
+    def models(self):
+        names = list(MODELS)
+        return Models(names[0], self, names[1], self, MODELS)
+
+
+KEY, OTHER_KEY = "sk-ana", "sk-ben"
+HASHES = frozenset(sha256(one.encode()) for one in (KEY, OTHER_KEY))
+
+
+@asynccontextmanager
+async def served(path, models=None, now_s=lambda: NOW_S, key_hashes=HASHES, **options):
+    """The application of a whole service, with scripted models."""
+    load = (models or Scripted()).models
+    async with (
+        daemon(path),
+        serving(path, key_hashes, load=load, now_s=now_s, **options) as app,
+    ):
+        yield app
+
+
+def a_client(app, key=KEY):
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://inference", headers=headers
     )

@@ -1,0 +1,17 @@
+"""How models hand over what they generate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+OnText = Callable[[str], bool]
+"""Takes the next piece of text; True ends the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How an answer ended."""
+
+    finish_reason: str
+    """`stop` or `length`."""
+    prompt_tokens: int
+    completion_tokens: int

@@ -1,0 +1,86 @@
+"""
+The language model: SmolLM2 by llama.cpp, in this process, on one thread.
+
+llama.cpp opens an HTTP listener that nobody uses: a socket in a folder of our own, removed at
+once, with a key that nobody has, and what would show prompts there is off. Nothing is kept between
+requests: an answer hangs on its own prompt alone, and its time tells nothing of another's.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from apps.inference.errors import BadCompletion
+from apps.inference.models.answered import Answered, OnText
+from apps.inference.models.weights import SMOLLM2, locate
+from shared.crypto.entropy import Entropy
+
+MODEL_ID = "smollm2-135m-instruct"
+CONTEXT_TOKENS = 2048
+"""Of prompt and answer together."""
+
+
+class LanguageModel:
+    """The model, loaded. One call at a time; it blocks, without holding the interpreter."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        params: Any = xllamacpp.CommonParams()
+        params.model.path = str(locate(SMOLLM2))
+        params.n_ctx, params.n_parallel, params.n_threads_http = CONTEXT_TOKENS, 1, 1
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+        params.cache_prompt, params.cache_ram_mib, params.offline = False, 0, True
+        params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = params.ui = False
+        params.verbosity = -1
+        params.api_keys = [entropy.draw("inference: unused listener").hex()]
+        with tempfile.TemporaryDirectory(prefix="qanat-llm-") as folder:
+            params.hostnames = [str(Path(folder) / "unused.sock")]
+            self._server: Any = xllamacpp.Server(params)
+            # The folder goes, and the socket with it: nobody can reach the listener any more.
+
+    def chat(self, request: dict[str, Any], on_text: OnText) -> Answered:
+        """
+        Answer a conversation.
+
+        Parameters
+        ----------
+        request : `dict`
+            `messages` and sampling, as OpenAI has them, checked.
+        on_text : callable
+            Gets the answer piece by piece, in the calling thread.
+
+        Raises
+        ------
+        BadCompletion
+            The prompt does not fit, or cannot be read.
+        """
+        return self._run(self._server.handle_chat_completions, request, on_text)
+
+    def complete(self, request: dict[str, Any], on_text: OnText) -> Answered:
+        """Continue `prompt`; else as `chat`."""
+        return self._run(self._server.handle_completions, request, on_text)
+
+    def _run(self, handle: Any, request: dict[str, Any], on_text: OnText) -> Answered:
+        reason, usage, refusal = "stop", {"prompt_tokens": 0, "completion_tokens": 0}, ""
+
+        def take(chunk: dict[str, Any]) -> bool:
+            nonlocal reason, usage, refusal
+            if "error" in chunk:
+                refusal = str(chunk["error"].get("message", "the model refused"))
+                return True
+            usage = chunk.get("usage") or usage
+            for choice in chunk.get("choices", ()):
+                reason = choice.get("finish_reason") or reason
+                text = choice.get("text") or (choice.get("delta") or {}).get("content")
+                if text and on_text(text):
+                    return True
+            return False
+
+        streamed = {**request, "stream": True, "stream_options": {"include_usage": True}}
+        answer = handle(streamed, take)
+        if isinstance(answer, dict):
+            take(answer)
+        if refusal:
+            raise BadCompletion(refusal)
+        return Answered(reason, int(usage["prompt_tokens"]), int(usage["completion_tokens"]))

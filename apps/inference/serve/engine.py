@@ -1,0 +1,133 @@
+"""
+The models behind one door: one computes at a time, few wait, each ends in time.
+
+Computing has a thread of its own at the lowest priority of the machine, so that blocks keep theirs.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from apps.inference.errors import TooBusy
+from apps.inference.models.answered import Answered, OnText
+
+MAX_WAITING = 16
+"""Requests that wait while one computes."""
+ANSWER_TIMEOUT_S = 60.0
+"""An answer that takes longer ends where it is, as one that reached its length [s]."""
+_LOWEST = 19
+Result = TypeVar("Result")
+
+
+class Chat(Protocol):
+    """A language model."""
+
+    def chat(self, request: dict[str, Any], on_text: OnText) -> Answered:
+        """Answer a conversation."""
+        ...
+
+    def complete(self, request: dict[str, Any], on_text: OnText) -> Answered:
+        """Continue a text."""
+        ...
+
+
+class Embeddings(Protocol):
+    """An embedding model."""
+
+    def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        """Give vectors, and tokens read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the service offers, by name, with the digest of the weights."""
+
+    chat_id: str
+    chat: Chat
+    embedding_id: str
+    embeddings: Embeddings
+    digests: dict[str, str]
+
+
+class Engine:
+    """Runs one computation at a time."""
+
+    def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self._thread = ThreadPoolExecutor(1, "inference", initializer=_give_way)
+        self._turn, self._waiting, self._timeout_s = asyncio.Lock(), 0, timeout_s
+
+    @asynccontextmanager
+    async def _taking_turns(self) -> AsyncIterator[None]:
+        if self._waiting > MAX_WAITING:
+            raise TooBusy("too many requests wait; try again")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1
+
+    async def run(self, compute: Callable[[], Result]) -> Result:
+        """Compute in the thread, or raise `TooBusy`."""
+        async with self._taking_turns():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
+
+    async def stream(
+        self, compute: Callable[[OnText], Answered]
+    ) -> AsyncGenerator[str | Answered, None]:
+        """
+        Give an answer's pieces as they come, and last how it ended.
+
+        Who stops listening stops the computation.
+
+        Raises
+        ------
+        TooBusy, BadCompletion
+            Too many wait; the model cannot take the request.
+        """
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Answered]()
+        is_over = is_late = False
+        async with self._taking_turns():
+            deadline = time.monotonic() + self._timeout_s
+
+            def on_text(text: str) -> bool:
+                nonlocal is_late
+                loop.call_soon_threadsafe(pieces.put_nowait, text)
+                is_late = time.monotonic() > deadline
+                return is_over or is_late
+
+            running = loop.run_in_executor(self._thread, compute, on_text)
+            try:
+                while not (running.done() and pieces.empty()):
+                    waiting = asyncio.ensure_future(pieces.get())
+                    either: set[asyncio.Future[Any]] = {waiting, running}
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    if waiting.done():
+                        yield waiting.result()
+                    else:
+                        # What the thread sent before it ended came before its end did.
+                        waiting.cancel()
+                answered = await running
+                yield Answered(
+                    "length" if is_late else answered.finish_reason,
+                    answered.prompt_tokens,
+                    answered.completion_tokens,
+                )
+            finally:
+                is_over = True
+                await asyncio.wait({running})
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    # Of this thread alone, and of those that the model starts from it. Linux only.
+    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)

@@ -1,0 +1,224 @@
+"""
+One request from its bytes to its receipt.
+
+Whatever is answered, refusals included, has a receipt over exactly the bytes that were seen and
+sent. Only who shows no valid key gets none: strangers fill no table.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from apps.inference.documents.canonical import VERSION, digest
+from apps.inference.documents.receipt import ReceiptDraft
+from apps.inference.e2ee.fields import CHAT, COMPLETIONS, EMBEDDINGS
+from apps.inference.e2ee.gate import Channel, Gate
+from apps.inference.errors import BadCompletion, E2eeUnsupportedEndpoint, UnknownModel
+from apps.inference.models.answered import Answered
+from apps.inference.serve.answers import Answering, embedding_answer
+from apps.inference.serve.engine import Engine, Models
+from apps.inference.serve.failures import show_failure
+from apps.inference.serve.identity import Identity
+from apps.inference.serve.receipts import Kept, Receipts
+from apps.inference.serve.requests import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    read_request,
+)
+from shared.crypto.entropy import Entropy
+from shared.crypto.hashes import sha256
+from shared.errors import QanatError
+
+JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
+END_OF_STREAM = b"data: [DONE]\n\n"
+
+
+@dataclass
+class Seen:
+    """What is known of a request while it is served."""
+
+    endpoint: str
+    owner: bytes | None
+    receipt_id: str
+    received: bytes
+    chat_id: str | None = None
+    model: str | None = None
+    was_computed: bool = False
+    channel: Channel | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Exchanges:
+    """Serves prompts."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        gate: Gate,
+        engine: Engine,
+        models: Models,
+        entropy: Entropy,
+        now_s: Callable[[], int],
+    ) -> None:
+        self._identity, self._gate, self._engine = identity, gate, engine
+        self._models, self._entropy, self._now_s = models, entropy, now_s
+        self.receipts = Receipts()
+
+    async def answer(
+        self, endpoint: str, headers: Mapping[str, str], body: bytes, owner: bytes | None
+    ) -> Response:
+        """Answer a prompt, or refuse it, with a receipt for either."""
+        seen = Seen(endpoint, owner, f"rcpt-{self._draw('receipt')}", body)
+        seen.headers["X-Receipt-Id"] = seen.receipt_id
+        try:
+            if self._gate.is_encrypted(headers):
+                self._open(seen, headers)
+            return await self._serve(seen)
+        except QanatError as error:
+            status, shown = show_failure(error)
+            seen.was_computed, seen.channel = False, None
+            return self._buffered(seen, shown, status)
+
+    def _open(self, seen: Seen, headers: Mapping[str, str]) -> None:
+        if seen.endpoint not in (CHAT, COMPLETIONS, EMBEDDINGS):
+            raise E2eeUnsupportedEndpoint("this route has no encrypted form")
+        opened, channel = self._gate.open(seen.endpoint, headers, seen.received)
+        seen.received, seen.channel = opened, channel
+
+    async def _serve(self, seen: Seen) -> Response:
+        if seen.endpoint == EMBEDDINGS:
+            return await self._embed(seen)
+        is_chat = seen.endpoint == CHAT
+        request = (
+            read_request(ChatRequest, seen.received)
+            if is_chat
+            else read_request(CompletionRequest, seen.received)
+        )
+        self._admit(seen, request.model, self._models.chat_id)
+        request.verify_provider()
+        prefix = "chatcmpl" if is_chat else "cmpl"
+        seen.chat_id = f"{prefix}-{self._draw('answer')}"
+        answering = Answering(seen.chat_id, request.model, self._now_s(), is_chat=is_chat)
+        asked = request.for_model()
+        run = self._models.chat.chat if is_chat else self._models.chat.complete
+        pieces = self._engine.stream(lambda on_text: run(asked, on_text))
+        if request.stream:
+            has_usage = request.stream_options is not None and request.stream_options.include_usage
+            return await self._stream(seen, answering, pieces, is_chat, has_usage)
+        texts: list[str] = []
+        how = Answered("stop", 0, 0)
+        async with aclosing(pieces):
+            async for one in pieces:
+                if isinstance(one, Answered):
+                    how = one
+                else:
+                    texts.append(one)
+        return self._computed(seen, answering.whole("".join(texts), how))
+
+    async def _embed(self, seen: Seen) -> Response:
+        request = read_request(EmbeddingRequest, seen.received)
+        self._admit(seen, request.model, self._models.embedding_id)
+        request.verify_provider()
+        vectors, tokens = await self._engine.run(
+            lambda: self._models.embeddings.embed(request.texts)
+        )
+        as_base64 = request.encoding_format == "base64"
+        return self._computed(
+            seen, embedding_answer(vectors, tokens, request.model, as_base64=as_base64)
+        )
+
+    def _admit(self, seen: Seen, model: str, known: str) -> None:
+        seen.model = model
+        if model not in self._models.digests:
+            raise UnknownModel(f"no model {model[:80]!r}")
+        if model != known:
+            raise BadCompletion(f"{model} does not serve {seen.endpoint}", "model")
+
+    def _computed(self, seen: Seen, answer: dict[str, Any]) -> Response:
+        seen.was_computed = True
+        return self._buffered(seen, self._encode(seen, answer), 200)
+
+    def _buffered(self, seen: Seen, content: bytes, status: int) -> Response:
+        self._close(seen, content)
+        return Response(content, status, self._headers(seen), JSON_TYPE)
+
+    async def _stream(
+        self,
+        seen: Seen,
+        answering: Answering,
+        pieces: AsyncGenerator[str | Answered, None],
+        is_chat: bool,
+        has_usage: bool,
+    ) -> Response:
+        # The first piece is waited for: what the model refuses has a status of its own.
+        first = await anext(pieces)
+        seen.was_computed = True
+
+        async def sent() -> AsyncIterator[bytes]:
+            emitted = bytearray()
+
+            def event(shape: dict[str, Any]) -> bytes:
+                line = b"data: " + self._encode(seen, shape) + b"\n\n"
+                emitted.extend(line)
+                return line
+
+            one: str | Answered = first
+            try:
+                if is_chat:
+                    yield event(answering.first())
+                while isinstance(one, str):
+                    yield event(answering.piece(one))
+                    one = await anext(pieces)
+                yield event(answering.last(one))
+                if has_usage:
+                    yield event(answering.usage(one))
+                emitted.extend(END_OF_STREAM)
+                # Before the end is sent: who has it all finds the receipt.
+                self._close(seen, bytes(emitted))
+                yield END_OF_STREAM
+            finally:
+                await pieces.aclose()
+
+        return StreamingResponse(sent(), 200, self._headers(seen), STREAM_TYPE)
+
+    def _encode(self, seen: Seen, answer: dict[str, Any]) -> bytes:
+        if seen.channel is not None:
+            seen.channel.seal_answer(seen.endpoint, answer, str(answer.get("id") or ""))
+        return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def _headers(self, seen: Seen) -> dict[str, str]:
+        if seen.channel is not None:
+            seen.headers |= {
+                "X-E2EE-Applied": "true",
+                "X-E2EE-Version": "2",
+                "X-E2EE-Algo": seen.channel.algo,
+            }
+        return seen.headers | self.headers()
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers of every answer."""
+        return {"X-ACI-Version": VERSION, "X-ACI-Keyset-Digest": self._identity.digest}
+
+    def _close(self, seen: Seen, returned: bytes) -> None:
+        received = digest(seen.received)
+        draft = ReceiptDraft(
+            receipt_id=seen.receipt_id,
+            chat_id=seen.chat_id if seen.was_computed else None,
+            model=seen.model,
+            endpoint=seen.endpoint,
+            method="POST",
+            served_at=self._now_s(),
+            received=received,
+            forwarded=received if seen.was_computed else None,
+            returned=digest(returned),
+        )
+        legacy = f"{sha256(seen.received).hex()}:{sha256(returned).hex()}"
+        self.receipts.keep(Kept(self._identity.sign(draft), seen.owner, legacy))
+
+    def _draw(self, label: str) -> str:
+        return self._entropy.draw(f"inference: {label}", 16).hex()

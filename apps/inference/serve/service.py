@@ -1,0 +1,80 @@
+"""Makes the service: keys of the daemon, models, routes."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from apps.inference.e2ee.gate import VERSION, Gate
+from apps.inference.serve.app import ApiKeys, build_app
+from apps.inference.serve.appd import Appd
+from apps.inference.serve.engine import Engine, Models
+from apps.inference.serve.exchanges import Exchanges
+from apps.inference.serve.identity import make_identity
+from apps.inference.serve.legacy import make_legacy
+from shared.crypto.entropy import Entropy, SystemEntropy
+
+
+def load_models() -> Models:
+    """
+    Load the models from installed packages; takes a second.
+
+    Raises
+    ------
+    WeightsMissing, WeightsChanged
+        See each class.
+    """
+    # Only now: the base install has none of these.
+    from apps.inference.models import chat, embedding
+    from apps.inference.models.weights import MINILM, SMOLLM2
+
+    return Models(
+        chat_id=chat.MODEL_ID,
+        chat=chat.LanguageModel(SystemEntropy()),
+        embedding_id=embedding.MODEL_ID,
+        embeddings=embedding.Embedder(),
+        digests={chat.MODEL_ID: SMOLLM2.digest, embedding.MODEL_ID: MINILM.digest},
+    )
+
+
+@asynccontextmanager
+async def serving(
+    appd_socket: Path,
+    key_hashes: frozenset[bytes],
+    *,
+    load: Callable[[], Models] = load_models,
+    entropy: Entropy | None = None,
+    now_s: Callable[[], int] = lambda: int(time.time()),
+) -> AsyncIterator[Starlette]:
+    """
+    Give the application while it is used.
+
+    Parameters
+    ----------
+    appd_socket : `Path`
+        Of the app's daemon.
+    key_hashes : `frozenset` [`bytes`]
+        SHA-256 of the API keys that may ask; empty lets everybody.
+    load : callable
+        Loads the models, in the thread that computes, so that theirs have its priority.
+
+    Raises
+    ------
+    AppdAway, WeightsMissing, WeightsChanged
+        See each class.
+    """
+    appd, engine = Appd(appd_socket), Engine()
+    try:
+        models = await engine.run(load)
+        gate = Gate(now_s)
+        identity = await make_identity(
+            appd, models.digests, now_s, e2ee=gate.public_keys, e2ee_versions=(VERSION,)
+        )
+        exchanges = Exchanges(identity, gate, engine, models, entropy or SystemEntropy(), now_s)
+        legacy = await make_legacy(appd)
+        yield build_app(exchanges, identity, models, legacy, ApiKeys(key_hashes))
+    finally:
+        engine.close()
+        await appd.close()
