@@ -203,3 +203,19 @@ class E2eeUnsupportedEndpoint(E2eeRefused, module="inference", code=43):
     """The route has no encrypted form."""
 
     kind = "e2ee_unsupported_endpoint"
+
+
+class NoChannel(Rejected, module="inference", code=44):
+    """The service offers no encryption that this client knows."""
+
+
+class NoReceipt(Rejected, module="inference", code=45):
+    """There is no answer yet whose receipt could be asked for."""
+
+
+class ServiceAway(Unavailable, module="inference", code=46):
+    """The service does not give what was asked for."""
+
+
+class AnswerTooLarge(Rejected, module="inference", code=47):
+    """The service answers more than a client keeps."""

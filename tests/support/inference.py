@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 
 import httpx
@@ -26,9 +27,9 @@ RESPONSE = b'{"choices":[],"id":"chatcmpl-123"}'
 
 
 @asynccontextmanager
-async def daemon(path, seed=b"inference"):
+async def daemon(path, seed=b"inference", began_s=NOW_S):
     """The daemon's socket, where it serves."""
-    instance, alone = make_alone(seed=seed, now_s=NOW_S)
+    instance, alone = make_alone(seed=seed, now_s=began_s)
     ready = asyncio.Event()
     serving = asyncio.create_task(
         serve_appd(instance, path, None, lambda _: ready.set(), with_signals=False)
@@ -114,14 +115,18 @@ HASHES = frozenset(sha256(one.encode()) for one in (KEY, OTHER_KEY))
 
 
 @asynccontextmanager
-async def served(path, models=None, now_s=lambda: NOW_S, key_hashes=HASHES, **options):
+async def served(path, models=None, now_s=lambda: NOW_S, key_hashes=HASHES, began_s=NOW_S):
     """The application of a whole service, with scripted models."""
     load = (models or Scripted()).models
     async with (
-        daemon(path),
-        serving(path, key_hashes, load=load, now_s=now_s, **options) as app,
+        daemon(path, began_s=began_s),
+        serving(path, key_hashes, load=load, now_s=now_s) as app,
     ):
         yield app
+
+
+def real_now():
+    return int(time.time())
 
 
 def a_client(app, key=KEY):

@@ -9,6 +9,8 @@ from nacl.signing import SigningKey
 from apps.inference.documents.canonical import canonical, digest, read_document
 from apps.inference.documents.keyset import keyset_digest, read_keyset, report_data
 from apps.inference.documents.receipt import signed_bytes, verify_signature
+from apps.inference.e2ee.fields import request_aad, response_aad
+from apps.inference.e2ee.suites import X25519, X25519Key
 from apps.inference.errors import BadReceiptSignature
 from shared.crypto.hashes import sha256
 
@@ -43,3 +45,14 @@ def test_receipt_and_its_signature() -> None:
     verify_signature(document, signature, public)
     with pytest.raises(BadReceiptSignature):
         verify_signature(document | {"served_at": 1}, signature, public)
+
+
+def test_associated_data_of_encrypted_fields() -> None:
+    assert (
+        X25519Key(bytes.fromhex(VECTORS["e2ee_seed"])).public.hex() == (VECTORS["e2ee_public_key"])
+    )
+    about = {"algo": X25519, "model": "demo-model", "nonce": VECTORS["nonce"], "ts": 1750000000}
+    request = request_aad(field="messages.0.content", **about)
+    assert request.decode() == VECTORS["request_aad"]
+    response = response_aad(field="choices.0.message.content", response_id="chatcmpl-123", **about)
+    assert response.decode() == VECTORS["response_aad"]

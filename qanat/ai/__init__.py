@@ -1,0 +1,1 @@
+"""The SDK for what uses private AI; needs the extra `qanat[ai]`."""
