@@ -14,11 +14,13 @@ from services.consensus.rules.roothash.rounds import NoOpenRound
 from shared.api.consensus import (
     NEWEST,
     PATIENCE_MS,
+    START_SNAPSHOT,
     BlockEvents,
     ConsensusStatus,
     DevControlsOff,
     Reverted,
     Snapshot,
+    StartForgotten,
     TooManyAtOnce,
     TooManySnapshots,
     UnknownSnapshot,
@@ -345,6 +347,11 @@ class ConsensusService:
             raise TooManySnapshots(f"there are {MAX_SNAPSHOTS} snapshots")
         return self._node.store.add_snapshot()
 
+    async def remember_start(self) -> None:
+        """Remember the newest block as the start, unless one is known; needs dev controls."""
+        self._dev_control(1)
+        self._node.store.add_start()
+
     async def fetch_snapshots(self) -> tuple[Snapshot, ...]:
         """Snapshots that can be gone back to."""
         return self._node.store.snapshots.load()
@@ -352,12 +359,20 @@ class ConsensusService:
     async def drop_snapshot(self, snapshot_id: int) -> None:
         """Forget a snapshot; needs dev controls."""
         self._dev_control(1)
+        if snapshot_id == START_SNAPSHOT:
+            raise UnknownSnapshot("the start is no snapshot that can be dropped")
         self._node.store.snapshots.drop(self._snapshot(snapshot_id).id)
 
     async def revert(self, snapshot_id: int, patience_ms: int = PATIENCE_MS) -> Reverted:
         """Go back to a snapshot with the whole network; needs dev controls."""
         self._dev_control(1)
         snapshot, node = self._snapshot(snapshot_id), self._node
+        # The engine resumes from two heights.
+        if node.store.first_height > max(snapshot.height - 1, 1):
+            raise StartForgotten(
+                f"the chain's start at height {snapshot.height} is not kept any more: history goes "
+                f"back to height {node.store.first_height} (QANAT_KEEP_HEIGHTS); `qanat up --wipe`"
+            )
         node.rewind(snapshot.height)
         incarnation = node.store.incarnation
         patience_s = min(max(patience_ms, 0), MAX_PATIENCE_MS) / 1000

@@ -13,17 +13,20 @@ class SnapshotLog:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, events: BlockEvents, incarnation: Incarnation) -> Snapshot:
-        """Remember the height of a block, in the life in which it stands."""
+    def add(
+        self, events: BlockEvents, incarnation: Incarnation, *, id_: int | None = None
+    ) -> Snapshot:
+        """Remember the height of a block, in the life in which it stands, by the next id."""
         row = insert(snapshots).values(
+            **({} if id_ is None else {"id": id_}),
             height=events.height,
             incarnation=incarnation,
             epoch=events.epoch,
             time_ns=events.time_ns,
         )
         with self._connection.begin():
-            id_ = self._connection.execute(row.returning(snapshots.c.id)).scalar_one()
-        return Snapshot(id_, events.height, incarnation, events.epoch, events.time_ns)
+            made = self._connection.execute(row.returning(snapshots.c.id)).scalar_one()
+        return Snapshot(made, events.height, incarnation, events.epoch, events.time_ns)
 
     def load(self) -> tuple[Snapshot, ...]:
         """Snapshots, oldest first."""

@@ -35,7 +35,7 @@ from services.consensus.schema import (
     tables,
 )
 from services.consensus.snapshot_log import SnapshotLog
-from shared.api.consensus import BlockEvents, Snapshot, UnknownHeight
+from shared.api.consensus import START_SNAPSHOT, BlockEvents, Snapshot, UnknownHeight
 from shared.crypto.state_tree import StateTree
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected
@@ -245,7 +245,7 @@ class Store:
         keep_from = self.height - keep_heights + 1
         first = self.first_height
         # One below a snapshot stays too: the engine resumes from two heights.
-        pinned = [snapshot.height - 1 for snapshot in self.snapshots.load()]
+        pinned = [one.height - 1 for one in self.snapshots.load() if one.id != START_SNAPSHOT]
         keep_from = min(keep_from, first + most, *pinned)
         if first == 0 or keep_from <= first:
             return None
@@ -285,6 +285,11 @@ class Store:
     def add_snapshot(self) -> Snapshot:
         """Remember the newest height, or raise `UnknownHeight` before the first block."""
         return self.snapshots.add(self.load_events(self.height), self.incarnation)
+
+    def add_start(self) -> None:
+        """Remember the newest height as the start, unless one is known."""
+        if all(one.id != START_SNAPSHOT for one in self.snapshots.load()):
+            self.snapshots.add(self.load_events(self.height), self.incarnation, id_=START_SNAPSHOT)
 
     def _remember(self, height: int, tree: StateTree, events: BlockEvents) -> None:
         self._trees[height], self._events[height] = tree, events

@@ -26,6 +26,8 @@ from shared.gateways.finality import Finality, FinalityApi, TrustRoot
 from shared.gateways.follower import Follower
 from shared.types.identity import RuntimeId
 
+START_POLL_S = 0.01
+"""Between two looks whether the network is ready for the first time [s]."""
 log = structlog.get_logger()
 
 PRICE_INTERVAL_S = 0.1
@@ -62,6 +64,7 @@ class GatewayNode:
         )
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
+        self.readiness.is_start_remembered = not settings.unsafe_dev_controls
         self.chain_context = trust_root.chain_context
         """Hash of the genesis document, hex."""
         self.encryption = EncryptionWatch(read_required(settings.require_encryption))
@@ -109,6 +112,7 @@ class GatewayNode:
                         self.readiness.watch(),
                         self.submitter.offer_again(),
                         self._follow_min_price(),
+                        self._remember_start(),
                     )
                 ]
                 try:
@@ -118,6 +122,19 @@ class GatewayNode:
                         task.cancel()
         finally:
             await self.index.close()
+
+    async def _remember_start(self) -> None:
+        """Have consensus remember where the network was first ready, before anybody hears it is."""
+        if self.readiness.is_start_remembered:
+            return
+        # What is waited for comes from the index, the streams and the probes.
+        while self.readiness.waiting_for_nodes is not None:  # noqa: ASYNC110
+            await asyncio.sleep(START_POLL_S)
+        try:
+            await self.consensus.remember_start()
+        except QanatError as error:
+            log.warning("start_not_remembered", error=error.message)
+        self.readiness.is_start_remembered = True
 
     @property
     def instance_id(self) -> bytes:

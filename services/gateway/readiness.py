@@ -61,6 +61,8 @@ class Readiness:
         self._nodes, self._index, self._probe = nodes, index, probe
         self._health = {node.address: NodeHealth() for node in nodes.members}
         self._is_due = asyncio.Event()
+        self.is_start_remembered = True
+        """Whether consensus knows where the network began, where that can be gone back to."""
         index.listen(self._notice)
 
     def _notice(self, round_: IndexedRound) -> None:
@@ -70,6 +72,14 @@ class Readiness:
     @property
     def waiting_for(self) -> str | None:
         """What is missing, or None when ready."""
+        missing = self.waiting_for_nodes
+        if missing is None and not self.is_start_remembered:
+            return "consensus to remember where the network began"
+        return missing
+
+    @property
+    def waiting_for_nodes(self) -> str | None:
+        """What of blocks and compute nodes is missing."""
         newest = self._index.newest
         if newest is None:
             return "the first block that consensus proves and a compute node delivers"

@@ -12,6 +12,10 @@ class SnapshotApi(Protocol):
         """Remember the newest block."""
         ...
 
+    async def remember_start(self) -> None:
+        """Remember the newest block as the start, unless one is known."""
+        ...
+
     async def drop_snapshot(self, snapshot_id: int) -> None:
         """Forget a snapshot."""
         ...

@@ -72,6 +72,10 @@ class TooManySnapshots(Rejected, module="consensus", code=9):
     """Drop some first: each keeps the history from its height on."""
 
 
+class StartForgotten(Rejected, module="consensus", code=11):
+    """The chain's start is not kept any more: history has a window, and no snapshot pins it."""
+
+
 class AlreadyPending(Rejected, module="pool", code=1):
     """The very same transaction waits already."""
 
@@ -174,12 +178,16 @@ class BlockEvents:
     """The last-block keys of the finalized rounds; None where there are none."""
 
 
+START_SNAPSHOT = 0
+"""Id of the point at which the network was first ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A point of the chain that the network can go back to."""
 
     id: int
-    """Rises from 1, and names no other one ever after."""
+    """Rises from 1, and names no other one ever after; `START_SNAPSHOT` is the start."""
     height: Height
     incarnation: Incarnation
     epoch: Epoch
@@ -399,6 +407,15 @@ class ConsensusApi(Protocol):
         ...
 
     @dev_control
+    async def remember_start(self) -> None:
+        """
+        Remember the newest block as the start, `START_SNAPSHOT`; only the first call does.
+
+        Needs dev controls. The start does not keep history, as other snapshots do.
+        """
+        ...
+
+    @dev_control
     async def drop_snapshot(self, snapshot_id: int) -> None:
         """Forget a snapshot; needs dev controls. The chain stays as it is."""
         ...
@@ -409,7 +426,8 @@ class ConsensusApi(Protocol):
         Go back to a snapshot with the whole network; needs dev controls and capability `rewind`.
 
         Returns when every node that follows has said that it is there, or patience ends. Later
-        snapshots are gone; this one stays.
+        snapshots are gone; this one stays. Raises `UnknownSnapshot`, and `StartForgotten` for a
+        start that is out of the window.
         """
         ...
 

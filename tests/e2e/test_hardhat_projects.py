@@ -91,7 +91,7 @@ def test_no_two_blocks_have_one_timestamp(hardhat_like: ProcessNetwork) -> None:
 
 def test_network_helpers_run_unmodified(hardhat_like: ProcessNetwork, node_clients: Path) -> None:
     command = ("node", "--test", "--test-reporter=tap", "network_helpers.test.cjs")
-    assert "# pass 8" in run_node(hardhat_like, node_clients, *command)
+    assert "# pass 9" in run_node(hardhat_like, node_clients, *command)
 
 
 @pytest.mark.parametrize("project", ["hardhat2"], indirect=True)

@@ -11,6 +11,7 @@ from services.consensus.abci import BlockResult
 from services.consensus.engine.chain_state import Chain, sign_block
 from services.consensus.proofs import build_proven_state, prove_items
 from shared.api.consensus import (
+    START_SNAPSHOT,
     BlockEvents,
     ChainRewound,
     FinalizedRound,
@@ -167,6 +168,10 @@ class FakeConsensus:
         return Snapshot(
             self._snapshot_count, len(self._kept), self.life.incarnation, self.chain.epoch, 0
         )
+
+    async def remember_start(self) -> None:
+        self._enter()
+        self.snapshots.setdefault(START_SNAPSHOT, self._rounds[-1])
 
     async def drop_snapshot(self, snapshot_id):
         if self.snapshots.pop(snapshot_id, None) is None:

@@ -70,26 +70,6 @@ class EthBlockMethods:
             raise QueryRejected("block not found")
         return show_bytes(found.hash)
 
-    # -- uncles: rounds have none --------------------------------------------------------------
-
-    @rpc_method("eth_getUncleCountByBlockNumber", block_id)
-    async def get_uncle_count_by_block_number(self, block: BlockId) -> str | None:
-        """Zero for every block; null where there is none."""
-        return None if await find_block(self._index, block) is None else "0x0"
-
-    @rpc_method("eth_getUncleCountByBlockHash", hash32)
-    async def get_uncle_count_by_block_hash(self, hash_: bytes) -> str | None:
-        """Zero for every block; null where there is none."""
-        return None if await self._index.find_round_by_hash(hash_) is None else "0x0"
-
-    @rpc_method("eth_getUncleByBlockNumberAndIndex", block_id, quantity64)
-    async def get_uncle_by_block_number_and_index(self, _block: BlockId, _position: int) -> None:
-        """Always null: a round has no uncles."""
-
-    @rpc_method("eth_getUncleByBlockHashAndIndex", hash32, quantity64)
-    async def get_uncle_by_block_hash_and_index(self, _hash: bytes, _position: int) -> None:
-        """Always null: a round has no uncles."""
-
     # -- transactions --------------------------------------------------------------------------
 
     @rpc_method("eth_getTransactionByHash", hash32)

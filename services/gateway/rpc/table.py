@@ -16,6 +16,7 @@ from services.gateway.rpc.eth_config import EthConfigMethods
 from services.gateway.rpc.eth_fill import EthFillMethods
 from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.eth_simulate import EthSimulateMethods
+from services.gateway.rpc.ethereum_only import EthereumOnlyMethods
 from services.gateway.rpc.evm import EvmMethods
 from services.gateway.rpc.filters import FilterMethods
 from services.gateway.rpc.impersonation import Impersonations
@@ -42,7 +43,7 @@ def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     eth, send = EthMethods(node), EthSendMethods(node)
     dev = DevProfileMethods(node, eth)
     fill = EthFillMethods(node, eth, dev, has_base_fee=True)
-    changed: list[object] = [dev, fill]
+    changed: list[object] = [dev, fill, EthereumOnlyMethods(node.index)]
     if node.settings.unsafe_dev_controls:
         owner = DevTransactions(node, eth, send)
         changed += [

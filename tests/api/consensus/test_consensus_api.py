@@ -10,6 +10,7 @@ from services.consensus.engine.pool import transaction_hash
 from services.consensus.node import ConsensusNode
 from services.consensus.rules.transactions import InvalidNonce
 from shared.api.consensus import (
+    START_SNAPSHOT,
     AlreadyPending,
     ChainRewound,
     ConsensusApi,
@@ -307,6 +308,25 @@ async def test_who_slept_through_a_rewind_is_told_however_high_the_chain_is_by_t
             await take(api.watch_blocks(known.height + 1, known.incarnation), 1)
         with pytest.raises(ChainRewound):
             await take(api.watch_news(PARATIME, known.height + 1, known.incarnation), 1)
+
+
+async def test_the_start_is_remembered_once_and_gone_back_to(api):
+    with pytest.raises(UnknownSnapshot):
+        await api.revert(START_SNAPSHOT)
+    await api.mine_blocks(2)
+    await api.remember_start()
+    (start,) = await api.fetch_snapshots()
+    later = await api.take_snapshot()
+    await api.execute_transaction(CONSENSUS_FIRST[0])
+    await api.remember_start()
+    assert await api.fetch_snapshots() == (start, later)
+    assert (start.id, later.id) == (START_SNAPSHOT, 1)
+    for incarnation in (1, 2):
+        assert await api.revert(START_SNAPSHOT) == Reverted(start.height, incarnation, (), ())
+        assert (await api.execute_transaction(CONSENSUS_FIRST[0])).code == 0
+    with pytest.raises(UnknownSnapshot):
+        await api.drop_snapshot(START_SNAPSHOT)
+    assert [one.id for one in await api.fetch_snapshots()] == [START_SNAPSHOT, later.id]
 
 
 async def test_a_network_goes_back_to_a_snapshot_twice_and_to_one_within_another(api):

@@ -141,16 +141,6 @@ async def test_transaction_is_invisible_while_it_waits(gateway):
     assert (await gateway.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x1"
 
 
-async def test_no_block_has_uncles(gateway):
-    await gateway.rpc("eth_sendRawTransaction", sign(0))
-    block = await gateway.rpc("eth_getBlockByNumber", "latest", False)
-    for by, which in (("Number", block["number"]), ("Hash", block["hash"])):
-        assert await gateway.rpc(f"eth_getUncleCountByBlock{by}", which) == "0x0"
-        assert await gateway.rpc(f"eth_getUncleByBlock{by}AndIndex", which, "0x0") is None
-    assert await gateway.rpc("eth_getUncleCountByBlockNumber", "0xffff") is None
-    assert await gateway.rpc("eth_getUncleCountByBlockHash", "0x" + "11" * 32) is None
-
-
 async def test_transactions_are_found_by_their_place(gateway):
     gateway.chain.is_automatic = False
     hashes = [await gateway.rpc("eth_sendRawTransaction", sign(nonce)) for nonce in range(3)]

@@ -5,9 +5,11 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
+from shared.api.consensus import START_SNAPSHOT
 from shared.kit.dev_controls import TOKEN_FILE
 from tests.support.gateway import listening, running_gateway
-from tests.support.signing import RECEIVER, sign
+from tests.support.signing import ACCOUNT, RECEIVER, sign
+from tests.support.turns import until
 
 TOKEN = "5e" * 32
 
@@ -21,6 +23,23 @@ async def gateway(tmp_path):
 
 async def balance(gateway) -> int:
     return int(await gateway.rpc("eth_getBalance", RECEIVER, "latest"), 16)
+
+
+@pytest.mark.parametrize("name", ["hardhat_reset", "anvil_reset"])
+async def test_a_reset_goes_back_to_where_the_network_was_first_ready(gateway, name):
+    await until(lambda: START_SNAPSHOT in gateway.consensus.snapshots)
+    start = int(await gateway.rpc("eth_blockNumber"), 16)
+    await gateway.rpc("eth_sendRawTransaction", sign(0))
+    snapshot = await gateway.rpc("evm_snapshot")
+    for options in ((), ({},), ({"forking": None},)):
+        assert await gateway.rpc(name, *options) is True
+        # The new life begins with a block of its own.
+        assert int(await gateway.rpc("eth_blockNumber"), 16) <= start + 1
+        assert await gateway.rpc("eth_getTransactionCount", ACCOUNT.address, "latest") == "0x0"
+    assert await gateway.rpc("evm_revert", snapshot) is False
+    assert await gateway.rpc("evm_revert", "0x0") is False
+    error = await gateway.error(name, {"forking": {"jsonRpcUrl": "http://127.0.0.1"}})
+    assert "fork" in error["message"]
 
 
 async def test_snapshots_are_nested_and_used_up(gateway):
@@ -67,7 +86,7 @@ async def ask_with(gateway, **headers):
 async def test_pages_of_elsewhere_do_not_rule_the_network(gateway, headers):
     answer = await ask_with(gateway, **headers)
     assert "dev controls answer local tools" in answer["error"]["message"]
-    assert gateway.consensus.snapshots == {}
+    assert set(gateway.consensus.snapshots) <= {START_SNAPSHOT}
     # What is no dev control is answered as ever.
     body = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
     answer = (await gateway.client.post("/", json=body, headers=headers)).json()

@@ -70,6 +70,20 @@ async def test_an_estimate_is_that_of_the_sender(gateway):
     assert (await gateway.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
 
 
+async def test_no_block_has_uncles_or_blobs(gateway):
+    block = (await ask(gateway, DEV, "eth_getBlockByNumber", "latest", False))[0]["result"]
+    asked = {"eth_blobBaseFee": ((), "0x1")}
+    for by, which in (("Number", block["number"]), ("Hash", block["hash"])):
+        asked[f"eth_getUncleCountByBlock{by}"] = ((which,), "0x0")
+        asked[f"eth_getUncleByBlock{by}AndIndex"] = ((which, "0x0"), None)
+    for method, (params, answer) in asked.items():
+        assert (await ask(gateway, DEV, method, *params))[0]["result"] == answer
+        assert (await ask(gateway, STRICT, method, *params))[0]["error"]["code"] == -32601
+    for by, unknown in (("Number", "0xffff"), ("Hash", "0x" + "11" * 32)):
+        answer, _ = await ask(gateway, DEV, f"eth_getUncleCountByBlock{by}", unknown)
+        assert answer["result"] is None
+
+
 async def test_a_transfer_that_is_tried_out_is_that_of_the_sender(gateway):
     assert "error" in (await ask(gateway, STRICT, "eth_call", POOR, "latest"))[0]
     assert (await ask(gateway, DEV, "eth_call", POOR, "latest"))[0]["result"] == "0x"

@@ -10,6 +10,7 @@ const {
   loadFixture,
   mine,
   mineUpTo,
+  reset,
   setBalance,
   setCode,
   setNextBlockBaseFeePerGas,
@@ -130,5 +131,14 @@ describe("hardhat-network-helpers", () => {
     await time.increase(YEAR_S);
     await snapshot.restore();
     assert.ok((await time.latest()) < before + 3_600);
+  });
+
+  it("everything goes back to the start by a reset", async () => {
+    await send(1n);
+    await reset();
+    assert.equal(BigInt(await ask("eth_getBalance", RECEIVER, "latest")), 0n);
+    await send(2n);
+    assert.equal(BigInt(await ask("eth_getBalance", RECEIVER, "latest")), 2n);
+    await assert.rejects(reset("http://127.0.0.1:1"), /fork/);
   });
 });

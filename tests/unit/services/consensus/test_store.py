@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store
-from shared.api.consensus import UnknownHeight
+from shared.api.consensus import START_SNAPSHOT, UnknownHeight
 from shared.rules.light_client import LightClient
 from shared.rules.state_keys import last_block_key
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
@@ -188,6 +188,20 @@ def test_the_epoch_of_each_round_is_kept(chain):
 def prune_all(store: Store, keep: int, most: int = 64) -> None:
     while bounds := store.plan_pruning(keep, most):
         store.prune(*bounds)
+
+
+def test_the_start_is_remembered_and_keeps_no_history(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    chain.engine.make_block()
+    chain.store.add_start()
+    for nonce in range(20):
+        chain.engine.submit(transaction(nonce, "key", f"{nonce}"))
+        chain.engine.make_block()
+    chain.store.add_start()
+    (start,) = chain.store.snapshots.load()
+    assert start.id == START_SNAPSHOT
+    prune_all(chain.store, keep=5)
+    assert chain.store.first_height > start.height
 
 
 def rows(store: Store) -> int:
