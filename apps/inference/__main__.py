@@ -14,6 +14,9 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from apps.inference.metering.meter import Meter
+from apps.inference.metering.usage import Prices
+from apps.inference.models.answered import CONTEXT_TOKENS
 from apps.inference.serve.service import serving
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
@@ -36,20 +39,61 @@ def main() -> None:
         metavar="HEX",
         help="SHA-256 of an API key that may ask; without any, everybody may",
     )
+    parser.add_argument("--gateway", help="URL of the ParaTime that credit is kept on")
+    parser.add_argument("--meter", help="address of InferenceMeter there; answers are paid then")
+    parser.add_argument("--prompt-wei", type=int, default=10**9, help="price of a token read")
+    parser.add_argument("--completion-wei", type=int, default=10**10, help="of a token written")
+    parser.add_argument("--epoch-s", type=float, default=60.0, help="between two roots")
     options = parser.parse_args()
     configure_logs(service="inference")
     if hasattr(os, "SCHED_BATCH"):
         # Of the whole process: a batch never takes the processor from what was just woken.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
-        asyncio.run(serve(options.appd, options.port, frozenset(options.key_hash)))
+        asyncio.run(run(options))
     except QanatError as error:
         sys.exit(f"error: {error.message}")
 
 
-async def serve(appd: Path, port: int, key_hashes: frozenset[bytes]) -> None:
+async def run(options: argparse.Namespace) -> None:
+    """Serve, with a meter where one is named; the last epoch is charged at the end."""
+    key_hashes = frozenset(options.key_hash)
+    if options.meter is None:
+        await serve(options.appd, options.port, key_hashes, None)
+        return
+    # Only now: a service without a meter needs no client of a chain.
+    from apps.inference.metering.chain import ChainMeter, service_account
+
+    account = await service_account(options.appd)
+    log.info("metered", account=account.address, meter=options.meter)
+    prices = Prices(options.prompt_wei, options.completion_wei)
+    chain = ChainMeter(options.gateway, account, options.meter)
+    meter = Meter(chain, prices, CONTEXT_TOKENS)
+    charging = asyncio.create_task(charge(meter, options.epoch_s))
+    try:
+        await serve(options.appd, options.port, key_hashes, meter)
+    finally:
+        charging.cancel()
+        await asyncio.gather(charging, return_exceptions=True)
+        await meter.commit()
+
+
+async def charge(meter: Meter, epoch_s: float) -> None:
+    """Charge each epoch; what fails is sent again with the next."""
+    while True:
+        await asyncio.sleep(epoch_s)
+        try:
+            epoch = await meter.commit()
+        except QanatError as error:
+            log.warning("not_charged", reason=error.message)
+        else:
+            if epoch is not None:
+                log.info("charged", epoch=epoch.number, receipts=len(epoch.leaves))
+
+
+async def serve(appd: Path, port: int, key_hashes: frozenset[bytes], meter: Meter | None) -> None:
     """Serve on loopback until SIGINT or SIGTERM; nothing of a request is logged."""
-    async with serving(appd, key_hashes) as app:
+    async with serving(appd, key_hashes, meter=meter) as app:
         sockets = open_sockets("127.0.0.1", port)
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")

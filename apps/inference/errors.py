@@ -219,3 +219,15 @@ class ServiceAway(Unavailable, module="inference", code=46):
 
 class AnswerTooLarge(Rejected, module="inference", code=47):
     """The service answers more than a client keeps."""
+
+
+class NoCredit(Rejected, module="inference", code=48):
+    """The prepaid credit of the key does not hold what the answer may cost."""
+
+
+class ChainAway(Unavailable, module="inference", code=49):
+    """The gateway of the ParaTime that credit is kept on does not answer."""
+
+
+class ChainRefused(Rejected, module="inference", code=50):
+    """The contract of the meter refuses."""

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+CONTEXT_TOKENS = 2048
+"""Of prompt and answer together."""
+
 OnText = Callable[[str], bool]
 """Takes the next piece of text; True ends the answer."""
 

@@ -13,13 +13,11 @@ from typing import Any
 import xllamacpp
 
 from apps.inference.errors import BadCompletion
-from apps.inference.models.answered import Answered, OnText
+from apps.inference.models.answered import CONTEXT_TOKENS, Answered, OnText
 from apps.inference.models.weights import SMOLLM2, locate
 from shared.crypto.entropy import Entropy
 
 MODEL_ID = "smollm2-135m-instruct"
-CONTEXT_TOKENS = 2048
-"""Of prompt and answer together."""
 
 
 class LanguageModel:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from apps.inference.documents.canonical import Document
 from apps.inference.e2ee.fields import CHAT, COMPLETIONS, EMBEDDINGS
 from apps.inference.e2ee.gate import Gate
-from apps.inference.errors import BadApiKey, E2eeUnsupportedEndpoint
+from apps.inference.errors import BadApiKey, E2eeUnsupportedEndpoint, NoSuchReceipt
 from apps.inference.serve.engine import Models
 from apps.inference.serve.exchanges import JSON_TYPE, Exchanges
 from apps.inference.serve.failures import show_failure
@@ -79,6 +79,13 @@ def build_app(
         owner = keys.owner_of(_headers_of(request))
         return _json(exchanges.receipts.find(request.path_params["id"], owner).document)
 
+    async def proof(request: Request) -> Response:
+        owner = keys.owner_of(_headers_of(request))
+        document = exchanges.receipts.find(request.path_params["id"], owner).document
+        if exchanges.meter is None:
+            raise NoSuchReceipt("this service commits to no receipts")
+        return _json(exchanges.meter.proof(document))
+
     async def listed(request: Request) -> Response:
         keys.admit(_headers_of(request))
         data = [_model(name) for name in models.digests]
@@ -100,6 +107,7 @@ def build_app(
         "/v1/models": listed,
         "/v1/aci/attestation": attestation,
         "/v1/aci/receipts/{id}": receipt,
+        "/v1/qanat/receipts/{id}/proof": proof,
         "/v1/attestation/report": report,
         "/v1/signature/{id}": signature,
         "/health": health,

@@ -18,6 +18,7 @@ from apps.inference.documents.receipt import ReceiptDraft
 from apps.inference.e2ee.fields import CHAT, COMPLETIONS, EMBEDDINGS
 from apps.inference.e2ee.gate import Channel, Gate
 from apps.inference.errors import BadCompletion, E2eeUnsupportedEndpoint, UnknownModel
+from apps.inference.metering.meter import Meter
 from apps.inference.models.answered import Answered
 from apps.inference.serve.answers import Answering, embedding_answer
 from apps.inference.serve.engine import Engine, Models
@@ -36,6 +37,8 @@ from shared.errors import QanatError
 
 JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
 END_OF_STREAM = b"data: [DONE]\n\n"
+BYTES_A_TOKEN = 4
+"""About so many; counted where a client goes before the model has said how many there were."""
 
 
 @dataclass
@@ -50,6 +53,10 @@ class Seen:
     model: str | None = None
     was_computed: bool = False
     channel: Channel | None = None
+    how: Answered | None = None
+    """How the answer ended, once it has."""
+    is_reserved: bool = False
+    """Whether credit is set aside for it."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +71,9 @@ class Exchanges:
         models: Models,
         entropy: Entropy,
         now_s: Callable[[], int],
+        meter: Meter | None = None,
     ) -> None:
+        self.meter = meter
         self._identity, self._gate, self._engine = identity, gate, engine
         self._models, self._entropy, self._now_s = models, entropy, now_s
         self.receipts = Receipts()
@@ -101,6 +110,7 @@ class Exchanges:
         )
         self._admit(seen, request.model, self._models.chat_id)
         request.verify_provider()
+        await self._reserve(seen)
         prefix = "chatcmpl" if is_chat else "cmpl"
         seen.chat_id = f"{prefix}-{self._draw('answer')}"
         answering = Answering(seen.chat_id, request.model, self._now_s(), is_chat=is_chat)
@@ -118,15 +128,18 @@ class Exchanges:
                     how = one
                 else:
                     texts.append(one)
+        seen.how = how
         return self._computed(seen, answering.whole("".join(texts), how))
 
     async def _embed(self, seen: Seen) -> Response:
         request = read_request(EmbeddingRequest, seen.received)
         self._admit(seen, request.model, self._models.embedding_id)
         request.verify_provider()
+        await self._reserve(seen)
         vectors, tokens = await self._engine.run(
             lambda: self._models.embeddings.embed(request.texts)
         )
+        seen.how = Answered("stop", tokens, 0)
         as_base64 = request.encoding_format == "base64"
         return self._computed(
             seen, embedding_answer(vectors, tokens, request.model, as_base64=as_base64)
@@ -159,8 +172,9 @@ class Exchanges:
         first = await anext(pieces)
         seen.was_computed = True
 
-        async def sent() -> AsyncIterator[bytes]:
-            emitted = bytearray()
+        async def sent() -> AsyncGenerator[bytes, None]:
+            emitted, pieces_sent = bytearray(), 0
+            prompt_tokens = len(seen.received) // BYTES_A_TOKEN
 
             def event(shape: dict[str, Any]) -> bytes:
                 line = b"data: " + self._encode(seen, shape) + b"\n\n"
@@ -172,8 +186,11 @@ class Exchanges:
                 if is_chat:
                     yield event(answering.first())
                 while isinstance(one, str):
+                    pieces_sent += 1
+                    seen.how = Answered("stop", prompt_tokens, pieces_sent)
                     yield event(answering.piece(one))
                     one = await anext(pieces)
+                seen.how = one
                 yield event(answering.last(one))
                 if has_usage:
                     yield event(answering.usage(one))
@@ -182,9 +199,27 @@ class Exchanges:
                 self._close(seen, bytes(emitted))
                 yield END_OF_STREAM
             finally:
+                if not emitted.endswith(END_OF_STREAM):
+                    # Who went early pays for what he got.
+                    self._close(seen, bytes(emitted))
                 await pieces.aclose()
 
-        return StreamingResponse(sent(), 200, self._headers(seen), STREAM_TYPE)
+        # Begun here, so that its end is reached even where nobody listens from the start.
+        stream = sent()
+        head = await anext(stream)
+
+        async def body() -> AsyncIterator[bytes]:
+            async with aclosing(stream):
+                yield head
+                async for part in stream:
+                    yield part
+
+        return StreamingResponse(body(), 200, self._headers(seen), STREAM_TYPE)
+
+    async def _reserve(self, seen: Seen) -> None:
+        if self.meter is not None:
+            await self.meter.admit(seen.owner)
+            seen.is_reserved = True
 
     def _encode(self, seen: Seen, answer: dict[str, Any]) -> bytes:
         if seen.channel is not None:
@@ -218,7 +253,14 @@ class Exchanges:
             returned=digest(returned),
         )
         legacy = f"{sha256(seen.received).hex()}:{sha256(returned).hex()}"
-        self.receipts.keep(Kept(self._identity.sign(draft), seen.owner, legacy))
+        document = self._identity.sign(draft)
+        self.receipts.keep(Kept(document, seen.owner, legacy))
+        if self.meter is not None and seen.is_reserved:
+            seen.is_reserved = False
+            self.meter.release(seen.owner)
+            if seen.was_computed and seen.how is not None:
+                how = seen.how
+                self.meter.record(seen.owner, how.prompt_tokens, how.completion_tokens, document)
 
     def _draw(self, label: str) -> str:
         return self._entropy.draw(f"inference: {label}", 16).hex()

@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from apps.inference.e2ee.gate import VERSION, Gate
+from apps.inference.metering.meter import Meter
 from apps.inference.serve.app import ApiKeys, build_app
 from apps.inference.serve.appd import Appd
 from apps.inference.serve.engine import Engine, Models
@@ -46,6 +47,7 @@ async def serving(
     *,
     load: Callable[[], Models] = load_models,
     entropy: Entropy | None = None,
+    meter: Meter | None = None,
     now_s: Callable[[], int] = lambda: int(time.time()),
 ) -> AsyncIterator[Starlette]:
     """
@@ -57,6 +59,8 @@ async def serving(
         Of the app's daemon.
     key_hashes : `frozenset` [`bytes`]
         SHA-256 of the API keys that may ask; empty lets everybody.
+    meter : `Meter`, optional
+        Takes credit for answers; without it they are free.
     load : callable
         Loads the models, in the thread that computes, so that theirs have its priority.
 
@@ -72,7 +76,8 @@ async def serving(
         identity = await make_identity(
             appd, models.digests, now_s, e2ee=gate.public_keys, e2ee_versions=(VERSION,)
         )
-        exchanges = Exchanges(identity, gate, engine, models, entropy or SystemEntropy(), now_s)
+        chance = entropy or SystemEntropy()
+        exchanges = Exchanges(identity, gate, engine, models, chance, now_s, meter)
         legacy = await make_legacy(appd)
         yield build_app(exchanges, identity, models, legacy, ApiKeys(key_hashes))
     finally:

@@ -19,6 +19,7 @@ from apps.inference.errors import (
     NoReceipt,
     ResponseMismatch,
 )
+from apps.inference.models.answered import Answered
 from qanat.ai import infer
 from qanat.cli import app as command_line
 from shared.kit.sockets import open_sockets
@@ -169,6 +170,32 @@ def test_who_stands_between_sees_nothing_and_changes_nothing(server) -> None:
         assert b"canary-7f3a" in liar.seen
         with pytest.raises(ResponseMismatch):
             transport.last_receipt().verify()
+
+
+class Endless(Scripted):
+    """Talks until somebody stops it."""
+
+    def chat(self, request, on_text):
+        self.asked.append(request)
+        written = 1
+        while request["messages"][0]["content"] == "endless" and not on_text("x"):
+            written += 1
+        return Answered("stop", 5, written)
+
+
+def test_who_leaves_a_stream_stops_it_and_has_a_receipt(tmp_path) -> None:
+    with a_server(tmp_path / "a.sock", Endless()) as server:
+        asked = {"model": CHAT_MODEL, "messages": [{"role": "user", "content": "endless"}]}
+        headers = {"authorization": f"Bearer {KEY}"}
+        place = f"{server.url}/v1/chat/completions"
+        with httpx2.stream("POST", place, json=asked | {"stream": True}, headers=headers) as one:
+            next(one.iter_bytes())
+        # The model is free again for the next one.
+        other = asked | {"messages": QUESTION}
+        assert httpx2.post(place, json=other, headers=headers).status_code == 200
+        receipt = f"{server.url}/v1/aci/receipts/{one.headers['x-receipt-id']}"
+        found = httpx2.get(receipt, headers=headers)
+        assert found.json()["event_log"][-1]["type"] == "response.returned"
 
 
 def test_client_follows_a_service_that_began_anew(tmp_path) -> None:
