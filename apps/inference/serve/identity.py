@@ -148,6 +148,9 @@ async def make_identity(
         "supported_e2ee_versions": list(e2ee_versions),
         "serving": "direct",
     }
-    await appd.emit(SERVICE_EVENT, canonical(facts_document(models, PROVENANCE, capabilities)))
+    fact = (SERVICE_EVENT, canonical(facts_document(models, PROVENANCE, capabilities)))
+    # A log only grows: a service that begins anew under the same daemon measures nothing twice.
+    if (await appd.quote(b"")).events[-1:] != (fact,):
+        await appd.emit(*fact)
     keys = ServiceKeys(SigningKey(await appd.derive(RECEIPT_KEY, "ed25519")), e2ee)
     return Identity(appd, keys, await appd.app_id(), capabilities, now_s)

@@ -161,7 +161,9 @@ async def test_a_new_process_signs_as_before_and_opens_nothing_older(tmp_path) -
                 serving(path, HASHES, load=scripted.models, now_s=lambda: NOW_S) as app,
                 a_client(app) as client,
             ):
-                services.append((await established(client)).service.keyset)
+                known = await established(client)
+                services.append(known.service.keyset)
+                assert len(known.report["attestation"]["evidence"]["event_log"]) == 1
                 if len(services) == 1:
                     _, body, headers = await sealed(client)
                 else:
