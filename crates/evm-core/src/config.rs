@@ -60,6 +60,8 @@ pub struct ChainConfig {
     pub charges_for_size: bool,
     /// Who may edit the state, and send for others; None where nobody may.
     pub dev_control_key: Option<[u8; 32]>,
+    /// Context of signatures under transactions of the SDK's format; None where they are not taken.
+    pub sdk_context: Option<Vec<u8>>,
 }
 
 impl ChainConfig {
@@ -76,6 +78,7 @@ impl ChainConfig {
             profile: Profile::Strict,
             charges_for_size: true,
             dev_control_key: None,
+            sdk_context: None,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What the EVM and its precompiles work on: revm's context with our database and our extras.
 
+use alloy_primitives::Address;
 use revm::{
     Context, Journal,
     context::{BlockEnv, CfgEnv, LocalContext, TxEnv},
 };
 
 use crate::{
-    database::StateDatabase, environment::Environment, failure::HostError, modules::Effects, rng::TransactionRng,
-    subcall::Subcalls,
+    attested::AttestedHost, database::StateDatabase, environment::Environment, failure::HostError, modules::Effects,
+    rng::TransactionRng, sdk_transaction::Key, subcall::Subcalls,
 };
 
 /// revm's context with our database and extras.
@@ -20,6 +21,10 @@ pub struct Extras<'e> {
     pub environment: &'e Environment,
     /// Host modules reachable by sub-call.
     pub subcalls: Option<&'e dyn Subcalls>,
+    /// What the module `rofl` needs of the enclave; None where it has no such thing, as in questions.
+    pub attested: Option<&'e dyn AttestedHost>,
+    /// What sent the running message.
+    pub origin: Origin,
     /// Random bytes of the running transaction.
     pub rng: TransactionRng,
     /// Gas used by the frame that calls the gas-meter precompiles, net of capped refunds.
@@ -32,4 +37,26 @@ pub struct Extras<'e> {
     pub host_error: Option<HostError>,
     /// What sub-calls of the running message did, frames that reverted included.
     pub(crate) effects: Effects,
+}
+
+/// The transaction that a message is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Who signed it; the first is the sender. Empty in questions.
+    pub signers: Vec<OriginKey>,
+    /// Position in its round.
+    pub index: u64,
+    /// Whether it calls a method of a module itself, so that no contract stands between.
+    pub is_direct: bool,
+    /// Whether its call, and so its answer, is encrypted.
+    pub is_encrypted: bool,
+}
+
+/// A key that signed. Of one of Ethereum's transactions only the address is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginKey {
+    /// Any key.
+    Known(Key),
+    /// A secp256k1 key with this address.
+    Ethereum(Address),
 }

@@ -18,11 +18,11 @@ use revm::{
 use crate::{
     code_cache::CodeCache,
     contract_keys::KeyRing,
-    crypto::sha512_256,
     failure::EngineError,
     genesis::GenesisAccount,
     layout::{
-        AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, public_slot_key, slot_prefix,
+        AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, placeholder_address,
+        public_slot_key, slot_prefix,
     },
     modules::Outgoing,
 };
@@ -30,8 +30,6 @@ use state_core::{errors::StateError, store::Snapshot, tree::Items};
 
 /// Changes to the tree, sorted by key.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-const NATIVE_PLACEHOLDER_CONTEXT: &[u8] = b"qanat/evm: placeholder of a native account";
 
 #[derive(Clone)]
 struct Account {
@@ -106,7 +104,8 @@ impl<'e> StateDatabase<'e> {
         &self.snapshot
     }
 
-    fn oasis_of(&mut self, address: Address) -> OasisAddress {
+    /// The Oasis address of an account that the EVM knows by an address, stand-ins included.
+    pub fn oasis_of(&mut self, address: Address) -> OasisAddress {
         if let Some(native) = self.placeholders.get(&address) {
             return *native;
         }
@@ -125,9 +124,19 @@ impl<'e> StateDatabase<'e> {
         if let Some(address) = self.ethereum.get(native) {
             return *address;
         }
-        let hash = sha512_256(&[NATIVE_PLACEHOLDER_CONTEXT, native]);
-        let placeholder = Address::from_slice(&hash[..20]);
+        let placeholder = placeholder_address(native);
         self.placeholders.insert(placeholder, *native);
+        placeholder
+    }
+
+    /// Gives an account without an Ethereum address its stand-in for the whole round: it has signed something.
+    pub fn adopt(&mut self, native: &OasisAddress) -> Address {
+        if let Some(address) = self.ethereum.get(native) {
+            return *address;
+        }
+        let placeholder = placeholder_address(native);
+        self.oasis.insert(placeholder, *native);
+        self.ethereum.insert(*native, placeholder);
         placeholder
     }
 

@@ -104,6 +104,7 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
         s: U256::ONE,
         size: raw.len(),
         edit: body.edit,
+        sdk: None,
     })
 }
 

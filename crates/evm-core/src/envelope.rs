@@ -102,17 +102,21 @@ impl fmt::Debug for Opened {
 }
 
 /// The outer form of a call.
-struct Call {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
     format: u64,
-    method: String,
-    body: Value,
-    read_only: bool,
+    /// `module.Method`; empty where the call is encrypted.
+    pub(crate) method: String,
+    /// Arguments, or what they are encrypted in.
+    pub(crate) body: Value,
+    /// Whether it may change nothing.
+    pub(crate) read_only: bool,
 }
 
 impl Call {
     /// `None` unless the value is a call and nothing else. Each field may be absent, null or undefined; a bare null
     /// or undefined is the default call.
-    fn from_value(value: Value) -> Option<Self> {
+    pub(crate) fn from_value(value: Value) -> Option<Self> {
         let mut fields = if value.is_nothing() { Fields::default() } else { Fields::of(value)? };
         let call = Self {
             format: fields.take("format").map_or(Some(PLAIN), |format| format.as_unsigned())?,
@@ -129,6 +133,11 @@ impl Call {
             },
         };
         (fields.is_empty() && call.format <= ENCRYPTED_X25519_DEOXYSII).then_some(call)
+    }
+
+    /// Whether somebody must open it first.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.format != PLAIN
     }
 
     fn into_envelope(self) -> Result<Envelope, EnvelopeError> {
@@ -172,6 +181,40 @@ pub fn parse(data: &[u8]) -> Result<Envelope, ModuleError> {
         Some(call) => Ok(call.into_envelope()?),
         None => Ok(Envelope::Plain(data.to_vec())),
     }
+}
+
+/// Open a call that may be encrypted; gives it with the key of its answer. `secret_of` as in [`open`].
+///
+/// # Errors
+/// See [`EnvelopeError`].
+pub(crate) fn open_call(
+    call: &Call,
+    current_epoch: u64,
+    secret_of: &dyn Fn(u64) -> Option<[u8; 32]>,
+) -> Result<(Call, Option<[u8; 32]>), ModuleError> {
+    if !call.is_encrypted() {
+        return Ok((call.clone(), None));
+    }
+    if !call.method.is_empty() {
+        return Err(EnvelopeError::NonEmptyMethod.into());
+    }
+    let sealed = Sealed::from_value(call.body.clone(), call.read_only).ok_or(EnvelopeError::BadEnvelope)?;
+    let (plaintext, key) = decrypt(&sealed, current_epoch, secret_of)?;
+    let inner = cbor::decode(&plaintext).ok().and_then(Call::from_value).ok_or(EnvelopeError::MalformedCall)?;
+    if inner.is_encrypted() {
+        return Err(EnvelopeError::MalformedCall.into());
+    }
+    if inner.read_only != call.read_only {
+        return Err(EnvelopeError::ReadOnlyMismatch.into());
+    }
+    Ok((inner, Some(key)))
+}
+
+/// The result of an encrypted call of the SDK's format: `{unknown: {data, nonce}}`, where data opens to the result.
+pub(crate) fn seal_call_result(key: &[u8; 32], nonce: &[u8; NONCE_BYTES], result: &Value) -> Value {
+    let data = deoxysii_seal(key, nonce, &cbor::encode(result), &[]);
+    let envelope = Value::map([("data", Value::Bytes(data)), ("nonce", Value::Bytes(nonce.to_vec()))]);
+    Value::map([("unknown", envelope)])
 }
 
 /// Open an encrypted envelope. `secret_of` gives the X25519 secret of an epoch, if there is one.

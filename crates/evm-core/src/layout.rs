@@ -9,6 +9,8 @@
 //! | `05 ‖ contract (20) ‖ slot (32)` | value, on a chain without confidentiality |
 //! | `06` | minimum gas price (16, big-endian) |
 //! | `07` | fees paid so far (16, big-endian) |
+//! | `08 …` | module `consensus`; see `modules::consensus` |
+//! | `09 …` | module `rofl`; see `modules::rofl` |
 //!
 //! Accounts lie under their Oasis address, not their Ethereum one, because sub-calls pay to Oasis
 //! addresses, which may have no Ethereum form at all.
@@ -34,6 +36,30 @@ pub fn oasis_address(address: &Address) -> OasisAddress {
     let mut oasis = [0; 21];
     oasis[1..].copy_from_slice(&hash[..20]);
     oasis
+}
+
+/// The address of whoever has an Ed25519 key, as in consensus.
+///
+/// Source: oasis-core `go/staking/api/address.go` @ f9f1fdc.
+pub fn staking_address(key: &[u8; 32]) -> OasisAddress {
+    hashed_address(&[b"oasis-core/address: staking", &[0], key])
+}
+
+/// Address of an account that a module has for itself.
+pub fn module_address(module: &str, kind: &str) -> OasisAddress {
+    let parts = [module.as_bytes(), b".", kind.as_bytes()];
+    hashed_address(&[b"oasis-runtime-sdk/address: module", &[0], &parts.concat()])
+}
+
+fn hashed_address(parts: &[&[u8]]) -> OasisAddress {
+    let mut address = [0; 21];
+    address[1..].copy_from_slice(&sha512_256(parts)[..20]);
+    address
+}
+
+/// Stand-in, in the EVM, for an account that has no Ethereum address: nobody can hold a key for it.
+pub fn placeholder_address(native: &OasisAddress) -> Address {
+    Address::from_slice(&sha512_256(&[b"qanat/evm: placeholder of a native account", native])[..20])
 }
 
 /// Key of an account.

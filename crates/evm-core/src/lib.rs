@@ -4,6 +4,7 @@
 //! ask for ([`rng`]); over them the EVM ([`context`], [`precompiles`], [`machine`]) on a [`database`] over
 //! `state_core`, and the [`engine`] that makes a version from a batch.
 
+pub mod attested;
 pub mod calldata;
 pub mod code_cache;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod modules;
 pub mod precompiles;
 pub mod results;
 pub mod rng;
+pub mod sdk_transaction;
 pub mod signature;
 pub mod signed_query;
 pub mod subcall;

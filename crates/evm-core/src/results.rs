@@ -6,6 +6,9 @@ use alloy_primitives::{Address, Bloom, Log, U256};
 use crate::{errors::ModuleError, transaction::Transaction};
 use state_core::cbor::{self, Value};
 
+/// Module and code of an event, and what it tells.
+pub type Event = ((&'static str, u32), Value);
+
 /// How a mined transaction ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -19,6 +22,8 @@ pub struct Outcome {
     pub logs: Vec<Log>,
     /// Contract made.
     pub contract_address: Option<Address>,
+    /// Events of modules, empty when it failed.
+    pub events: Vec<Event>,
     /// Return data (raw or sealed); empty when it failed.
     pub output: Vec<u8>,
     /// Why it failed; None on success.
@@ -30,7 +35,7 @@ pub struct Outcome {
 /// The record of a mined transaction.
 pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
     let bloom: Bloom = outcome.logs.iter().collect();
-    let entries = vec![
+    let mut entries = vec![
         ("hash", bytes(transaction.hash.as_slice())),
         ("sender", bytes(transaction.sender.as_slice())),
         ("to", address(transaction.to)),
@@ -58,7 +63,16 @@ pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
         ("error", outcome.error.as_ref().map_or(Value::Null, error)),
         ("encrypted", Value::Bool(outcome.encrypted)),
     ];
+    if !outcome.events.is_empty() {
+        entries.push(("events", Value::Array(outcome.events.iter().map(event).collect())));
+    }
     cbor::encode(&map(entries))
+}
+
+/// Module ‖ code (4, big-endian), and the CBOR of what it tells.
+fn event(((module, code), value): &Event) -> Value {
+    let key = [module.as_bytes(), &code.to_be_bytes()].concat();
+    Value::Array(vec![Value::Bytes(key), Value::Bytes(cbor::encode(value))])
 }
 
 fn map(entries: Vec<(&str, Value)>) -> Value {

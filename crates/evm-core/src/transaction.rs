@@ -1,4 +1,5 @@
-//! Ethereum transactions as they arrive: decoded, with their sender recovered.
+//! Transactions as they arrive: decoded, with their sender recovered. Those that are not Ethereum's come in the same
+//! form.
 
 use alloy_consensus::{EthereumTxEnvelope, Transaction as _, TxEip4844, transaction::SignerRecoverable};
 use alloy_eips::{Decodable2718, eip2930::AccessList};
@@ -6,9 +7,12 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
 use crate::{
     config::{ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
+    crypto::sha512_256,
     dev_transaction::{self, DEV_TYPE, Edit},
     errors::ModuleError,
     failure::core,
+    layout::{OasisAddress, oasis_address},
+    sdk_transaction::{self, SDK_TYPE, SdkParts},
 };
 
 /// CBOR around the raw transaction: array of two, and the auth proof `[{module: "evm.ethereum.v0"}]`.
@@ -21,11 +25,11 @@ const CREATE_GAS: u64 = 53_000;
 /// A transaction whose signature is valid. Everything an answer needs later is in here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// Keccak-256 of the raw bytes.
+    /// Keccak-256 of the raw bytes; of the SDK's format, SHA-512/256.
     pub hash: B256,
     /// Who signed.
     pub sender: Address,
-    /// 0, 1 or 2.
+    /// 0, 1 or 2; [`SDK_TYPE`] in the SDK's format.
     pub tx_type: u8,
     /// EIP-155 chain id; None for an old legacy transaction, which is valid on any chain.
     pub chain_id: Option<u64>,
@@ -55,6 +59,8 @@ pub struct Transaction {
     pub size: usize,
     /// What it changes instead of running anything.
     pub edit: Option<Edit>,
+    /// What it says more in the SDK's format.
+    pub sdk: Option<Box<SdkParts>>,
 }
 
 impl Transaction {
@@ -66,6 +72,9 @@ impl Transaction {
         let malformed = || core(1, "malformed transaction");
         if raw.first() == Some(&DEV_TYPE) {
             return dev_transaction::decode(raw, config).ok_or_else(malformed);
+        }
+        if raw.first() == Some(&SDK_TYPE) {
+            return sdk_transaction::decode(raw, config).ok_or_else(malformed);
         }
         let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718_exact(raw).map_err(|_| malformed())?;
         if matches!(envelope, EthereumTxEnvelope::Eip4844(_) | EthereumTxEnvelope::Eip7702(_)) {
@@ -105,7 +114,13 @@ impl Transaction {
             s: signature.s(),
             size: raw.len(),
             edit: None,
+            sdk: None,
         })
+    }
+
+    /// Where the sender's nonce and balance are.
+    pub fn account(&self) -> OasisAddress {
+        self.sdk.as_ref().map_or_else(|| oasis_address(&self.sender), |sdk| sdk.sender().account())
     }
 
     /// What it pays for a unit of gas at a minimum price, or `core` 20 when it offers less.
@@ -122,8 +137,16 @@ impl Transaction {
             return 0;
         }
         let length = self.size as u64;
-        (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS
+        match &self.sdk {
+            Some(sdk) => length * TX_BYTE_GAS + SIGNATURE_GAS * sdk.signers.len() as u64,
+            None => (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS,
+        }
     }
+}
+
+/// Hash by which a raw transaction is known.
+pub fn hash_of(raw: &[u8]) -> B256 {
+    if raw.first() == Some(&SDK_TYPE) { B256::from(sha512_256(&[raw])) } else { keccak256(raw) }
 }
 
 /// Length of the CBOR header of a byte string [bytes].

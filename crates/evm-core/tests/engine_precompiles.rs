@@ -440,9 +440,9 @@ impl Subcalls for Modules {
         let seen = (request.method.to_owned(), request.body.to_vec(), *request.caller, request.read_only);
         self.0.lock().unwrap().push(seen);
         match request.method {
-            "rofl.StakeThresholds" => Ok(Some(Reply { status: 0, data: vec![0xa0], gas_used: 10 })),
-            "rofl.Greedy" => Ok(Some(Reply { status: 0, data: vec![], gas_used: u64::MAX })),
-            "rofl.Broken" => Err(HostError("module broke".into())),
+            "roflmarket.StakeThresholds" => Ok(Some(Reply { status: 0, data: vec![0xa0], gas_used: 10 })),
+            "roflmarket.Greedy" => Ok(Some(Reply { status: 0, data: vec![], gas_used: u64::MAX })),
+            "roflmarket.Broken" => Err(HostError("module broke".into())),
             _ => Ok(None),
         }
     }
@@ -457,12 +457,12 @@ fn host_modules_are_asked_and_their_failure_voids_the_block() {
     let modules = Some(Box::new(Modules(Arc::clone(&seen))) as Box<dyn Subcalls>);
     chain.engine = Engine::new(ChainConfig::new(CHAIN_ID), store, Some(Box::new(TestKeys)), modules).unwrap();
     let ask = |method: &str| subcall(method, &Value::Null);
-    let output = chain.query(relay, &ask("rofl.StakeThresholds")).unwrap();
+    let output = chain.query(relay, &ask("roflmarket.StakeThresholds")).unwrap();
     assert_eq!(reply(&output[32..]), (0, vec![0xa0]));
-    assert_eq!(seen.lock().unwrap()[0], ("rofl.StakeThresholds".into(), vec![0xf6], oasis_address(&relay), false));
-    assert_eq!(reply(&chain.query(relay, &ask("rofl.Unknown")).unwrap()[32..]), (3, b"core".to_vec()));
-    assert_eq!(chain.query(relay, &ask("rofl.Greedy")).unwrap(), word(0), "more gas than there was");
-    let raw = account(2).call(0, relay, &ask("rofl.Broken"));
+    assert_eq!(seen.lock().unwrap()[0], ("roflmarket.StakeThresholds".into(), vec![0xf6], oasis_address(&relay), false));
+    assert_eq!(reply(&chain.query(relay, &ask("roflmarket.Unknown")).unwrap()[32..]), (3, b"core".to_vec()));
+    assert_eq!(chain.query(relay, &ask("roflmarket.Greedy")).unwrap(), word(0), "more gas than there was");
+    let raw = account(2).call(0, relay, &ask("roflmarket.Broken"));
     assert_eq!(chain.propose(&[raw], true).err(), Some(EngineError::Host(HostError("module broke".into()))));
-    assert_eq!(chain.run(&[account(2).call(0, relay, &ask("rofl.StakeThresholds"))])[0].error, None);
+    assert_eq!(chain.run(&[account(2).call(0, relay, &ask("roflmarket.StakeThresholds"))])[0].error, None);
 }

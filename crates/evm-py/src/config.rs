@@ -22,7 +22,7 @@ impl ChainConfig {
     #[new]
     #[pyo3(signature = (*, chain_id, batch_gas_limit=15_000_000, initial_min_gas_price=100_000_000_000,
         confidential=true, estimate_extra_fail_gas=2_000_000, max_tx_bytes=131_072, profile="strict",
-        charges_for_size=true, dev_control_key=None))]
+        charges_for_size=true, dev_control_key=None, sdk_context=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -35,6 +35,7 @@ impl ChainConfig {
         profile: &str,
         charges_for_size: bool,
         dev_control_key: Option<&[u8]>,
+        sdk_context: Option<Vec<u8>>,
     ) -> PyResult<Self> {
         let profile = match profile {
             "strict" => Profile::Strict,
@@ -53,6 +54,7 @@ impl ChainConfig {
                 profile,
                 charges_for_size,
                 dev_control_key: dev_control_key.map(|key| fixed(py, "dev_control_key", key)).transpose()?,
+                sdk_context,
             },
         })
     }

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm_core::{
+    attested::{AttestedHost, KeyPair},
     engine::{self, Call, Checked, Rejection},
     failure::HostError,
     genesis::{self, GenesisAccount},
@@ -49,6 +50,32 @@ impl Subcalls for PythonSubcalls {
             let answer = self.0.call1(py, (request.method, body, caller, request.read_only, request.gas))?;
             let answer = answer.extract::<Option<(u64, Vec<u8>, u64)>>(py)?;
             Ok(answer.map(|(status, data, gas_used)| Reply { status, data, gas_used }))
+        })
+        .map_err(host_error)
+    }
+}
+
+/// An object with `key_pair(names) -> (state key, secret)` and `judge(question) -> answer`.
+struct PythonAttested(Py<PyAny>);
+
+impl AttestedHost for PythonAttested {
+    fn key_pair(&self, names: &[&[u8]]) -> Result<KeyPair, HostError> {
+        Python::attach(|py| -> PyResult<KeyPair> {
+            let names = PyTuple::new(py, names.iter().map(|name| PyBytes::new(py, name)))?;
+            let pair = self.0.call_method1(py, "key_pair", (names,))?;
+            let (state_key, secret) = pair.extract::<(PyBackedBytes, PyBackedBytes)>(py)?;
+            Ok(KeyPair {
+                state_key: Zeroizing::new(fixed(py, "state key", &state_key)?),
+                secret: Zeroizing::new(fixed(py, "secret", &secret)?),
+            })
+        })
+        .map_err(host_error)
+    }
+
+    fn judge(&self, question: &[u8]) -> Result<Vec<u8>, HostError> {
+        Python::attach(|py| -> PyResult<Vec<u8>> {
+            let answer = self.0.call_method1(py, "judge", (PyBytes::new(py, question),))?;
+            answer.extract::<Vec<u8>>(py)
         })
         .map_err(host_error)
     }
@@ -207,19 +234,21 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (config, store, *, state_key=None, subcall=None))]
+    #[pyo3(signature = (config, store, *, state_key=None, subcall=None, attested=None))]
     fn new(
         py: Python<'_>,
         config: &ChainConfig,
         store: &Store,
         state_key: Option<Py<PyAny>>,
         subcall: Option<Py<PyAny>>,
+        attested: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let keys = state_key.map(|function| Box::new(PythonKeys(function)) as _);
         let subcalls = subcall.map(|function| Box::new(PythonSubcalls(function)) as _);
         let inner = engine::Engine::new(config.inner.clone(), store.get_open(py)?, keys, subcalls)
             .map_err(|error| engine_error(py, &error))?;
-        Ok(Self { inner })
+        let attested = attested.map(|host| Box::new(PythonAttested(host)) as _);
+        Ok(Self { inner: inner.with_attested(attested) })
     }
 
     #[pyo3(signature = (txs, *, version=None, root=None))]
@@ -388,6 +417,20 @@ impl Engine {
         let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
         let at = self.at(py, version, root)?;
         Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, at))?))
+    }
+
+    /// Answer of a module of the SDK to a question about a version, CBOR to CBOR.
+    #[pyo3(signature = (method, args, version=None, *, root=None))]
+    fn ask<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        args: &[u8],
+        version: Option<u64>,
+        root: Option<&[u8]>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let at = self.at(py, version, root)?;
+        Ok(PyBytes::new(py, &run(py, || self.inner.ask(method, args, at))?))
     }
 
     /// Least price for the round after a version.

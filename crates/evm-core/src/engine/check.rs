@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use alloy_primitives::{B256, U256, keccak256};
+use alloy_primitives::{B256, U256};
 use state_core::store::At;
 
 use super::{Engine, fee_limit};
@@ -13,7 +13,7 @@ use crate::{
     config::ChainConfig,
     errors::ModuleError,
     failure::{EngineError, core, out_of_gas},
-    transaction::Transaction,
+    transaction::{Transaction, hash_of},
 };
 
 /// Transactions below which a thread of its own is not worth starting: each recovery takes some 45 us.
@@ -57,14 +57,13 @@ impl Engine {
                     continue;
                 }
             };
-            let account = self.record(&transaction.sender, &snapshot)?;
-            let admitted = if transaction.nonce < account.nonce {
-                Err(core(4, "invalid nonce"))
-            } else {
-                admit(&self.config, &transaction, account.balance, min_gas_price)
+            let admitted = match self.standing(&transaction, &snapshot)? {
+                Err(error) => Err(error),
+                Ok((nonce, _)) if transaction.nonce < nonce => Err(core(4, "invalid nonce")),
+                Ok((nonce, balance)) => admit(&self.config, &transaction, balance, min_gas_price).map(|_| nonce),
             };
             checked.push(match admitted {
-                Ok(_) => Ok(Checked { transaction, account_nonce: account.nonce }),
+                Ok(account_nonce) => Ok(Checked { transaction, account_nonce }),
                 Err(error) => Err(Rejection { hash: Some(transaction.hash), error }),
             });
         }
@@ -73,7 +72,7 @@ impl Engine {
 
     /// Decodes a batch; what is not cached is recovered in parallel.
     pub(super) fn decode(&self, raw: &[&[u8]]) -> Vec<Result<Arc<Transaction>, ModuleError>> {
-        let hashes: Vec<B256> = raw.iter().map(keccak256).collect();
+        let hashes: Vec<B256> = raw.iter().map(|raw| hash_of(raw)).collect();
         let cached = self.transactions.get(&hashes);
         let missing: Vec<&[u8]> =
             raw.iter().zip(&cached).filter(|(_, cached)| cached.is_none()).map(|(raw, _)| *raw).collect();

@@ -8,7 +8,11 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use super::{Engine, Rejection, check::admit};
+use super::{
+    Engine, Rejection,
+    check::admit,
+    sdk::{self, OpenedCall, Parties},
+};
 use crate::{
     calldata::{Opened, open},
     config::{BLOCK_HASH_WINDOW, INITCODE_LIMIT_BYTES, MAX_RESULT_BYTES, STORAGE_BYTE_GAS},
@@ -22,9 +26,10 @@ use crate::{
     genesis::GenesisAccount,
     layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
     machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
-    modules::{Inbox, PENDING_KEY, process},
-    results::{Outcome, record},
+    modules::{Effect, Effects, Inbox, PENDING_KEY, process, rofl, written_bytes},
+    results::{Event, Outcome, record},
     rng::{Mode, RootRng},
+    sdk_transaction::SdkParts,
     tracing::render::Ended,
     transaction::{Transaction, intrinsic_gas},
 };
@@ -84,6 +89,8 @@ struct Settled {
     charge: Charge,
     result: Result<Success, ModuleError>,
     encrypted: bool,
+    /// What the sender is told of a failure; empty where the error tells it all.
+    told: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -91,6 +98,7 @@ struct Success {
     output: Vec<u8>,
     logs: Vec<alloy_primitives::Log>,
     contract_address: Option<Address>,
+    events: Vec<Event>,
 }
 
 /// A round in the making: what [`Engine::begin`] gives, and what transactions are run in.
@@ -155,8 +163,9 @@ impl Engine {
         let root_rng = RootRng::new(&environment.rng_key, Mode::Execute);
         let rng = root_rng.fork(&B256::ZERO.0);
         let subcalls = self.subcalls.as_deref();
-        let machine =
+        let mut machine =
             Machine::new(&self.config, environment, min_gas_price, Pricing::Exact, subcalls, rng, database, observer);
+        machine.set_attested(self.attested());
         let tally = Tally::default();
         Ok(Round { engine: self, environment, parent, strict, min_gas_price, root_rng, machine, tally })
     }
@@ -205,7 +214,15 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             Ok(transaction) => transaction,
             Err(error) => return self.refuse(index, None, error),
         };
-        let (nonce, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
+        let parties = match &transaction.sdk {
+            None => Parties { payer: transaction.sender, cosigners: Vec::new() },
+            Some(parts) => match sdk::meet(parts, self.environment, self.machine.database())? {
+                Ok(parties) => parties,
+                Err(error) => return self.refuse(index, Some(transaction.hash), error),
+            },
+        };
+        let (nonce, _) = self.machine.database().nonce_and_balance(transaction.sender)?;
+        let (_, balance) = self.machine.database().nonce_and_balance(parties.payer)?;
         let admitted = match transaction.nonce.cmp(&nonce) {
             std::cmp::Ordering::Less => Err(core(4, "invalid nonce")),
             std::cmp::Ordering::Greater => Err(core(26, "future nonce")),
@@ -226,7 +243,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         self.machine.set_rng(self.root_rng.fork(&transaction.hash.0));
         let settled = match &transaction.edit {
             Some(edit) => (self.run_edit(&transaction, edit, look)?, 0),
-            None => self.run_transaction(&transaction, price, fee, look)?,
+            None => self.run_transaction(&transaction, &parties, price, fee, look)?,
         };
         self.tally.settle(index, raw, &transaction, settled);
         Ok(true)
@@ -261,7 +278,8 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         };
         look(&mut self.machine, &ended)?;
         let result = self.apply_edit(edit)?.map(|()| Success::default());
-        Ok(Settled { charge: Charge { gas_used: 0, keeps_fee: false }, result, encrypted: false })
+        let charge = Charge { gas_used: 0, keeps_fee: false };
+        Ok(Settled { charge, result, encrypted: false, told: Vec::new() })
     }
 
     fn apply_edit(&mut self, edit: &Edit) -> Result<Result<(), ModuleError>, EngineError> {
@@ -289,6 +307,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
     fn run_transaction(
         &mut self,
         transaction: &Transaction,
+        parties: &Parties,
         price: u128,
         fee: u128,
         look: impl FnOnce(&mut Machine<'e, O>, &Ended<'_>) -> Result<(), EngineError>,
@@ -296,7 +315,13 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         let (nonce, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
         // A creation takes its address from the nonce before it is bumped, and revm bumps it itself.
         let first_nonce = if transaction.to.is_some() { nonce + 1 } else { nonce };
-        self.machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance - U256::from(fee))?;
+        self.machine.database().set_nonce_and_balance(transaction.sender, first_nonce, balance)?;
+        for cosigner in &parties.cosigners {
+            let (nonce, balance) = self.machine.database().nonce_and_balance(*cosigner)?;
+            self.machine.database().set_nonce_and_balance(*cosigner, nonce + 1, balance)?;
+        }
+        let (payer_nonce, payer_balance) = self.machine.database().nonce_and_balance(parties.payer)?;
+        self.machine.database().set_nonce_and_balance(parties.payer, payer_nonce, payer_balance - U256::from(fee))?;
 
         let refund_of = |charge: Charge| {
             let unused = if charge.keeps_fee { 0 } else { u128::from(transaction.gas_limit - charge.gas_used) };
@@ -317,7 +342,13 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
 
         let refund = refund_of(settled.charge);
         let (_, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
-        self.machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance + U256::from(refund))?;
+        self.machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance)?;
+        let (payer_nonce, payer_balance) = self.machine.database().nonce_and_balance(parties.payer)?;
+        self.machine.database().set_nonce_and_balance(
+            parties.payer,
+            payer_nonce,
+            payer_balance + U256::from(refund),
+        )?;
         Ok((settled, fee - refund))
     }
 
@@ -328,27 +359,25 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         look: impl FnOnce(&mut Machine<'e, O>, Option<&Run>, Charge, bool) -> Result<(), EngineError>,
     ) -> Result<Settled, EngineError> {
         let prepaid_gas = transaction.prepaid_gas(&self.engine.config);
+        let index = self.tally.included.len();
+        if let Some(parts) = &transaction.sdk {
+            return self.run_sdk(transaction, parts, price, prepaid_gas, look);
+        }
+        self.machine.set_origin(sdk::origin(transaction, index, None));
         let opened = match open(&self.engine.config, self.environment, &transaction.input) {
             Ok(opened) => opened,
             Err(error) => {
                 let charge = Charge { gas_used: prepaid_gas, keeps_fee: true };
-                return Ok(Settled { charge, result: Err(error), encrypted: true });
+                return Ok(Settled { charge, result: Err(error), encrypted: true, told: Vec::new() });
             }
         };
         let encrypted = opened.key.is_some();
         let message = message(transaction, price, prepaid_gas, &opened);
-        let refused = if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
-            Some("create contract limit")
-        } else if prepaid_gas + message.intrinsic_gas > message.gas_limit {
-            Some("out of gas")
-        } else {
-            None
-        };
-        if let Some(reason) = refused {
+        if let Some(reason) = refuses_to_start(&message) {
             let charge = Charge { gas_used: message.gas_limit, keeps_fee: false };
             self.machine.prepare(&message);
             look(&mut self.machine, None, charge, true)?;
-            return Ok(Settled { charge, result: Err(execution_failed(reason)), encrypted });
+            return Ok(Settled { charge, result: Err(execution_failed(reason)), encrypted, told: Vec::new() });
         }
         let run = self.machine.run(&message)?;
         let (charge, failure) = self.judge(&message, &run);
@@ -360,7 +389,70 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
                 Err(error)
             }
         };
-        Ok(Settled { charge, result, encrypted })
+        Ok(Settled { charge, result, encrypted, told: Vec::new() })
+    }
+
+    /// Runs a call of the SDK's format; what its sender is told is a result of that format, whatever became of it.
+    fn run_sdk(
+        &mut self,
+        transaction: &Transaction,
+        parts: &SdkParts,
+        price: u128,
+        prepaid_gas: u64,
+        look: impl FnOnce(&mut Machine<'e, O>, Option<&Run>, Charge, bool) -> Result<(), EngineError>,
+    ) -> Result<Settled, EngineError> {
+        let index = self.tally.included.len();
+        let nonce = result_nonce(self.environment.parent_round, index)?;
+        let opened = match OpenedCall::open(parts, self.environment) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let charge = Charge { gas_used: prepaid_gas, keeps_fee: true };
+                let told = cbor::encode(&sdk::fail(&error));
+                return Ok(Settled { charge, result: Err(error), encrypted: true, told });
+            }
+        };
+        self.machine.set_origin(sdk::origin(transaction, index, Some(&opened)));
+        let encrypted = opened.is_encrypted();
+        let settled = |charge, error: ModuleError| {
+            let told = opened.seal(sdk::fail(&error), &nonce);
+            Settled { charge, result: Err(error), encrypted, told }
+        };
+        let message = match opened.message(transaction, parts, price, prepaid_gas) {
+            Ok(message) => message,
+            Err(error) => return Ok(settled(Charge { gas_used: prepaid_gas, keeps_fee: false }, error)),
+        };
+        if let Some(reason) = refuses_to_start(&message) {
+            let charge = Charge { gas_used: message.gas_limit, keeps_fee: false };
+            self.machine.prepare(&message);
+            look(&mut self.machine, None, charge, true)?;
+            return Ok(settled(charge, execution_failed(reason)));
+        }
+        if message.to.is_some() {
+            // As for a call of Ethereum: the nonce is used before anything runs.
+            let (nonce, balance) = self.machine.database().nonce_and_balance(message.caller)?;
+            self.machine.database().set_nonce_and_balance(message.caller, nonce + 1, balance)?;
+        }
+        let run = self.machine.run(&message)?;
+        let (charge, mut failure) = self.judge(&message, &run);
+        let mut value = Value::Null;
+        if failure.is_none() {
+            match opened.read_output(run.result.output().map_or(&[], |output| output.as_ref())) {
+                Ok(read) => value = read,
+                Err(error) => failure = Some(error),
+            }
+        }
+        look(&mut self.machine, Some(&run), charge, failure.is_some())?;
+        if let Some(error) = failure {
+            self.machine.database().discard();
+            return Ok(settled(charge, error));
+        }
+        if let ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } = &run.result {
+            value = Value::Bytes(address.to_vec());
+        }
+        let output = opened.seal(sdk::ok(value), &nonce);
+        let plain = Opened { data: Vec::new(), key: None };
+        let success = Success { output, ..self.take_over(&plain, run)? };
+        Ok(Settled { charge, result: Ok(success), encrypted, told: Vec::new() })
     }
 
     /// Decides what a run costs, and whether it counts.
@@ -379,7 +471,8 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             let charge = Charge { keeps_fee: true, ..charge };
             return (charge, Some(execution_failed("SELFDESTRUCT not supported")));
         }
-        let storage_gas = STORAGE_BYTE_GAS * StateDatabase::pending_bytes(&run.state, self.engine.config.confidential);
+        let bytes = StateDatabase::pending_bytes(&run.state, self.engine.config.confidential);
+        let storage_gas = STORAGE_BYTE_GAS * (bytes + written_bytes(&run.effects));
         if storage_gas > message.gas_limit {
             return (charge, Some(out_of_gas(message.gas_limit, storage_gas)));
         }
@@ -394,6 +487,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             other => (Vec::new(), Output::Call(other.into_output().unwrap_or_default())),
         };
         self.machine.database().apply(run.state)?;
+        let events = events_of(&run.effects);
         self.machine.database().apply_effects(run.effects);
         Ok(match output {
             // The address is no secret: whoever sees the transaction can compute it.
@@ -401,6 +495,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
                 output: address.map(|address| address.to_vec()).unwrap_or_default(),
                 logs,
                 contract_address: address,
+                events,
             },
             Output::Call(output) => {
                 let output = clamp(&output);
@@ -410,7 +505,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
                     }
                     None => output,
                 };
-                Success { output, logs, contract_address: None }
+                Success { output, logs, contract_address: None, events }
             }
         })
     }
@@ -419,6 +514,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
     pub fn finish(self) -> Result<PendingBlock, EngineError> {
         let Self { engine, environment, parent, min_gas_price, machine, tally, .. } = self;
         let mut database = machine.into_database();
+        rofl::expire(&mut database, environment.epoch)?;
         let messages = keep_pending(&mut database);
         let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
         let mut changes = database.into_changes(environment.round)?;
@@ -475,7 +571,7 @@ impl<'e> Tally<'e> {
         self.fees = self.fees.saturating_add(paid);
         let (success, error) = match settled.result {
             Ok(success) => (success, None),
-            Err(error) => (Success::default(), Some(error)),
+            Err(error) => (Success { output: settled.told, ..Success::default() }, Some(error)),
         };
         let outcome = Outcome {
             gas_used,
@@ -484,6 +580,7 @@ impl<'e> Tally<'e> {
             logs: success.logs,
             contract_address: success.contract_address,
             output: success.output,
+            events: success.events,
             error,
             encrypted: settled.encrypted,
         };
@@ -491,6 +588,25 @@ impl<'e> Tally<'e> {
         self.included.push(index);
         self.transactions.push(raw);
     }
+}
+
+/// Why a message is not run at all.
+fn refuses_to_start(message: &Message) -> Option<&'static str> {
+    if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
+        Some("create contract limit")
+    } else if message.prepaid_gas + message.intrinsic_gas > message.gas_limit {
+        Some("out of gas")
+    } else {
+        None
+    }
+}
+
+fn events_of(effects: &Effects) -> Vec<Event> {
+    let event = |effect: &Effect| match effect {
+        Effect::Event { kind, value } => Some((*kind, value.clone())),
+        Effect::Write { .. } | Effect::Message(_) => None,
+    };
+    effects.iter().filter_map(event).collect()
 }
 
 fn message(transaction: &Transaction, price: u128, prepaid_gas: u64, opened: &Opened) -> Message {

@@ -10,6 +10,7 @@ mod estimate;
 mod execute;
 mod query;
 mod replay;
+mod sdk;
 mod simulate;
 mod transaction_cache;
 
@@ -26,6 +27,7 @@ pub use self::{
     simulate::{SimulatedBlock, SimulatedCall, Simulation},
 };
 use crate::{
+    attested::AttestedHost,
     code_cache::CodeCache,
     config::ChainConfig,
     contract_keys::{KeyRing, StateKeys},
@@ -33,7 +35,7 @@ use crate::{
     environment::Environment,
     errors::ModuleError,
     failure::{EngineError, core},
-    layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, account_key, decode_quantity, oasis_address},
+    layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, decode_quantity, oasis_address},
     subcall::Subcalls,
 };
 use state_core::store::{At, Snapshot, Store};
@@ -51,6 +53,7 @@ pub struct Engine {
     store: Arc<Store>,
     keys: Option<KeyRing>,
     subcalls: Option<Box<dyn Subcalls>>,
+    attested: Option<Box<dyn AttestedHost>>,
     codes: CodeCache,
     transactions: TransactionCache,
 }
@@ -73,7 +76,18 @@ impl Engine {
             return Err(EngineError::Config("initial minimum gas price does not fit 64 bits".into()));
         }
         let transactions = TransactionCache::default();
-        Ok(Self { config, store, keys: keys.map(KeyRing::new), subcalls, codes: CodeCache::default(), transactions })
+        let keys = keys.map(KeyRing::new);
+        Ok(Self { config, store, keys, subcalls, attested: None, codes: CodeCache::default(), transactions })
+    }
+
+    /// Lets the module `rofl` have what it needs of the enclave; only a confidential chain has keys for apps.
+    pub fn with_attested(mut self, attested: Option<Box<dyn AttestedHost>>) -> Self {
+        self.attested = attested.filter(|_| self.config.confidential);
+        self
+    }
+
+    fn attested(&self) -> Option<&dyn AttestedHost> {
+        self.attested.as_deref()
     }
 
     /// The parameters of the chain.
@@ -127,10 +141,7 @@ impl Engine {
     }
 
     fn record(&self, address: &Address, snapshot: &Snapshot) -> Result<AccountRecord, EngineError> {
-        match snapshot.get(&account_key(&oasis_address(address)))? {
-            Some(record) => Ok(AccountRecord::decode(&record)?),
-            None => Ok(AccountRecord::default()),
-        }
+        self.account_record(&oasis_address(address), snapshot)
     }
 
     fn database(&self, environment: &Environment, at: At) -> Result<StateDatabase<'_>, EngineError> {

@@ -125,6 +125,7 @@ impl Engine {
         let subcalls = self.subcalls.as_deref();
         let mut machine =
             Machine::new(&self.config, environment, min_gas_price, pricing, subcalls, rng, database, Unwatched);
+        machine.set_attested(self.attested());
         let run = machine.run(message)?;
         if run.result.is_success() && run.state.values().any(|account| account.is_selfdestructed()) {
             return Ok(Err(execution_failed("SELFDESTRUCT not supported")));

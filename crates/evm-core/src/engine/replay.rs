@@ -11,6 +11,7 @@ use crate::{
         Budget, Limits, Onlooker, Style, not_replayed,
         render::{Place, render},
     },
+    transaction::hash_of,
 };
 
 /// One transaction of a round, seen again.
@@ -56,7 +57,7 @@ impl Engine {
             }
             let mut trace = None;
             let place = Place {
-                hash: Some(alloy_primitives::keccak256(raw)),
+                hash: Some(hash_of(raw)),
                 index: Some(index as u64),
                 block_hash: Some(hash),
                 number: Some(environment.round),

@@ -26,8 +26,9 @@ use revm::{
 pub use self::observer::{Observer, Unwatched};
 use self::{handler::SapphireHandler, observer::Inner};
 use crate::{
+    attested::AttestedHost,
     config::{CODE_LIMIT_BYTES, ChainConfig, INITCODE_LIMIT_BYTES},
-    context::{Extras, SapphireContext},
+    context::{Extras, Origin, SapphireContext},
     database::StateDatabase,
     environment::Environment,
     failure::EngineError,
@@ -127,6 +128,8 @@ impl<'e, O> Machine<'e, O> {
             chain: Extras {
                 environment,
                 subcalls,
+                attested: None,
+                origin: Origin::default(),
                 rng,
                 caller_gas_used: 0,
                 prepaid_gas: 0,
@@ -150,6 +153,16 @@ impl<'e, O> Machine<'e, O> {
     /// What contracts see of the block.
     pub(crate) fn block(&mut self) -> &mut BlockEnv {
         &mut self.0.ctx.block
+    }
+
+    /// Lets messages reach what the module `rofl` needs of the enclave.
+    pub fn set_attested(&mut self, attested: Option<&'e dyn AttestedHost>) {
+        self.0.ctx.chain.attested = attested;
+    }
+
+    /// Says what sends the next message.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.0.ctx.chain.origin = origin;
     }
 
     /// Gives the random bytes of the next message another stream.

@@ -23,9 +23,8 @@ use super::{
 };
 use crate::{
     context::SapphireContext,
-    crypto::sha512_256,
     failure::EngineError,
-    layout::{OasisAddress, decode_quantity},
+    layout::{OasisAddress, decode_quantity, module_address},
     subcall::{Reply, Request},
 };
 
@@ -45,16 +44,11 @@ const TAKE_RECEIPT_GAS: u64 = 15_000;
 const DELEGATION_GAS: u64 = 10_000;
 
 /// Holds what is on its way to consensus: `oasis1qr677rv0dcnh7ys4yanlynysvnjtk9gnsyhvm6ln`.
-pub(super) static PENDING_WITHDRAWAL: LazyLock<OasisAddress> = LazyLock::new(|| module_address("pending-withdrawal"));
+pub(super) static PENDING_WITHDRAWAL: LazyLock<OasisAddress> =
+    LazyLock::new(|| module_address(ACCOUNTS, "pending-withdrawal"));
 /// Holds what is on its way into stake: `oasis1qzcdegtf7aunxr5n5pw7n5xs3u7cmzlz9gwmq49r`.
-pub(super) static PENDING_DELEGATION: LazyLock<OasisAddress> = LazyLock::new(|| module_address("pending-delegation"));
-
-fn module_address(kind: &str) -> OasisAddress {
-    let hash = sha512_256(&[b"oasis-runtime-sdk/address: module", &[0], ACCOUNTS.as_bytes(), b".", kind.as_bytes()]);
-    let mut address = [0; 21];
-    address[1..].copy_from_slice(&hash[..20]);
-    address
-}
+pub(super) static PENDING_DELEGATION: LazyLock<OasisAddress> =
+    LazyLock::new(|| module_address(ACCOUNTS, "pending-delegation"));
 
 /// Record of what the messages of the newest round are about.
 pub(crate) const PENDING_KEY: &[u8] = &[0x08, 0x04];

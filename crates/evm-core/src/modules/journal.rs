@@ -5,6 +5,7 @@
 
 use alloy_primitives::{Address, U256, address};
 use revm::context::{ContextTr, JournalTr};
+use state_core::cbor::Value;
 
 use super::{Effect, Outgoing};
 use crate::{context::SapphireContext, database::StateDatabase, failure::EngineError};
@@ -62,6 +63,20 @@ pub(crate) fn emit(context: &mut SapphireContext<'_>, outgoing: Outgoing) -> boo
     true
 }
 
+/// Tells of something that happened.
+pub(crate) fn tell(context: &mut SapphireContext<'_>, kind: (&'static str, u32), value: Value) {
+    push(context, Effect::Event { kind, value });
+}
+
+/// Bytes that effects write to the tree.
+pub(crate) fn written_bytes(effects: &Effects) -> u64 {
+    let of = |effect: &Effect| match effect {
+        Effect::Write { key, value } => key.len() + value.as_ref().map_or(0, Vec::len),
+        Effect::Message(_) | Effect::Event { .. } => 0,
+    };
+    effects.iter().map(|effect| of(effect) as u64).sum()
+}
+
 /// Messages of one round. Source: oasis-core, `max_messages` of Sapphire's descriptor.
 const MAX_MESSAGES: usize = 32;
 
@@ -72,6 +87,7 @@ impl StateDatabase<'_> {
             match effect {
                 Effect::Write { key, value } => self.write_record(key, value),
                 Effect::Message(outgoing) => self.push_outgoing(outgoing),
+                Effect::Event { .. } => {}
             }
         }
     }

@@ -11,7 +11,7 @@ pub mod rofl;
 
 pub(crate) use self::consensus::PENDING_KEY;
 pub use self::inbox::{Inbox, process};
-pub(crate) use self::journal::{Effects, drop_reverted, emit, record, write};
+pub(crate) use self::journal::{Effects, drop_reverted, emit, record, tell, write, written_bytes};
 
 use state_core::cbor::Value;
 
@@ -24,6 +24,13 @@ pub enum Effect {
         key: Vec<u8>,
         /// What.
         value: Option<Vec<u8>>,
+    },
+    /// Something happened that the record of the transaction tells.
+    Event {
+        /// Module and code within it.
+        kind: (&'static str, u32),
+        /// What.
+        value: Value,
     },
     /// Consensus is asked for something; how it went is told in a later round.
     Message(Outgoing),

@@ -20,6 +20,7 @@ use revm::{
 };
 
 use self::meter::{Failure, Meter};
+pub(crate) use self::subcall::{SUBCALL, call_data, read_answer};
 use crate::context::SapphireContext;
 
 /// Ethereum's last precompile that Sapphire has: the pairing check. BLAKE2 is not among them.

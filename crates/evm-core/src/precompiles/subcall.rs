@@ -1,6 +1,6 @@
 //! The sub-call precompile: from a contract to the runtime's modules.
 
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256, address};
 use revm::{
     context::{ContextTr, JournalTr},
     interpreter::CallInputs,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     context::SapphireContext,
     failure::EngineError,
-    layout::{OasisAddress, oasis_address},
+    layout::OasisAddress,
     modules::{consensus, rofl},
     subcall::{Reply, Request},
 };
@@ -56,12 +56,26 @@ pub(super) fn subcall(
     if method.starts_with("evm.") {
         return Ok(Err(Failure::Error("subcall failed")));
     }
-    let caller = oasis_address(&inputs.caller);
+    let caller = context.journal_mut().db_mut().oasis_of(inputs.caller);
     let request = Request { method, body, caller: &caller, read_only: inputs.is_static, gas: meter.remaining() };
     let reply = dispatch(&request, context, inputs)?;
     Ok(meter
         .charge(reply.gas_used)
         .map(|()| encode(&[Argument::Number(reply.status), Argument::Bytes(&reply.data)]).into()))
+}
+
+/// Where the precompile is.
+pub(crate) const SUBCALL: Address = address!("0100000000000000000000000000000000000103");
+
+/// What calls it from outside of any contract.
+pub(crate) fn call_data(method: &str, body: &[u8]) -> Bytes {
+    encode(&[Argument::Bytes(method.as_bytes()), Argument::Bytes(body)]).into()
+}
+
+/// Status and data of an answer.
+pub(crate) fn read_answer(answer: &[u8]) -> Option<(u64, &[u8])> {
+    let parameters = Parameters(answer);
+    Some((parameters.number(0).ok()?.try_into().ok()?, parameters.bytes(1).ok()?))
 }
 
 /// Method and body. Only a regular call may ask: the sender must be the calling contract itself.
@@ -105,7 +119,7 @@ fn of_modules(
     context: &mut SapphireContext<'_>,
     inputs: &CallInputs,
 ) -> Result<Option<Reply>, EngineError> {
-    if let Some(reply) = rofl::call(request) {
+    if let Some(reply) = rofl::call(request, context, inputs.caller)? {
         return Ok(Some(reply));
     }
     if let Some(reply) = consensus::call(request, context, inputs.caller)? {

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Self, TypeAlias, final
+from typing import Any, Literal, Protocol, Self, TypeAlias, final
 
 __all__ = [
     "BlockEnv",
@@ -56,6 +56,7 @@ class ChainConfig:
         profile: Literal["strict", "dev"] = "strict",
         charges_for_size: bool = True,
         dev_control_key: bytes | None = None,
+        sdk_context: bytes | None = None,
     ) -> ChainConfig: ...
     @property
     def chain_id(self) -> int: ...
@@ -272,6 +273,12 @@ class PendingBlock:
     def persist(self) -> None:
         """Make it the latest version, durably."""
 
+class _Attested(Protocol):
+    @property
+    def key_pair(self) -> Callable[[tuple[bytes, ...]], tuple[bytes, bytes]]: ...
+    @property
+    def judge(self) -> Callable[[bytes], bytes]: ...
+
 @final
 class Engine:
     """
@@ -285,6 +292,9 @@ class Engine:
     subcall : callable, optional
         Modules for sub-calls: (method, CBOR body, 21-byte caller, read_only, gas) to
         (status, data, gas used), or None for a method no module has.
+    attested : object, optional
+        What the module of attested apps needs: `key_pair(names)` gives state key and X25519 secret,
+        `judge(question)` an answer, CBOR to CBOR. Not used on a chain that is not confidential.
     """
 
     def __new__(
@@ -295,6 +305,7 @@ class Engine:
         state_key: Callable[[bytes], bytes] | None = None,
         subcall: Callable[[str, bytes, bytes, bool, int], tuple[int, bytes, int] | None]
         | None = None,
+        attested: _Attested | None = None,
     ) -> Engine: ...
     def check(
         self, txs: Sequence[bytes], *, version: int | None = None, root: bytes | None = None
@@ -386,6 +397,11 @@ class Engine:
 
     def min_gas_price(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Least price for the round after a version [wei]."""
+
+    def ask(
+        self, method: str, args: bytes, version: int | None = None, *, root: bytes | None = None
+    ) -> bytes:
+        """Answer of a module of the SDK to a question, CBOR to CBOR."""
 
     def fees(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Fees collected up to a version [wei]."""
