@@ -20,10 +20,12 @@ from shared.enclave.errors import StateRejected
 from shared.enclave.key_client import RoundKeys
 from shared.enclave.remembered import Remembered
 from shared.enclave.round_context import RoundContext
+from shared.enclave.sdk_host import SdkHost
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.types.evm import (
+    SDK_QUERIES,
     Account,
     AccountQuery,
     Amount,
@@ -55,6 +57,7 @@ def open_runtime(
     has_dev_controls: bool = False,
     debug_key: PublicKey | None = None,
     dev_control_key: bytes | None = None,
+    sdk_host: SdkHost | None = None,
 ) -> "EvmRuntime":
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
@@ -64,6 +67,7 @@ def open_runtime(
         has_dev_controls=has_dev_controls,
         debug_key=debug_key,
         dev_control_key=dev_control_key,
+        sdk_host=sdk_host,
     )
 
 
@@ -79,6 +83,7 @@ class EvmRuntime(NativeState):
         has_dev_controls: bool = False,
         debug_key: PublicKey | None = None,
         dev_control_key: bytes | None = None,
+        sdk_host: SdkHost | None = None,
     ) -> None:
         """
         Open the state.
@@ -94,13 +99,13 @@ class EvmRuntime(NativeState):
         self._state_key = state_key if genesis.confidential else None
         self._has_dev_controls = has_dev_controls
         self._viewers = Viewers(genesis.chain_id, debug_key)
-        self._dev_control_key = dev_control_key
+        self._dev_control_key, self._sdk_host = dev_control_key, sdk_host
         self._engine = self._make_engine("strict")
         self._dev_engine: evm_native.Engine | None = None
         """Of the profile `dev`, over the same store; made when somebody asks it."""
 
     def _make_engine(self, profile: Literal["strict", "dev"]) -> evm_native.Engine:
-        genesis = self._genesis
+        genesis, host = self._genesis, self._sdk_host
         with errors_of_the_core():
             config = evm_native.ChainConfig(
                 chain_id=genesis.chain_id,
@@ -110,8 +115,9 @@ class EvmRuntime(NativeState):
                 profile=profile,
                 charges_for_size=genesis.charges_for_size,
                 dev_control_key=self._dev_control_key,
+                sdk_context=None if host is None else host.signature_context,
             )
-            return evm_native.Engine(config, self._store, state_key=self._state_key)
+            return evm_native.Engine(config, self._store, state_key=self._state_key, attested=host)
 
     @property
     def is_confidential(self) -> bool:
@@ -217,6 +223,9 @@ class EvmRuntime(NativeState):
             case EvmQuery.SIMULATE:
                 forbid_sight(is_confidential=self.is_confidential)
                 return simulate(self._engine, self._environment(context), args, version)
+            case _ if method in SDK_QUERIES:
+                with errors_of_the_core():
+                    return self._engine.ask(method, args, version, root=root)
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.enclave.round_context import RoundContext
+from shared.enclave.sdk_host import SdkHost
 from shared.types.identity import Hash, PublicKey
 from shared.types.messages import Inbox
 
@@ -22,6 +23,7 @@ def open_runtime(
     has_dev_controls: bool = False,
     debug_key: PublicKey | None = None,
     dev_control_key: bytes | None = None,
+    sdk_host: SdkHost | None = None,
 ) -> "LyingRuntime":
     """Open the runtime of a package such as `runtimes.evm`, and stand before it."""
     honest = importlib.import_module(module).open_runtime(
@@ -32,6 +34,7 @@ def open_runtime(
         has_dev_controls=has_dev_controls,
         debug_key=debug_key,
         dev_control_key=dev_control_key,
+        sdk_host=sdk_host,
     )
     return LyingRuntime(honest)
 

@@ -70,6 +70,8 @@ def verify_form(transaction: Transaction) -> None:
         raise errors.too_many_authentication_slots()
     if not transaction.ai.si:
         raise errors.malformed_transaction("nobody signs")
+    if transaction.ai.fee.proxy is not None:
+        raise errors.malformed_transaction("nobody pays for others")
     if transaction.ai.fee.consensus_messages:
         raise errors.out_of_message_slots()
     spec = transaction.ai.si[0].address_spec.signature

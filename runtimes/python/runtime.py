@@ -27,6 +27,7 @@ from runtimes.python.module import BadModule, Method, ParaTime
 from runtimes.python.overlay import MAX_ITEMS, Overlay, Sealer
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.round_context import RoundContext
+from shared.enclave.sdk_host import SdkHost
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.types.identity import Hash
@@ -54,6 +55,7 @@ def open_runtime(
     has_dev_controls: bool = False,  # noqa: ARG001 - answers are the same everywhere
     debug_key: bytes | None = None,  # noqa: ARG001 - a program shows what it shows
     dev_control_key: bytes | None = None,  # noqa: ARG001 - nobody edits the state
+    sdk_host: SdkHost | None = None,  # noqa: ARG001 - it has no apps
 ) -> "PythonRuntime":
     """Open a program; see `services.compute.enclave.runtime.OpenRuntime`."""
     return PythonRuntime(

@@ -15,7 +15,7 @@ from shared.crypto.secret import SecretBytes
 from shared.encoding import cbor
 from shared.encoding.values import to_wire
 from shared.errors import PeerUnavailable, Unavailable
-from shared.rules.key_ids import epoch_random_key_id, state_key_id, transaction_key_id
+from shared.rules.key_ids import epoch_random_key_id, key_pair_id, state_key_id, transaction_key_id
 from shared.tee.session_peers import SessionClient
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.key_requests import (
@@ -115,6 +115,17 @@ class KeyRing:
             view=self._chain.key_view(),
         )
         return bytes(pair.state_key)
+
+    def long_term_pair(self, names: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+        """Long-term pair of these names: state key, X25519 secret. It is not kept."""
+        (pair,) = self._ask(
+            "get_or_create_keys",
+            runtime_id=self._runtime_id,
+            key_pair_ids=(key_pair_id(*names),),
+            generation=FIRST_GENERATION,
+            view=self._chain.key_view(),
+        )
+        return bytes(pair.state_key), bytes(pair.secret_key)
 
     def prepare(self, epoch: Epoch) -> EpochKeys:
         """Give the keys of an epoch, fetching them where they are not here yet."""

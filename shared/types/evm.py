@@ -35,6 +35,16 @@ class EvmGenesis:
     """Whether a transaction pays for its size and signature, as on Sapphire, or as on Ethereum."""
 
 
+SDK_QUERIES: Final = frozenset(
+    (
+        *("rofl.App", "rofl.Apps", "rofl.AppInstance", "rofl.AppInstances"),
+        *("rofl.StakeThresholds", "rofl.MetadataLimits"),
+        *("accounts.Nonce", "accounts.Balances", "core.MinGasPrice"),
+    )
+)
+"""Questions of the SDK's own modules, CBOR to CBOR as upstream's clients ask them."""
+
+
 class EvmQuery:
     """Methods of `ComputeApi.query`: `arguments -> answer`, each a record unless it says bytes."""
 

@@ -3,8 +3,8 @@ Transactions of the Oasis runtime SDK, as its clients sign them.
 
 An unverified transaction is the CBOR array `[transaction, [proof, …]]`; the proof of an ordinary
 signer is `{signature}` over the bytes of the transaction. Source: oasis-sdk
-`runtime-sdk/src/types/{transaction,address,callformat}.rs` @ 00da39c. Differs: one signer, who pays
-the fee; no multisig.
+`runtime-sdk/src/types/{transaction,address,callformat}.rs` @ 00da39c. Differs: no multisig; a
+ParaTime in Python takes one signer, who pays the fee.
 """
 
 import enum
@@ -59,12 +59,23 @@ class SignerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeProxy:
+    """Whose rules say who pays instead of the signer."""
+
+    module: str
+    """`rofl`"""
+    id: bytes
+    """Of the attested app."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fee:
     """What the signer pays at most."""
 
     amount: BaseUnits = (0, NATIVE)
     gas: int = 0
     consensus_messages: int = 0
+    proxy: FeeProxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +186,9 @@ def encode_transaction(transaction: Transaction) -> bytes:
     return cbor.encode(to_wire(Transaction, transaction))
 
 
-def encode_signed(transaction: bytes, signature: bytes) -> bytes:
-    """Join a transaction and the proof of its only signer."""
-    return cbor.encode([transaction, [{"signature": signature}]])
+def encode_signed(transaction: bytes, *signatures: bytes) -> bytes:
+    """Join a transaction and the proofs of its signers, in their order."""
+    return cbor.encode([transaction, [{"signature": one} for one in signatures]])
 
 
 def decode_signed(untrusted: bytes) -> tuple[bytes, Transaction, tuple[Proof, ...]]:

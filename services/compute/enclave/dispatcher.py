@@ -29,8 +29,10 @@ from shared.enclave.ledger import Ledger
 from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import Hindsight, RoundContext
+from shared.enclave.sdk_host import SdkHost
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
+from shared.rules.attested_apps import InstanceJudge
 from shared.rules.incarnations import last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
@@ -42,9 +44,10 @@ from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
 from shared.types.messages import Inbox, hash_inbox, hash_messages
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenState, Validator
 from shared.types.registry import RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
+from shared.types.sdk_transaction import signature_context
 
 KEY_MANAGER_SESSIONS = 2
 """So that another key manager is at hand where one is gone, or lacks a secret."""
@@ -119,12 +122,25 @@ class ComputeProgram(EnclaveProgram):
             has_dev_controls=self.config.has_dev_controls,
             debug_key=self.config.debug_key,
             dev_control_key=self.config.dev_control_key,
+            sdk_host=self._sdk_host(),
         )
         history = HeaderHistory(
             None if directory is None else directory / HEADERS_FILE,
             self.platform.seal_key(sha3_256(HEADERS_KEY)),
         )
         return runtime, Ledger(self.config.runtime_id, runtime, history, self._finality)
+
+    def _sdk_host(self) -> SdkHost:
+        config = self.config
+        judge = InstanceJudge(
+            runtime_id=config.runtime_id,
+            chain_id=config.chain_id,
+            validators=[Validator(v.public_key, v.power) for v in config.validators],
+            root_ca_hash=config.root_ca_hash,
+            follows_rewinds=config.has_dev_controls,
+        )
+        context = signature_context(config.runtime_id, self.chain_context)
+        return SdkHost(context, self._keys.long_term_pair, judge.judge)
 
     def advance(self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
         """

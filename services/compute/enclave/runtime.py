@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.compute.enclave.errors import UnknownRuntime
 from shared.enclave.round_context import RoundContext
+from shared.enclave.sdk_host import SdkHost
 from shared.enclave.state import VersionedState
 from shared.types.identity import Hash, PublicKey
 from shared.types.messages import Inbox
@@ -136,6 +137,7 @@ class OpenRuntime(Protocol):
         has_dev_controls: bool,
         debug_key: PublicKey | None,
         dev_control_key: bytes | None,
+        sdk_host: SdkHost | None,
     ) -> Runtime:
         """
         Open the state, or begin with none.
@@ -157,6 +159,8 @@ class OpenRuntime(Protocol):
             Whose owner may see everything, as the measured configuration says.
         dev_control_key : `bytes`, optional
             By whose signature a transaction may change the state as no execution does.
+        sdk_host : `SdkHost`, optional
+            For transactions of the SDK's format; without it the EVM takes none.
         """
         ...
 
