@@ -50,7 +50,9 @@ class BlockStore:
                 [
                     self._transaction_row(transaction, raw)
                     for one in batch
-                    for transaction, raw in zip(one.transactions, one.raw_records, strict=True)
+                    for transaction, raw in zip(
+                        one.all_transactions(), one.raw_records, strict=True
+                    )
                 ],
             )
             _insert(connection, logs, [self._log_row(log) for one in batch for log in one.logs()])

@@ -203,7 +203,16 @@ class ChainIndex:
         return await self._in_thread(partial(self._store.load_round_by_hash, hash_))
 
     async def find_transaction(self, hash_: bytes) -> IndexedTransaction | None:
-        """One transaction by hash; None while it is not in a block."""
+        """One of Ethereum's transactions by hash; None while it is not in a block."""
+        found = await self._find_any(hash_)
+        return None if found is None or found.record.is_native else found
+
+    async def find_native(self, hash_: bytes) -> IndexedTransaction | None:
+        """One transaction of the SDK's format by hash; None while it is not in a block."""
+        found = await self._find_any(hash_)
+        return found if found is not None and found.record.is_native else None
+
+    async def _find_any(self, hash_: bytes) -> IndexedTransaction | None:
         found = self._recent.find_transaction(hash_)
         if found is not None or not self._has_older() or hash_ in self._absent:
             return found
@@ -216,7 +225,7 @@ class ChainIndex:
     async def until_mined(self, hash_: bytes, timeout_s: float = MINED_WAIT_S) -> bool:
         """Wait a moment for a round with a transaction; say whether there is one."""
         with self.arrivals.expect(hash_) as arrival:
-            if await self.find_transaction(hash_) is not None:
+            if await self._find_any(hash_) is not None:
                 return True
             await asyncio.wait((arrival,), timeout=timeout_s)
             return arrival.done()

@@ -11,6 +11,8 @@ from shared.encoding.record import Bytes20, Bytes32
 from shared.encoding.values import codec_of
 
 BLOOM_BYTES = 256
+NATIVE_TYPE = 0x82
+"""Of transactions of the SDK's format. Source: `SDK_TYPE` of evm-core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class TransactionRecord:
     value: bytes
     """[wei]"""
     type: int
-    """0, 1 or 2."""
+    """0, 1 or 2; `NATIVE_TYPE` where it is none of Ethereum's."""
     input: bytes
     """Calldata as sent: plain or an envelope."""
     v: bytes
@@ -70,6 +72,13 @@ class TransactionRecord:
     """Contract that was made."""
     error: FailureRecord | None = None
     """None on success."""
+    events: tuple[tuple[bytes, bytes], ...] = ()
+    """(module ‖ code (4, big-endian), CBOR) of each that a module told."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is of the SDK's own format, which Ethereum's clients do not see."""
+        return self.type == NATIVE_TYPE
 
 
 _CODEC = codec_of(TransactionRecord)

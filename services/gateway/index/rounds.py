@@ -23,7 +23,7 @@ class IndexedTransaction:
     timestamp: int
     """Of its round [s]."""
     position: int
-    """In the round, from 0."""
+    """Among all of the round, from 0."""
     first_log: int
     """Index in the round of its first log."""
     record: TransactionRecord
@@ -54,6 +54,9 @@ class IndexedRound:
     header: BlockHeader
     hash: bytes
     transactions: tuple[IndexedTransaction, ...]
+    """Those of Ethereum."""
+    natives: tuple[IndexedTransaction, ...]
+    """Those of the SDK's format, with their places among all."""
     raw_records: tuple[bytes, ...]
     """The records' bytes as they came; what the store keeps."""
     size_bytes: int
@@ -66,6 +69,14 @@ class IndexedRound:
     def number(self) -> int:
         """The round."""
         return self.header.round
+
+    def at(self, position: int) -> IndexedTransaction | None:
+        """One of Ethereum's transactions by its place among all of the round."""
+        return next((one for one in self.transactions if one.position == position), None)
+
+    def all_transactions(self) -> list[IndexedTransaction]:
+        """Every transaction of the round in order."""
+        return sorted((*self.transactions, *self.natives), key=lambda one: one.position)
 
     def logs(self) -> Iterator[LogEntry]:
         """Every event of the round in order."""
@@ -105,22 +116,28 @@ def index_block(block: RoundBlock) -> IndexedRound:
 def build_round(header: BlockHeader, raw_records: Sequence[bytes], size_bytes: int) -> IndexedRound:
     """Put a round together from its header and the bytes of its result records."""
     hash_ = header.hash()
-    transactions = []
+    transactions: list[IndexedTransaction] = []
+    natives: list[IndexedTransaction] = []
     first_log = gas_used = 0
     bloom = 0
     for position, raw in enumerate(raw_records):
         record = decode_transaction_record(raw)
-        transactions.append(
+        gas_used += record.gas_used
+        kind = natives if record.is_native else transactions
+        kind.append(
             IndexedTransaction(header.round, hash_, header.timestamp, position, first_log, record)
         )
+        if record.is_native:
+            # As upstream's gateway, which shows neither them nor their logs.
+            continue
         first_log += len(record.logs)
-        gas_used += record.gas_used
         if record.logs:
             bloom |= int.from_bytes(record.bloom, "big")
     return IndexedRound(
         header=header,
         hash=hash_,
         transactions=tuple(transactions),
+        natives=tuple(natives),
         raw_records=tuple(raw_records),
         size_bytes=size_bytes,
         gas_used=gas_used,

@@ -79,6 +79,5 @@ def _show_raw(found: IndexedTransaction | None) -> str:
 
 
 def _show_raw_at(found: IndexedRound | None, position: int) -> str:
-    if found is None or position >= len(found.transactions):
-        return "0x"
-    return _show_raw(found.transactions[position])
+    shown = None if found is None else found.at(position)
+    return "0x" if shown is None else _show_raw(shown)

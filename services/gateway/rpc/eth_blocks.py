@@ -119,6 +119,7 @@ def _show_count(found: IndexedRound | None) -> str:
 def _transaction_at(found: IndexedRound | None, position: int) -> Json | None:
     if found is None:
         return None
-    if position >= len(found.transactions):
+    shown = found.at(position)
+    if shown is None:
         raise QueryRejected("index out of range")
-    return show_transaction(found.transactions[position])
+    return show_transaction(shown)

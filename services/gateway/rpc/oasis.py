@@ -1,19 +1,47 @@
 """`oasis_*` methods."""
 
+import asyncio
+from typing import Any
+
 from services.gateway.index.chain_index import ChainIndex
-from services.gateway.rpc.errors import MethodMissing
+from services.gateway.index.record import number
+from services.gateway.index.rounds import IndexedTransaction
+from services.gateway.rpc.errors import InvalidParameters, MalformedTransaction, MethodMissing
+from services.gateway.rpc.eth_send import MINED_WAIT_S, EthSendMethods
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.parameters import hash32
+from services.gateway.rpc.parameters import BadParameter, data, hash32
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
+from shared.crypto.hashes import sha512_256
 from shared.gateways.compute_nodes import ComputeNodes
+from shared.types.evm import SDK_QUERIES
+
+SDK_FIRST_BYTE = b"\x82"
+"""Of a transaction of the SDK's format: a CBOR array of two."""
+MAX_ARGUMENT_BYTES = 4_096
+"""Of a question: they name an account, an app or a key."""
+
+
+def query_name(value: Any) -> str:
+    """Name of a question of the SDK's modules."""
+    if not isinstance(value, str) or value not in SDK_QUERIES:
+        raise BadParameter("no such query")
+    return value
 
 
 class OasisMethods:
     """Answers of the namespace."""
 
-    def __init__(self, nodes: ComputeNodes, index: ChainIndex, *, confidential: bool) -> None:
+    def __init__(
+        self,
+        nodes: ComputeNodes,
+        index: ChainIndex,
+        send: EthSendMethods,
+        *,
+        confidential: bool,
+    ) -> None:
         """Take whether the ParaTime is confidential; a public one has no key."""
         self._nodes, self._index, self._confidential = nodes, index, confidential
+        self._send = send
 
     @rpc_method("oasis_callDataPublicKey")
     async def call_data_public_key(self) -> Json:
@@ -38,3 +66,50 @@ class OasisMethods:
         """What became of a transaction, and why where it failed; null while it is in no block."""
         found = await self._index.find_transaction(hash_)
         return None if found is None else show_outcome(found)
+
+    @rpc_method("oasis_sendRawTransaction", data)
+    async def send_raw_transaction(self, raw: bytes) -> str:
+        """
+        Hand in a signed transaction of the SDK's own format; its hash, or why it was refused.
+
+        Answers when it is in a block, or after a moment.
+        """
+        if raw[:1] != SDK_FIRST_BYTE:
+            raise MalformedTransaction
+        hash_ = sha512_256(raw)
+        with self._index.arrivals.expect(hash_) as arrival:
+            submission = await self._send.submit(raw)
+            if submission.missing_sequence is None:
+                await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
+        return show_bytes(hash_)
+
+    @rpc_method("oasis_getTransactionResult", hash32)
+    async def get_transaction_result(self, hash_: bytes) -> Json | None:
+        """What became of a transaction of the SDK's own format; null while it is in no block."""
+        found = await self._index.find_native(hash_)
+        return None if found is None else _show_result(found)
+
+    @rpc_method("oasis_query", query_name, data)
+    async def query(self, method: str, args: bytes) -> str:
+        """Ask a module of the SDK about the newest state; CBOR in, CBOR out."""
+        if len(args) > MAX_ARGUMENT_BYTES:
+            raise InvalidParameters(f"arguments of over {MAX_ARGUMENT_BYTES} bytes")
+        return show_bytes(await self._nodes.ask(lambda api: api.query(method, args)))
+
+
+def _show_result(found: IndexedTransaction) -> Json:
+    record = found.record
+    return {
+        "transactionHash": show_bytes(record.hash),
+        "blockHash": show_bytes(found.round_hash),
+        "blockNumber": hex(found.round),
+        "position": hex(found.position),
+        "nonce": hex(record.nonce),
+        "gasUsed": hex(record.gas_used),
+        "fee": hex(record.gas_used * number(record.effective_gas_price)),
+        "status": hex(record.status),
+        "result": show_bytes(record.output),
+        "events": [
+            {"key": show_bytes(key), "value": show_bytes(value)} for key, value in record.events
+        ],
+    }

@@ -74,6 +74,9 @@ class Replays:
     ) -> tuple[TracedTransaction, ...]:
         if not round_.transactions:
             return ()
+        if round_.natives:
+            # What the chain shows of these is not enough to run them again.
+            raise QueryRejected("the block has transactions of the SDK's own format")
         shown = round_.transactions if wanted is None else round_.transactions[: wanted + 1]
         query = TraceQuery(tuple(map(_raw, shown)), round_.hash, wanted, _dump(style))
         parent = Round(round_.number - 1)

@@ -94,6 +94,7 @@ def build_method_table(
         ]
     if settings.oasis_rpcs:
         namespaces.append(SightMethods(node, replays))
-        namespaces.append(OasisMethods(node.nodes, node.index, confidential=settings.confidential))
+        oasis = OasisMethods(node.nodes, node.index, send, confidential=settings.confidential)
+        namespaces.append(oasis)
     table = methods_of(*namespaces) | unsupported_methods()
     return table | methods_of(RpcMethods(table))
