@@ -459,7 +459,10 @@ fn host_modules_are_asked_and_their_failure_voids_the_block() {
     let ask = |method: &str| subcall(method, &Value::Null);
     let output = chain.query(relay, &ask("roflmarket.StakeThresholds")).unwrap();
     assert_eq!(reply(&output[32..]), (0, vec![0xa0]));
-    assert_eq!(seen.lock().unwrap()[0], ("roflmarket.StakeThresholds".into(), vec![0xf6], oasis_address(&relay), false));
+    assert_eq!(
+        seen.lock().unwrap()[0],
+        ("roflmarket.StakeThresholds".into(), vec![0xf6], oasis_address(&relay), false)
+    );
     assert_eq!(reply(&chain.query(relay, &ask("roflmarket.Unknown")).unwrap()[32..]), (3, b"core".to_vec()));
     assert_eq!(chain.query(relay, &ask("roflmarket.Greedy")).unwrap(), word(0), "more gas than there was");
     let raw = account(2).call(0, relay, &ask("roflmarket.Broken"));

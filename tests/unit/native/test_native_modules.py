@@ -291,7 +291,7 @@ def test_an_inbox_that_answers_other_messages_stops_the_chain_loudly(asking: Ask
         )
 
 
-def test_no_contract_is_asked_by_an_app_yet(asking: Asking) -> None:
+def test_no_contract_is_asked_by_an_app_here(asking: Asking) -> None:
     app = b"\0" * 21
     for method, body, expected in (
         ("rofl.IsAuthorizedOrigin", app, (0, False)),
@@ -300,7 +300,7 @@ def test_no_contract_is_asked_by_an_app_yet(asking: Asking) -> None:
         ("rofl.OriginApp", None, (12, "rofl")),
         ("rofl.IsAuthorizedOrigin", b"short", (1, "rofl")),
         ("rofl.OriginApp", 1, (1, "rofl")),
-        ("rofl.Register", {}, (3, "core")),
+        ("rofl.Register", {}, (11, "rofl")),
     ):
         status, answer, messages = asking.ask(method, body)
         assert ((status, answer), messages) == (expected, ())
