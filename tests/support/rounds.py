@@ -13,7 +13,9 @@ def digest(*parts) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def make_record(seed, *, logs=(), gas_used=21_000, price=100, tip=0, cumulative=0) -> bytes:
+def make_record(
+    seed, *, logs=(), gas_used=21_000, price=100, tip=0, cumulative=0, type_=2
+) -> bytes:
     """One result record; `logs` are (address, topics, data)."""
     bloom = 0
     for address, topics, _ in logs:
@@ -30,7 +32,7 @@ def make_record(seed, *, logs=(), gas_used=21_000, price=100, tip=0, cumulative=
             "max_fee": quantity(price),
             "max_tip": quantity(tip),
             "value": b"",
-            "type": 2,
+            "type": type_,
             "input": b"",
             "v": b"",
             "r": b"\1",

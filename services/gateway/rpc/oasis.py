@@ -38,10 +38,12 @@ class OasisMethods:
         send: EthSendMethods,
         *,
         confidential: bool,
+        runtime_id: bytes,
+        chain_context: str,
     ) -> None:
         """Take whether the ParaTime is confidential; a public one has no key."""
         self._nodes, self._index, self._confidential = nodes, index, confidential
-        self._send = send
+        self._send, self._runtime_id, self._chain_context = send, runtime_id, chain_context
 
     @rpc_method("oasis_callDataPublicKey")
     async def call_data_public_key(self) -> Json:
@@ -66,6 +68,11 @@ class OasisMethods:
         """What became of a transaction, and why where it failed; null while it is in no block."""
         found = await self._index.find_transaction(hash_)
         return None if found is None else show_outcome(found)
+
+    @rpc_method("oasis_runtimeInfo")
+    async def runtime_info(self) -> Json:
+        """To what signatures under transactions of the SDK's own format are bound."""
+        return {"runtimeId": show_bytes(self._runtime_id), "chainContext": self._chain_context}
 
     @rpc_method("oasis_sendRawTransaction", data)
     async def send_raw_transaction(self, raw: bytes) -> str:

@@ -94,7 +94,14 @@ def build_method_table(
         ]
     if settings.oasis_rpcs:
         namespaces.append(SightMethods(node, replays))
-        oasis = OasisMethods(node.nodes, node.index, send, confidential=settings.confidential)
+        oasis = OasisMethods(
+            node.nodes,
+            node.index,
+            send,
+            confidential=settings.confidential,
+            runtime_id=settings.runtime_id,
+            chain_context=node.chain_context,
+        )
         namespaces.append(oasis)
     table = methods_of(*namespaces) | unsupported_methods()
     return table | methods_of(RpcMethods(table))

@@ -47,7 +47,7 @@ METHODS = [
     "eth_getTransactionReceipt", "eth_getTransactionByBlockHashAndIndex",
     "eth_getTransactionByBlockNumberAndIndex", "eth_subscribe", "eth_unsubscribe", "web3_sha3",
     "eth_chainId", "oasis_callDataPublicKey", "oasis_getTransactionOutcome",
-    "oasis_sendRawTransaction", "oasis_getTransactionResult", "oasis_query",
+    "oasis_sendRawTransaction", "oasis_getTransactionResult", "oasis_query", "oasis_runtimeInfo",
     "eth_sendRawTransactionSync", "eth_newFilter", "eth_newBlockFilter",
     "eth_newPendingTransactionFilter", "eth_getFilterChanges", "eth_getFilterLogs",
     "eth_uninstallFilter", "eth_getBlockReceipts", "debug_getRawTransaction",

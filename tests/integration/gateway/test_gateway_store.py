@@ -12,6 +12,7 @@ from services.gateway.database import DatabaseUnusable, open_database
 from services.gateway.index.chain_index import ChainIndex, NoRoundYet
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
+from services.gateway.index.record import NATIVE_TYPE
 from services.gateway.schema import HEAD, metadata
 from services.gateway.store import BlockStore
 from tests.support.fake_compute import RUNTIME_ID
@@ -272,3 +273,29 @@ async def test_writer_that_is_cancelled_leaves_nothing_half_done(store):
     await asyncio.gather(writer, return_exceptions=True)
     await index.flush()
     assert store.load_bounds() == (0, 49)
+
+
+async def test_transactions_of_another_format_keep_their_places_and_are_found_apart(store):
+    logs = [(ADDRESSES[0], TOPICS[:1], b"data")]
+    native = make_record("native", logs=logs, type_=NATIVE_TYPE)
+    before, after = make_record("before"), make_record("after", logs=logs)
+    round_ = make_round(0, before, native, after)
+    assert [one.position for one in round_.transactions] == [0, 2]
+    assert [one.position for one in round_.natives] == [1]
+    # No event of it is shown, and none of others is counted from it.
+    (log,) = round_.logs()
+    assert (log.position, log.index) == (2, 0)
+    assert round_.at(1) is None
+    store.save_rounds([round_])
+    assert store.load_round(0) == round_
+    assert [one.position for one in store.load_logs(LogFilter(), 0, 0)] == [2]
+    index = ChainIndex(store, RecentRounds(1, 1 << 20))
+    await index.open(1)
+    for _ in range(2):
+        assert await index.find_transaction(digest("tx", "native")) is None
+        found = await index.find_native(digest("tx", "native"))
+        assert found == round_.natives[0]
+        assert await index.find_native(digest("tx", "after")) is None
+        # Memory lets go of the round; the database has it.
+        index.append(make_round(index.newest.number + 1))
+        await index.flush()
