@@ -304,7 +304,7 @@ async def test_call_data_key_has_hex_fields_and_a_plain_epoch(gateway):
     "method",
     [
         "eth_coinbase", "eth_protocolVersion",
-        "eth_getUncleCountByBlockNumber", "eth_sendTransaction", "eth_sign", "",
+        "eth_sendTransaction", "eth_sign", "",
     ],
 )  # fmt: skip
 async def test_methods_that_sapphire_has_not_are_absent(gateway, method):
