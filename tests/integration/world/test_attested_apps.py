@@ -1,5 +1,7 @@
 """Attested apps on a whole network: they are made, register by evidence, get keys, and end."""
 
+import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +12,13 @@ from evm_native import x25519_public
 from web3 import Web3
 
 from shared.crypto.address import address_of, ethereum_address
+from shared.encoding import cbor
 from shared.rules.app_ids import app_id_by_nonce
+from shared.rules.attested_apps import InstanceJudge
+from shared.types.proof import Validator
 from shared.types.sdk_transaction import Call
 from tests.integration.world.test_world import in_a_world
+from tests.support import mock_tee
 from tests.support.attested_apps import (
     OASIS_SEK,
     OTHER_CODE,
@@ -237,6 +243,49 @@ def test_evidence_that_does_not_hold_registers_nobody():
         assert (await client.send("rofl.Register", await one.body(), stranger)).error == ("rofl", 3)
         assert await client.query("rofl.AppInstances", {"id": app}) == []
         assert (await one.register()).error is None
+
+    in_a_world(test)
+
+
+def test_evidence_that_somebody_touched_is_refused_and_never_stops_an_enclave():
+    async def test(world: World) -> None:
+        client = Client(world)
+        one = Instance(client, await create_app(client))
+        config = world.sockets["compute-0"].program.config
+        judge = InstanceJudge(
+            runtime_id=config.runtime_id,
+            chain_id=config.chain_id,
+            validators=[Validator(v.public_key, v.power) for v in config.validators],
+            root_ca_hash=config.root_ca_hash,
+            follows_rewinds=True,
+        )
+        body = await one.body()
+        question = {
+            "capability": body["ect"]["capability_tee"],
+            "node_id": body["ect"]["node_endorsement"]["public_key"],
+            "policy": policy(),
+            "proof": body["proof"],
+            "epoch": world.epoch,
+            "now": mock_tee.NOW_S,
+        }
+        good = cbor.encode(question)
+        assert cbor2.loads(judge.judge(good))["code"] == 0
+        attestation = question["capability"]["attestation"]
+        # Text around a certificate is nobody's word, and one of the chains is not read.
+        pem = rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\s*"
+        skipped = {at for found in re.finditer(pem, good, re.S) for at in range(*found.span())}
+        chance = random.Random(7)
+        for part in (cbor.encode(question["capability"]), attestation["quote"], body["proof"]):
+            begin = good.index(part)
+            for _ in range(100):
+                at = begin + chance.randrange(len(part))
+                if at in skipped:
+                    continue
+                touched = bytearray(good)
+                touched[at] ^= 1 << chance.randrange(8)
+                assert cbor2.loads(judge.judge(bytes(touched)))["code"] in (1, 5, 7), good[
+                    at - 30 : at + 30
+                ]
 
     in_a_world(test)
 
