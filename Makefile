@@ -69,7 +69,7 @@ contracts: ## Compile the Solidity sources of the tests and of the apps again, b
 oracle: setup-dev ## Compare the data market's values with pyDVL's, in an environment of its own
 	@scripts/oracle.sh
 
-conformance: setup-dev ## All 54,000 state tests of Ethereum, in the clear and encrypted; writes docs/conformance.md
+conformance: setup-dev ## All 54,000 state tests of Ethereum and a chain, in the clear and encrypted; writes docs/conformance.md
 	@scripts/stage.sh conformance scripts/cargo.sh test --release --locked -p evm-core --test state_tests -- \
 		--all --score $(CURDIR)/tests/vectors/state-tests-score.json $(ARGS)
 	@$(PY) -m tests.support.conformance_page

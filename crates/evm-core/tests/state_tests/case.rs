@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use evm_core::{
     code_cache::CodeCache,
     config::ChainConfig,
@@ -18,10 +18,10 @@ use revm::{
         BlockEnv, CfgEnv, JournalTr, TxEnv,
         result::{EVMError, ExecutionResult, InvalidTransaction},
     },
-    handler::{EthFrame, EvmTr, Handler, MainnetHandler},
+    handler::{EthFrame, EvmTr, Handler, MainnetHandler, SystemCallTx},
     interpreter::interpreter::EthInterpreter,
     primitives::hardfork::SpecId,
-    state::AccountStatus,
+    state::{AccountStatus, EvmState},
 };
 use serde_json::Value;
 use state_core::store::Store;
@@ -137,21 +137,17 @@ impl<'f> Case<'f> {
     }
 }
 
-type Ended = (Result<ExecutionResult, String>, revm::state::EvmState);
+type Ended = (Result<ExecutionResult, String>, EvmState);
 
 /// Runs a transaction by Ethereum's own handler on our machine; an inner error says why it may not run.
-fn execute<'e>(
+pub fn execute<'e>(
     (cfg, block, transaction): &(CfgEnv, BlockEnv, TxEnv),
     environment: &'e Environment,
     database: StateDatabase<'e>,
     bare: &BTreeSet<Address>,
 ) -> Result<Ended, String> {
-    let config = ChainConfig { confidential: false, fork: cfg.spec, ..ChainConfig::new(cfg.chain_id) };
-    let rng = RootRng::new(&environment.rng_key, Mode::Execute).fork(&[0; 32]);
-    let mut machine = Machine::new(&config, environment, 0, Pricing::Exact, None, rng, database, Unwatched);
+    let mut machine = machine(cfg, block, environment, database);
     let context = machine.ctx();
-    context.cfg = cfg.clone();
-    context.block = block.clone();
     context.tx = transaction.clone();
     if !cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
         for address in bare {
@@ -170,6 +166,35 @@ fn execute<'e>(
     Ok((result, machine.ctx().journaled_state.finalize()))
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+/// Calls a contract as the system does around a block's transactions: nobody pays.
+pub fn call_by_system<'e>(
+    cfg: &CfgEnv,
+    block: &BlockEnv,
+    (contract, data): (Address, Bytes),
+    environment: &'e Environment,
+    database: StateDatabase<'e>,
+) -> Result<(ExecutionResult, EvmState), String> {
+    let mut machine = machine(cfg, block, environment, database);
+    machine.ctx().tx = TxEnv::new_system_tx(contract, data);
+    let result = Ethereum::default().run_system_call(&mut machine).map_err(text)?;
+    Ok((result, machine.ctx().journaled_state.finalize()))
+}
+
+fn machine<'e>(
+    cfg: &CfgEnv,
+    block: &BlockEnv,
+    environment: &'e Environment,
+    database: StateDatabase<'e>,
+) -> Machine<'e> {
+    let config = ChainConfig { confidential: false, fork: cfg.spec, ..ChainConfig::new(cfg.chain_id) };
+    let rng = RootRng::new(&environment.rng_key, Mode::Execute).fork(&[0; 32]);
+    let mut machine = Machine::new(&config, environment, 0, Pricing::Exact, None, rng, database, Unwatched);
+    let context = machine.ctx();
+    context.cfg = cfg.clone();
+    context.block = block.clone();
+    machine
+}
+
+pub fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

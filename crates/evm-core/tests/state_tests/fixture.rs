@@ -34,11 +34,11 @@ pub fn number(value: &Value) -> Result<U256, Inexpressible> {
     }
 }
 
-fn small(value: &Value) -> Result<u64, Inexpressible> {
+pub fn small(value: &Value) -> Result<u64, Inexpressible> {
     number(value)?.try_into().map_err(|_| Inexpressible)
 }
 
-fn bytes(value: &Value) -> Result<Bytes, Inexpressible> {
+pub fn bytes(value: &Value) -> Result<Bytes, Inexpressible> {
     Ok(hex::decode(value.as_str().ok_or(Inexpressible)?).map_err(|_| Inexpressible)?.into())
 }
 
@@ -76,6 +76,7 @@ pub fn fork(name: &str) -> Option<SpecId> {
 }
 
 /// What exists before the transaction.
+#[derive(Default)]
 pub struct Pre {
     pub accounts: BTreeMap<Address, AccountInfo>,
     pub storage: BTreeMap<Address, BTreeMap<U256, U256>>,
@@ -86,10 +87,11 @@ impl Pre {
         let mut read = Self { accounts: BTreeMap::new(), storage: BTreeMap::new() };
         for (name, account) in pre.as_object().ok_or(Inexpressible)? {
             let address: Address = name.parse().map_err(|_| Inexpressible)?;
-            let code = Bytecode::new_raw(bytes(&account["code"])?);
+            let code =
+                Bytecode::new_raw(if account["code"].is_null() { Bytes::new() } else { bytes(&account["code"])? });
             let (balance, nonce) = (number(&account["balance"])?, small(&account["nonce"])?);
             read.accounts.insert(address, AccountInfo::new(balance, nonce, code.hash_slow(), code));
-            let slots = account["storage"].as_object().ok_or(Inexpressible)?.iter();
+            let slots = account["storage"].as_object().into_iter().flatten();
             let slots: Result<_, _> =
                 slots.map(|(slot, value)| Ok((number(&Value::String(slot.clone()))?, number(value)?))).collect();
             read.storage.insert(address, slots?);

@@ -2,13 +2,17 @@
 //! and both must end in the root and logs that Ethereum's own trie gives. So neither revm, nor how we set it up, nor
 //! the encryption changes meaning. No case is left out.
 //!
+//! And a chain: 54 blocks through every fork from Homestead on, whose headers must all come out (see `chain`).
+//!
 //! The fixtures are not part of the repository: `QANAT_TEST_DATA` or `../shared/data` must hold
-//! `evm/*.tar.xz` (GeneralStateTests of ethereum/tests, state_tests of EEST 5.4). Without them the test says so and
-//! passes. Alone it runs a sample; `--all` runs every file, `--stride N` each Nth, `--only TEXT` those whose path has
-//! it, and `--score FILE` writes the score as JSON.
+//! `evm/*.tar.xz` (GeneralStateTests of ethereum/tests, state_tests of EEST 5.4) and `execution-apis/tests.tar.xz`.
+//! Without them the test says so and passes. Alone it runs a sample; `--all` runs every file, `--stride N` each Nth,
+//! `--only TEXT` those whose path has it, and `--score FILE` writes the score as JSON.
 
 mod case;
+mod chain;
 mod fixture;
+mod ledger;
 mod outcome;
 mod score;
 #[path = "../support/mod.rs"]
@@ -71,7 +75,8 @@ fn main() -> ExitCode {
     let data = std::env::var_os("QANAT_TEST_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     let archives = ARCHIVES.map(|(name, suite)| (data.join(format!("evm/{name}.tar.xz")), suite));
-    if archives.iter().any(|(archive, _)| !archive.exists()) {
+    let chain = data.join("execution-apis/tests.tar.xz");
+    if archives.iter().any(|(archive, _)| !archive.exists()) || !chain.exists() {
         println!("skipped: no state tests in {} (set QANAT_TEST_DATA)", data.display());
         return ExitCode::SUCCESS;
     }
@@ -83,7 +88,11 @@ fn main() -> ExitCode {
     }
     files.retain(|file| file.path.to_string_lossy().contains(&options.only));
     let files: Vec<&File> = files.iter().step_by(options.stride).collect();
-    let score = run(&files);
+    let mut score = run(&files);
+    if chain::SUITE.contains(&options.only) {
+        unpack(&chain, &folder.path().join("chain"));
+        chain::run(&folder.path().join("chain/tests"), &KeyRing::new(Box::new(TestKeys)), &mut score);
+    }
     print!("{score}");
     if let Some(path) = &options.score {
         std::fs::write(path, score.json()).expect("the score can be written");

@@ -32,6 +32,12 @@ impl Outcome {
         Self { slots, bare, keeps_bare, is_modern: fork.is_enabled_in(SpecId::CANCUN) }
     }
 
+    /// Goes on under the rules of another fork.
+    pub fn enter(&mut self, fork: SpecId) {
+        self.keeps_bare = !fork.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        self.is_modern = fork.is_enabled_in(SpecId::CANCUN);
+    }
+
     /// Accounts that exist and have nothing.
     pub fn bare(&self) -> &BTreeSet<Address> {
         &self.bare
