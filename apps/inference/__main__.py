@@ -23,6 +23,8 @@ from shared.kit.logs import configure_logs
 from shared.kit.sockets import open_sockets
 
 KEY_BYTES = 32
+GRACE_S = 5
+"""How long answers under way may take once the service is to end [s]."""
 log = structlog.get_logger(__name__)
 
 
@@ -96,7 +98,14 @@ async def serve(appd: Path, port: int, key_hashes: frozenset[bytes], meter: Mete
     async with serving(appd, key_hashes, meter=meter) as app:
         sockets = open_sockets("127.0.0.1", port)
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=GRACE_S,
+            )
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(
