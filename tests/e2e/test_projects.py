@@ -1,22 +1,28 @@
-"""Hardhat, its plugins and OpenZeppelin's, unmodified, in projects as their users have them."""
+"""Hardhat with its plugins and OpenZeppelin's, and Ponder, unmodified, in whole projects."""
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
+import httpx
 import pytest
 
+from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import (
     ROOT,
     SECOND_KEY,
     ProcessNetwork,
     install_node_packages,
     missing_node,
+    wait_for,
 )
 
 PORT_BASE = 26545
+PONDER_PORT = PORT_BASE + 95
 CLIENTS = ROOT / "tests" / "e2e" / "clients"
 NAMED = (
     "--client-version",
@@ -53,7 +59,9 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     source = CLIENTS / request.param
     install_node_packages(source)
     made = tmp_path / source.name
-    ignored = shutil.ignore_patterns("node_modules", "artifacts", "cache", ".openzeppelin")
+    ignored = shutil.ignore_patterns(
+        "node_modules", "artifacts", "cache", ".openzeppelin", ".ponder"
+    )
     shutil.copytree(source, made, ignore=ignored)
     (made / "node_modules").symlink_to(source / "node_modules")
     return made
@@ -106,3 +114,68 @@ def test_a_hardhat_3_project(hardhat_like: ProcessNetwork, project: Path) -> Non
     told = run_node(hardhat_like, project, "npx", "hardhat", "test", "mocha")
     assert "6 passing" in told
     assert "failing" not in told
+
+
+class Indexer:
+    """Ponder, as it runs beside a network; it keeps balances of a token."""
+
+    def __init__(self, network: ProcessNetwork, folder: Path, token: str, start: int) -> None:
+        self._url = f"http://127.0.0.1:{PONDER_PORT}/balances"
+        self._log = folder / "ponder.log"
+        environment = os.environ | {
+            "QANAT_URL": network.url,
+            "QANAT_WS": network.ws_url,
+            "TOKEN": token,
+            "START": str(start),
+            "DATABASE_SCHEMA": "e2e",
+            "PONDER_TELEMETRY_DISABLED": "1",
+        }
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["npx", "ponder", "start", "--port", str(PONDER_PORT)],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(10)
+
+    def until(self, wanted: dict[str, int]) -> None:
+        def is_there() -> bool:
+            assert self._process.poll() is None, self._log.read_text()[-3000:]
+            answer = httpx.get(self._url, timeout=5)
+            if answer.is_error:
+                return False
+            found = {name: int(held) for name, held in answer.json().items()}
+            return wanted.items() <= found.items()
+
+        wait_for(is_there, 60, f"Ponder has {wanted}: {self._log.read_text()[-2000:]}")
+
+
+@pytest.mark.parametrize("project", ["ponder"], indirect=True)
+def test_ponder_follows_a_rewind(hardhat_like: ProcessNetwork, project: Path) -> None:
+    web3 = connect(hardhat_like, encrypted=False)
+    token = deploy(web3, "Token", 1_000_000)
+    ben, cem = ("0x" + digit * 40 for digit in "bc")
+
+    def pay(whom: str, amount: int) -> None:
+        send(web3, token.functions.transfer(web3.to_checksum_address(whom), amount))
+
+    pay(ben, 5)
+    start = hardhat_like.block_number() - 1
+    with Indexer(hardhat_like, project, token.address, start) as ponder:
+        ponder.until({ben: 5})
+        snapshot = hardhat_like.rpc("evm_snapshot")
+        pay(ben, 7)
+        pay(cem, 1)
+        ponder.until({ben: 12, cem: 1})
+        assert hardhat_like.rpc("evm_revert", snapshot) is True
+        pay(cem, 100)
+        ponder.until({ben: 5, cem: 100})
