@@ -31,7 +31,8 @@ def load(name: str) -> Any:
 
 
 def render() -> str:
-    return "\n".join([HEAD, *_state_tests(), *_chain(), *_evm(), *_execution_apis(), ""])
+    sections = (_state_tests(), _chain(), _evm(), _execution_apis(), _web3())
+    return "\n".join([HEAD, *(line for section in sections for line in section), ""])
 
 
 def _state_tests() -> list[str]:
@@ -132,6 +133,27 @@ def _execution_apis() -> list[str]:
         *(f"| {_names(one['methods'])} | absent | {one['reason']} |" for one in listed["absent"]),
         *(
             f"| {_names(one['methods'])} | `{one['path']}` {one['fault']} | {one['reason']} |"
+            for one in listed["deviations"]
+        ),
+    ]
+
+
+def _web3() -> list[str]:
+    listed = load("web3-deviations.json")
+    differs = sum(one["cases"] for one in listed["deviations"])
+    return [
+        "",
+        "## web3.py's own tests",
+        "",
+        "The classes of `web3._utils.module_testing` run against a gateway of a public ParaTime,",
+        f"profile `dev` (`tests/e2e/test_web3_modules.py`): of {listed['tests']} tests,",
+        f"{listed['tests'] - differs} pass as they are. In the place of the others stand tests",
+        "that assert what happens instead:",
+        "",
+        "| tests | what happens instead | why |",
+        "|---|---|---|",
+        *(
+            f"| {_names(one['tests'])} | {one['instead']} | {one['reason']} |"
             for one in listed["deviations"]
         ),
     ]

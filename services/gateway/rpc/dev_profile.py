@@ -13,6 +13,7 @@ from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
+    BlockHash,
     BlockId,
     Tag,
     any_block_id,
@@ -62,8 +63,8 @@ class DevProfileMethods:
 
     @rpc_method("eth_getBlockByNumber", block_id, boolean)
     async def get_block_by_number(self, block: BlockId, with_transactions: bool) -> Json | None:
-        """Block with its base fee, or null."""
-        return self._show(await find_block(self._index, block), with_transactions)
+        """Block with its base fee, or null; `safe` and `finalized` are the newest."""
+        return self._show(await find_block(self._index, _newest_if_final(block)), with_transactions)
 
     @rpc_method("eth_getBlockByHash", hash32, boolean)
     async def get_block_by_hash(self, hash_: bytes, with_transactions: bool) -> Json | None:
@@ -87,8 +88,15 @@ class DevProfileMethods:
     @rpc_method("eth_getBlockReceipts", any_block_id)
     async def get_block_receipts(self, block: AnyBlockId) -> list[Json | None] | None:
         """Receipts of a block in order, with the reasons of failures, or null where it is not."""
+        if not isinstance(block, BlockHash):
+            block = _newest_if_final(block)
         found = await find_any_block(self._index, block)
         return None if found is None else [_show_receipt(one) for one in found.transactions]
+
+
+def _newest_if_final(block: BlockId) -> BlockId:
+    """Give the newest round for `safe` and `finalized`: each is final when it is there."""
+    return Tag.LATEST if block in (Tag.SAFE, Tag.FINALIZED) else block
 
 
 def _show_receipt(found: IndexedTransaction | None) -> Json | None:

@@ -70,6 +70,16 @@ async def test_an_estimate_is_that_of_the_sender(gateway):
     assert (await gateway.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
 
 
+@pytest.mark.parametrize("tag", ["safe", "finalized"])
+async def test_newest_block_is_final_in_dev_and_strict_knows_no_such_tag(gateway, tag):
+    for method, rest in (("eth_getBlockByNumber", [False]), ("eth_getBlockReceipts", [])):
+        newest, _ = await ask(gateway, DEV, method, "latest", *rest)
+        final, _ = await ask(gateway, DEV, method, tag, *rest)
+        strict, _ = await ask(gateway, STRICT, method, tag, *rest)
+        assert final["result"] == newest["result"] is not None
+        assert strict["error"]["message"] == "malformed blocknumber"
+
+
 async def test_no_block_has_uncles_or_blobs(gateway):
     block = (await ask(gateway, DEV, "eth_getBlockByNumber", "latest", False))[0]["result"]
     asked = {"eth_blobBaseFee": ((), "0x1")}
