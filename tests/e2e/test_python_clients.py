@@ -10,7 +10,7 @@ from web3.exceptions import ContractCustomError, ContractLogicError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 from web3.types import TxParams, Wei
 
-from tests.support.networks import FIRST_KEY, RunningNetwork, load_artifact
+from tests.support.networks import FIRST_KEY, SECOND_KEY, RunningNetwork, load_artifact
 from tests.support.predeployed import load_vectors
 
 GAS_PRICE: TxParams = {"gasPrice": Wei(100 * 10**9)}
@@ -136,6 +136,23 @@ def test_past_state_is_readable(network: RunningNetwork, web3: Web3, vault: Any)
     plain = connect(network, encrypted=False).eth.contract(address=vault.address, abi=vault.abi)
     assert plain.functions.writes().call(block_identifier=before) == 0
     assert plain.functions.writes().call() == 1
+
+
+def test_a_vyper_contract_gives_notes_back_to_their_author_alone(
+    network: RunningNetwork, web3: Web3
+) -> None:
+    notebook = deploy(web3, "Notebook")
+    receipt = send(web3, notebook.functions.write(SECRET))
+    assert receipt["status"] == 1
+    [written] = notebook.events.Written().process_receipt(receipt)
+    assert written["args"] == {"author": web3.eth.default_account, "number": 0}
+    assert SECRET not in bytes(web3.eth.get_transaction(receipt["transactionHash"])["input"])
+    assert notebook.functions.read(0).call() == SECRET
+    stranger = connect(network, encrypted=True, key=SECOND_KEY)
+    with pytest.raises(ContractLogicError):
+        stranger.eth.contract(address=notebook.address, abi=notebook.abi).functions.read(0).call()
+    with pytest.raises(ContractLogicError, match="a note says something"):
+        notebook.functions.write(b"").call()
 
 
 def test_estimate_of_a_failing_call_is_no_error(web3: Web3, vault: Any) -> None:

@@ -177,7 +177,7 @@ class TestEth(EthModuleTest):
         assert miners == {MINER}
         assert w3.eth.get_balance(MINER, 0) == w3.eth.get_balance(MINER, "latest") == 0
 
-    def test_invalid_eth_sign_typed_data(  # type: ignore[override]
+    def test_invalid_eth_sign_typed_data(
         self, w3: Web3, keyfile_account_address: ChecksumAddress
     ) -> None:
         message = {
@@ -204,9 +204,9 @@ class TestEth(EthModuleTest):
         with pytest.raises(Web3ValueError, match="has already been mined"):
             w3.eth.modify_transaction(sent, value=Wei(2))
 
-    test_eth_replace_transaction_legacy = _replaces_nothing  # type: ignore[assignment]
-    test_eth_replace_transaction = _replaces_nothing  # type: ignore[assignment]
-    test_eth_replace_transaction_underpriced = _replaces_nothing  # type: ignore[assignment]
+    test_eth_replace_transaction_legacy = _replaces_nothing
+    test_eth_replace_transaction = _replaces_nothing
+    test_eth_replace_transaction_underpriced = _replaces_nothing
     test_eth_replace_transaction_gas_price_defaulting_minimum = _replaces_nothing
     test_eth_replace_transaction_gas_price_defaulting_strategy_higher = _replaces_nothing
     test_eth_replace_transaction_gas_price_defaulting_strategy_lower = _replaces_nothing
@@ -224,10 +224,10 @@ class TestEth(EthModuleTest):
         assert w3.eth.get_transaction_receipt(sent)["transactionHash"] == sent
         assert w3.eth.wait_for_transaction_receipt(sent, timeout=0.01)["status"] == 1
 
-    test_eth_get_transaction_receipt_unmined = _is_there_at_once  # type: ignore[assignment]
-    test_eth_wait_for_transaction_receipt_unmined = _is_there_at_once  # type: ignore[assignment]
+    test_eth_get_transaction_receipt_unmined = _is_there_at_once
+    test_eth_wait_for_transaction_receipt_unmined = _is_there_at_once
 
-    def test_sign_authorization_send_raw_and_send_set_code_transactions(  # type: ignore[override]
+    def test_sign_authorization_send_raw_and_send_set_code_transactions(
         self, w3: Web3, keyfile_account_pkey: str, math_contract: Contract
     ) -> None:
         account = Account.from_key(keyfile_account_pkey)
@@ -259,7 +259,7 @@ class TestEth(EthModuleTest):
         assert call.call() is call.call(state_override=nothing) is True
 
     @pytest.mark.parametrize("code", [HexStr("0x"), b"\x00"])
-    def test_eth_call_with_override_param_type_check(  # type: ignore[override]
+    def test_eth_call_with_override_param_type_check(
         self, w3: Web3, math_contract: Contract, code: HexStr | bytes
     ) -> None:
         asked: TxParams = {"from": w3.eth.accounts[0], "to": math_contract.address}
@@ -286,7 +286,7 @@ class TestEth(EthModuleTest):
         assert w3.eth.get_block("pending")["number"] == w3.eth.block_number
 
     test_eth_getBlockByHash_pending = _is_the_newest  # noqa: N815
-    test_eth_getBlockByNumber_pending = _is_the_newest  # type: ignore[assignment] # noqa: N815
+    test_eth_getBlockByNumber_pending = _is_the_newest  # noqa: N815
 
     def test_eth_new_filter(self, w3: Web3) -> None:
         made = w3.eth.filter({})
@@ -306,7 +306,7 @@ class TestTxPool(GoEthereumTxPoolModuleTest):
 
 
 class TestWeb3(Web3ModuleTest):
-    def _check_web3_client_version(self, client_version: str) -> None:  # type: ignore[override]
+    def _check_web3_client_version(self, client_version: str) -> None:
         assert "/qanat-python" in client_version
 
 

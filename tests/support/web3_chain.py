@@ -95,7 +95,7 @@ def make_chain(url: str, key: str) -> Web3Chain:
 
 def _empty_block(w3: Web3) -> BlockData:
     """Mine one without transactions."""
-    w3.provider.make_request("evm_mine", [])  # type: ignore[arg-type]
+    w3.provider.make_request("evm_mine", [])
     block = w3.eth.get_block("latest")
     assert not block["transactions"]
     return block
