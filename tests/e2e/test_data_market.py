@@ -11,13 +11,19 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from apps.data_market.chain.contracts import Market, Policy, State
-from apps.data_market.client import Contributor, ModelOwner, Worker
 from apps.data_market.errors import ContractRefused, WorkerAway
-from apps.data_market.train.recipe import DP_LOGREG
 from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.keys import WorkerKeys
 from qanat import demo_workers
+from qanat.ai.market import (
+    DP_LOGREG,
+    Contributor,
+    Market,
+    ModelOwner,
+    Policy,
+    State,
+    Worker,
+)
 from qanat.demo_workers import running_appd
 from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, wait_for
 from tests.support.search import files_with, holds_any, needles_of
