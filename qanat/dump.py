@@ -30,6 +30,9 @@ FORMAT = 1
 KIND = "qanat dump"
 MANIFEST, NETWORK, DATA = "dump.json", "network.toml", "data"
 MAX_MANIFEST_BYTES = 64 * 1024
+MAX_MEMBERS = 100_000
+SPARED_BYTES = 256 * 1024 * 1024
+"""Of the disk, which no dump may fill."""
 COMPRESSION = 1
 """Stores are mostly ciphertext, which more effort makes no smaller."""
 LEFT_OUT = frozenset({"logs", "launcher.json", "launcher.lock", "control.sock", NETWORK})
@@ -115,7 +118,14 @@ def read_dump(file: Path, layout: DataLayout) -> Manifest:
     try:
         with gzip.open(file) as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
             manifest = _read_manifest(archive, file)
+            room, members = shutil.disk_usage(unfinished).free - SPARED_BYTES, 0
             for member in archive:
+                members, room = members + 1, room - member.size
+                if members > MAX_MEMBERS or room < 0:
+                    raise BadDump(
+                        f"{file}: unpacked it has more than {MAX_MEMBERS} files, or more bytes "
+                        f"than the disk of {layout.root.parent} has free"
+                    )
                 _extract(archive, file, member, unfinished)
             # To the end, where the checksum of all is.
             while raw.read(MAX_MANIFEST_BYTES):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qanat import dump
 from qanat.dump import (
     DATA,
     DATA_FORMAT,
@@ -165,6 +166,22 @@ def test_dump_of_a_later_version_or_another_kind_is_refused(
     file = archive(tmp_path / "network.dump", manifest=manifest)
     with pytest.raises(BadDump):
         read_manifest(file)
+
+
+@pytest.mark.parametrize("bound", ["MAX_MEMBERS", "free"])
+def test_a_dump_that_would_fill_the_disk_is_refused(
+    layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    file = tmp_path / "network.dump"
+    write_dump(layout, "default", NETWORK, file)
+    if bound == "free":
+        usage = type("Usage", (), {"free": dump.SPARED_BYTES + 20})()
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    else:
+        monkeypatch.setattr(dump, "MAX_MEMBERS", 3)
+    with pytest.raises(BadDump, match="unpacked"):
+        read_dump(file, DataLayout(tmp_path / "other"))
+    assert not [path for path in tmp_path.iterdir() if "other" in path.name]
 
 
 def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
