@@ -145,7 +145,12 @@ def run_node(
         network,
         plan_nodes(network, port_base, by_name=True),
         layout,
-        RunOptions(log_level, seed, "0.0.0.0", database_url, logs_to_files=False),
+        RunOptions(
+            *(log_level, seed, "0.0.0.0", database_url),
+            logs_to_files=False,
+            # Docker forwards from loopback, where the Compose file has the ports.
+            dev_control_peers="any",
+        ),
         network_file=network_file.resolve(),
         port_base=port_base,
         only=name,

@@ -23,6 +23,8 @@ class RunOptions:
     """One log file for each process; False, in a container, leaves them the launcher's output."""
     require_encryption: tuple[str, ...] = ()
     """Contracts of confidential EVMs that are to be called encrypted only: addresses, or `all`."""
+    dev_control_peers: str = "loopback"
+    """From where dev controls may be used without the token; see `GatewaySettings`."""
     profile: str | None = None
     """How gateways answer who names no profile; None as the network file says."""
     client_version: str | None = None
@@ -66,6 +68,7 @@ def host_environment(
         paratime = network.find_paratime(plan.runtimes[0])
         if options.require_encryption and paratime.is_evm and paratime.confidential:
             environment["QANAT_REQUIRE_ENCRYPTION"] = ",".join(options.require_encryption)
+        environment["QANAT_DEV_CONTROL_PEERS"] = options.dev_control_peers
         if options.profile is not None:
             environment["QANAT_PROFILE"] = options.profile
         if options.client_version is not None:

@@ -10,6 +10,8 @@ from shared.kit.settings import PREFIX, BadSettings, read_settings
 
 STRICT, DEV = "strict", "dev"
 PROFILES = (STRICT, DEV)
+LOOPBACK = "loopback"
+PEERS = (LOOPBACK, "any")
 ANSWERS = ("mined", "admitted")
 
 ORIGINAL_NAMES = {
@@ -69,6 +71,8 @@ class Settings:
     """The longest that a client may have it wait [ms]. Source: go-ethereum's default."""
     unsafe_dev_controls: bool = False
     """Whether there are `evm_*` methods, which change the whole network."""
+    dev_control_peers: str = LOOPBACK
+    """Who may use them by a local name: `loopback`, or `any`, for containers."""
     require_encryption: tuple[str, ...] = ()
     """Addresses, or `all`: plain calls and transactions to these contracts fail."""
     oasis_rpcs: bool = True
@@ -102,6 +106,8 @@ def read_gateway_settings(environ: Mapping[str, str]) -> Settings:
         faults.append("COMPUTE must name at least one compute node")
     if settings.profile not in PROFILES:
         faults.append(f"PROFILE must be one of {', '.join(PROFILES)}")
+    if settings.dev_control_peers not in PEERS:
+        faults.append(f"DEV_CONTROL_PEERS must be one of {', '.join(PEERS)}")
     if settings.answer not in ANSWERS:
         faults.append(f"ANSWER must be one of {', '.join(ANSWERS)}")
     try:

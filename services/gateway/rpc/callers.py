@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 
 from services.gateway.rpc.methods import Method
 from shared.errors import Rejected
@@ -26,16 +28,28 @@ class DevControlRefused(Rejected, module="rpc", code=12):
 
 
 class Callers:
-    """Tells requests that may use dev controls from others, by their headers."""
+    """Tells requests that may use dev controls from others, by who sends them and their headers."""
 
-    def __init__(self, token: str | None) -> None:
-        """Take the token of the network; without one only local tools may."""
-        self._token = token
+    def __init__(self, token: str | None, *, only_loopback: bool = True) -> None:
+        """
+        Say who is local.
+
+        Parameters
+        ----------
+        token : `str`, optional
+            Of the network; without one only local tools may.
+        only_loopback : `bool`
+            Whether local tools come by loopback. Not in a container, whose port is forwarded from
+            loopback.
+        """
+        self._token, self._only_loopback = token, only_loopback
         self._known: dict[tuple[bytes, bytes], bool] = {}
         """Verdicts by (host, origin), so that most requests cost one look."""
 
-    def may_control(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Say whether a request may use dev controls."""
+    def may_control(self, headers: Mapping[bytes, bytes], peer: tuple[str, int] | None) -> bool:
+        """Say whether a request may use dev controls; `peer` is its (address, port), if known."""
+        if self._only_loopback and peer is not None and not _is_loopback(peer[0]):
+            return self._has_token(headers.get(b"authorization"))
         host, origin = headers.get(b"host", b""), headers.get(b"origin", b"")
         verdict = self._known.get((host, origin))
         if verdict is None:
@@ -67,6 +81,16 @@ async def _refuse(*_: object) -> None:
         "dev controls answer local tools, and who sends the token in `dev-token` of the network's "
         "data directory as `Authorization: Bearer`; no pages of other origins"
     )
+
+
+@lru_cache(MAX_KNOWN)
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def _is_local(host: bytes, origin: bytes) -> bool:

@@ -8,6 +8,7 @@ refusals follow go-ethereum's HTTP server.
 from collections.abc import Mapping
 
 from services.gateway import metrics
+from services.gateway.config import LOOPBACK
 from services.gateway.encryption import ASKER
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
@@ -43,7 +44,10 @@ class JsonRpcEndpoint:
             for may_control in (True, False)
         }
         self._dispatchers = {key: Dispatcher(table) for key, table in self._tables.items()}
-        self._callers = Callers(load_dev_token(node.settings.data_dir))
+        self._callers = Callers(
+            load_dev_token(node.settings.data_dir),
+            only_loopback=node.settings.dev_control_peers == LOOPBACK,
+        )
         self._origins = CrossOrigin(node.settings.cors_origins)
         self._profile = node.settings.profile.encode()
         self._connections: set[WebSocketConnection] = set()
@@ -74,12 +78,14 @@ class JsonRpcEndpoint:
             await self._serve_websocket(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        ASKER.set((scope.get("client"), headers))
+        peer = scope.get("client")
+        ASKER.set((peer, headers))
         profile = self._profile_of(headers)
         extra = [(PROFILE, profile), *self._origins.answer_headers(headers)]
         match scope["method"]:
             case "POST":
-                await self._serve_post(headers, profile, extra, receive, send)
+                may_control = self._callers.may_control(headers, peer)
+                await self._serve_post(headers, (profile, may_control), extra, receive, send)
             case "OPTIONS":
                 extra += self._origins.preflight_headers(headers)
                 await _respond(send, 204, extra, b"", None)
@@ -91,7 +97,7 @@ class JsonRpcEndpoint:
     async def _serve_post(
         self,
         headers: dict[bytes, bytes],
-        profile: bytes,
+        answers_by: tuple[bytes, bool],
         extra: Headers,
         receive: Receive,
         send: Send,
@@ -104,8 +110,7 @@ class JsonRpcEndpoint:
         if body is None:
             await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
             return
-        may_control = self._callers.may_control(headers)
-        answer = await self._dispatchers[profile, may_control].answer(body)
+        answer = await self._dispatchers[answers_by].answer(body)
         await _respond(send, 200, extra, answer, b"application/json")
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,7 +122,7 @@ class JsonRpcEndpoint:
             return
         profile = self._profile_of(headers)
         await send({"type": "websocket.accept", "headers": [(PROFILE, profile)]})
-        table = self._tables[profile, self._callers.may_control(headers)]
+        table = self._tables[profile, self._callers.may_control(headers, scope.get("client"))]
         connection = WebSocketConnection(table, self._node.fees)
         self._connections.add(connection)
         try:

@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
@@ -106,6 +107,31 @@ async def test_pages_of_elsewhere_do_not_rule_the_network(gateway, headers):
 )
 async def test_local_tools_need_no_set_up_and_others_the_token(gateway, headers):
     assert (await ask_with(gateway, **headers))["result"] == "0x1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "peers", "headers", "is_let_in"),
+    [
+        ("203.0.113.9", "loopback", {}, False),
+        ("203.0.113.9", "loopback", {"host": "203.0.113.1:8545"}, False),
+        ("2001:db8::9", "loopback", {}, False),
+        ("203.0.113.9", "loopback", {"authorization": f"Bearer {TOKEN}"}, True),
+        ("127.0.0.1", "loopback", {"host": "127.0.0.1:8545"}, True),
+        ("::1", "loopback", {}, True),
+        ("::ffff:127.0.0.1", "loopback", {}, True),
+        ("172.18.0.1", "any", {}, True),
+        ("172.18.0.1", "any", {"host": "evil.example"}, False),
+    ],
+)
+async def test_other_machines_need_the_token(tmp_path, peer, peers, headers, is_let_in):
+    (tmp_path / TOKEN_FILE).write_text(TOKEN)
+    settings = {"unsafe_dev_controls": True, "dev_control_peers": peers}
+    async with running_gateway(tmp_path, **settings) as gateway:
+        transport = httpx.ASGITransport(gateway.app, client=(peer, 50_000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as stranger:
+            asked = {"id": 1, "method": "evm_snapshot"}
+            answer = (await stranger.post("/", json=asked, headers=headers)).json()
+    assert ("result" in answer) == is_let_in
 
 
 async def test_pages_do_not_rule_it_in_a_batch_or_over_a_websocket(gateway):
