@@ -7,10 +7,7 @@ npm ci --silent --no-audit --no-fund
 npm run --silent compile
 npm run --silent compile -- ../../apps/data_market/contracts
 npm run --silent compile -- ../../apps/inference/contracts
-place=${XDG_CACHE_HOME:-$HOME/.cache}/qanat/vyper # what Vyper needs is not what we need
-[ -x "$place/bin/python" ] || ../../.venv/bin/python -m venv "$place"
-UV_SYSTEM_CERTS=1 ../../.venv/bin/uv pip install -q --python "$place/bin/python" --require-hashes -r ../../requirements/vyper.txt
-"$place/bin/python" compile_vyper.py
+"$(../../scripts/vyper.sh)/bin/python" compile_vyper.py
 if [ "${1:-}" = --check ]; then
     git diff --exit-code -- artifacts ../../apps/data_market/contracts/artifacts ../../apps/inference/contracts/artifacts
 fi

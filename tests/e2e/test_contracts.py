@@ -1,4 +1,4 @@
-"""The committed artefacts are what the Solidity sources compile to."""
+"""The committed artefacts are what the Solidity and Vyper sources compile to."""
 
 import shutil
 import subprocess
@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.networks import ROOT, install_node_packages, missing_node
 
-CONTRACTS = (Path("tests/contracts"), Path("apps/data_market/contracts"))
+TESTS = Path("tests/contracts")
+"""Holds both compilers, and sources in both languages."""
+CONTRACTS = (TESTS, Path("apps/data_market/contracts"), Path("apps/inference/contracts"))
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]  # npm and the compiler on a busy machine
 
@@ -21,13 +23,19 @@ def test_artifacts_come_out_byte_for_byte(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("node_modules", "artifacts")
     for folder in CONTRACTS:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    compiler = tmp_path / CONTRACTS[0]
-    install_node_packages(compiler)
+    compilers = tmp_path / TESTS
+    install_node_packages(compilers)
     for folder in CONTRACTS:
         program = ["npm", "run", "--silent", "compile", "--", str(tmp_path / folder)]
-        subprocess.run(program, cwd=compiler, check=True)
-        made = {
-            path.name: path.read_bytes() for path in (tmp_path / folder / "artifacts").iterdir()
-        }
-        kept = {path.name: path.read_bytes() for path in (ROOT / folder / "artifacts").iterdir()}
-        assert made == kept
+        subprocess.run(program, cwd=compilers, check=True)
+    vyper = subprocess.run(
+        [ROOT / "scripts" / "vyper.sh"], capture_output=True, text=True, check=True, timeout=600
+    )
+    python = Path(vyper.stdout.strip()) / "bin" / "python"
+    subprocess.run([python, compilers / "compile_vyper.py"], check=True)
+    for folder in CONTRACTS:
+        assert artifacts(tmp_path / folder) == artifacts(ROOT / folder)
+
+
+def artifacts(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "artifacts").iterdir()}
