@@ -1,37 +1,28 @@
 """
 The market's contracts, as one account sees them.
 
-Every call and every transaction is encrypted by `oasis-sapphire-py`. What only the account may ask
-is signed; what anybody may is not, for a signed question is stale as soon as the account sends
-something. A refusal of a contract carries the name of its error.
+What only the account may ask is signed; what anybody may is not, for a signed question is stale as
+soon as the account sends something. A refusal of a contract carries the name of its error.
 """
 
 import enum
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from requests.exceptions import RequestException
-from sapphirepy import sapphire
-from web3 import Web3
-from web3.contract import Contract
-from web3.contract.contract import ContractFunction
-from web3.exceptions import ContractCustomError, ContractLogicError, Web3Exception
-from web3.middleware import SignAndSendRawMiddlewareBuilder
-from web3.types import TxParams, Wei
+from web3.exceptions import ContractCustomError, ContractLogicError
 
+from apps.account import ChainAccount, Errors, load_artifact
 from apps.data_market.errors import ContractRefused, GatewayAway
 from shared.crypto.hashes import keccak256
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "contracts" / "artifacts"
-CONTRACTS = ("DataRegistry", "JobMarket", "PayVault", "PrivacyLedger")
-TIMEOUT_S = 30.0
-"""How long a question to the gateway may take, and how long a transaction may stay out [s]."""
-POLL_S = 0.05
-T = TypeVar("T")
+REGISTRY, MARKET, VAULT, LEDGER = CONTRACTS = tuple(
+    ARTIFACTS / f"{name}.json"
+    for name in ("DataRegistry", "JobMarket", "PayVault", "PrivacyLedger")
+)
 
 
 class State(enum.IntEnum):
@@ -139,34 +130,29 @@ class Market:
     def __init__(self, url: str, account: LocalAccount, address: str) -> None:
         """Reach the market at an address; raises `GatewayAway`, or `ContractRefused` for none."""
         self.account, self.address = account, address
-        self._web3, public = connect(url, account), connect(url)
-        self._market = _contract(self._web3, "JobMarket", address)
-        self._asked = _contract(public, "JobMarket", address).functions
+        self._own, self._public = (
+            ChainAccount(url, account, ERRORS),
+            ChainAccount(url, None, ERRORS),
+        )
+        self._market = self._own.contract(MARKET, address).functions
+        self._asked = self._public.contract(MARKET, address).functions
         registry, ledger = self._ask(self._asked.registry()), self._ask(self._asked.ledger())
-        self._registry = _contract(self._web3, "DataRegistry", registry)
-        self._vault = _contract(self._web3, "PayVault", self._ask(self._asked.vault()))
-        self._asked_registry = _contract(public, "DataRegistry", registry).functions
-        self._asked_ledger = _contract(public, "PrivacyLedger", ledger).functions
-        self.chain_id = reached(lambda: self._web3.eth.chain_id)
+        self._registry = self._own.contract(REGISTRY, registry).functions
+        self._vault = self._own.contract(VAULT, self._ask(self._asked.vault())).functions
+        self._asked_registry = self._public.contract(REGISTRY, registry).functions
+        self._asked_ledger = self._public.contract(LEDGER, ledger).functions
+        self.chain_id = self._public.chain_id()
 
     @classmethod
     def deploy(cls, url: str, account: LocalAccount, workers: tuple[str, str]) -> "Market":
         """Make a market with two workers, by their addresses."""
-        web3 = connect(url, account)
-        artifact = _artifact("JobMarket")
-        contract = web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
-        receipt = _mined(web3, contract.constructor(*workers))
-        return cls(url, account, str(receipt["contractAddress"]))
+        return cls(url, account, ChainAccount(url, account, ERRORS).deploy(MARKET, *workers))
 
     # -- what is known ------------------------------------------------------------------------
 
     def now(self) -> int:
         """Time of the newest block, by which deadlines are kept [Unix s]."""
-        return int(reached(lambda: self._web3.eth.get_block("latest"))["timestamp"])
-
-    def balance_wei(self) -> int:
-        """What the account has, beside what the market owes it."""
-        return reached(lambda: self._web3.eth.get_balance(self._own))
+        return self._public.now()
 
     def workers(self) -> tuple[str, str]:
         """Give the addresses of the two that report."""
@@ -185,7 +171,7 @@ class Market:
 
     def job_id(self, salt: bytes) -> bytes:
         """Give the id of this account's job with a salt of 32 bytes."""
-        return bytes(self._ask(self._asked.idOf(self._own, salt)))
+        return bytes(self._ask(self._asked.idOf(self.account.address, salt)))
 
     def job(self, id_: bytes) -> Job:
         """Look a job up; of state `NONE` where there is none."""
@@ -195,7 +181,7 @@ class Market:
 
     def my_pay_wei(self) -> int:
         """What the market owes this account: nobody else learns it."""
-        return int(self._ask(self._vault.functions.myPay()))
+        return int(self._own.ask(self._vault.myPay()))
 
     # -- what is done -------------------------------------------------------------------------
 
@@ -205,118 +191,63 @@ class Market:
             *(policy.precision_cap, policy.min_pot_wei, policy.expiry, policy.purposes),
             list(policy.recipes),
         )
-        self._tell(self._registry.functions.register(commitment, schema_hash, rows, allowed))
+        self._own.tell(self._registry.register(commitment, schema_hash, rows, allowed))
 
     def open(self, salt: bytes, terms: Terms, pot_wei: int) -> bytes:
         """Open a job with its pot in escrow; its id."""
-        self._tell(self._market.functions.open(salt, terms.as_tuple()), pot_wei)
+        self._own.tell(self._market.open(salt, terms.as_tuple()), pot_wei)
         return self.job_id(salt)
 
     def accept(self, id_: bytes, place: int) -> None:
         """Take part with the dataset at a place of the terms; its budget is reserved."""
-        self._tell(self._market.functions.accept(id_, place))
+        self._own.tell(self._market.accept(id_, place))
 
     def start(self, id_: bytes) -> None:
         """Spend the budgets; workers only."""
-        self._tell(self._market.functions.start(id_))
+        self._own.tell(self._market.start(id_))
 
     def report(self, id_: bytes, result: Result) -> None:
         """Say what was found, by its hash; workers only."""
         found = self._ask(self._asked.resultHash(id_, result.as_tuple()))
-        self._tell(self._market.functions.report(id_, found))
+        self._own.tell(self._market.report(id_, found))
 
     def settle(self, id_: bytes, result: Result) -> None:
         """Pay what two workers reported alike. Raises `ContractRefused`, `BadResult` before."""
-        self._tell(self._market.functions.settle(id_, result.as_tuple()))
+        self._own.tell(self._market.settle(id_, result.as_tuple()))
 
     def expire(self, id_: bytes) -> None:
         """Give the pot of a job back whose deadline has passed."""
-        self._tell(self._market.functions.expire(id_))
+        self._own.tell(self._market.expire(id_))
 
     def withdraw(self, amount_wei: int) -> None:
         """Take what is owed."""
-        self._tell(self._vault.functions.withdraw(self._own, amount_wei))
+        self._own.tell(self._vault.withdraw(self.account.address, amount_wei))
 
     def send_wei(self, to: str, amount_wei: int) -> None:
         """Give another account what it needs for gas."""
-        sent = TxParams({"to": Web3.to_checksum_address(to), "value": Wei(amount_wei), "data": b""})
-        reached(
-            lambda: self._web3.eth.wait_for_transaction_receipt(
-                self._web3.eth.send_transaction(sent | _price(self._web3)), TIMEOUT_S, POLL_S
-            )
-        )
+        self._own.send_wei(to, amount_wei)
 
-    @property
-    def _own(self) -> Any:
-        return self.account.address
-
-    def _ask(self, call: ContractFunction) -> Any:
-        return reached(call.call)
-
-    def _tell(self, call: ContractFunction, value_wei: int = 0) -> None:
-        # A call first: its refusal has a reason, and nothing is paid for it.
-        reached(lambda: call.call({"value": Wei(value_wei)}))
-        _mined(self._web3, call, value_wei)
+    def _ask(self, call: Any) -> Any:
+        return self._public.ask(call)
 
 
-def connect(url: str, account: LocalAccount | None = None) -> Web3:
-    """Reach a gateway, by calls that are encrypted and, of an account, signed."""
-    web3 = Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": TIMEOUT_S}))
-    if account is not None:
-        web3.middleware_onion.add(SignAndSendRawMiddlewareBuilder.build(account))
-        web3.eth.default_account = account.address
-    wrapped: Web3 = sapphire.wrap(web3, account)
-    return wrapped
-
-
-def reached(ask: Callable[[], T]) -> T:
-    """Ask; raises `ContractRefused` for what a contract refuses and `GatewayAway` for the rest."""
-    try:
-        return ask()
-    except ContractCustomError as error:
-        raise ContractRefused(_name_of(str(error.data))) from error
-    except ContractLogicError as error:
-        raise ContractRefused(str(error.message)) from error
-    except (Web3Exception, RequestException, RuntimeError) as error:
-        raise GatewayAway(f"the gateway: {error}") from error
-
-
-def _mined(web3: Web3, call: Any, value_wei: int = 0) -> Any:
-    sent = {"value": Wei(value_wei), **_price(web3)}
-    receipt = reached(
-        lambda: web3.eth.wait_for_transaction_receipt(call.transact(sent), TIMEOUT_S, POLL_S)
-    )
-    if receipt["status"] != 1:
-        raise ContractRefused("that the transaction failed")
-    return receipt
-
-
-def _contract(web3: Web3, name: str, address: str) -> Contract:
-    return web3.eth.contract(address=Web3.to_checksum_address(address), abi=_artifact(name)["abi"])
-
-
-def _price(web3: Web3) -> TxParams:
-    # Blocks of Sapphire name no base fee, without which web3.py finds no price by itself.
-    return {"gasPrice": reached(lambda: web3.eth.gas_price)}
-
-
-def _artifact(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ARTIFACTS / f"{name}.json").read_text())
-    return found
-
-
-def _name_of(data: str) -> str:
-    return _ERRORS.get(data[2:10], data)
+def _refused(error: ContractLogicError) -> ContractRefused:
+    if isinstance(error, ContractCustomError):
+        data = str(error.data)
+        return ContractRefused(_NAMES.get(data[2:10], data))
+    return ContractRefused(str(error.message))
 
 
 def _signature(entry: dict[str, Any]) -> str:
     return f"{entry['name']}({','.join(one['type'] for one in entry['inputs'])})"
 
 
-def _errors(names: Sequence[str]) -> dict[str, str]:
+def _names_of_errors(artifacts: Sequence[Path]) -> dict[str, str]:
     """Names of errors by selector; none of them takes a struct."""
-    entries = (one for name in names for one in _artifact(name)["abi"] if one["type"] == "error")
-    return {keccak256(_signature(one).encode())[:4].hex(): one["name"] for one in entries}
+    entries = (one for path in artifacts for one in load_artifact(path)["abi"])
+    errors = (one for one in entries if one["type"] == "error")
+    return {keccak256(_signature(one).encode())[:4].hex(): one["name"] for one in errors}
 
 
-_ERRORS = _errors(CONTRACTS)
+_NAMES = _names_of_errors(CONTRACTS)
+ERRORS = Errors(GatewayAway, _refused, lambda: ContractRefused("that the transaction failed"))
