@@ -58,7 +58,7 @@ class AcceptedTransactions:
 
     def apply_round(self, round_: IndexedRound) -> None:
         """Let go of what a round holds."""
-        for transaction in (*round_.transactions, *round_.natives):
+        for transaction in round_.every_transaction():
             self.discard(transaction.record.hash)
 
     def clear(self) -> None:

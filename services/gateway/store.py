@@ -50,9 +50,7 @@ class BlockStore:
                 [
                     self._transaction_row(transaction, raw)
                     for one in batch
-                    for transaction, raw in zip(
-                        one.all_transactions(), one.raw_records, strict=True
-                    )
+                    for transaction, raw in zip(one.in_order(), one.raw_records, strict=True)
                 ],
             )
             _insert(connection, logs, [self._log_row(log) for one in batch for log in one.logs()])

@@ -43,7 +43,7 @@ class Arrivals:
         """Wake who waits for a transaction of a round."""
         if not self._waiting:
             return
-        for transaction in (*round_.transactions, *round_.natives):
+        for transaction in round_.every_transaction():
             for future in self._waiting.pop(transaction.record.hash, ()):
                 if not future.done():
                     future.set_result(None)
@@ -82,5 +82,5 @@ class AbsentTransactions:
 
     def apply_round(self, round_: IndexedRound) -> None:
         """Forget the transactions of a round."""
-        for transaction in (*round_.transactions, *round_.natives):
+        for transaction in round_.every_transaction():
             self._settled.pop(transaction.record.hash, None)

@@ -43,7 +43,7 @@ class RecentRounds:
             raise ValueError(f"round {round_.number} does not follow {self.newest.number}")
         self._rounds[round_.number] = round_
         self._by_hash[round_.hash] = round_
-        for transaction in (*round_.transactions, *round_.natives):
+        for transaction in round_.every_transaction():
             self._transactions[transaction.record.hash] = transaction
         self._bytes += _weight(round_)
         self.newest = round_
@@ -67,7 +67,7 @@ class RecentRounds:
     def _forget(self, round_: IndexedRound) -> None:
         del self._rounds[round_.number]
         self._by_hash.pop(round_.hash, None)
-        for transaction in (*round_.transactions, *round_.natives):
+        for transaction in round_.every_transaction():
             self._transactions.pop(transaction.record.hash, None)
         self._bytes -= _weight(round_)
 

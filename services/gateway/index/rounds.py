@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from services.gateway.index.record import (
     BLOOM_BYTES,
@@ -74,9 +75,13 @@ class IndexedRound:
         """One of Ethereum's transactions by its place among all of the round."""
         return next((one for one in self.transactions if one.position == position), None)
 
-    def all_transactions(self) -> list[IndexedTransaction]:
-        """Every transaction of the round in order."""
-        return sorted((*self.transactions, *self.natives), key=lambda one: one.position)
+    def every_transaction(self) -> Iterator[IndexedTransaction]:
+        """Those of both kinds, one kind after the other."""
+        return chain(self.transactions, self.natives)
+
+    def in_order(self) -> list[IndexedTransaction]:
+        """Those of both kinds by their places, as `raw_records` has them."""
+        return sorted(self.every_transaction(), key=lambda one: one.position)
 
     def logs(self) -> Iterator[LogEntry]:
         """Every event of the round in order."""

@@ -44,11 +44,8 @@ class EthSendMethods:
     async def send_raw_transaction(self, raw: bytes) -> str:
         """Hand in a signed transaction; its hash, or why it was refused."""
         hash_ = keccak256(raw)
-        with self._index.arrivals.expect(hash_) as arrival:
-            submission = await self.submit(raw)
-            is_awaited = self._settings.answer == "mined" and self._node.is_automine
-            if is_awaited and submission.missing_sequence is None:
-                await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
+        is_awaited = self._settings.answer == "mined" and self._node.is_automine
+        await self.submit_and_wait(raw, hash_, wait_s=MINED_WAIT_S if is_awaited else 0)
         return show_bytes(hash_)
 
     @rpc_method("eth_sendRawTransactionSync", data, optional(anything))
@@ -61,11 +58,9 @@ class EthSendMethods:
         """
         hash_ = keccak256(raw)
         wait_ms = self._wait_ms(wanted_ms)
-        with self._index.arrivals.expect(hash_) as arrival:
-            submission = await self.submit(raw)
-            if submission.missing_sequence is not None:
-                raise NonceMissing(submission.missing_sequence)
-            await asyncio.wait((arrival,), timeout=wait_ms / 1000)
+        submission = await self.submit_and_wait(raw, hash_, wait_s=wait_ms / 1000)
+        if submission.missing_sequence is not None:
+            raise NonceMissing(submission.missing_sequence)
         found = await self._index.find_transaction(hash_)
         if found is None:
             raise NotMinedInTime(hash_, wait_ms)
@@ -78,6 +73,18 @@ class EthSendMethods:
         except BadParameter:
             return settings.sync_timeout_ms
         return wanted if 0 < wanted <= settings.sync_max_timeout_ms else settings.sync_timeout_ms
+
+    async def submit_and_wait(self, raw: bytes, hash_: bytes, *, wait_s: float) -> Submission:
+        """
+        Submit, and wait a while for a round with the transaction [s]; errors as of `submit`.
+
+        One that waits for another of its sender is not waited for.
+        """
+        with self._index.arrivals.expect(hash_) as arrival:
+            submission = await self.submit(raw)
+            if wait_s and submission.missing_sequence is None:
+                await asyncio.wait((arrival,), timeout=wait_s)
+        return submission
 
     async def submit(self, raw: bytes) -> Submission:
         """Give what the pool said; raises where it refused."""

@@ -1,6 +1,5 @@
 """`oasis_*` methods."""
 
-import asyncio
 from typing import Any
 
 from services.gateway.index.chain_index import ChainIndex
@@ -84,10 +83,7 @@ class OasisMethods:
         if raw[:1] != SDK_FIRST_BYTE:
             raise MalformedTransaction
         hash_ = sha512_256(raw)
-        with self._index.arrivals.expect(hash_) as arrival:
-            submission = await self._send.submit(raw)
-            if submission.missing_sequence is None:
-                await asyncio.wait((arrival,), timeout=MINED_WAIT_S)
+        await self._send.submit_and_wait(raw, hash_, wait_s=MINED_WAIT_S)
         return show_bytes(hash_)
 
     @rpc_method("oasis_getTransactionResult", hash32)
