@@ -50,8 +50,9 @@ class UpOptions:
     """Contracts that are to be called encrypted only; see `docs/sight.md`."""
     profile: str | None = None
     client_version: str | None = None
+    """Of gateways; see `RunOptions`."""
     block_time_step_s: int | None = None
-    """See `RunOptions`."""
+    """Of a new network; see `Network`."""
 
     @property
     def changes_what_runs(self) -> bool:

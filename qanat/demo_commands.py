@@ -66,12 +66,15 @@ def data_market(
     from apps.data_market.train.recipe import recipe_of
 
     chosen = recipe_of(recipe)
+    files = None
+    if contributors is not None and validation is not None and label is not None:
+        files = (contributors, validation, label)
+    elif not (contributors is None and validation is None and label is None):
+        raise BadJob("--contributors, --validation and --label belong together")
     if gateway is not None:
         from qanat.demo_network import pay_on_network
 
-        paid_there = pay_on_network(
-            gateway, (contributors, validation, label), recipe, eps, pot, say
-        )
+        paid_there = pay_on_network(gateway, files, recipe, eps, pot, say)
         if as_json:
             print(json.dumps(paid_there.summary()))
             return
@@ -80,12 +83,10 @@ def data_market(
             out.print(f"  {name}: {paid} wei", markup=False)
         return
     say("computed locally, outside an enclave; nobody is paid")
-    if contributors is not None and validation is not None and label is not None:
-        outcome = _on_files(contributors, validation, label, chosen, eps, pot)
-    elif contributors is None and validation is None and label is None:
+    if files is None:
         outcome = _story(chosen, eps, pot, report)
     else:
-        raise BadJob("--contributors, --validation and --label belong together")
+        outcome = _on_files(*files, chosen, eps, pot)
     if as_json:
         print(json.dumps(outcome.summary()))
         return

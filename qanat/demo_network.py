@@ -9,7 +9,6 @@ from eth_account import Account
 from apps.data_market.chain.uploads import Params
 from apps.data_market.demo.digits import JobFiles, digits_files
 from apps.data_market.demo.on_network import NetworkOutcome, run_on_network
-from apps.data_market.errors import BadJob
 from apps.data_market.intake.files import list_contributors, read_file
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
@@ -19,20 +18,20 @@ from apps.data_market.worker.keys import WorkerKeys
 from qanat.accounts import DERIVATION_PATH, TEST_MNEMONIC
 from qanat.demo_workers import running_appd, running_workers
 
-Files = tuple[Path | None, Path | None, str | None]
-"""Folder of contributors, validation file, label; all or none."""
+Files = tuple[Path, Path, str]
+"""Folder of contributors, validation file, label."""
 
 
 def pay_on_network(
-    gateway: str, chosen: Files, recipe: str, eps: float, pot_wei: int, progress: Progress
+    gateway: str, chosen: Files | None, recipe: str, eps: float, pot_wei: int, progress: Progress
 ) -> NetworkOutcome:
     """
     Run a job on a network, with two workers of this machine, until everybody is paid.
 
-    The first account of the test mnemonic pays. Raises what `run_on_network` does, `WorkerDied` and
-    `BadTable`.
+    It is about these files, or without any about digits. The first account of the test mnemonic
+    pays. Raises what `run_on_network` does, `WorkerDied` and `BadTable`.
     """
-    files = _files(chosen)
+    files = digits_files() if chosen is None else _read(*chosen)
     rows = sum(
         public_count(len(read_table(csv, files.label).labels))
         for csv in files.contributors.values()
@@ -57,12 +56,7 @@ def pay_on_network(
             )
 
 
-def _files(chosen: Files) -> JobFiles:
-    contributors, validation, label = chosen
-    if contributors is None and validation is None and label is None:
-        return digits_files()
-    if contributors is None or validation is None or label is None:
-        raise BadJob("--contributors, --validation and --label belong together")
+def _read(contributors: Path, validation: Path, label: str) -> JobFiles:
     return JobFiles(
         label,
         read_file(validation),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import Unavailable
@@ -25,7 +26,7 @@ def running_appd(folder: Path, seed: str) -> Iterator[Path]:
     """Run an app daemon with keys from a seed; gives its socket. Raises `WorkerDied`."""
     socket = folder / "appd.sock"
     command = ["qanat", "rofl", "appd", "--socket", str(socket), "--seed", seed]
-    with running(command, folder / "appd.log") as process:
+    with _running(command, folder / "appd.log") as process:
         _until(socket.exists, process, folder / "appd.log")
         yield socket
 
@@ -36,18 +37,51 @@ def running_workers(
 ) -> Iterator[Sequence[str]]:
     """Run both workers of a market; gives their URLs. Raises `WorkerDied`."""
     with contextlib.ExitStack() as stack:
-        started = []
-        for number in (0, 1):
-            log = folder / f"worker-{number}.log"
-            command = ["apps.data_market.worker", "--appd", str(socket), "--gateway", gateway]
-            command += ["--market", market, "--worker", str(number), "--port", "0"]
-            command += ["--store", str(folder / f"worker-{number}")]
-            started.append((stack.enter_context(running(command, log)), log))
-        yield [url_of(process, log) for process, log in started]
+        both = (running_worker(folder, socket, gateway, market, number) for number in (0, 1))
+        started = [stack.enter_context(one) for one in both]
+        yield [one.url() for one in started]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker's process."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def url(self) -> str:
+        """Wait until it says where it serves. Raises `WorkerDied`."""
+        found: list[str] = []
+
+        def look() -> bool:
+            for line in self.log.read_text().splitlines():
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if event.get("event") == "serving":
+                        found.append(event["url"])
+            return bool(found)
+
+        _until(look, self.process, self.log)
+        return found[-1]
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running_worker(
+    folder: Path, socket: Path, gateway: str, market: str, number: int
+) -> Iterator[RunningWorker]:
+    """Run one worker on a free port; what it seals, and its log, are in the folder."""
+    log = folder / f"worker-{number}.log"
+    # Of this run alone: an earlier one served elsewhere.
+    log.unlink(missing_ok=True)
+    command = ["apps.data_market.worker", "--appd", str(socket), "--gateway", gateway]
+    command += ["--market", market, "--worker", str(number), "--port", "0"]
+    command += ["--store", str(folder / f"worker-{number}")]
+    with _running(command, log) as process:
+        yield RunningWorker(process, log)
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a module with its output in a file, and end it."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -62,22 +96,6 @@ def running(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[byt
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def url_of(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """Wait until a worker says where it serves. Raises `WorkerDied`."""
-    found: list[str] = []
-
-    def look() -> bool:
-        for line in log.read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if event.get("event") == "serving":
-                    found.append(event["url"])
-        return bool(found)
-
-    _until(look, process, log)
-    return found[-1]
 
 
 def _until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -146,7 +146,10 @@ def run_node(
         plan_nodes(network, port_base, by_name=True),
         layout,
         RunOptions(
-            *(log_level, seed, "0.0.0.0", database_url),
+            log_level,
+            seed,
+            "0.0.0.0",
+            database_url,
             logs_to_files=False,
             # Docker forwards from loopback, where the Compose file has the ports.
             dev_control_peers="any",

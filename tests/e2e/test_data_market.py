@@ -14,7 +14,6 @@ from eth_account.signers.local import LocalAccount
 from apps.data_market.errors import ContractRefused, WorkerAway
 from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.keys import WorkerKeys
-from qanat import demo_workers
 from qanat.ai.market import (
     DP_LOGREG,
     Contributor,
@@ -24,7 +23,7 @@ from qanat.ai.market import (
     State,
     Worker,
 )
-from qanat.demo_workers import running_appd
+from qanat.demo_workers import running_appd, running_worker
 from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, wait_for
 from tests.support.search import files_with, holds_any, needles_of
 
@@ -79,15 +78,12 @@ class Scene:
         self._stack = contextlib.ExitStack()
 
     def start_worker(self, number: int) -> Worker:
-        log = self.folder / f"worker-{number}.log"
-        log.unlink(missing_ok=True)
-        command = ["apps.data_market.worker", "--appd", str(self.socket)]
-        command += ["--gateway", self.network.url, "--market", self.market.address]
-        command += ["--worker", str(number), "--port", str(PORT_BASE + 90 + number)]
-        command += ["--store", str(self.folder / f"worker-{number}")]
-        process = self._stack.enter_context(demo_workers.running(command, log))
-        self.processes[number] = process
-        return self._stack.enter_context(Worker(demo_workers.url_of(process, log), self.market))
+        running = running_worker(
+            self.folder, self.socket, self.network.url, self.market.address, number
+        )
+        worker = self._stack.enter_context(running)
+        self.processes[number] = worker.process
+        return self._stack.enter_context(Worker(worker.url(), self.market))
 
     def contributor(self, csv: bytes) -> Contributor:
         account = Account.create()

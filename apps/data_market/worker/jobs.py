@@ -95,7 +95,7 @@ class JobRunner:
         self._chain, self._keys, self._files, self._progress = chain, keys, files, progress
         self._place = Place(chain.chain_id, bytes.fromhex(chain.address[2:]))
         self._reported: set[bytes] = set()
-        self._final: dict[bytes, State] = {}
+        self._final: set[bytes] = set()
 
     # -- uploads ------------------------------------------------------------------------------
 
@@ -124,9 +124,7 @@ class JobRunner:
             raise BadUpload("these are not the rows that were committed to")
         if public_count(found.rows) != registered.rows:
             raise BadUpload(f"{registered.rows} rows were registered, not about so many")
-        if sum(1 for _ in self._files.names("dataset-")) >= MAX_DATASETS:
-            raise BadUpload(f"this worker keeps {MAX_DATASETS} datasets already")
-        self._files.put(name, encode_record(upload))
+        self._keep("dataset-", name, upload, MAX_DATASETS)
         return upload.commitment
 
     def take_order(self, untrusted: bytes) -> bytes:
@@ -147,9 +145,7 @@ class JobRunner:
         if job.state in FINAL or job.state is State.NONE:
             raise BadJob(f"the job is {job.state.name.lower()} on the chain")
         _verify_terms(upload, job.terms)
-        if sum(1 for _ in self._files.names("order-")) >= MAX_ORDERS:
-            raise BadUpload(f"this worker keeps {MAX_ORDERS} orders already")
-        self._files.put(name, encode_record(upload))
+        self._keep("order-", name, upload, MAX_ORDERS)
         return upload.job
 
     # -- jobs ---------------------------------------------------------------------------------
@@ -163,7 +159,7 @@ class JobRunner:
         """Bring a job one step further, where it is our turn; its state before that step."""
         job = self._chain.job(id_)
         if job.state in FINAL:
-            self._final[id_] = job.state
+            self._final.add(id_)
         elif self._chain.now() >= job.terms.deadline:
             self._chain.expire(id_)
         elif job.state is State.COMMITTED and not self._missing(job.terms):
@@ -260,6 +256,12 @@ class JobRunner:
         if job.state is State.RUNNING:
             return "the other worker" if _found_file(id_) in self._files else "the computation"
         return None
+
+    def _keep(self, prefix: str, name: str, upload: object, most: int) -> None:
+        """Keep an upload, or raise `BadUpload` where so many of its kind are kept already."""
+        if sum(1 for _ in self._files.names(prefix)) >= most:
+            raise BadUpload(f"this worker keeps {most} {prefix.removesuffix('-')}s already")
+        self._files.put(name, encode_record(upload))
 
     def _missing(self, terms: Terms) -> int:
         return sum(1 for one in terms.datasets if _dataset_file(one) not in self._files)
