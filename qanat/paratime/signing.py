@@ -2,11 +2,11 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import evm_native
 
-from shared.crypto.address import staking_address
+from shared.crypto.address import ethereum_address, staking_address
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.encoding.values import from_wire, to_wire
@@ -30,6 +30,22 @@ from shared.types.sdk_transaction import (
 )
 
 DEFAULT_GAS = 1_000_000
+_SECP256K1_OASIS = 3
+"""Kind of key, as the native module and the precompiles number them."""
+
+
+class Key(Protocol):
+    """What signs transactions."""
+
+    address: bytes
+    """21 bytes."""
+
+    @property
+    def spec(self) -> AddressSpec:
+        """How transactions name the signer."""
+
+    def sign(self, context: bytes, message: bytes) -> bytes:
+        """Sign a message in a context."""
 
 
 class Account:
@@ -52,6 +68,35 @@ class Account:
 
     def __repr__(self) -> str:
         return f"Account({self.address.hex()}, <secret>)"
+
+
+class EthereumAccount:
+    """The key of an Ethereum account, which signs transactions of the SDK's format as well."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Take a 32-byte key, or raise `RuntimeRejected`."""
+        any_digest = bytes(31) + b"\1"
+        try:
+            account = evm_native.recover_signer(
+                any_digest, evm_native.sign_digest(secret, any_digest)
+            )
+        except evm_native.ConfigError as error:
+            raise RuntimeRejected("core", 6, f"this is no key of an account: {error}") from None
+        self._secret = secret
+        self.public_key, _ = evm_native.keypair(_SECP256K1_OASIS, secret)
+        self.address = ethereum_address(account)
+
+    @property
+    def spec(self) -> AddressSpec:
+        """How transactions name this account."""
+        return AddressSpec(SignatureSpec(secp256k1eth=self.public_key))
+
+    def sign(self, context: bytes, message: bytes) -> bytes:
+        """Sign a message in a context."""
+        return evm_native.sign(_SECP256K1_OASIS, self._secret, context, message)
+
+    def __repr__(self) -> str:
+        return f"EthereumAccount({self.address.hex()}, <secret>)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +129,7 @@ def seal_call(call: Call, to: EpochKey) -> Sealed:
 
 
 def sign_call(
-    account: Account,
+    account: Key,
     call: Call,
     *,
     nonce: int,

@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from qanat.options import SeedOption, err, out, seed_of
+from qanat.rofl import app_commands
+from qanat.rofl.secret_commands import secret_app
 from shared.crypto.address import MalformedAddress
 from shared.rules.app_ids import decode_app_id
 
 rofl_app = typer.Typer(no_args_is_help=True, help="Attested apps (ROFL). The TEE is a MOCK.")
-
-
-@rofl_app.callback()
-def about() -> None:
-    """Keep `appd` a command of its own while it is the only one."""
+rofl_app.add_typer(secret_app, name="secret")
+for command in ("init", "create", "update", "show", "set_admin", "remove"):
+    rofl_app.command(command.replace("_", "-"))(getattr(app_commands, command))
+rofl_app.command("list")(app_commands.list_apps)
 
 
 @rofl_app.command()

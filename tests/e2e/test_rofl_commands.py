@@ -1,0 +1,89 @@
+"""`qanat rofl`: an app's life on the chain, by its owner's commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.networks import ROOT, RunningNetwork
+
+
+class Commands:
+    """Runs commands in an app's directory."""
+
+    def __init__(self, network: RunningNetwork, directory: Path) -> None:
+        self.network, self.directory = network, directory
+
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "qanat", "rofl", *arguments],
+            cwd=self.directory,
+            env={"PYTHONPATH": str(ROOT), "QANAT_GATEWAY": self.network.url, "PATH": "/usr/bin"},
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def do(self, *arguments: str, given: str = "") -> str:
+        done = self.run(*arguments, given=given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 1, done
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+def test_an_app_lives_on_the_chain(network: RunningNetwork, tmp_path: Path) -> None:
+    app = Commands(network, tmp_path)
+    assert "rofl init" in app.refused("create")
+    app.do("init")
+    assert "--reset" in app.refused("init")
+    made = app.json("create", "--account", "test:3")
+    app_id = made["app_id"]
+    assert "remove that one first" in app.refused("create")
+    manifest = yaml.safe_load((tmp_path / "rofl.yaml").read_text())
+    assert manifest["deployments"]["default"]["app_id"] == app_id
+
+    app.do("secret", "set", "TOKEN", "-", given="s3cret-of-an-app")
+    (tmp_path / ".env").write_text("A=1\nB='two'\n")
+    app.do("secret", "import", ".env")
+    assert "--force" in app.refused("secret", "import", ".env")
+    app.do("secret", "rm", "A")
+    assert app.json("secret", "get", "TOKEN")["bytes"] > len("s3cret-of-an-app")
+    assert "s3cret" not in (tmp_path / "rofl.yaml").read_text()
+    assert app.json("show")["secrets"] == {}
+    app.json("update")
+
+    shown = app.json("show", app_id)
+    assert set(shown["secrets"]) == {"TOKEN", "B"}
+    assert (shown["stake"], shown["instances"]) == ("100", [])
+    assert shown["metadata"]["net.oasis.rofl.name"] == tmp_path.name
+    assert app_id in {one["app_id"] for one in app.json("list")}
+
+    assert "another admin" in app.refused("update", "--account", "test:4")
+    assert "no account" in app.refused("update", "--account", "alice")
+    assert app.run("remove", given="n\n").returncode == 1
+    app.json("remove", "--yes")
+    assert "no such app" in app.refused("show", app_id)
+    assert (
+        "app_id"
+        not in yaml.safe_load((tmp_path / "rofl.yaml").read_text())["deployments"]["default"]
+    )
+
+
+def test_a_gateway_that_is_away_is_named(network: RunningNetwork, tmp_path: Path) -> None:
+    app = Commands(network, tmp_path)
+    assert "127.0.0.1:9" in app.refused("list", "--gateway", "http://127.0.0.1:9")
