@@ -72,7 +72,7 @@ def find_account(name: str, key_file: Path | None = None) -> EthereumAccount:
             )
         account = derive_accounts(TEST_MNEMONIC, int(index) + 1)[-1]
         return EthereumAccount(bytes.fromhex((account.private_key or "").removeprefix("0x")))
-    except (OSError, ValueError, BadAccounts) as error:
+    except (OSError, ValueError, BadAccounts, RuntimeRejected) as error:
         # The text of the error might quote a key, so only its kind is told.
         place = key_file or name
         raise NoAccount(f"{place} is no key of an account: {type(error).__name__}") from None
@@ -132,7 +132,7 @@ class Owner:
         try:
             answer = await self._ask("oasis_query", method, _hex(cbor.encode(args)))
         except GatewayRefused as error:
-            raise _in_words(error.error) from None
+            raise AppRefused(error.message) from None
         return cbor.decode(bytes.fromhex(answer[2:]))
 
     async def _tell(self, method: str, body: Any) -> Any:
@@ -169,13 +169,6 @@ class Owner:
 
     async def _ask(self, method: str, *params: Any) -> Any:
         return await self._gateway.ask(method, list(params), {})
-
-
-def _in_words(error: dict[str, Any]) -> AppRefused:
-    data = error.get("data")
-    if isinstance(data, dict):
-        return _refusal(str(data.get("module")), data.get("code"), str(error.get("message")))
-    return AppRefused(str(error.get("message")))
 
 
 def _refusal(module: str, code: Any, message: str) -> AppRefused:

@@ -77,7 +77,7 @@ def test_an_app_lives_on_the_chain(network: RunningNetwork, tmp_path: Path) -> N
     assert "no account" in app.refused("update", "--account", "alice")
     assert app.run("remove", given="n\n").returncode == 1
     app.json("remove", "--yes")
-    assert "no such app" in app.refused("show", app_id)
+    assert "unknown application" in app.refused("show", app_id)
     assert (
         "app_id"
         not in yaml.safe_load((tmp_path / "rofl.yaml").read_text())["deployments"]["default"]

@@ -74,7 +74,7 @@ async def test_a_refusal_of_the_chain_is_told_in_words(module: str, code: int, t
 
 
 async def test_an_app_that_is_not_there_is_told() -> None:
-    error = {"code": -32000, "message": "rofl 2", "data": {"module": "rofl", "code": 2}}
+    error = {"code": -32000, "message": "rofl: unknown application"}
     async with chain_that(oasis_query=error) as owner:
-        with pytest.raises(AppRefused):
+        with pytest.raises(AppRefused, match="unknown application"):
             await owner.fetch_app(bytes(21))
