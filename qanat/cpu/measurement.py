@@ -21,11 +21,17 @@ from shared.tee.config import EnclaveConfig
 from shared.tee.measurement import measure
 from shared.types.attestation import EnclaveIdentity
 
-EnclaveService = Literal["compute", "keymanager"]
+EnclaveService = Literal["compute", "keymanager", "worker"]
 
 SHARED_PARTS = ("errors.py", "encoding", "crypto", "types", "tee", "rules", "enclave")
 HOST_RULES = {"compute"}
 """Services whose `rules/` are the host's alone."""
+FURTHER_PARTS = {
+    "worker": ("services/worker/appd", "shared/kit/bodies.py", "shared/gateways/hosts.py")
+}
+"""What else enclaves of a service run: a worker's serve HTTP to the app beside them."""
+BUNDLE = "bundle"
+"""Name of an app's bundle in the measurement."""
 NATIVE_PACKAGE = "evm_native"
 """What every enclave loads beside Python: records are read natively, and the EVM runs there."""
 IGNORED_DIRECTORY = "__pycache__"
@@ -42,9 +48,11 @@ def code_root() -> Path:
     return Path(str(shared.__file__)).resolve().parents[1]
 
 
-def measure_enclave(service: str, config: bytes, *, root: Path | None = None) -> EnclaveIdentity:
+def measure_enclave(
+    service: str, config: bytes, *, root: Path | None = None, bundle: bytes | None = None
+) -> EnclaveIdentity:
     """
-    Measure an enclave's files as they are now, and its configuration.
+    Measure an enclave's files as they are now, its configuration, and the app that it is for.
 
     Raises
     ------
@@ -52,7 +60,12 @@ def measure_enclave(service: str, config: bytes, *, root: Path | None = None) ->
         A part of the code is missing, such as a native package that is not installed.
     """
     paths = enclave_files(service, config, root or code_root())
-    return measure(_hashes(paths), config)
+    return measure(_hashes(paths) | hash_bundle(bundle), config)
+
+
+def hash_bundle(bundle: bytes | None) -> dict[str, bytes]:
+    """Give the entry of an app's bundle in the measurement; none where there is no app."""
+    return {} if bundle is None else {BUNDLE: hashlib.sha256(bundle).digest()}
 
 
 def enclave_files(service: str, config: bytes, root: Path) -> dict[str, Path]:
@@ -107,6 +120,7 @@ def _code_files(service: str, root: Path) -> Iterator[tuple[str, Path]]:
     if not parts[0].is_dir():
         raise NotMeasurable(f"{parts[0]} is missing: {service!r} has no enclave")
     parts += [root / "shared" / part for part in SHARED_PARTS]
+    parts += [root / part for part in FURTHER_PARTS.get(service, ())]
     for part in parts:
         yield from _files_below(part, root)
     native = _package_directory(NATIVE_PACKAGE)

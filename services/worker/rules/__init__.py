@@ -1,0 +1,1 @@
+"""What host and enclave of a worker compute alike; measured with the enclave."""
