@@ -1,6 +1,7 @@
 """Unmodified JavaScript clients and `cast` against a running network."""
 
 import json
+import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from tests.support.networks import SECOND_KEY, RunningNetwork, load_artifact
 pytestmark = pytest.mark.node
 
 
-def run_client(folder: Path, script: str, network: RunningNetwork) -> dict[str, Any]:
+def run_client(
+    folder: Path, script: str, network: RunningNetwork, argument: str | None = None
+) -> dict[str, Any]:
     done = subprocess.run(
-        ["node", script, network.url, SECOND_KEY, str(load_artifact("Vault").path)],
+        ["node", script, network.url, SECOND_KEY, argument or str(load_artifact("Vault").path)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -49,6 +52,18 @@ def test_viem_encrypts_and_reads_back(network: RunningNetwork, node_clients: Pat
     assert seen["reason"]["reason"] == "the reason is plain"
     assert seen["custom"]["error"] == "NotOwner"
     assert not seen["secretInInput"]
+
+
+def test_oceans_datatoken_keeps_its_file_object(
+    network: RunningNetwork, node_clients: Path
+) -> None:
+    file_object = json.dumps([{"url": f"https://example.org/{secrets.token_hex(16)}"}])
+    seen = run_client(node_clients, "ocean.mjs", network, file_object)
+    assert seen["ordered"] == file_object
+    assert seen["withoutOrder"] == "no consumer order"
+    assert seen["forged"] == "Provider signature"
+    assert seen["inputs"] == 7
+    assert not seen["fileObjectInInputs"]
 
 
 def cast(folder: Path, *arguments: str) -> str:
