@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from qanat.launcher.hosts import INHERITED
+from qanat.launcher.hosts import INHERITED, is_of_tracing
 from qanat.layout import DataLayout
 from qanat.network import Network, NodePlan
 from qanat.provision.data_directory import node_seed
@@ -41,6 +41,7 @@ def host_environment(
     """Give the variables of one host; `ENCLAVE_FD` is added when its enclaves have started."""
     consensus = next(other for other in plans if other.service == "consensus")
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= {name: text for name, text in os.environ.items() if is_of_tracing(name)}
     environment |= {
         "PYTHONUNBUFFERED": "1",
         "QANAT_UNSAFE_MOCK_TEE": "1" if network.unsafe_mock_tee else "0",

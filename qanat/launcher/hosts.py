@@ -12,6 +12,11 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
 """Variables that hosts have from whoever started the launcher."""
 
 
+def is_of_tracing(name: str) -> bool:
+    """Say whether a variable tells hosts what to trace: `QANAT_TRACE`, or OpenTelemetry's own."""
+    return name == "QANAT_TRACE" or name.startswith("OTEL_")
+
+
 def load_hosts(plans: Sequence[NodePlan], layout: DataLayout) -> ForkServer:
     """
     Start a process that loads what the hosts of a network run, while the caller goes on.

@@ -15,6 +15,7 @@ import uvloop
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
 from shared.kit.settings import require_mock_tee_consent
+from shared.kit.tracing import tracing
 
 log = structlog.get_logger()
 
@@ -68,7 +69,8 @@ def run_service(
             service=service,
             node=settings.node_name,
         )
-        await serve(settings)
+        with tracing(service, os.environ):
+            await serve(settings)
 
     run_process(main, uvloop.new_event_loop)
 

@@ -14,7 +14,7 @@ from tests.support import mock_tee
 FORBIDDEN = {
     *("fastapi", "starlette", "pydantic", "uvicorn", "httpx", "httptools", "websockets", "h11"),
     *("sqlalchemy", "alembic", "psycopg"),
-    *("structlog", "prometheus_client", "rich", "typer", "docker", "asyncio"),
+    *("structlog", "prometheus_client", "rich", "typer", "docker", "asyncio", "opentelemetry"),
 }
 
 LOAD_ALL = """
