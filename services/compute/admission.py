@@ -32,6 +32,7 @@ from services.compute.rules.txpool import (
 from shared.api.compute import Submission
 from shared.errors import QanatError, Unavailable
 from shared.kit.limits import split
+from shared.kit.tracing import begin_ns
 from shared.types.block import RoundBlock
 from shared.types.runtime import CheckedTransaction, SpentSequence
 
@@ -57,6 +58,8 @@ class _Submitted:
 
     raws: tuple[bytes, ...]
     answer: asyncio.Future[tuple[Submission, ...]]
+    arrived_ns: int = field(default_factory=begin_ns)
+    """Where it is traced [Unix ns]."""
 
 
 @dataclass(frozen=True, slots=True)

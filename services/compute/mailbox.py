@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.compute.admission import Checked, NodeBusy
@@ -11,6 +11,7 @@ from services.compute.enclave.protocol import EnclaveState
 from services.compute.execution import BatchExecuted
 from services.compute.own_votes import DueReached
 from shared.api.consensus import BlockEvents
+from shared.kit.tracing import begin_ns
 from shared.types.commitment import Proposal
 
 MAX_INBOX = 10_000
@@ -43,6 +44,8 @@ class ProposalReceived:
     """A peer proposes."""
 
     proposal: Proposal
+    arrived_ns: int = field(default_factory=begin_ns)
+    """Where it is traced [Unix ns]."""
 
     def size_bytes(self) -> int:
         """Give the bytes of its transactions."""

@@ -42,6 +42,7 @@ from services.compute.rules.following import (
     step,
 )
 from shared.api.consensus import BlockEvents
+from shared.kit.tracing import begin_ns, record_in_round
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch, Hash, Incarnation, NodeId, Round
 from shared.types.proof import ProvenState
@@ -74,6 +75,7 @@ class ComputeNode:
         self.feed, self.admission, self._worker = publisher.feed, admission, worker
         self._forwarder, self._catch_up = forwarder, catch_up
         self._standing, self._mailbox = standing, mailbox
+        self._pool_times = worker.pool_times
         self._label = metrics.runtime_label(chain.runtime_id)
         self._genesis_root = genesis_root
         self._incarnation = publisher.incarnation
@@ -153,14 +155,17 @@ class ComputeNode:
             case BlockSeen(events=events):
                 await self._on_block(events)
             case ProposalReceived(proposal=proposal):
-                self._worker.on_proposal(proposal)
+                self._worker.on_proposal(proposal, message.arrived_ns)
             case Checked():
                 accepted = self.admission.apply_checked(message)
+                for entry in message.submitted:
+                    self._pool_times.note_checked(entry.raws, entry.arrived_ns)
                 if accepted:
                     self._forwarder.add(accepted, self._worker.next_scheduler)
                 self._worker.note_work()
             case TransactionsReceived(raws=raws):
                 self.admission.add_gossiped(raws)
+                self._pool_times.note_gossiped(raws)
                 self._worker.note_work()
             case EnclaveMoved(state=state):
                 self._on_enclave_moved(state)
@@ -180,6 +185,7 @@ class ComputeNode:
         view = await self._chain.look()
         if self._publisher.go_back(view.life, view.head.round, self._chain.runtime_id):
             self._standing.forget()
+            self._pool_times.clear()
         self._incarnation = view.life.incarnation
         self._worker.enter(self._incarnation)
         state = await self._follower.initialize(view.proven, view.head)
@@ -247,6 +253,7 @@ class ComputeNode:
 
         `epoch` is the one in which they were finalized, and so the one whose keys they used.
         """
+        begun_ns = begin_ns()
         for header in headers:
             if header.round < self.feed.next_round:
                 continue
@@ -254,6 +261,9 @@ class ComputeNode:
             if settled is None:
                 return
             self._publisher.publish_own(replace(settled, block=replace(settled.block, epoch=epoch)))
+            told = self._chain.runtime_id, self._incarnation
+            self._pool_times.tell(*told, settled.block)
+            record_in_round(*told, header.round, "compute.settle", begun_ns)
 
     def _begin_round(self) -> None:
         head = self.head
@@ -303,4 +313,6 @@ class ComputeNode:
         if fetched.applied.state.incarnation != self._incarnation:
             return  # void rounds, which the enclave has dropped by now
         self._publisher.publish_fetched(fetched)
+        for block in fetched.blocks:
+            self._pool_times.tell(self._chain.runtime_id, self._incarnation, block)
         self._on_enclave_moved(fetched.applied.state)

@@ -13,8 +13,9 @@ import structlog
 
 from services.compute import metrics
 from services.compute.enclave.protocol import ExecutedBatch
-from services.compute.execution import BatchExecuted, failure_of
+from services.compute.execution import BatchExecuted, failure_of, tell_stages
 from services.compute.own_votes import DueReached, SettledRound
+from services.compute.pool_times import PoolTimes
 from services.compute.rules.round import (
     Committed,
     Duty,
@@ -40,6 +41,7 @@ from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
+from shared.kit.tracing import SpanContext, begin_ns, record_in_round
 from shared.types.block import BlockHeader
 from shared.types.commitment import Proposal
 from shared.types.identity import Incarnation, NodeId, Round
@@ -75,6 +77,17 @@ class RoundWorker:
             return None
         is_proposed = not isinstance(self._phase, Following | WaitingForBatch)
         return first_scheduler(self._committee, Round(self._phase.round + is_proposed))
+
+    @property
+    def pool_times(self) -> PoolTimes:
+        """When transactions came and went, where that is traced."""
+        return self._with.pool_times
+
+    def _tell(self, name: str, begun_ns: int, ended_ns: int | None = None) -> SpanContext | None:
+        """Tell what the open round took, where that is traced."""
+        domain = self._with.incoming.domain
+        told = domain.runtime_id, domain.incarnation, self._phase.round
+        return record_in_round(*told, name, begun_ns, ended_ns)
 
     # -- rounds begin and end ------------------------------------------------------------------
 
@@ -205,9 +218,12 @@ class RoundWorker:
     def _propose(self, rank: int, batch: tuple[bytes, ...]) -> None:
         if self._parent is None:
             return
+        begun_ns = begin_ns()
         proposal = self._with.voice.propose(self._parent, batch)
         # Peers execute at the same time as our own enclave.
         self._broadcast(proposal)
+        self._with.pool_times.note_proposed(batch, begun_ns)
+        self._tell("compute.propose", begun_ns)
         metrics.proposals.labels("made").inc()
         self._process(proposal, rank)
 
@@ -234,11 +250,13 @@ class RoundWorker:
 
     # -- proposals of this node and others -----------------------------------------------------
 
-    def on_proposal(self, proposal: Proposal) -> None:
+    def on_proposal(self, proposal: Proposal, arrived_ns: int = 0) -> None:
         """Verify a proposal and do with it what the round asks for."""
         rank = self._with.incoming.judge(proposal, self._parent, self._committee)
         if rank is not None:
             self._judge(proposal, rank)
+            if self._phase.round == proposal.header.round:
+                self._tell("compute.take_proposal", arrived_ns)
 
     def _judge(self, proposal: Proposal, rank: int) -> None:
         phase = self._phase
@@ -303,6 +321,8 @@ class RoundWorker:
         phase = self._phase
         if not isinstance(phase, Processing) or phase.proposal is not message.proposal:
             return
+        tell_stages(self._tell("compute.execute", message.begun_ns, message.ended_ns), message)
+        begun_ns = begin_ns()
         match message.outcome:
             case ExecutedBatch() as executed:
                 vote = self._with.voice.vote(phase.proposal, phase.rank, executed)
@@ -312,6 +332,7 @@ class RoundWorker:
                 )
                 self._with.votes.add(vote)
                 self._with.execution.note_executed(phase.proposal, executed)
+                self._tell("compute.vote", begun_ns)
             case QanatError() as error:
                 log.error("execution_failed", round=phase.round, reason=error.message)
                 failure = failure_of(error)

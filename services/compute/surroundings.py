@@ -1,13 +1,14 @@
 """What a node's part in a round works with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.compute.admission import Admission
 from services.compute.execution import BatchExecuted, Execution
 from services.compute.incoming import IncomingProposals
 from services.compute.own_votes import DueReached, OwnVotes
 from services.compute.peers import Peers
+from services.compute.pool_times import PoolTimes
 from services.compute.voting import Voice
 from shared.kit.clock import Clock
 from shared.types.identity import NodeId
@@ -30,3 +31,4 @@ class Surroundings:
     voice: Voice
     clock: Clock
     post: Callable[[WorkerMessage], None]
+    pool_times: PoolTimes = field(default_factory=PoolTimes)

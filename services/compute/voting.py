@@ -12,6 +12,7 @@ from services.compute.rules.vote import sign_failure, sign_results
 from services.compute.store import Store, Vote
 from shared.crypto.signing import Signer
 from shared.errors import QanatError
+from shared.kit.tracing import begin_ns, record_in_round
 from shared.types.block import BlockHeader
 from shared.types.commitment import CommitmentFailure, ExecutorCommitment, Proposal
 from shared.types.identity import Round
@@ -106,10 +107,13 @@ class Voice:
 
     async def _submit(self, commitment: ExecutorCommitment) -> None:
         kind = "failure" if commitment.header.results is None else "results"
-        body = ExecutorCommit(self._domain.runtime_id, (commitment,))
+        domain, begun_ns = self._domain, begin_ns()
+        body = ExecutorCommit(domain.runtime_id, (commitment,))
         try:
             await self._sender.submit(Method.EXECUTOR_COMMIT, body)
             metrics.votes.labels(kind).inc()
+            told = domain.runtime_id, domain.incarnation, commitment.round
+            record_in_round(*told, "compute.send_vote", begun_ns)
         except QanatError as error:
             # The round may be over by now. If it stays open, the vote is sent again.
             log.warning("vote_not_sent", round=commitment.round, reason=error.message)

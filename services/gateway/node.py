@@ -16,6 +16,7 @@ from services.gateway.index.fees import FeeTracker
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.readiness import Probe, Readiness
+from services.gateway.send_traces import SendTraces
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
 from shared.api.evm import EvmQueries
@@ -62,6 +63,7 @@ class GatewayNode:
         self.finality = Finality(
             settings.node_name, settings.runtime_id, trust_root, consensus, nodes, self.index
         )
+        self.send_traces = SendTraces(RuntimeId(settings.runtime_id), self.index)
         self.follower = Follower(settings.runtime_id, self.index, nodes, self.finality)
         self.readiness = Readiness(nodes, self.index, probe)
         self.readiness.is_start_remembered = not settings.unsafe_dev_controls

@@ -17,6 +17,7 @@ from shared.gateways.block_check import ForgedResults, verify_results
 from shared.gateways.compute_nodes import ComputeNode, ComputeNodes
 from shared.gateways.finality import Finality
 from shared.gateways.index import RoundIndex
+from shared.kit.tracing import begin_ns, record_in_round
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.identity import Round
 
@@ -83,7 +84,7 @@ class Follower:
 
     async def _receive(self, node: ComputeNode, block: RoundBlock) -> None:
         """Take a round of a node, or find that it is here already."""
-        number = block.header.round
+        number, begun_ns = block.header.round, begin_ns()
         while True:
             if self._finality.settling.locked():
                 async with self._finality.settling:
@@ -102,6 +103,8 @@ class Follower:
             else:
                 # No await from here on: what was looked at still holds.
                 self._append(node, block)
+                told = self._runtime_id, self._index.incarnation, number
+                record_in_round(*told, "gateway.index", begun_ns)
                 await self._index.wait_for_room()
                 break
         node.round = number

@@ -1,5 +1,6 @@
 """A chain, a key manager and compute enclaves in one process, driven by hand."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from services.compute.enclave.dispatcher import ComputeProgram
@@ -126,6 +127,7 @@ def make_program(
     has_dev_controls: bool = True,
     debug_key: bytes | None = None,
     dev_control_key: bytes | None = None,
+    stopwatch_ns: Callable[[], int] | None = None,
 ) -> ComputeProgram:
     """Start the compute enclave of a node; without a directory it keeps nothing."""
     config = EnclaveConfig(
@@ -150,7 +152,7 @@ def make_program(
         directory=directory or Path("/nonexistent"),
         host=host,
     )
-    return ComputeProgram(context, in_memory=directory is None)
+    return ComputeProgram(context, in_memory=directory is None, stopwatch_ns=stopwatch_ns)
 
 
 def register_program(chain: ParatimeChain, name: str, program: ComputeProgram) -> None:

@@ -61,6 +61,16 @@ class EnclaveState:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTimes:
+    """How long each stage of an execution took, one after the other [ns]."""
+
+    execute_ns: int
+    """The batch on the state, with the keys that it needs."""
+    persist_ns: int
+    sign_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutedBatch:
     """The outcome of a batch, persisted by the enclave and signed by its RAK."""
 
@@ -76,6 +86,8 @@ class ExecutedBatch:
     """Whose sequences these transactions used."""
     messages: tuple[bytes, ...] = ()
     """What the round asks of consensus; the header has their hash."""
+    stages: StageTimes | None = None
+    """Where they were asked for, of an enclave that tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +145,13 @@ class ComputeEnclaveApi(Protocol):
         round: Round,  # noqa: A002
         batch: tuple[bytes, ...],
         inbox: Inbox | None = None,
+        is_timed: bool = False,
     ) -> ExecutedBatch:
         """
         Execute a batch on `head`, persist the new state, and sign the result.
 
-        `inbox` is what consensus hands to the round, where `head` says that it does.
+        `inbox` is what consensus hands to the round, where `head` says that it does. `is_timed`
+        asks how long that took; an enclave without dev controls does not tell.
         """
         ...
 

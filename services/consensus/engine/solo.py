@@ -28,6 +28,7 @@ from services.consensus.abci import (
 )
 from services.consensus.engine import chain_state as chains
 from services.consensus.engine.block_log import DecidedBlock
+from services.consensus.engine.block_steps import BlockSteps
 from services.consensus.engine.chain_state import Chain
 from services.consensus.engine.contract import Decision
 from services.consensus.engine.pool import Pool, transaction_hash
@@ -96,6 +97,7 @@ class SoloEngine:
         self._misbehavior: list[Misbehavior] = []
         self._chain: Chain | None = None
         self.pool = Pool(application.check_tx, limits.max_tx_bytes)
+        self.steps = BlockSteps()
 
     @property
     def chain(self) -> Chain:
@@ -155,14 +157,19 @@ class SoloEngine:
 
     def make_block(self) -> Decision:
         """Make the next block from what waits; it may be without transactions of the pool."""
+        self.steps.begin()
         block = self._propose()
         accepts = self.application.process_proposal
         if self._process_proposals and not accepts(self._executable(block)):
             raise ProposalRefused(f"the proposal of height {block.height} was refused")
         result, chain = self._finalize(block)
+        self.steps.end("finalize")
         self._store.blocks.save(block)
+        self.steps.end("store")
         self._misbehavior.clear()
-        return self._commit(block, result, chain)
+        decision = self._commit(block, result, chain)
+        self.steps.end("commit")
+        return decision
 
     # -- the steps -----------------------------------------------------------------------------
 
@@ -181,6 +188,7 @@ class SoloEngine:
         transactions = tuple(
             self.application.prepare_proposal(proposal, self._limits.max_block_bytes)
         )
+        self.steps.end("prepare")
         header = chain.build_header(proposal.time_ns, transactions, misbehavior, self._address)
         light_block = chains.sign_block(
             self._signer,
@@ -190,6 +198,7 @@ class SoloEngine:
             misbehavior,
             None if chain.last is None else chain.last.commit,
         )
+        self.steps.end("sign")
         return DecidedBlock(light_block, transactions, misbehavior)
 
     def _finalize(self, block: DecidedBlock) -> tuple[BlockResult, Chain]:

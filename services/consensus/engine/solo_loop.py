@@ -96,6 +96,7 @@ class SoloLoop:
     def submit(self, raw: bytes) -> bytes:
         """Put a transaction into the pool; its hash, or the error that refuses it."""
         hash_ = self.engine.submit(raw)
+        self.engine.steps.note_waiting()
         self._wake.set()
         return hash_
 
@@ -144,9 +145,11 @@ class SoloLoop:
         began = time.perf_counter()
         made = self.engine.make_block()
         metrics.block_seconds.observe(time.perf_counter() - began)
-        voted = self._store.load_events(made.block.height).commitments
-        self._silent.difference_update(vote.node_id for vote in voted)
+        events = self._store.load_events(made.block.height)
+        self._silent.difference_update(vote.node_id for vote in events.commitments)
         self._on_decision(made)
+        self.engine.steps.end("tell")
+        self.engine.steps.tell(events.finalized, events.incarnation)
 
     # -- dev controls --------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class EthSendMethods:
 
     def __init__(self, node: GatewayNode) -> None:
         self._node, self._submitter, self._index = node, node.submitter, node.index
-        self._settings = node.settings
+        self._settings, self._traces = node.settings, node.send_traces
 
     @rpc_method("eth_sendRawTransaction", data)
     async def send_raw_transaction(self, raw: bytes) -> str:
@@ -80,8 +80,10 @@ class EthSendMethods:
 
         One that waits for another of its sender is not waited for.
         """
-        with self._index.arrivals.expect(hash_) as arrival:
+        with self._index.arrivals.expect(hash_) as arrival, self._traces.sending(hash_) as sent:
             submission = await self.submit(raw)
+            if sent is not None:
+                sent.note_admitted()
             if wait_s and submission.missing_sequence is None:
                 await asyncio.wait((arrival,), timeout=wait_s)
         return submission

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.compute.enclave.errors import NotLevel, WrongRound
+from services.compute.enclave.protocol import StageTimes
 from shared.crypto.signing import verify_signature
 from shared.enclave.errors import (
     BrokenHeaderChain,
@@ -331,3 +332,21 @@ def test_a_rewind_forgets_rounds_and_heights(bench):
     assert program.initialize(bench.chain.prove(bench.keys)).is_level
     assert account(program, 2).nonce == 1
     assert bench.chain.head.header_type is HeaderType.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("has_dev_controls", "is_timed", "expected"),
+    [(True, True, StageTimes(1, 1, 1)), (True, False, None), (False, True, None)],
+)
+def test_an_enclave_with_dev_controls_times_who_asks_and_nobody_else(
+    bench, has_dev_controls, is_timed, expected
+):
+    reads = iter(range(100))
+    program = bench.start("a", has_dev_controls=has_dev_controls, stopwatch_ns=lambda: next(reads))
+    assert program.execute(2, (raw(0),), None, is_timed).stages == expected
+    assert next(reads) == (4 if expected else 0)
+
+
+def test_timing_changes_nothing_that_is_signed(bench):
+    timed, other = bench.start("a", stopwatch_ns=lambda: 5), bench.start("b")
+    assert timed.execute(2, (raw(0),), None, True).header == other.execute(2, (raw(0),)).header
