@@ -77,7 +77,7 @@ conformance: setup-dev ## All 54,000 state tests of Ethereum and a chain, in the
 bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)
 
-profile: setup-dev ## Say where one transaction's CPU goes, and draw a flame graph a service; ARGS="--help"
+profile: setup-dev ## Say where one transaction's time and CPU go, and draw a flame graph a service; ARGS="--help"
 	@$(PY) -m tests.bench.profile $(ARGS)
 
 image: ## Build the container image

@@ -79,6 +79,12 @@ class Qanat:
         assert self._network is not None
         return self._network.pids_by_part()
 
+    @property
+    def data(self) -> Path:
+        """Where the network keeps its data."""
+        assert self._network is not None
+        return self._network.data
+
     def disk_mib(self) -> float:
         """Size of what the network keeps on the disk [MiB]."""
         assert self._network is not None

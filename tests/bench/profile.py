@@ -1,14 +1,16 @@
 """
-Show where one transaction's CPU goes: `make profile`.
+Show where one transaction's CPU and time go: `make profile`.
 
 Starts a network of its own and sends ERC-20 transfers, one after the other. First it counts the
 processor time of every kind of process, undisturbed; then it records one process of each service
 by sampling, and writes a flame graph of each. Enclaves cannot be traced but by root, which is by
-design; what cannot be recorded is said.
+design; what cannot be recorded is said. A second network tells the spans of each round: the stages
+of a transaction, plain and encrypted, by the clock.
 """
 
 import argparse
 import asyncio
+import os
 import shutil
 import statistics
 import subprocess
@@ -22,14 +24,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from shared.kit.tracing import FILE
 from tests.bench import contestants, machine
 from tests.bench.__main__ import PORT_BASE
 from tests.bench.contestants import Qanat
 from tests.bench.session import Session
+from tests.bench.stages import as_stage_table, read_rounds, stage_times
 from tests.support.networks import ROOT
 
 KEPT = ROOT / ".qanat" / "profile"
 RECORDED = ("gateway", "compute", "compute enclave", "consensus", "keymanager")
+ENCRYPTED = "encrypted"
 WARM = 30
 """Transfers before anything is counted: connections, caches."""
 RATE = 200
@@ -78,15 +83,52 @@ def as_table(cost: Cost) -> Table:
     return table
 
 
-async def send(session: Session, raws: Sequence[str]) -> list[float]:
-    """Send transfers one after the other; how long each took to its receipt [ms]."""
+async def send(session: Session, raws: Sequence[str]) -> list[tuple[int, int]]:
+    """Send transfers one after the other; when each was sent, and had its receipt [Unix ns]."""
     client = await session.client()
     times = []
     for raw in raws:
-        began = time.perf_counter()
+        began_ns = time.time_ns()
         await client.receipt(await client.rpc("eth_sendRawTransaction", raw), 0.0)
-        times.append(1000 * (time.perf_counter() - began))
+        times.append((began_ns, time.time_ns()))
     client.close()
+    return times
+
+
+async def send_traced(session: Session, count: int, *, encrypted: bool) -> list[tuple[int, int]]:
+    """Send transfers to a network that is warm and traced; see `send`."""
+    [raws] = await session.transfers([session.owner], count, encrypted=encrypted)
+    return await send(session, raws)
+
+
+async def send_both(network: Qanat, count: int) -> dict[str, list[tuple[int, int]]]:
+    """Send plain transfers and encrypted ones; those before anything is counted are `warm`."""
+    session = Session(network)
+    await session.deploy_first()
+    return {
+        kind: await send_traced(session, many, encrypted=kind == ENCRYPTED)
+        for kind, many in (("warm", WARM), ("plain", count), (ENCRYPTED, count))
+    }
+
+
+def profile_stages(network: Qanat, count: int) -> dict[str, dict[str, list[float]]]:
+    """Trace a network that was not started yet: how long each stage took, by kind [ms]."""
+    os.environ["QANAT_TRACE"] = FILE
+    try:
+        network.start()
+        sent = asyncio.run(send_both(network, count))
+        network.halt()
+        # The first of all deployed the token.
+        rounds = read_rounds(network.data)[1:]
+    finally:
+        del os.environ["QANAT_TRACE"]
+        network.stop()
+    times, first = {}, 0
+    for kind, of_kind in sent.items():
+        here = rounds[first : first + len(of_kind)]
+        first += len(of_kind)
+        if kind != "warm":
+            times[kind] = stage_times(here, of_kind)
     return times
 
 
@@ -132,17 +174,18 @@ async def profile(network: Qanat, count: int, *, encrypted: bool) -> Cost:
     times = await send(session, raws[WARM : WARM + count])
     after_s = {part: machine.cpu_seconds(pids) for part, pids in parts.items()}
     samplers = start_samplers(parts)
+    times_ms = [(ended - began) / 1e6 for began, ended in times]
     try:
         await send(session, raws[WARM + count :])
     finally:
         stop_samplers(samplers)
-    return cost_of(before_s, after_s, parts, times)
+    return cost_of(before_s, after_s, parts, times_ms)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make profile", description=__doc__)
     parser.add_argument("--count", type=int, default=300, help="transfers that are counted")
-    parser.add_argument("--encrypted", action="store_true", help="encrypt their calldata")
+    parser.add_argument("--encrypted", action="store_true", help="count encrypted ones")
     parser.add_argument("--port-base", type=int, default=PORT_BASE)
     arguments = parser.parse_args()
     if contestants.is_port_taken(arguments.port_base):
@@ -154,7 +197,10 @@ def main() -> None:
         cost = asyncio.run(profile(network, arguments.count, encrypted=arguments.encrypted))
     finally:
         network.stop()
-    Console(width=None if sys.stdout.isatty() else 100).print(as_table(cost))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(as_table(cost))
+    stages = profile_stages(Qanat(arguments.port_base), arguments.count)
+    console.print(as_stage_table(stages))
 
 
 if __name__ == "__main__":

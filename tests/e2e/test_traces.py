@@ -1,0 +1,68 @@
+"""A transaction is followed through every service of a network that traces."""
+
+import json
+import time
+from collections import Counter
+
+import httpx
+import pytest
+
+from shared.kit.tracing import TRACE_FILE
+from tests.bench.stages import BY_EACH_WORKER, INSIDE, ONCE, read_rounds, stage_times
+from tests.support.networks import ProcessNetwork
+from tests.support.signing import sign
+
+PORT_BASE = 19745
+WORKERS = 3
+COUNT = 5
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    """A network of its own: it is traced from its start, and its files are read at its end."""
+    monkeypatch.setenv("QANAT_TRACE", "file")
+    network = ProcessNetwork(tmp_path / "data", PORT_BASE)
+    network.up()
+    yield network
+    network.down()
+    network.close()
+
+
+def send(client: httpx.Client, raw: str) -> tuple[int, int]:
+    """Send a transaction as a client that traces would; when, and when its receipt was there."""
+    sent_ns = time.time_ns()
+    hash_ = ask(client, "eth_sendRawTransaction", raw)
+    assert ask(client, "eth_getTransactionReceipt", hash_)["status"] == "0x1"
+    return sent_ns, time.time_ns()
+
+
+def ask(client: httpx.Client, method: str, parameter: str):
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": [parameter]}
+    return client.post("/", json=request, headers={"traceparent": TRACEPARENT}).json()["result"]
+
+
+@pytest.mark.slow
+def test_a_transaction_has_every_stage_once_and_in_order(network):
+    with httpx.Client(base_url=network.url, timeout=60) as client:
+        sent = [send(client, sign(nonce)) for nonce in range(COUNT)]
+    network.down()
+    rounds = read_rounds(network.data)
+    assert len(rounds) == COUNT
+    for spans, (sent_ns, received_ns) in zip(rounds, sent, strict=True):
+        assert [name for name in ONCE if len(spans.all(name)) != 1] == []
+        for name in BY_EACH_WORKER:
+            assert set(Counter(one.node for one in spans.all(name)).values()) == {1}, name
+        for name in ("compute.vote", "compute.send_vote", *INSIDE):
+            assert len(spans.all(name)) == WORKERS, name
+        moments = spans.moments(sent_ns, received_ns)
+        assert moments == sorted(moments, key=lambda moment: moment[1])
+    assert {len(taken) for taken in stage_times(rounds, sent).values()} == {COUNT}
+
+    file = network.data / "gateway" / "host" / TRACE_FILE
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    _, trace_id, span_id, _ = TRACEPARENT.split("-")
+    links = [one["links"] for one in told if one["name"] == "gateway.send"]
+    assert links == [[[trace_id, span_id]]] * COUNT
+    # Its trace is the round's, whatever a client says.
+    assert trace_id not in {one["trace"] for one in told}
