@@ -28,6 +28,8 @@ ONCE = (
 BY_EACH_WORKER = ("compute.execute", "compute.vote", "compute.send_vote", "compute.settle")
 INSIDE = ("enclave.execute", "enclave.persist", "enclave.sign")
 """Parts of `compute.execute`, one of each a worker."""
+MAX_ODD = 0.1
+"""Share of rounds that may have gone another way."""
 SENDS, RECEIPT = "client sends", "client has the receipt"
 
 
@@ -127,18 +129,26 @@ def stage_times(
     """
     How long each stage took, of transactions that were sent one after the other [ms].
 
-    `sent` is when the client sent each and had its receipt [Unix ns].
+    `sent` is when the client sent each and had its receipt [Unix ns]. A round that took another
+    way, such as by a second proposer, has no such stages and is left out; most must have them.
     """
     if len(rounds) != len(sent):
         raise IncompleteTrace(f"{len(rounds)} rounds of {len(sent)} transactions")
     taken: dict[str, list[float]] = {}
+    odd: list[IncompleteTrace] = []
     for spans, (sent_ns, received_ns) in zip(rounds, sent, strict=True):
-        moments = spans.moments(sent_ns, received_ns)
+        try:
+            moments = spans.moments(sent_ns, received_ns)
+        except IncompleteTrace as reason:
+            odd.append(reason)
+            continue
         for (_, before_ns), (name, at_ns) in pairwise(moments):
             taken.setdefault(name, []).append((at_ns - before_ns) / 1e6)
         taken.setdefault("all", []).append((received_ns - sent_ns) / 1e6)
         for name in INSIDE:
             taken.setdefault(name, []).append(spans.slowest(name).took_ms)
+    if len(odd) > MAX_ODD * len(sent):
+        raise odd[0]
     return taken
 
 

@@ -76,6 +76,13 @@ def test_a_span_too_many_is_named():
         stage_times([RoundSpans(spans)], [(0, 63 * MS)])
 
 
+def test_a_round_that_went_another_way_is_left_out():
+    odd = RoundSpans([one for one in spans_of_a_round() if one.name != "consensus.block"])
+    whole = RoundSpans(spans_of_a_round())
+    times = stage_times([whole] * 9 + [odd], [(0, 63 * MS)] * 10)
+    assert {len(taken) for taken in times.values()} == {9}
+
+
 def test_other_rounds_than_transactions_are_refused():
     with pytest.raises(IncompleteTrace, match="1 rounds of 2"):
         stage_times([RoundSpans(spans_of_a_round())], [(0, 63 * MS)] * 2)
