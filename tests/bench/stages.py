@@ -154,7 +154,7 @@ def stage_times(
 
 def as_stage_table(times: dict[str, dict[str, list[float]]]) -> Table:
     """Show p50 and p95 of each stage, of each kind of transaction beside the others."""
-    table = Table(title="stages of one transaction [ms]", title_justify="left")
+    table = Table(title=r"stages of one transaction \[ms]", title_justify="left")
     table.add_column("until")
     for kind in times:
         table.add_column(f"{kind} p50", justify="right")
