@@ -35,6 +35,7 @@ from services.consensus.rules.state import State
 from shared.api.consensus import CommitmentAccepted, DiscrepancyDetected
 from shared.errors import Rejected
 from shared.rules import state_keys
+from shared.types.commitment import ExecutorCommitment
 from shared.types.identity import Round
 from shared.types.methods import ExecutorCommit
 from shared.types.registry import Committee, RuntimeKind
@@ -54,16 +55,18 @@ def apply_executor_commit(
     state: State, context: BlockContext, caller: Caller, body: ExecutorCommit
 ) -> None:
     """
-    Add votes to the open round of a runtime: all of them, or none.
+    Add votes to the open round of a runtime, each for itself.
 
-    Who has voted for another result already does not vote again, and is punished for it.
+    One that does not count, or was cast already, keeps no other out: who gathers votes is no judge
+    of them. Who has voted for another result already does not vote again, and is punished for it.
 
     Raises
     ------
     NoOpenRound, CommitmentCount
         See each class.
     Rejected
-        Of the classes of `verify_commitment`, `add_commitment` and `apply_double_vote`.
+        No vote counts. It is why the first does not, of the classes of `verify_commitment`,
+        `add_commitment` and `apply_double_vote`.
     """
     if not 1 <= len(body.commitments) <= MAX_COMMITMENTS:
         raise CommitmentCount(f"{len(body.commitments)} commitments, 1 to {MAX_COMMITMENTS}")
@@ -74,17 +77,25 @@ def apply_executor_commit(
         raise NoOpenRound(f"runtime {runtime_id.hex()} has no committee")
     key = state_keys.round_state_key(runtime_id)
     pool = state.load_required(RoundState, key)
-    timeout_ns = _round_timeout_ns(state, runtime_id)
-    counted = []
+    deadline_ns = context.time_ns + _round_timeout_ns(state, runtime_id)
+    counted: list[ExecutorCommitment] = []
+    refusals: list[Rejected] = []
     for commitment in body.commitments:
-        if contradicts(pool, committee, commitment):
-            apply_double_vote(state, context, caller, runtime_id, commitment, last)
-            continue
-        verify_sender(commitment, caller)
-        verify_part(pool, committee, commitment)  # before the signatures: it costs nothing
-        verify_commitment(state, context, runtime_id, commitment, last)
-        pool = add_commitment(pool, committee, commitment, deadline_ns=context.time_ns + timeout_ns)
-        counted.append(commitment)
+        try:
+            if contradicts(pool, committee, commitment):
+                with state.attempt():
+                    apply_double_vote(state, context, caller, runtime_id, commitment, last)
+                continue
+            verify_sender(commitment, caller)
+            verify_part(pool, committee, commitment)  # before the signatures: it costs nothing
+            verify_commitment(state, context, runtime_id, commitment, last)
+            pool = add_commitment(pool, committee, commitment, deadline_ns=deadline_ns)
+        except Rejected as error:
+            refusals.append(error)
+        else:
+            counted.append(commitment)
+    if len(refusals) == len(body.commitments):
+        raise refusals[0]
     state.save(key, pool)
     for commitment in counted:
         state.emit(CommitmentAccepted(runtime_id, commitment.round, commitment.node_id))

@@ -102,8 +102,6 @@ def add_commitment(
     node_id, scheduler_id = commitment.node_id, commitment.header.scheduler_id
     rank = verify_part(pool, committee, commitment)
     proposal = pool.proposals.get(rank, ProposalVotes(scheduler_id))
-    if node_id in proposal.votes:
-        raise AlreadyCommitted(f"node {node_id.hex()} has voted on the proposal of rank {rank}")
     proposal = replace(proposal, votes=proposal.votes | {node_id: vote_of(commitment)})
     results = commitment.header.results
     if node_id != scheduler_id or results is None:
@@ -124,13 +122,13 @@ def add_commitment(
 
 def verify_part(pool: RoundState, committee: Committee, commitment: ExecutorCommitment) -> int:
     """
-    Verify that a node may vote on a proposal now; gives the proposal's rank.
+    Verify that a node may vote on a proposal now, and has not; gives the proposal's rank.
 
     After a discrepancy only backup workers may, so that silent workers do not mend their record.
 
     Raises
     ------
-    NotInCommittee, NotScheduler, WorseRank
+    NotInCommittee, NotScheduler, WorseRank, AlreadyCommitted
         See each class.
     """
     node_id, scheduler_id = commitment.node_id, commitment.header.scheduler_id
@@ -143,6 +141,8 @@ def verify_part(pool: RoundState, committee: Committee, commitment: ExecutorComm
     highest = pool.highest_rank
     if highest is not None and (rank > highest or (pool.is_discrepancy and rank != highest)):
         raise WorseRank(rank, highest)
+    if rank in pool.proposals and node_id in pool.proposals[rank].votes:
+        raise AlreadyCommitted(f"node {node_id.hex()} has voted on the proposal of rank {rank}")
     return rank
 
 

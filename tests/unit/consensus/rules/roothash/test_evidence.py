@@ -259,6 +259,20 @@ def test_both_votes_in_one_transaction_are_a_contradiction_too(world):
     assert len(world.events.commitments) == 1
 
 
+def test_a_contradiction_is_punished_among_votes_that_count(world):
+    guilty, reporter = culprit_and_reporter(world)
+    scheduler = world.scheduler()
+    world.vote((guilty, GOOD))
+    others = [k for k in world.workers() if k != guilty]
+    votes = [world.commitment(keys, GOOD, scheduler=scheduler) for keys in others]
+    second = world.commitment(guilty, BAD, scheduler=scheduler)
+    (result,) = world.block(forwarded(world, reporter, votes[0], second, second, votes[1]))
+    assert result.code == 0
+    assert [slashed.account for slashed in world.events.slashed] == [guilty.address]
+    assert [event.node_id for event in world.events.commitments] == [k.id for k in others]
+    assert world.last.state_root == GOOD
+
+
 def test_a_contradiction_costs_once_for_a_round(world):
     guilty, reporter = culprit_and_reporter(world)
     scheduler = world.scheduler()

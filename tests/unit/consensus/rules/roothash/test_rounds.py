@@ -10,7 +10,7 @@ from shared.crypto.address import runtime_address
 from shared.crypto.hashes import EMPTY_HASH
 from shared.rules import state_keys
 from shared.types.block import HeaderType
-from shared.types.commitment import CommitmentFailure
+from shared.types.commitment import CommitmentFailure, ExecutorCommitment
 from shared.types.methods import ExecutorCommit, Method
 from shared.types.registry import ExecutorParameters
 from tests.support.consensus_world import (
@@ -120,11 +120,67 @@ def test_many_commitments_travel_in_one_transaction(world):
     assert world.last.state_root == GOOD
 
 
-def test_one_bad_commitment_refuses_the_whole_transaction(world):
+def joint(world: World, by, *votes) -> bytes:
+    """One transaction with several votes, by whoever gathers them."""
+    return world.tx(by.node, Method.EXECUTOR_COMMIT, ExecutorCommit(PARATIME, votes))
+
+
+def test_a_vote_that_was_cast_already_keeps_no_other_out(world):
+    """Its node waited for who gathers votes, sent it alone, and then it came along after all."""
+    first, second, third = world.workers()
+    world.vote((first, GOOD))
+    (result,) = world.block(
+        joint(world, second, *(world.commitment(k, GOOD) for k in (first, second, third)))
+    )
+    assert result.code == 0
+    assert [event.node_id for event in world.events.commitments] == [second.id, third.id]
+    assert world.last.state_root == GOOD
+
+
+def test_a_vote_that_comes_twice_in_one_transaction_counts_once(world):
+    first, second, _ = world.workers()
+    votes = [world.commitment(k, GOOD) for k in (first, first, second)]
+    (result,) = world.block(joint(world, first, *votes))
+    assert result.code == 0
+    assert [event.node_id for event in world.events.commitments] == [first.id, second.id]
+
+
+def spoilt_votes(world: World) -> dict[str, ExecutorCommitment]:
+    """Votes of the third worker that do not count, by what is wrong with them."""
+    second, third = world.workers()[1:]
+    good = world.commitment(third, GOOD)
+    return {
+        "by nobody": replace(good, node_id=OWNER.id),
+        "by another": replace(world.commitment(second, GOOD), node_id=third.id),
+        "another enclave": world.commitment(third, GOOD, rak=second.rak),
+        "another round": world.commitment(third, GOOD, round=world.last.round + 2),
+        "another parent": world.commitment(third, GOOD, previous_hash=b"x" * 32),
+        "a failure": world.commitment(third, failure=FAILED),
+        "messages": replace(good, messages=(b"m",)),
+    }
+
+
+@pytest.mark.parametrize("spoilt", list(spoilt_votes(World.running())))
+def test_a_vote_that_does_not_count_spoils_nothing_but_itself(world, spoilt):
+    first, second, third = world.workers()
+    assert world.scheduler() != third
+    votes = (
+        world.commitment(first, GOOD),
+        spoilt_votes(world)[spoilt],
+        world.commitment(second, GOOD),
+    )
+    (result,) = world.block(joint(world, first, *votes))
+    assert result.code == 0
+    assert [event.node_id for event in world.events.commitments] == [first.id, second.id]
+    world.vote((third, GOOD))
+    assert world.last.state_root == GOOD
+
+
+def test_a_transaction_of_which_no_vote_counts_is_refused_for_the_first(world):
     first, second, _ = world.workers()
     stranger = replace(world.commitment(second, GOOD), node_id=OWNER.id)
-    body = ExecutorCommit(PARATIME, (world.commitment(first, GOOD), stranger))
-    refused(world, world.tx(first.node, Method.EXECUTOR_COMMIT, body), pool.NotInCommittee)
+    late = world.commitment(second, GOOD, round=world.last.round)
+    refused(world, joint(world, first, stranger, late), pool.NotInCommittee)
     assert world.events.commitments == ()
 
 
