@@ -7,13 +7,13 @@ from services.compute import metrics
 from services.compute.catch_up import ROUNDS_AT_ONCE
 from services.compute.enclave.protocol import EnclaveDescription
 from services.compute.enclave_follower import NodeNotLevel
-from services.compute.mailbox import ProposalReceived, TransactionsReceived
+from services.compute.mailbox import ProposalReceived, TransactionsReceived, VoteReceived
 from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
 from shared.api.compute import MAX_HEADERS, CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown
 from shared.types.block import BlockHeader, HeaderType, RoundBlock, RoundChange
-from shared.types.commitment import Proposal
+from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round
 
 FETCH_WAIT_S = 1.0
@@ -117,6 +117,10 @@ class PeerEdge:
     async def propose(self, proposal: Proposal) -> None:
         """Take a scheduler's batch."""
         self._node.offer(ProposalReceived(proposal))
+
+    async def collect_vote(self, vote: ExecutorCommitment) -> None:
+        """Take a vote on a batch of this node."""
+        self._node.offer(VoteReceived(vote))
 
     async def fetch_diffs(self, from_round: Round, limit: int) -> tuple[RoundChange, ...]:
         """Give rounds with their changes; waits a moment for a round that is just coming."""

@@ -17,6 +17,7 @@ from services.compute.faults.switchboard import Switchboard
 from services.compute.feed import RoundFeed
 from services.compute.forwarding import Forwarder
 from services.compute.incoming import IncomingProposals
+from services.compute.joint_votes import JointVotes
 from services.compute.mailbox import Mailbox
 from services.compute.node import ComputeNode
 from services.compute.own_votes import OwnVotes
@@ -170,6 +171,7 @@ def build_node(
             ),
             peers=peers,
             voice=voice,
+            joint_votes=JointVotes(identity.node.public_key, peers, voice, mailbox.post),
             clock=clock,
             post=mailbox.post,
         )

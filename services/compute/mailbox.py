@@ -9,15 +9,18 @@ from services.compute.admission import Checked, NodeBusy
 from services.compute.catch_up import RoundsFetched
 from services.compute.enclave.protocol import EnclaveState
 from services.compute.execution import BatchExecuted
+from services.compute.joint_votes import VotesDue
 from services.compute.own_votes import DueReached
 from shared.api.consensus import BlockEvents
 from shared.kit.tracing import begin_ns
-from shared.types.commitment import Proposal
+from shared.types.commitment import ExecutorCommitment, Proposal
 
 MAX_INBOX = 10_000
 """Messages that may wait; edges are refused beyond it."""
 MAX_INBOX_BYTES = 32 * 1024 * 1024
 """Transactions of peers that may wait in these messages [bytes]; more are refused."""
+VOTE_BYTES = 512
+"""What a vote counts as while it waits, beside its messages [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +66,29 @@ class TransactionsReceived:
         return sum(map(len, self.raws))
 
 
+@dataclass(frozen=True, slots=True)
+class VoteReceived:
+    """A member of the committee hands on its vote."""
+
+    vote: ExecutorCommitment
+
+    def size_bytes(self) -> int:
+        """Give about how many bytes it takes."""
+        return VOTE_BYTES + sum(map(len, self.vote.messages or ()))
+
+
+Offered = ProposalReceived | TransactionsReceived | VoteReceived
+"""What others put into the queue."""
 Message = (
     BlockSeen
     | ChainLost
     | EnclaveMoved
-    | ProposalReceived
-    | TransactionsReceived
+    | Offered
     | Checked
     | RoundsFetched
     | BatchExecuted
     | DueReached
+    | VotesDue
 )
 
 
@@ -96,7 +112,7 @@ class Mailbox:
         """Put a message of the node's own into the queue."""
         self._queue.put_nowait(message)
 
-    def offer(self, message: ProposalReceived | TransactionsReceived) -> None:
+    def offer(self, message: Offered) -> None:
         """Put a message of somebody else into the queue, or raise `NodeBusy`."""
         if self._queue.qsize() >= MAX_INBOX or self._offered_bytes > MAX_INBOX_BYTES:
             raise NodeBusy("too many messages wait")
@@ -106,7 +122,7 @@ class Mailbox:
     async def take(self) -> Message:
         """Wait for the next message."""
         message = await self._queue.get()
-        if isinstance(message, ProposalReceived | TransactionsReceived):
+        if isinstance(message, Offered):
             self._offered_bytes -= message.size_bytes()
         return message
 

@@ -24,7 +24,13 @@ executed_batches = Counter("qanat_compute_executed_batches", "Batches that the e
 executed_transactions = Counter(
     "qanat_compute_executed_transactions", "Transactions in these batches."
 )
-votes = Counter("qanat_compute_votes", "Votes sent, by kind.", ["kind"])
+votes = Counter(
+    "qanat_compute_votes", "Votes sent to consensus, by kind; others' are `joined`.", ["kind"]
+)
+votes_not_joined = Counter(
+    "qanat_compute_votes_not_joined",
+    "Votes that this node sent itself, since nothing came of handing them to the scheduler.",
+)
 rounds = Counter("qanat_compute_rounds", "Finalized rounds, by the type of their header.", ["type"])
 rounds_not_mine = Counter(
     "qanat_compute_overruled_rounds", "Rounds where another result than the node's became final."

@@ -18,14 +18,17 @@ from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
 from services.compute.enclave_follower import EnclaveFollower, NodeNotLevel
 from services.compute.execution import BatchExecuted
 from services.compute.forwarding import Forwarder
+from services.compute.joint_votes import VotesDue
 from services.compute.mailbox import (
     BlockSeen,
     ChainLost,
     EnclaveMoved,
     Mailbox,
     Message,
+    Offered,
     ProposalReceived,
     TransactionsReceived,
+    VoteReceived,
 )
 from services.compute.own_votes import DueReached
 from services.compute.publishing import Publisher
@@ -128,7 +131,7 @@ class ComputeNode:
         """Give the other nodes of this ParaTime, with their addresses."""
         return self._chain.peers.addresses()
 
-    def offer(self, message: ProposalReceived | TransactionsReceived) -> None:
+    def offer(self, message: Offered) -> None:
         """Take a message of a peer, or raise `NodeBusy`."""
         self._mailbox.offer(message)
 
@@ -156,6 +159,8 @@ class ComputeNode:
                 await self._on_block(events)
             case ProposalReceived(proposal=proposal):
                 self._worker.on_proposal(proposal, message.arrived_ns)
+            case VoteReceived(vote=vote):
+                self._worker.on_vote(vote)
             case Checked():
                 accepted = self.admission.apply_checked(message)
                 for entry in message.submitted:
@@ -173,6 +178,8 @@ class ComputeNode:
                 self._on_rounds_fetched(message)
             case DueReached():
                 self._worker.on_due(message)
+            case VotesDue():
+                self._worker.on_votes_due(message)
             case ChainLost():
                 await self._look_anew()
             case _:

@@ -13,7 +13,7 @@ from shared.errors import PeerUnavailable
 from shared.kit.cable import Cable
 from shared.kit.dialing import Credentials
 from shared.kit.link import Link
-from shared.types.commitment import Proposal
+from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import NodeId, RuntimeId
 from shared.types.registry import NodeDescriptor
 
@@ -99,6 +99,11 @@ class Peers:
     def broadcast_proposal(self, proposal: Proposal, members: Iterable[NodeId]) -> None:
         """Send a proposal to the members of the committee, without waiting."""
         self._notify(dict.fromkeys(members), "propose", proposal)
+
+    def send_vote(self, vote: ExecutorCommitment, scheduler_id: NodeId) -> bool:
+        """Send a vote to who gathers them, without waiting; say whether that peer is known."""
+        self._notify((scheduler_id,), "collect_vote", vote)
+        return scheduler_id in self._transports
 
     def broadcast_transactions(self, raws: tuple[bytes, ...]) -> None:
         """Send transactions to every peer, without waiting."""

@@ -14,6 +14,7 @@ import structlog
 from services.compute import metrics
 from services.compute.enclave.protocol import ExecutedBatch
 from services.compute.execution import BatchExecuted, failure_of, tell_stages
+from services.compute.joint_votes import VotesDue
 from services.compute.own_votes import DueReached, SettledRound
 from services.compute.pool_times import PoolTimes
 from services.compute.rules.round import (
@@ -43,7 +44,7 @@ from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
 from shared.kit.tracing import SpanContext, begin_ns, record_in_round
 from shared.types.block import BlockHeader
-from shared.types.commitment import Proposal
+from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round
 from shared.types.mining import Mining
 from shared.types.registry import Committee
@@ -97,6 +98,7 @@ class RoundWorker:
         """Begin the round after a block; `is_first` when the state still lacks its genesis."""
         self._parent, self._committee = parent, committee
         self._with.votes.begin()
+        self._with.joint_votes.begin(Round(parent.round + 1), committee)
         self._with.execution.stop()
         self._discrepancy = None
         now_ns = self._with.clock.now_ns()
@@ -165,6 +167,7 @@ class RoundWorker:
         self._phase, self._parent, self._committee = Following(Round(0)), None, None
         self._is_resuming = True
         self._with.votes.begin()
+        self._with.joint_votes.begin(Round(0), None)
         self._with.execution.stop()
 
     def recall_votes(self, round_: Round) -> None:
@@ -331,6 +334,7 @@ class RoundWorker:
                     Committed(phase.round, phase.duty, phase.proposal, phase.rank, executed.header),
                 )
                 self._with.votes.add(vote)
+                self._send(vote.commitment)
                 self._with.execution.note_executed(phase.proposal, executed)
                 self._tell("compute.vote", begun_ns)
             case QanatError() as error:
@@ -340,3 +344,20 @@ class RoundWorker:
                 self._phase = move(
                     phase, Failed(phase.round, phase.duty, phase.proposal, phase.rank, failure)
                 )
+
+    # -- votes ---------------------------------------------------------------------------------
+
+    def _send(self, vote: ExecutorCommitment) -> None:
+        if self._discrepancy is None:
+            self._with.joint_votes.cast(vote)
+        else:
+            # Backup workers are late already.
+            self._with.voice.send(vote)
+
+    def on_vote(self, vote: ExecutorCommitment) -> None:
+        """Take another member's vote on a proposal of this node."""
+        self._with.joint_votes.hear(vote, self._with.incoming.domain)
+
+    def on_votes_due(self, message: VotesDue) -> None:
+        """Do what a vote that waited asks for."""
+        self._with.joint_votes.on_due(message)

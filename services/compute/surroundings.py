@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from services.compute.admission import Admission
 from services.compute.execution import BatchExecuted, Execution
 from services.compute.incoming import IncomingProposals
+from services.compute.joint_votes import JointVotes
 from services.compute.own_votes import DueReached, OwnVotes
 from services.compute.peers import Peers
 from services.compute.pool_times import PoolTimes
@@ -29,6 +30,7 @@ class Surroundings:
     incoming: IncomingProposals
     peers: Peers
     voice: Voice
+    joint_votes: JointVotes
     clock: Clock
     post: Callable[[WorkerMessage], None]
     pool_times: PoolTimes = field(default_factory=PoolTimes)

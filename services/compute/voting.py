@@ -72,7 +72,7 @@ class Voice:
         self._domain, self._proposal, self._has_looked = domain, None, False
 
     def vote(self, proposal: Proposal, rank: int, executed: ExecutedBatch) -> Vote:
-        """Vote for what the enclave made of a proposal."""
+        """Make the vote for what the enclave made of a proposal; on disk, and not sent yet."""
         commitment = sign_results(
             self._signer,
             domain=self._domain,
@@ -84,7 +84,6 @@ class Voice:
         transactions = tuple(proposal.batch[position] for position in executed.included)
         vote = Vote(rank, proposal, commitment, transactions, executed.results, executed.spent)
         self._store.save_vote(vote)
-        self.send(commitment)
         return vote
 
     def vote_failure(self, proposal: Proposal, rank: int, failure: CommitmentFailure) -> None:
@@ -101,19 +100,25 @@ class Voice:
         self._store.save_vote(Vote(rank, proposal, commitment))
         self.send(commitment)
 
-    def send(self, commitment: ExecutorCommitment) -> None:
-        """Send a vote to consensus, without waiting."""
-        self._spawn(self._submit(commitment))
+    def send(self, *commitments: ExecutorCommitment) -> None:
+        """Send votes of one round to consensus in one transaction, without waiting."""
+        self._spawn(self._submit(commitments))
 
-    async def _submit(self, commitment: ExecutorCommitment) -> None:
-        kind = "failure" if commitment.header.results is None else "results"
-        domain, begun_ns = self._domain, begin_ns()
-        body = ExecutorCommit(domain.runtime_id, (commitment,))
+    async def _submit(self, commitments: tuple[ExecutorCommitment, ...]) -> None:
+        domain, begun_ns, round_ = self._domain, begin_ns(), commitments[0].round
+        body = ExecutorCommit(domain.runtime_id, commitments)
         try:
             await self._sender.submit(Method.EXECUTOR_COMMIT, body)
-            metrics.votes.labels(kind).inc()
-            told = domain.runtime_id, domain.incarnation, commitment.round
-            record_in_round(*told, "compute.send_vote", begun_ns)
         except QanatError as error:
-            # The round may be over by now. If it stays open, the vote is sent again.
-            log.warning("vote_not_sent", round=commitment.round, reason=error.message)
+            # The round may be over by now. If it stays open, each node sends its vote again.
+            log.warning("vote_not_sent", round=round_, reason=error.message)
+            return
+        told = domain.runtime_id, domain.incarnation, round_
+        record_in_round(*told, "compute.send_votes", begun_ns)
+        for commitment in commitments:
+            metrics.votes.labels(self._kind_of(commitment)).inc()
+
+    def _kind_of(self, commitment: ExecutorCommitment) -> str:
+        if commitment.node_id != self._signer.public_key:
+            return "joined"
+        return "failure" if commitment.header.results is None else "results"

@@ -12,7 +12,7 @@ from typing import Protocol
 from shared.encoding.contract import Transport, client_of, dev_control, peers_only
 from shared.encoding.record import Bytes32
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
-from shared.types.commitment import Proposal
+from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import (
     FIRST_INCARNATION,
     Epoch,
@@ -147,6 +147,11 @@ class ComputePeerApi(Protocol):
     @peers_only
     async def propose(self, proposal: Proposal) -> None:
         """Hand a scheduler's batch to a member of the committee."""
+        ...
+
+    @peers_only
+    async def collect_vote(self, vote: ExecutorCommitment) -> None:
+        """Hand a vote to the scheduler of its proposal, who sends it along with the others."""
         ...
 
     @peers_only

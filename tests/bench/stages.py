@@ -20,12 +20,12 @@ CONSENSUS_STEPS = ("prepare", "sign", "finalize", "store", "commit", "tell")
 ONCE = (
     ROOT,
     *("gateway.send", "gateway.submit", "compute.check", "compute.pool", "compute.propose"),
-    *("consensus.gather", "consensus.block"),
+    *("compute.send_votes", "consensus.gather", "consensus.block"),
     *(f"consensus.{step}" for step in CONSENSUS_STEPS),
     "gateway.index",
 )
 """Spans of which a round with one transaction has one."""
-BY_EACH_WORKER = ("compute.execute", "compute.vote", "compute.send_vote", "compute.settle")
+BY_EACH_WORKER = ("compute.execute", "compute.vote", "compute.settle")
 INSIDE = ("enclave.execute", "enclave.persist", "enclave.sign")
 """Parts of `compute.execute`, one of each a worker."""
 MAX_ODD = 0.1

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.encoding.record import decode_record
+from shared.kit.service import Service
 from shared.types.block import HeaderType
 from shared.types.commitment import ExecutorCommitment
 from shared.types.methods import ExecutorCommit, Method
@@ -20,38 +21,48 @@ class Ballots:
 
     def __init__(self, honest: Any) -> None:
         self._honest = honest
-        self.cast: list[ExecutorCommitment] = []
-        """Every vote that was sent, oldest first."""
+        self.sent: list[tuple[ExecutorCommitment, ...]] = []
+        """Votes of each transaction that was sent, oldest first."""
         self.is_holding = False
         self.held: dict[bytes, bytes] = {}
-        """Newest vote of each node that was kept back: raw transactions by node."""
+        """Newest transaction of each sender that was kept back: raw, by node."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._honest, name)
 
+    @property
+    def cast(self) -> list[ExecutorCommitment]:
+        """Every vote that was sent, oldest first."""
+        return [vote for votes in self.sent for vote in votes]
+
     async def submit_transaction(self, raw: bytes) -> bytes:
-        vote = _vote_in(raw)
-        if vote is None:
+        signed = decode_record(SignedTransaction, raw)
+        transaction = decode_record(Transaction, signed.untrusted_raw_value)
+        if transaction.method != Method.EXECUTOR_COMMIT:
             return await self._honest.submit_transaction(raw)
-        self.cast.append(vote)
+        self.sent.append(decode_record(ExecutorCommit, transaction.body).commitments)
         if not self.is_holding:
             return await self._honest.submit_transaction(raw)
-        self.held[vote.node_id] = raw
+        self.held[signed.signature.public_key] = raw
         return bytes(32)
 
     async def release(self, *, most: int = 100) -> None:
-        """Let votes that were kept back go their way; later ones are still held."""
-        for node_id in list(self.held)[:most]:
+        """Let votes that were kept back go their way, those that go alone first."""
+        for node_id in sorted(self.held, key=lambda node: len(self.held[node]))[:most]:
             await self._honest.submit_transaction(self.held.pop(node_id))
 
 
-def _vote_in(raw: bytes) -> ExecutorCommitment | None:
-    signed = decode_record(SignedTransaction, raw)
-    transaction = decode_record(Transaction, signed.untrusted_raw_value)
-    if transaction.method != Method.EXECUTOR_COMMIT:
-        return None
-    (vote,) = decode_record(ExecutorCommit, transaction.body).commitments
-    return vote
+class DeafPeer:
+    """Before `ComputePeerApi`: no vote that is handed to it is heard."""
+
+    def __init__(self, honest: Any) -> None:
+        self._honest = honest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest, name)
+
+    async def collect_vote(self, vote: ExecutorCommitment) -> None:
+        pass
 
 
 class CorruptPeer:
@@ -82,10 +93,12 @@ class CorruptPeer:
         return tuple(answer)
 
 
-def decorate(service: Any, method: str, decorator: Callable[[Any], Any]) -> None:
-    """Put a decorator before the object of a service that has a method."""
-    honest = service.find(method)[1]
-    service._served = tuple(
-        (contract, decorator(thing) if thing is honest else thing)
-        for contract, thing in service._served
+def decorate(service: Service, method: str, decorator: Callable[[Any], Any]) -> None:
+    """Put a decorator before the object that answers a method, for all methods of its contract."""
+    if method not in service._by_method:
+        (service,) = service._parts.values()
+    contract, honest = service._by_method[method]
+    decorated = contract, decorator(honest)
+    service._by_method.update(
+        (name, decorated) for name, served in service._by_method.items() if served[0] is contract
     )

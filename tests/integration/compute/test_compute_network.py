@@ -28,7 +28,7 @@ from tests.support.compute_nodes import (
     until_round,
 )
 from tests.support.signing import log_emitter
-from tests.support.world_faults import CorruptPeer, decorate
+from tests.support.world_faults import CorruptPeer, DeafPeer, decorate
 from tests.support.world_genesis import address_of, identity_of, node_id_of
 
 
@@ -430,3 +430,61 @@ async def test_each_round_is_kept_with_the_epoch_whose_keys_it_used(make_world):
     await world.start_node("compute-1")
     await until_round(world, blocks[-1].header.round, ["compute-1"])
     assert rounds_of(world, "compute-1")[: len(blocks)] == blocks
+
+
+# -- votes that go together ----------------------------------------------------------------------
+
+
+async def test_the_votes_of_a_round_are_one_transaction(world):
+    before = len(world.ballots.sent)
+    for nonce in range(5):
+        await submit(world, "compute-0", raw(nonce))
+        await until_executed(world, raw(nonce))
+    sent = world.ballots.sent[before:]
+    assert len(sent) >= 5
+    for votes in sent:
+        assert {vote.node_id for vote in votes} == set(world.committee.workers())
+        assert len({vote.round for vote in votes}) == 1
+
+
+async def test_votes_that_no_scheduler_hears_are_sent_by_their_nodes(world):
+    for name in world.compute:
+        decorate(world.services[address_of(name)], "collect_vote", DeafPeer)
+    before = len(world.ballots.sent)
+    for nonce in range(3):
+        await submit(world, "compute-0", raw(nonce))
+        await until_executed(world, raw(nonce))
+    sent = world.ballots.sent[before:]
+    assert len(sent) >= 9
+    assert all(len(votes) == 1 for votes in sent)
+    assert not any(events.discrepancies for events in world.happened())
+    assert not any(header.header_type is HeaderType.ROUND_FAILED for header in world.headers())
+    await assert_all_agree(world)
+
+
+async def test_a_vote_that_comes_alone_and_along_loses_nobody_elses(world):
+    """Of three votes one was cast by its node when the transaction with all of them comes."""
+    world.ballots.is_holding = True
+    await submit(world, world.workers()[0], raw(0))
+    await world.until(lambda: len(world.ballots.held) == 3)
+    assert sorted(map(len, world.ballots.sent[-3:])) == [1, 1, 3]
+    world.ballots.is_holding = False
+    round_ = world.head.round
+    await world.ballots.release(most=1)
+    joint = world.ballots.held.pop(node_id_of(scheduler_of(world, round_ + 1)))
+    world.ballots.held.clear()
+    await world.client.submit_transaction(joint)
+    await world.until(lambda: world.head.round > round_)
+    assert world.head.header_type is HeaderType.NORMAL
+    finalized = [one for events in world.happened() for one in events.finalized][-1]
+    assert set(finalized.good_nodes) == set(world.committee.workers())
+
+
+async def test_a_worker_that_says_nothing_to_the_scheduler_costs_no_round(world):
+    mute = next(n for n in world.workers() if n != scheduler_of(world, world.head.round + 1))
+    world.nodes[mute]._worker._with.joint_votes.cast = lambda _: None
+    await submit(world, mute, raw(0))
+    await until_executed(world, raw(0))
+    # Its vote came when it was repeated, or the backups decided without it.
+    assert world.headers()[-1].header_type is HeaderType.NORMAL
+    await assert_all_agree(world)

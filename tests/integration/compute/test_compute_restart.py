@@ -33,7 +33,8 @@ async def hold_votes(world, *raws: bytes) -> dict:
     world.ballots.is_holding = True
     await submit(world, "compute-0", *raws)
     await world.until(lambda: len(world.ballots.held) == 3)
-    return {vote.node_id: vote for vote in world.ballots.cast[-3:]}
+    round_ = world.head.round + 1
+    return {vote.node_id: vote for vote in world.ballots.cast if vote.round == round_}
 
 
 async def test_votes_from_before_a_kill_are_sent_again_and_no_others(make_world):

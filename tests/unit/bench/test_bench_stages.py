@@ -32,7 +32,6 @@ def spans_of_a_round() -> list[TracedSpan]:
         for one in (
             span("compute.execute", 10 + at, 20 + at, node),
             span("compute.vote", 21 + at, 30 + at, node),
-            span("compute.send_vote", 30 + at, 35 + at, node),
             span("compute.settle", 52 - at, 54 - at, node),
             *(span(name, 11 + at, 12 + at, node) for name in INSIDE),
         )
@@ -44,6 +43,7 @@ def spans_of_a_round() -> list[TracedSpan]:
         span("compute.check", 2, 4),
         span("compute.pool", 4, 6),
         span("compute.propose", 6, 8),
+        span("compute.send_votes", 33, 39),
         span("consensus.gather", 33, 40),
         span("consensus.block", 40, 46),
         *steps,
