@@ -18,6 +18,7 @@ from shared.api.consensus import (
     BlockEvents,
     ConsensusStatus,
     DevControlsOff,
+    OtherCodeThen,
     Reverted,
     Snapshot,
     StartForgotten,
@@ -338,6 +339,7 @@ class ConsensusService:
     async def rewind(self, height: Height) -> None:
         """Forget all blocks above a height; needs dev controls."""
         self._dev_control(1)
+        self._verify_same_code(self._node.store.load_events(height).epoch, height)
         self._node.rewind(height)
 
     async def take_snapshot(self) -> Snapshot:
@@ -350,7 +352,7 @@ class ConsensusService:
     async def remember_start(self) -> None:
         """Remember the newest block as the start, unless one is known; needs dev controls."""
         self._dev_control(1)
-        self._node.store.add_start()
+        self._node.store.add_start(since=self._deployed_since())
 
     async def fetch_snapshots(self) -> tuple[Snapshot, ...]:
         """Snapshots that can be gone back to."""
@@ -367,6 +369,7 @@ class ConsensusService:
         """Go back to a snapshot with the whole network; needs dev controls."""
         self._dev_control(1)
         snapshot, node = self._snapshot(snapshot_id), self._node
+        self._verify_same_code(snapshot.epoch, snapshot.height)
         # The engine resumes from two heights.
         if node.store.first_height > max(snapshot.height - 1, 1):
             raise StartForgotten(
@@ -385,6 +388,25 @@ class ConsensusService:
     async def report_incarnation(self, follower: str, incarnation: Incarnation) -> None:
         """Note that a node has arrived in a life of the chain."""
         self._node.followers.report(follower, incarnation)
+
+    def _verify_same_code(self, epoch: int, height: int) -> None:
+        """Refuse to go back to before a deployment: its runtimes' enclaves are in use now."""
+        since = self._deployed_since()
+        if epoch < since:
+            raise OtherCodeThen(
+                f"at height {height}, in epoch {epoch}, other enclaves were deployed: those of now "
+                f"are since epoch {since}, and nobody runs the code of before"
+            )
+
+    def _deployed_since(self) -> int:
+        """First epoch in which all runtimes ran what they run now."""
+        tree = self._node.store.load_tree()
+        epoch = self._node.store.load_events(self._node.height).epoch
+        runtimes = (
+            decode_record(RuntimeDescriptor, raw) for _, raw in tree.items(state_keys.RUNTIMES)
+        )
+        active = (runtime.active_deployment(epoch) for runtime in runtimes)
+        return max((one.valid_from for one in active if one is not None), default=0)
 
     def _snapshot(self, snapshot_id: int) -> Snapshot:
         for snapshot in self._node.store.snapshots.load():

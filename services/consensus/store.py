@@ -286,9 +286,13 @@ class Store:
         """Remember the newest height, or raise `UnknownHeight` before the first block."""
         return self.snapshots.add(self.load_events(self.height), self.incarnation)
 
-    def add_start(self) -> None:
-        """Remember the newest height as the start, unless one is known."""
-        if all(one.id != START_SNAPSHOT for one in self.snapshots.load()):
+    def add_start(self, *, since: int = 0) -> None:
+        """Remember the newest height as the start, unless one of this epoch or later is known."""
+        known = next((one for one in self.snapshots.load() if one.id == START_SNAPSHOT), None)
+        if known is not None and known.epoch < since:
+            self.snapshots.drop(START_SNAPSHOT)
+            known = None
+        if known is None:
             self.snapshots.add(self.load_events(self.height), self.incarnation, id_=START_SNAPSHOT)
 
     def _remember(self, height: int, tree: StateTree, events: BlockEvents) -> None:

@@ -76,6 +76,10 @@ class StartForgotten(Rejected, module="consensus", code=11):
     """The chain's start is not kept any more: history has a window, and no snapshot pins it."""
 
 
+class OtherCodeThen(Rejected, module="consensus", code=12):
+    """At that height other enclaves were deployed, whose code nobody here runs any more."""
+
+
 class AlreadyPending(Rejected, module="pool", code=1):
     """The very same transaction waits already."""
 
@@ -394,7 +398,11 @@ class ConsensusApi(Protocol):
 
     @dev_control
     async def rewind(self, height: Height) -> None:
-        """Forget all blocks above a height; needs dev controls and capability `rewind`."""
+        """
+        Forget all blocks above a height; needs dev controls and capability `rewind`.
+
+        Raises `OtherCodeThen`.
+        """
         ...
 
     @dev_control
@@ -411,7 +419,8 @@ class ConsensusApi(Protocol):
         """
         Remember the newest block as the start, `START_SNAPSHOT`; only the first call does.
 
-        Needs dev controls. The start does not keep history, as other snapshots do.
+        Where other enclaves were deployed since, it does so again. Needs dev controls. The start
+        does not keep history, as other snapshots do.
         """
         ...
 
@@ -427,7 +436,7 @@ class ConsensusApi(Protocol):
 
         Returns when every node that follows has said that it is there, or patience ends. Later
         snapshots are gone; this one stays. Raises `UnknownSnapshot`, and `StartForgotten` for a
-        start that is out of the window.
+        start that is out of the window, or `OtherCodeThen`.
         """
         ...
 

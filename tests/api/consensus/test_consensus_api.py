@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from shared.api.consensus import (
     ChainRewound,
     ConsensusApi,
     DevControlsOff,
+    OtherCodeThen,
     Reverted,
     TooManyAtOnce,
     UnknownHeight,
@@ -30,8 +32,9 @@ from shared.kit.service import Service
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient
-from shared.types.registry import RuntimeKind
-from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS
+from shared.types.methods import Method
+from shared.types.registry import RuntimeKind, Version
+from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS, ChainWorld
 from tests.support.chains import CHAIN_ID, VALIDATORS
 from tests.support.consensus_world import (
     BALANCE,
@@ -327,6 +330,32 @@ async def test_the_start_is_remembered_once_and_gone_back_to(api):
     with pytest.raises(UnknownSnapshot):
         await api.drop_snapshot(START_SNAPSHOT)
     assert [one.id for one in await api.fetch_snapshots()] == [START_SNAPSHOT, later.id]
+
+
+async def test_nobody_goes_back_to_before_a_deployment(api, chain):
+    await api.mine_blocks(2)
+    await api.remember_start()
+    taken = await api.take_snapshot()
+    runtime = await api.fetch_runtime(PARATIME)
+    (before,) = runtime.deployments
+    deployed = replace(before, version=Version(0, 1, 1), valid_from=BASE_EPOCH + 1)
+    changed = replace(runtime, deployments=(before, deployed))
+    raw = ChainWorld(chain).tx(OWNER.entity, Method.REGISTER_RUNTIME, changed)
+    assert (await api.execute_transaction(raw)).code == 0
+    # It is not in force: what runs is what ran then.
+    await api.rewind(taken.height)
+    assert (await api.execute_transaction(raw)).code == 0
+    await api.advance_epoch(1)
+    for way_back in (api.revert(taken.id), api.revert(START_SNAPSHOT), api.rewind(taken.height)):
+        with pytest.raises(OtherCodeThen):
+            await way_back
+    # The start is where this code began, from now on.
+    await api.remember_start()
+    start = (await api.fetch_snapshots())[0]
+    assert start.id == START_SNAPSHOT
+    assert start.epoch == BASE_EPOCH + 1
+    await api.mine_blocks(1)
+    assert (await api.revert(START_SNAPSHOT)).height == start.height
 
 
 async def test_a_network_goes_back_to_a_snapshot_twice_and_to_one_within_another(api):
