@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,9 @@ from shared.encoding.values import from_wire
 from shared.errors import Rejected
 
 FORMAT = 1
+"""Of the archive. Before it, or the data directory's, is raised: `tests/e2e/kept_dumps.py`."""
+OLDEST_DATA_FORMAT = 2
+"""That of the first dump."""
 KIND = "qanat dump"
 MANIFEST, NETWORK, DATA = "dump.json", "network.toml", "data"
 MAX_MANIFEST_BYTES = 64 * 1024
@@ -46,11 +49,15 @@ class NothingToDump(Rejected, module="launcher", code=15):
 
 
 class BadDump(Rejected, module="launcher", code=16):
-    """The file is no dump, is damaged, or is of a later version than this one."""
+    """The file is no dump, or is damaged."""
 
 
 class DataInTheWay(Rejected, module="launcher", code=17):
     """The data directory is not empty."""
+
+
+class DumpOfLaterVersion(Rejected, module="launcher", code=26):
+    """The dump was written in a format that only later versions read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +109,21 @@ def write_dump(layout: DataLayout, network_name: str, network_file: Path, file: 
     return file.stat().st_size
 
 
-def read_dump(file: Path, layout: DataLayout) -> Manifest:
+def read_dump(
+    file: Path, layout: DataLayout, finish: Callable[[DataLayout], object] | None = None
+) -> Manifest:
     """
     Make a data directory of a dump, with the network file in it; all of it or nothing.
 
+    Parameters
+    ----------
+    finish : `Callable`, optional
+        What else is done to the directory before it gets its name.
+
     Raises
     ------
-    BadDump, DataInTheWay
-        See each class.
+    BadDump, DumpOfLaterVersion, DataInTheWay
+        See each class; and what `finish` raises.
     """
     if layout.root.exists() and any(layout.root.iterdir()):
         raise DataInTheWay(f"{layout.root} is not empty: choose another --data, or --wipe it")
@@ -130,8 +144,11 @@ def read_dump(file: Path, layout: DataLayout) -> Manifest:
             # To the end, where the checksum of all is.
             while raw.read(MAX_MANIFEST_BYTES):
                 pass
-        if not is_provisioned(DataLayout(unfinished)):
+        made = DataLayout(unfinished)
+        if not is_provisioned(made):
             raise BadDump(f"{file}: there is no genesis document in it")
+        if finish is not None:
+            finish(made)
         if layout.root.exists():
             layout.root.rmdir()
         unfinished.rename(layout.root)
@@ -143,7 +160,7 @@ def read_dump(file: Path, layout: DataLayout) -> Manifest:
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Read what a dump says of itself, or raise `BadDump`."""
+    """Read what a dump says of itself, or raise `BadDump`, `DumpOfLaterVersion`."""
     try:
         with tarfile.open(file, mode="r:gz") as archive:
             return _read_manifest(archive, file)
@@ -175,10 +192,17 @@ def _read_manifest(archive: tarfile.TarFile, file: Path) -> Manifest:
         manifest: Manifest = from_wire(Manifest, said)
     except (ValueError, RecursionError, MalformedRecord) as error:
         raise BadDump(f"{file}: {MANIFEST} does not come first") from error
-    if manifest.kind != KIND or manifest.format > FORMAT or manifest.data_format > DATA_FORMAT:
+    if manifest.kind != KIND:
+        raise BadDump(f"{file}: {manifest.kind!r} is no {KIND!r}")
+    if manifest.format > FORMAT or manifest.data_format > DATA_FORMAT:
+        raise DumpOfLaterVersion(
+            f"{file}: a dump in format {manifest.format} with data in format "
+            f"{manifest.data_format}; this version reads up to {FORMAT} and {DATA_FORMAT}"
+        )
+    if manifest.format < 1 or manifest.data_format < OLDEST_DATA_FORMAT:
         raise BadDump(
-            f"{file}: {manifest.kind!r} in format {manifest.format} with data in format "
-            f"{manifest.data_format}; this version reads {KIND!r} up to {FORMAT} and {DATA_FORMAT}"
+            f"{file}: no dump was ever written in format {manifest.format} with data in "
+            f"format {manifest.data_format}"
         )
     if not NAME.fullmatch(manifest.network):
         # `qanat load` makes a folder of this name.

@@ -43,12 +43,20 @@ def load(
         Path | None, typer.Option(help="Data directory to make; .qanat/NAME by default.")
     ] = None,
 ) -> None:
-    """Make a data directory of a dump; `qanat up` then goes on where it was."""
+    """
+    Make a data directory of a dump, whichever version wrote it.
+
+    `qanat up` then goes on where it was. Enclaves of the code of now open what those sealed that
+    made it, since you own the mock CPU that sealed it.
+    """
     from qanat.dump import read_dump, read_manifest
+    from qanat.provision.succession import take_over
 
     root = Path(".qanat") / read_manifest(file).network if data is None else data
     layout = DataLayout(root.resolve())
-    read_dump(file, layout)
+    read_dump(file, layout, lambda made: take_over(made, load_network(made.network_file)))
+    if layout.succession.exists():
+        err.print(" * other code made it: enclaves of this code go on for those that it had")
     out.print(f"loaded into {layout.root}; go on with")
     out.print(f"  qanat up --data {root} --network {root / layout.network_file.name}")
 

@@ -112,6 +112,11 @@ class DataLayout:
         """Seeds of the keys that sign the key managers' policies; only the owner reads them."""
         return self.root / "policy-signers.json"
 
+    @property
+    def succession(self) -> Path:
+        """What consensus is to be told of enclaves that go on for others, until it was told."""
+        return self.root / "succession.cbor"
+
     def enclave_config(self, name: str, runtime: str) -> Path:
         """The measured configuration of a node's enclave for one runtime."""
         return self.node(name) / "enclave" / f"{runtime}.cbor"

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from qanat.layout import DataLayout
 from qanat.network import NodePlan, load_network, plan_nodes
 from qanat.provision.data_directory import provision
 from qanat.readiness import NotReady, wait_until_ready
+from shared.errors import QanatError
 from shared.kit.logs import configure_logs
 from shared.kit.process import run_process
 
@@ -59,13 +61,14 @@ def up(
     launcher = _spawn_launcher(options, beginning.hosts)
     with err.status("waiting …") as progress:
         try:
+            asyncio.run(_tell_of_successors(options, plans, lambda: is_alive(launcher)))
             wait_until_ready(
                 _gateway_ports(plans),
                 timeout_s=options.timeout_s,
                 on_progress=lambda what: progress.update(f"waiting for {what} …"),
                 is_alive=lambda: is_alive(launcher),
             )
-        except (NotReady, KeyboardInterrupt) as error:
+        except (QanatError, KeyboardInterrupt) as error:
             if is_alive(launcher):
                 os.kill(launcher, signal.SIGTERM)
             os.waitpid(launcher, 0)
@@ -73,6 +76,19 @@ def up(
                 raise NotReady(f"{error.message}. Logs: {options.layout.logs}") from error
             raise
     out.print(describe(network, funding, plans, time.monotonic() - beginning.began_s))
+
+
+async def _tell_of_successors(
+    options: UpOptions, plans: tuple[NodePlan, ...], is_running: Callable[[], bool]
+) -> None:
+    """Tell consensus of enclaves that go on for those of the code that made the directory."""
+    if options.layout.succession.exists():
+        # Only then: it loads what no other start needs.
+        from qanat.deployment import deploy_succession
+
+        await deploy_succession(
+            options.layout, plans, timeout_s=options.timeout_s, is_running=is_running
+        )
 
 
 def _gateway_ports(plans: tuple[NodePlan, ...]) -> list[int]:
@@ -168,6 +184,7 @@ def _run_in_front(options: UpOptions, beginning: Beginning, out: Console) -> Non
     stopped = threading.Event()
 
     async def announce() -> None:
+        await _tell_of_successors(options, plans, lambda: not stopped.is_set())
         await asyncio.to_thread(
             wait_until_ready,
             _gateway_ports(plans),

@@ -40,7 +40,8 @@ class PlatformServer:
 
     def seal_key(self, key_id: bytes) -> bytes:
         """Give the enclave's key of this platform under a name."""
-        return derive_seal_key(self._platform.secret, self.identity.mr_enclave, key_id)
+        measured = self._platform.seals_as(self.identity.mr_enclave)
+        return derive_seal_key(self._platform.secret, measured, key_id)
 
     def quote(self, report_data: bytes) -> QuoteWithCollateral:
         """Attest what the enclave says."""

@@ -17,6 +17,7 @@ from qanat.provision.identities import (
 )
 from qanat.provision.policy import draw_policy_seeds, save_policy_seeds
 from qanat.provision.removal import OtherNetwork, is_provisioned
+from qanat.provision.succession import measure_again
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.crypto.hashes import cshake256, kmac256
 from shared.crypto.signing import Signer
@@ -188,7 +189,7 @@ def _check_is_same(layout: DataLayout, network: Network) -> None:
             f"{where}, not {network.name!r}: choose another --data, or remove it with `qanat down "
             "--wipe`"
         )
-    measured = _measure_again(layout, network)
+    measured = measure_again(layout, network)
     if summary["enclaves"].keys() != measured.keys():
         raise OtherNetwork(
             f"{where} with the runtimes {', '.join(sorted(summary['enclaves']))}, not "
@@ -197,22 +198,10 @@ def _check_is_same(layout: DataLayout, network: Network) -> None:
     if summary["enclaves"] != measured:
         raise OtherNetwork(
             f"{where}, whose enclaves were measured from other code than this: an enclave with "
-            "another measurement cannot open what that one sealed. Start afresh with `qanat up "
-            "--wipe`, or go back to the code that made it"
+            "another measurement cannot open what that one sealed. Carry it over with `qanat dump "
+            "FILE` and `qanat load FILE`, start afresh with `qanat up --wipe`, or go back to the "
+            "code that made it"
         )
-
-
-def _measure_again(layout: DataLayout, network: Network) -> dict[str, str]:
-    """Measure the enclave of each runtime of the file with the code of now, in hex."""
-    measured = {}
-    for plan in plan_nodes(network):
-        for runtime in plan.runtimes if plan.has_enclave else ():
-            name = liar_of(runtime) if network.is_liar(plan.name, runtime) else runtime
-            if name not in measured:
-                path = layout.enclave_config(plan.name, runtime)
-                config = path.read_bytes() if path.exists() else b""
-                measured[name] = cpu.measure_enclave(plan.service, config).mr_enclave.hex()
-    return measured
 
 
 def node_seed(seed: bytes, name: str) -> bytes:

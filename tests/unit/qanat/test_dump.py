@@ -17,6 +17,7 @@ from qanat.dump import (
     MANIFEST,
     BadDump,
     DataInTheWay,
+    DumpOfLaterVersion,
     Manifest,
     NothingToDump,
     read_dump,
@@ -150,9 +151,9 @@ def test_what_has_no_place_in_a_dump_is_refused(tmp_path: Path, member: tarfile.
 @pytest.mark.parametrize(
     "manifest",
     [
-        asdict(replace(MANIFEST_OF_NOW, format=FORMAT + 1)),
-        asdict(replace(MANIFEST_OF_NOW, data_format=DATA_FORMAT + 1)),
         asdict(replace(MANIFEST_OF_NOW, kind="another")),
+        asdict(replace(MANIFEST_OF_NOW, format=0)),
+        asdict(replace(MANIFEST_OF_NOW, data_format=1)),
         {"kind": KIND},
         asdict(replace(MANIFEST_OF_NOW, network="../elsewhere")),
         asdict(replace(MANIFEST_OF_NOW, network="/elsewhere")),
@@ -160,12 +161,31 @@ def test_what_has_no_place_in_a_dump_is_refused(tmp_path: Path, member: tarfile.
         "text",
     ],
 )
-def test_dump_of_a_later_version_or_another_kind_is_refused(
-    tmp_path: Path, manifest: object
-) -> None:
+def test_file_that_says_to_be_something_else_is_refused(tmp_path: Path, manifest: object) -> None:
     file = archive(tmp_path / "network.dump", manifest=manifest)
     with pytest.raises(BadDump):
         read_manifest(file)
+
+
+@pytest.mark.parametrize("raised", ["format", "data_format"])
+def test_dump_of_a_later_version_is_refused_as_such(tmp_path: Path, raised: str) -> None:
+    later = asdict(MANIFEST_OF_NOW) | {raised: getattr(MANIFEST_OF_NOW, raised) + 1}
+    file = archive(tmp_path / "network.dump", manifest=later)
+    with pytest.raises(DumpOfLaterVersion, match="this version reads up to"):
+        read_dump(file, DataLayout(tmp_path / "there"))
+    assert not (tmp_path / "there").exists()
+
+
+def test_directory_that_cannot_be_finished_is_not_made(layout: DataLayout, tmp_path: Path) -> None:
+    def fail(made: DataLayout) -> None:
+        assert made.genesis.read_bytes() == b"genesis"
+        raise NothingToDump("as a test has it")
+
+    file = tmp_path / "network.dump"
+    write_dump(layout, "default", NETWORK, file)
+    with pytest.raises(NothingToDump):
+        read_dump(file, DataLayout(tmp_path / "there"), fail)
+    assert not [path for path in tmp_path.iterdir() if "there" in path.name]
 
 
 @pytest.mark.parametrize("bound", ["MAX_MEMBERS", "free"])
