@@ -1,0 +1,143 @@
+"""Dumps of every version that was ever written load, and their networks go on."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from qanat.paratime.client import ParaTimeClient
+from tests.e2e.kept_dumps import (
+    ALICE,
+    BOB,
+    NOTE,
+    SECRET,
+    SENT,
+    GatewayOf,
+    KeptDump,
+    ask_chain,
+    gateway_of,
+    list_kept,
+)
+from tests.e2e.test_python_clients import connect, deploy, send
+from tests.support.networks import (
+    ProcessNetwork,
+    RpcFailure,
+    RunningNetwork,
+    load_artifact,
+    run_cli,
+    wait_for,
+)
+
+PORT_BASE = 24545
+KEPT = list_kept()
+
+
+@pytest.fixture(scope="module", params=KEPT, ids=[one.name for one in KEPT])
+def kept(request: pytest.FixtureRequest) -> KeptDump:
+    one: KeptDump = request.param
+    return one
+
+
+@pytest.fixture(scope="module")
+def loaded(kept: KeptDump, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
+    data = tmp_path_factory.mktemp("kept") / "data"
+    run_cli("load", str(kept.file), "--data", str(data))
+    network = ProcessNetwork(data, PORT_BASE, data / "network.toml")
+    network.up()
+    yield network
+    network.down()
+    network.close()
+
+
+@pytest.fixture(scope="module")
+def sapphire(loaded: ProcessNetwork) -> Iterator[GatewayOf]:
+    gateway = gateway_of(loaded, "sapphire")
+    yield gateway
+    gateway.close()
+
+
+def contract(gateway: RunningNetwork, name: str, address: str, *, encrypted: bool) -> Any:
+    web3 = connect(gateway, encrypted=encrypted)
+    return web3, web3.eth.contract(address=address, abi=load_artifact(name).abi)
+
+
+def has_keys(gateway: RunningNetwork) -> bool:
+    try:
+        return gateway.rpc("oasis_callDataPublicKey") is not None
+    except RpcFailure:
+        return False
+
+
+def assert_told_again(told: Any, answer: Any) -> None:
+    """Compare what was told with an answer of now, which may have more fields."""
+    if isinstance(told, dict):
+        assert told.keys() <= answer.keys()
+        for key, value in told.items():
+            assert_told_again(value, answer[key])
+    elif isinstance(told, list):
+        assert len(told) == len(answer)
+        for one, other in zip(told, answer, strict=True):
+            assert_told_again(one, other)
+    else:
+        assert answer == told
+
+
+@pytest.mark.parametrize("paratime", ["sapphire", "emerald"])
+def test_history_is_told_as_it_was(kept: KeptDump, loaded: ProcessNetwork, paratime: str) -> None:
+    told = {key: one for key, one in kept.told[paratime].items() if key not in ("vault", "token")}
+    gateway = gateway_of(loaded, paratime)
+    assert_told_again(told, ask_chain(gateway, told))
+    gateway.close()
+
+
+def test_what_was_sealed_opens_and_new_secrets_are_taken(
+    kept: KeptDump, sapphire: GatewayOf
+) -> None:
+    web3, vault = contract(sapphire, "Vault", kept.told["sapphire"]["vault"], encrypted=True)
+    assert vault.functions.reveal().call() == SECRET
+    assert send(web3, vault.functions.store(b"of today"))["status"] == 1
+    assert vault.functions.reveal().call() == b"of today"
+
+
+def test_public_state_is_there_and_goes_on(kept: KeptDump, loaded: ProcessNetwork) -> None:
+    told = kept.told["emerald"]
+    gateway = gateway_of(loaded, "emerald")
+    web3, token = contract(gateway, "Token", told["token"], encrypted=False)
+    _, other = told["balances"]
+    assert token.functions.balanceOf(web3.to_checksum_address(other)).call() == SENT
+    assert send(web3, token.functions.transfer(web3.eth.default_account, 1))["status"] == 1
+    gateway.close()
+
+
+def test_a_program_in_python_has_its_state(kept: KeptDump, loaded: ProcessNetwork) -> None:
+    gateway, number = gateway_of(loaded, "notes"), kept.told["notes"]["note"]
+    with ParaTimeClient(gateway.url, BOB) as bob, ParaTimeClient(gateway.url, ALICE) as alice:
+        assert bob.read("notes.Read", number)["text"] == NOTE
+        assert alice.send("notes.Write", "another") == number + 1
+    gateway.close()
+
+
+def test_key_managers_give_keys_to_the_code_of_now_alone(loaded: ProcessNetwork) -> None:
+    summary = json.loads((loaded.data / "public" / "network.json").read_text())
+    allowed = json.loads(loaded.cli("policy", "show", "--json"))
+    assert {one["mrenclave"] for one in allowed} == {
+        summary["enclaves"][name] for name in ("sapphire", "notes")
+    }
+    assert not (loaded.data / "succession.cbor").exists()
+
+
+def test_the_network_goes_back_to_a_snapshot_and_to_its_start(sapphire: GatewayOf) -> None:
+    """The start of what code of now did: the code that made the dump runs no more."""
+    started, taken = sapphire.block_number(), sapphire.rpc("evm_snapshot")
+    sapphire.rpc("evm_mine")
+    assert sapphire.rpc("evm_revert", taken)
+    assert sapphire.block_number() == started
+    sapphire.rpc("hardhat_reset")
+    assert sapphire.block_number() < started
+    # The public gateway may have been ready, and the start remembered, before there were keys.
+    wait_for(lambda: has_keys(sapphire), 60, "there are keys")
+    web3 = connect(sapphire, encrypted=True)
+    vault = deploy(web3, "Vault")
+    assert send(web3, vault.functions.store(b"once more"))["status"] == 1
+    assert vault.functions.reveal().call() == b"once more"
