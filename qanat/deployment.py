@@ -29,6 +29,8 @@ from shared.types.methods import Method
 from shared.types.registry import Deployment, RuntimeDescriptor, RuntimeKind
 
 POLL_S = 0.05
+REGISTRATION_PATIENCE_S = 10.0
+"""How long nodes may take to register with a new deployment [s]; those that are down never do."""
 TRIES = 3
 """An epoch may begin between the question which one it is and the answer's use."""
 
@@ -148,6 +150,8 @@ async def _begin(
 ) -> None:
     """Wait for the epoch in which all of it is in force; move epochs on where that can be."""
     can_advance = load_dev_token(layout.root) is not None
+    if can_advance:
+        await _until_registered(consensus, due)
     for successor in due.runtimes:
         while True:
             epoch = (await consensus.fetch_status()).epoch
@@ -163,6 +167,21 @@ async def _begin(
                 )
             else:
                 await asyncio.sleep(POLL_S)
+
+
+async def _until_registered(consensus: ConsensusApi, due: Succession) -> None:
+    """
+    Wait until who serves a runtime is registered with its successor, or patience ends.
+
+    An epoch that begins without key managers takes over what those of before said they hold.
+    """
+    versions = {one.runtime_id: one.version for one in due.runtimes}
+    deadline_s = time.monotonic() + REGISTRATION_PATIENCE_S
+    while time.monotonic() < deadline_s:
+        served = [one for node in await consensus.fetch_nodes() for one in node.runtimes]
+        if all(versions.get(one.id, one.version) == one.version for one in served):
+            return
+        await asyncio.sleep(POLL_S)
 
 
 async def _fetch(consensus: ConsensusApi, successor: Successor) -> RuntimeDescriptor:
