@@ -117,5 +117,5 @@ def test_host_is_told_which_wall_stands(attempts):
 
 
 def test_kernel_without_landlock_is_said_to_have_no_wall(data, monkeypatch):
-    monkeypatch.setattr("qanat.launcher.wall._version", lambda _: -1)
+    monkeypatch.setattr("shared.kit.landlock._version", lambda _: -1)
     assert put_up_wall(data, writable=[data], readable=data) == ABSENT
