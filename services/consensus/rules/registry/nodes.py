@@ -110,7 +110,11 @@ def apply_register_node(
     _verify_expiration(state, node)
     _verify_update(state, node)
     _verify_roles(state, node)
-    editions = [verify_node_runtime(state, context, node, served) for served in node.runtimes]
+    editions = [
+        verify_node_runtime(state, context, node, served)
+        for served in node.runtimes
+        if not _is_only_watched(state, node, served)
+    ]
     _verify_keys(state, node.id, keys)
     known = state.load(NodeDescriptor, state_keys.node_key(node.id))
     is_newcomer = known is None or known.expiration < load_epoch(state).epoch
@@ -154,6 +158,17 @@ def _verify_roles(state: State, node: NodeDescriptor) -> None:
         served_roles |= fitting
     if node.roles & ~Role.VALIDATOR & ~served_roles:
         raise BadRoles("a role that works for a runtime comes with one")
+
+
+def _is_only_watched(state: State, node: NodeDescriptor, served: NodeRuntime) -> bool:
+    """
+    Say whether a node observes a runtime, without an enclave of it.
+
+    An observer executes nothing and gets no keys, so there is nothing to attest; such are workers,
+    whose enclaves belong to apps. One that shows an enclave is judged as any.
+    """
+    fitting = ROLES_BY_KIND[load_runtime(state, served.id).kind] & node.roles
+    return served.tee is None and fitting == Role.OBSERVER
 
 
 def verify_node_runtime(

@@ -216,6 +216,18 @@ def test_a_node_without_enclave_is_refused():
     refused(register(world, runtimes=(replace(served, tee=None),)), nodes.AttestationMissing)
 
 
+def test_an_observer_needs_no_enclave_and_one_that_it_shows_is_judged():
+    world = World()
+    (served,) = world.descriptor(NODE).runtimes
+    world.verifier.refused.add(NODE.rak.public_key)
+    refused(register(world, roles=int(Role.OBSERVER)), BadQuote)
+    both = int(Role.OBSERVER | Role.COMPUTE)
+    bare = (replace(served, tee=None),)
+    refused(register(world, roles=both, runtimes=bare), nodes.AttestationMissing)
+    assert register(world, roles=int(Role.OBSERVER), runtimes=bare).code == 0
+    assert registered(world) is not None
+
+
 def test_a_refused_attestation_refuses_the_registration_with_its_own_error():
     world = World()
     world.verifier.refused.add(NODE.rak.public_key)
