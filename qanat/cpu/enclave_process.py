@@ -14,17 +14,18 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from qanat.cpu.image import EnclaveImage
 from qanat.cpu.platform_file import PlatformFile
-from qanat.cpu.platform_server import PlatformServer
+from qanat.cpu.platform_server import DomainServer, PlatformServer
 from qanat.fork_spawn import spawn_fork_server
 from qanat.forks import Forks, RunningProcess
 from shared.kit.channel import Channel, adopt_socket
 from shared.kit.service import Service
-from shared.tee.platform import PlatformApi
+from shared.tee.platform import DomainApi, PlatformApi
 from shared.tee.runtime import ENCLAVE_DIR, HOST_FD, PLATFORM_FD
 from shared.types.attestation import EnclaveIdentity
 
@@ -124,6 +125,8 @@ async def start_enclave(
     user: EnclaveUser | None = None,
     root: Path | None = None,
     forks: EnclaveForks | None = None,
+    bundle: bytes | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> EnclaveProcess:
     """
     Measure a service's enclave and start it.
@@ -131,7 +134,7 @@ async def start_enclave(
     Parameters
     ----------
     service : `str`
-        Whose enclave: `compute` or `keymanager`.
+        Whose enclave: `compute`, `keymanager` or `worker`.
     config_path : `Path`
         The encoded `EnclaveConfig`; read once, here.
     platform : `PlatformFile`
@@ -151,6 +154,10 @@ async def start_enclave(
         Another directory than this process's own code to measure and run.
     forks : `EnclaveForks`, optional
         Forks it from a process that has loaded the measured code, unless `user` is given.
+    bundle : `bytes`, optional
+        The app that it is for, measured with it; it is a trust domain then.
+    settings : `Mapping`, optional
+        Further variables of its environment, which it does not believe.
 
     Raises
     ------
@@ -159,10 +166,10 @@ async def start_enclave(
     OSError, ForkServerGone
         The process cannot be started, or the log not be opened.
     """
-    with EnclaveImage(service, config_path, root=root) as image:
+    with EnclaveImage(service, config_path, root=root, bundle=bundle) as image:
         server = _prepare(image, platform, enclave_dir, seed, user)
         cpu_end, enclave_end = socket.socketpair()
-        environment = _environment(enclave_dir)
+        environment = _environment(enclave_dir) | dict(settings or {})
         sockets = {HOST_FD: host_socket.fileno(), PLATFORM_FD: enclave_end.fileno()}
         process: RunningProcess
         with enclave_end:
@@ -182,7 +189,10 @@ async def start_enclave(
                     log_path,
                     user,
                 )
-    channel = await adopt_socket(cpu_end, "the enclave", Service((PlatformApi, server)))
+    answered: list[tuple[type, object]] = [(PlatformApi, server)]
+    if isinstance(server, DomainServer):
+        answered.append((DomainApi, server))
+    channel = await adopt_socket(cpu_end, "the enclave", Service(*answered))
     return EnclaveProcess(process, channel, server)
 
 
@@ -194,12 +204,19 @@ def _prepare(
     user: EnclaveUser | None,
 ) -> PlatformServer:
     enclave_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    server = PlatformServer(
-        platform,
-        image.identity,
-        image.config,
-        replay_seed=None if seed is None else bytes.fromhex(seed),
-        start=0 if seed is None else _count_start(enclave_dir),
+    replay_seed = None if seed is None else bytes.fromhex(seed)
+    start = 0 if seed is None else _count_start(enclave_dir)
+    server = (
+        PlatformServer(platform, image.identity, image.config, replay_seed=replay_seed, start=start)
+        if image.bundle is None
+        else DomainServer(
+            platform,
+            image.identity,
+            image.config,
+            image.bundle,
+            replay_seed=replay_seed,
+            start=start,
+        )
     )
     if user is not None:
         _give(enclave_dir, user)

@@ -14,7 +14,13 @@ from types import CodeType, TracebackType
 from typing import Self
 
 from qanat.cpu.bootstrap import Modules, Sources
-from qanat.cpu.measurement import NATIVE_PACKAGE, code_root, enclave_files, hash_file
+from qanat.cpu.measurement import (
+    NATIVE_PACKAGE,
+    code_root,
+    enclave_files,
+    hash_bundle,
+    hash_file,
+)
 from shared.tee.measurement import measure
 
 NATIVE_SUFFIX = ".so"
@@ -34,9 +40,16 @@ start({fd}, sys.argv[1]{serve})
 class EnclaveImage:
     """The measured code of an enclave in an open file; close it when the process has started."""
 
-    def __init__(self, service: str, config_path: Path, *, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        service: str,
+        config_path: Path,
+        *,
+        root: Path | None = None,
+        bundle: bytes | None = None,
+    ) -> None:
         """
-        Read, measure and compile.
+        Read, measure and compile. `bundle` is the app's that the enclave is for.
 
         Raises
         ------
@@ -77,7 +90,8 @@ class EnclaveImage:
             self._code.flush()
             self._code.seek(0)
             on_error.pop_all()
-        self.identity = measure(hashes, config)
+        self.bundle = bundle
+        self.identity = measure(hashes | hash_bundle(bundle), config)
         self.code_hash = measure(hashes, b"").mr_enclave
         """Tells code apart whatever its configuration; names no enclave."""
         self.main = f"services.{service}.enclave"

@@ -27,7 +27,12 @@ SHARED_PARTS = ("errors.py", "encoding", "crypto", "types", "tee", "rules", "enc
 HOST_RULES = {"compute"}
 """Services whose `rules/` are the host's alone."""
 FURTHER_PARTS = {
-    "worker": ("services/worker/appd", "shared/kit/bodies.py", "shared/gateways/hosts.py")
+    "worker": (
+        "services/worker/appd",
+        "shared/gateways/hosts.py",
+        "shared/kit/bodies.py",
+        "shared/kit/landlock.py",
+    )
 }
 """What else enclaves of a service run: a worker's serve HTTP to the app beside them."""
 BUNDLE = "bundle"

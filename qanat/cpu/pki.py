@@ -78,8 +78,8 @@ class NetworkPki:
     created_s: int
     """Consensus time at which the network begins [Unix s]."""
 
-    def create_platform(self, name: str) -> PlatformFile:
-        """Make the mock CPU of a node; the same name gives the same CPU."""
+    def create_platform(self, name: str, tee: TeeKind = "SGX") -> PlatformFile:
+        """Make the mock CPU of a node, for one kind of TEE; the same name gives the same CPU."""
         entropy = SeededEntropy(
             kmac256(self.platform_seed, name.encode(), b"qanat/cpu: platform (insecure mock)")
         )
@@ -109,7 +109,7 @@ class NetworkPki:
             pck_chain=pem_chain(certificate, _load(self.processor_ca), _load(self.root_ca)),
             cpu_svn=CPU_SVN,
             pce_svn=PCE_SVN,
-            collateral=self.issue_collateral(self.created_s),
+            collateral=self.issue_collateral(self.created_s, tee=tee),
         )
 
     def issue_collateral(

@@ -1,5 +1,6 @@
 """The mock CPU's answers to one enclave that it runs."""
 
+from qanat.cpu.domain import domain_report
 from qanat.cpu.platform_file import PlatformFile
 from qanat.cpu.quoting import QuotingEnclave
 from shared.tee.platform import (
@@ -8,6 +9,7 @@ from shared.tee.platform import (
     derive_seal_key,
     derive_shared_seed,
 )
+from shared.tee.quote import TdReport
 from shared.types.attestation import EnclaveIdentity
 
 
@@ -63,3 +65,39 @@ class PlatformServer:
     def renew_collateral(self, platform: PlatformFile) -> None:
         """Take newer collateral of the same platform; the next quotes carry it."""
         self._platform = platform
+
+
+class DomainServer(PlatformServer):
+    """Fulfils `DomainApi` besides, for the enclave of an app: its quotes are a trust domain's."""
+
+    def __init__(
+        self,
+        platform: PlatformFile,
+        measured: EnclaveIdentity,
+        config: bytes,
+        bundle: bytes,
+        *,
+        replay_seed: bytes | None = None,
+        start: int = 0,
+    ) -> None:
+        """Answer for one start of one app's enclave; `measured` covers its bundle."""
+        identity = domain_report(measured).identity
+        super().__init__(platform, identity, config, replay_seed=replay_seed, start=start)
+        self._measured, self._bundle = measured, bundle
+
+    def bundle(self) -> bytes:
+        """Give the app's bundle that was measured."""
+        return self._bundle
+
+    def quote(self, report_data: bytes) -> QuoteWithCollateral:
+        """Attest what the domain says, as it was when it started."""
+        return self._quote(domain_report(self._measured, report_data))
+
+    def quote_domain(
+        self, report_data: bytes, registers: tuple[bytes, bytes, bytes, bytes]
+    ) -> QuoteWithCollateral:
+        """Attest what the domain says, with its run-time registers."""
+        return self._quote(domain_report(self._measured, report_data, registers))
+
+    def _quote(self, report: TdReport) -> QuoteWithCollateral:
+        return QuoteWithCollateral(self._quoting.quote_domain(report), self._platform.collateral)

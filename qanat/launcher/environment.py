@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qanat.launcher.hosts import INHERITED, is_of_tracing
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan
+from qanat.network import WORKER, Network, NodePlan
 from qanat.provision.data_directory import node_seed
 
 
@@ -59,6 +59,10 @@ def host_environment(
         environment |= {"QANAT_PORT": str(plan.port), "QANAT_ADVERTISE": plan.address}
     if plan.service == "consensus":
         environment["QANAT_KEEP_HEIGHTS"] = str(network.consensus.keep_heights)
+    if plan.service == WORKER:
+        paratime = network.find_paratime(plan.runtimes[0])
+        gateway = next(other for other in plans if other.name == paratime.gateway.name)
+        environment |= {"QANAT_GATEWAY": gateway.address, "QANAT_RUNTIME_ID": paratime.id}
     if plan.service == "compute":
         environment["QANAT_NONCE_WINDOWS"] = ",".join(
             f"{paratime.id}={paratime.nonce_window}"

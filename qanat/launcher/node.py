@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from qanat import cpu
 from qanat.forks import Forks, ForkServerGone, RunningProcess
 from qanat.launcher.environment import RunOptions, enclave_seed, host_environment
 from qanat.launcher.host_server import SERVICE
+from qanat.launcher.instances import Instances
 from qanat.launcher.state import ProcessRecord
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan
+from qanat.network import WORKER, Network, NodePlan
 
 log = structlog.get_logger()
 
@@ -29,6 +30,8 @@ STEADY_S = 10.0
 """A process that ran this long died of something new: its pause starts small again [s]."""
 STOP_TIMEOUT_S = 5.0
 """How long a process may take to stop before it is killed [s]."""
+SOCKETS_OF = {"compute": "QANAT_ENCLAVE_FDS", "worker": "QANAT_INSTANCES_FD"}
+"""Variable by which a service's host is told its sockets, where it is not the usual one."""
 EXIT_BAD_START = 2
 """Status by which a process says that trying again is of no use."""
 
@@ -59,6 +62,8 @@ class NodeSupervisor:
         self._host_forks, self._enclave_forks = host_forks, enclave_forks
         self._host: RunningProcess | None = None
         self._enclaves: dict[str, cpu.EnclaveProcess] = {}
+        self._instances: Instances | None = None
+        """Enclaves of apps, of a worker that runs."""
         self._state = "starting"
         self._restarts = 0
         self._has_served = False
@@ -81,6 +86,8 @@ class NodeSupervisor:
             restarts=self._restarts,
             paratime=",".join(paratimes) or None,
         )
+        if self._instances is not None:
+            return (host, *self._instance_records(host, self._instances))
         if not self.plan.has_enclave:
             return (host,)
         enclaves = (
@@ -95,6 +102,13 @@ class NodeSupervisor:
             for runtime in self.plan.runtimes
         )
         return (host, *enclaves)
+
+    def _instance_records(
+        self, host: ProcessRecord, instances: Instances
+    ) -> Iterator[ProcessRecord]:
+        for name, enclave in instances.running.items():
+            directory = str(self._layout.enclave(self.plan.name, name))
+            yield replace(host, part="enclave", pid=enclave.pid, ports=(), data_dir=directory)
 
     async def run(self) -> None:
         """
@@ -176,7 +190,17 @@ class NodeSupervisor:
                 enclave_end.close()
                 inherited.append(host_end.fileno())
                 waits[f"enclave-{runtime}"] = asyncio.create_task(enclave.wait())
-            name = "QANAT_ENCLAVE_FDS" if self.plan.service == "compute" else "QANAT_ENCLAVE_FD"
+            name = SOCKETS_OF.get(self.plan.service, "QANAT_ENCLAVE_FD")
+            if self.plan.service == WORKER:
+                self._instances = Instances(
+                    self.plan,
+                    self._layout,
+                    seed=enclave_seed(self._options),
+                    forks=self._enclave_forks,
+                    logs_to_files=self._options.logs_to_files,
+                    on_change=self._on_change,
+                )
+                inherited.append(self._instances.host_end.fileno())
             self._host = await _start_host(
                 self.plan,
                 environment,
@@ -184,6 +208,8 @@ class NodeSupervisor:
                 self._log_path("host"),
                 self._host_forks,
             )
+        if self._instances is not None:
+            self._instances.begin()
         waits["host"] = asyncio.create_task(self._host.wait())
         waits["control"] = asyncio.create_task(self._is_unwanted.wait())
         self._set_state("running")
@@ -224,6 +250,9 @@ class NodeSupervisor:
                 host.kill()
                 await host.wait()
         await asyncio.gather(*(enclave.stop() for enclave in enclaves.values()))
+        if self._instances is not None:
+            await self._instances.close()
+            self._instances = None
         self._host, self._enclaves = None, {}
         self._set_state("stopped")
         self._is_down.set()

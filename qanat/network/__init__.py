@@ -5,17 +5,19 @@ The process launcher and the Compose file start the same nodes from the same fil
 """
 
 from qanat.network.file import BadNetworkFile, load_network
-from qanat.network.plan import DEFAULT_PORT_BASE, ENCLAVE_SERVICES, NodePlan, plan_nodes
-from qanat.network.records import KeyManager, Network, ParaTime
+from qanat.network.plan import DEFAULT_PORT_BASE, ENCLAVE_SERVICES, WORKER, NodePlan, plan_nodes
+from qanat.network.records import KeyManager, Network, ParaTime, Workers
 
 __all__ = [
     "DEFAULT_PORT_BASE",
     "ENCLAVE_SERVICES",
+    "WORKER",
     "BadNetworkFile",
     "KeyManager",
     "Network",
     "NodePlan",
     "ParaTime",
+    "Workers",
     "load_network",
     "plan_nodes",
 ]

@@ -39,6 +39,7 @@ def find_faults(network: Network) -> list[str]:
         faults += _of_key_manager(manager)
     for paratime in network.paratime:
         faults += _of_paratime(network, paratime)
+    faults += _of_workers(network)
     faults += _of_overrides(network)
     # Ports follow from all the rest.
     return faults or list(_of_ports(network))
@@ -65,6 +66,7 @@ def _of_names(network: Network) -> Iterator[str]:
         "consensus": network.consensus.nodes,
         **{f"key_manager {one.name}": one.nodes for one in network.key_manager},
         "gateway": tuple(gateways),
+        "worker": () if network.worker is None else network.worker.nodes,
     }
     compute = set(network.compute_nodes())
     everybody = [name for names in groups.values() for name in names] + sorted(compute)
@@ -145,6 +147,18 @@ def _of_secrecy(network: Network, paratime: ParaTime, where: str) -> Iterator[st
         yield f"{where}: a key_manager has nothing to keep where confidential = false"
     if paratime.key_manager is not None and paratime.key_manager not in managers:
         yield f"{where}: key_manager {paratime.key_manager!r} is not in the file"
+
+
+def _of_workers(network: Network) -> Iterator[str]:
+    if network.worker is None:
+        return
+    if not network.worker.nodes:
+        yield "worker.nodes must name at least 1 node"
+    found = next((one for one in network.paratime if one.name == network.worker.paratime), None)
+    if found is None:
+        yield f"worker.paratime {network.worker.paratime!r} is not in the file"
+    elif not (found.is_evm and found.confidential):
+        yield f"worker.paratime {found.name!r} must be a confidential EVM: apps get keys there"
 
 
 def _of_overrides(network: Network) -> Iterator[str]:

@@ -9,6 +9,9 @@ DEFAULT_PORT_BASE = 8545
 INTERNAL_PORTS_FROM = 55
 """Offset of the first internal port; 8545 + 55 = 8600 keeps clear of sapphire-localnet's ports."""
 ENCLAVE_SERVICES = frozenset({"keymanager", "compute"})
+"""Services whose nodes have an enclave for each runtime, from their start on."""
+WORKER = "worker"
+"""Service whose nodes get an enclave for each app that is deployed there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class NodePlan:
     @property
     def paratimes(self) -> tuple[str, ...]:
         """Names of the ParaTimes that the node belongs to."""
-        return self.runtimes if self.service in ("compute", "gateway") else ()
+        return self.runtimes if self.service in ("compute", "gateway", WORKER) else ()
 
     @property
     def address(self) -> str:
@@ -77,6 +80,8 @@ def plan_nodes(
         (name, "keymanager", (one.name,)) for one in network.key_manager for name in one.nodes
     ]
     inner += [(name, "compute", served) for name, served in network.compute_nodes().items()]
+    if network.worker is not None:
+        inner += [(name, WORKER, (network.worker.paratime,)) for name in network.worker.nodes]
     plans = []
     for name, service, runtimes in inner:
         wanted = network.find_override(name).port

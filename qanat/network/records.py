@@ -105,6 +105,14 @@ class NodeOverride:
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """Who runs attested apps, and in which ParaTime these register."""
+
+    paratime: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
     """Ethereum accounts that are funded at genesis, in every EVM."""
 
@@ -125,6 +133,8 @@ class Network:
     paratime: tuple[ParaTime, ...]
     accounts: Accounts
     key_manager: tuple[KeyManager, ...] = ()
+    worker: Workers | None = None
+    """None where no apps run."""
     node: tuple[NodeOverride, ...] = ()
     base_epoch: int = 2
     unsafe_mock_tee: bool = False

@@ -5,7 +5,7 @@ import time
 
 from qanat import cpu
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan, plan_nodes
+from qanat.network import WORKER, Network, NodePlan, plan_nodes
 from qanat.provision.debug_key import save_debug_key
 from qanat.provision.genesis import build_enclave_configs, build_genesis, liar_of
 from qanat.provision.identities import (
@@ -18,13 +18,17 @@ from qanat.provision.identities import (
 from qanat.provision.policy import draw_policy_seeds, save_policy_seeds
 from qanat.provision.removal import OtherNetwork, is_provisioned
 from qanat.provision.succession import measure_again
+from qanat.rofl.bundle import worker_config
+from services.worker.rules.keys import fee_key
 from shared.crypto.entropy import Entropy, SeededEntropy, SystemEntropy
 from shared.crypto.hashes import cshake256, kmac256
 from shared.crypto.signing import Signer
 from shared.encoding.record import encode_record
 from shared.types.attestation import EnclaveIdentity
-from shared.types.genesis import GenesisValidator
+from shared.types.genesis import Genesis, GenesisValidator
 
+WORKER_TOKENS = 10_000
+"""What a worker may spend on fees of registrations [whole tokens]."""
 FORMAT = 2
 """Of the data directory. 2: an enclave directory for each runtime of a node."""
 REPLAY_GENESIS_TIME_NS = 1_750_000_000_000_000_000
@@ -111,6 +115,7 @@ def provision(
         enclaves=enclaves,
         signers=signers,
         balances=balances,
+        fee_accounts=_fee_accounts(network, identities),
         dev_control_key=dev_control_key,
         is_replayed=seed is not None,
     )
@@ -119,6 +124,10 @@ def provision(
             save_identity(layout.identity(plan.name), identities[plan.name])
         else:
             save_node_key(layout.identity(plan.name), gateways[plan.name])
+        if plan.service == WORKER:
+            _make_worker(layout, network, plan, genesis)
+            platform = pki.create_platform(plan.name, "TDX")
+            write_private(layout.platform(plan.name), platform.to_bytes())
         if plan.has_enclave:
             _make_enclaves(layout, network, plan, configs)
             write_private(layout.platform(plan.name), pki.create_platform(plan.name).to_bytes())
@@ -129,18 +138,35 @@ def provision(
         for path in (layout.debug_key, layout.kept_debug_key(network.consensus.nodes[0])):
             save_debug_key(path, debug_seed)
     if network.dev_controls:
-        token = entropy.draw("dev token").hex().encode()
+        token = _draw_token(entropy)
         for path in (layout.dev_token, *(layout.node_dev_token(plan.name) for plan in plans)):
             write_private(path, token)
         for plan in plans:
             if plan.service == "gateway":
                 write_private(layout.unlocked_keys(plan.name), json.dumps(test_keys).encode())
+    else:
+        # Who operates a worker deploys apps by its token, in every network.
+        for plan in plans:
+            if plan.service == WORKER:
+                write_private(layout.node_dev_token(plan.name), _draw_token(entropy))
     _save_summary(layout, network, identities, enclaves, is_replay=seed is not None)
     layout.public.mkdir(parents=True, exist_ok=True)
     unfinished = layout.genesis.with_suffix(".new")
     unfinished.write_bytes(encode_record(genesis))
     unfinished.rename(layout.genesis)
     return True
+
+
+def _draw_token(entropy: Entropy) -> bytes:
+    return entropy.draw("dev token").hex().encode()
+
+
+def _fee_accounts(network: Network, identities: dict[str, Identity]) -> dict[str, dict[str, int]]:
+    """Give the accounts from which workers pay, by ParaTime: address to whole tokens."""
+    if network.worker is None:
+        return {}
+    keys = (fee_key(bytes.fromhex(identities[name].node_seed)) for name in network.worker.nodes)
+    return {network.worker.paratime: {"0x" + key.account.hex(): WORKER_TOKENS for key in keys}}
 
 
 def _make_enclaves(
@@ -150,6 +176,15 @@ def _make_enclaves(
         name = liar_of(runtime) if network.is_liar(plan.name, runtime) else runtime
         layout.enclave(plan.name, runtime).mkdir(parents=True, exist_ok=True, mode=0o700)
         layout.enclave_config(plan.name, runtime).write_bytes(configs[name])
+
+
+def _make_worker(layout: DataLayout, network: Network, plan: NodePlan, genesis: Genesis) -> None:
+    """Write the configuration of all enclaves of a worker's apps."""
+    for paratime in plan.runtimes:
+        config = worker_config(genesis, bytes.fromhex(network.find_paratime(paratime).id))
+        path = layout.enclave_config(plan.name, paratime)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_bytes(encode_record(config))
 
 
 def _save_summary(

@@ -1,5 +1,6 @@
 """The genesis document of a network, and the measured configuration of its enclaves."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +171,7 @@ def build_genesis(
     balances: dict[str, int],
     dev_control_key: bytes | None,
     is_replayed: bool = False,
+    fee_accounts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Genesis:
     """
     Build the document.
@@ -186,7 +188,13 @@ def build_genesis(
         Ethereum address to whole tokens.
     is_replayed : `bool`
         Whether two runs are to make the same rounds, however fast their nodes are (ADR 0040).
+    fee_accounts : `Mapping`, optional
+        Of workers, by ParaTime: address to whole tokens.
     """
+    funded = {
+        one.name: balances | dict((fee_accounts or {}).get(one.name, {}))
+        for one in network.paratime
+    }
     epoch_ms = EPOCH_OF_REPLAYS_MS if is_replayed else network.epoch_interval_s * 1000
     owner = identities[network.consensus.nodes[0]].entity.public_key
     return Genesis(
@@ -202,7 +210,7 @@ def build_genesis(
         accounts=(
             *_accounts(identities, dev_control_key),
             *(
-                GenesisAccount(runtime_address(bytes.fromhex(one.id)), _backing(balances))
+                GenesisAccount(runtime_address(bytes.fromhex(one.id)), _backing(funded[one.name]))
                 for one in network.paratime
                 if one.is_evm
             ),
@@ -222,7 +230,7 @@ def build_genesis(
                     one,
                     owner,
                     _identities(enclaves, one.name),
-                    balances,
+                    funded[one.name],
                     min_pool_size=len(one.nodes) if is_replayed else None,
                 )
                 for one in network.paratime

@@ -73,9 +73,11 @@ class CannotConfine(Rejected, module="tee", code=2):
     """The system does not let the enclave protect itself; it must not go on."""
 
 
-def confine() -> None:
+def confine(keeps: frozenset[str] = frozenset()) -> None:
     """
     Give up what an enclave does not need, for ever. Call before the first secret arrives.
+
+    `keeps` are names of `REFUSED` that this kind of enclave needs all the same.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def confine() -> None:
     _check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
     _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     machine = _machine(libc)
-    program = build_filter(machine)
+    program = build_filter(machine, keeps)
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a count, padding, a pointer.
     described = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
@@ -102,7 +104,7 @@ def confine() -> None:
     _check(result, "seccomp")
 
 
-def build_filter(machine: str) -> bytes:
+def build_filter(machine: str, keeps: frozenset[str] = frozenset()) -> bytes:
     """
     Assemble the BPF program for a machine: 8 bytes an instruction.
 
@@ -110,7 +112,7 @@ def build_filter(machine: str) -> bytes:
     that made it says what it wanted.
     """
     column = (X86_64, AARCH64).index(machine)
-    numbers = sorted(entry[column] for entry in REFUSED.values())
+    numbers = sorted(entry[column] for name, entry in REFUSED.items() if name not in keeps)
     code: list[tuple[int, int, int, int]] = [
         (LOAD_WORD, 0, 0, OFFSET_ARCH),
         (JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH[machine]),

@@ -7,15 +7,18 @@ enclave it started on which socket, so the measurement is never self-reported. S
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from shared.crypto.hashes import kmac256
+from shared.encoding.notes import Size
 from shared.encoding.record import Bytes32, Bytes64
 from shared.types.attestation import Collateral
 
 SEAL_KEY = b"qanat/platform: seal key (insecure mock)"
 CHANCE = b"qanat/platform: chance (insecure mock)"
 SHARED = b"qanat/platform: shared chance (insecure mock)"
+
+Register = Annotated[bytes, Size(48)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,20 @@ class PlatformApi(Protocol):
 
         For what must hang neither on which of them is first, nor on their code's measurement.
         """
+        ...
+
+
+class DomainApi(Protocol):
+    """What the CPU answers besides to the enclave of an app, which is a trust domain."""
+
+    def bundle(self) -> bytes:
+        """Give the app's bundle that was measured."""
+        ...
+
+    def quote_domain(
+        self, report_data: Bytes64, registers: tuple[Register, Register, Register, Register]
+    ) -> QuoteWithCollateral:
+        """Attest what the domain says, with its run-time registers."""
         ...
 
 

@@ -62,6 +62,8 @@ class EnclaveContext:
     """Asks the host; see `sync_client_of`."""
     shared_seed: bytes | None = None
     """What all enclaves of a network that replays have; None in others."""
+    cpu: SyncTransport | None = None
+    """Asks the CPU what it answers to one kind of enclave only, such as `DomainApi`."""
 
 
 def run_enclave(
@@ -71,6 +73,7 @@ def run_enclave(
     *,
     concurrent: frozenset[str] = frozenset(),
     workers: int = WORKERS,
+    keeps: frozenset[str] = frozenset(),
 ) -> None:
     """
     Be an enclave until the host closes its socket.
@@ -85,11 +88,14 @@ def run_enclave(
         `QANAT_HOST_FD`, `QANAT_PLATFORM_FD`, `QANAT_ENCLAVE_DIR`, as the launcher sets them.
     concurrent : `frozenset`
         Names of the messages that may run side by side, and beside one that is not in the set.
+    keeps : `frozenset`
+        System calls of `confinement.REFUSED` that this kind of enclave needs.
     """
     host_socket = socket.socket(fileno=int(environ[HOST_FD]))
     platform_socket = socket.socket(fileno=int(environ[PLATFORM_FD]))
-    confine()
-    platform = sync_client_of(PlatformApi, SocketTransport(platform_socket, "the mock CPU"))
+    confine(keeps)
+    cpu = SocketTransport(platform_socket, "the mock CPU")
+    platform = sync_client_of(PlatformApi, cpu)
     seed = platform.chance_seed()
     connection = HostConnection(host_socket)
     context = EnclaveContext(
@@ -99,6 +105,7 @@ def run_enclave(
         directory=Path(environ[ENCLAVE_DIR]),
         host=connection,
         shared_seed=platform.shared_seed(),
+        cpu=cpu,
     )
     connection.serve(contract, build(context), concurrent=concurrent, workers=workers)
 

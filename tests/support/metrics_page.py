@@ -7,7 +7,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
-SERVICES = ("consensus", "keymanager", "compute", "gateway", "runtime_gateway")
+SERVICES = ("consensus", "keymanager", "compute", "gateway", "runtime_gateway", "worker")
 MODULES = {"node": "shared.kit.metrics", "gateways": "shared.gateways.metrics"} | {
     name: f"services.{name}.metrics" for name in SERVICES
 }

@@ -1,0 +1,1 @@
+"""An oracle that only an attested app feeds."""

@@ -1,0 +1,161 @@
+"""The enclaves of a worker's apps: the launcher starts them as the worker's host asks."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from qanat import cpu
+from qanat.layout import DataLayout
+from qanat.network import NodePlan
+from services.worker.rules.bundle import MAX_BUNDLE_BYTES
+from shared.errors import QanatError, Rejected
+from shared.kit import instance_socket
+from shared.kit.instance_socket import MAX_INSTANCES, InstanceEnded, StartInstance, StopInstance
+
+log = structlog.get_logger()
+
+APPD_PORT = "QANAT_APPD_PORT"
+"""Tells the enclave the loopback port of its app daemon; 0 where it has none."""
+DATA_ROOT = "QANAT_DATA_ROOT"
+"""Tells it from what its app is to be kept."""
+
+
+class TooManyInstances(Rejected, module="instances", code=2):
+    """The worker runs as many enclaves as it may, or has one of this name."""
+
+
+class Instances:
+    """
+    The enclaves that one run of a worker's host asked for.
+
+    The host is not trusted: it says which bundle is to run, and the CPU measures what it got.
+    """
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        layout: DataLayout,
+        *,
+        seed: str | None,
+        forks: cpu.EnclaveForks | None,
+        logs_to_files: bool,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._plan, self._layout = plan, layout
+        self._seed, self._forks, self._logs_to_files = seed, forks, logs_to_files
+        self._on_change = on_change
+        self._socket, self.host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        self._starting: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.running: dict[str, cpu.EnclaveProcess] = {}
+        """By name of the instance."""
+
+    def begin(self) -> None:
+        """Listen to the host, which has its end by now."""
+        self.host_end.close()
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    async def close(self) -> None:
+        """End all enclaves; the host is gone."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self.host_end.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(enclave.stop() for enclave in self.running.values()))
+        self.running.clear()
+
+    def _read(self) -> None:
+        try:
+            received = instance_socket.receive(self._socket)
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, Rejected) as error:
+            log.warning("instance_message_refused", node=self._plan.name, reason=str(error))
+            return
+        match received:
+            case None:
+                # The host has ended, which the supervision sees by itself.
+                asyncio.get_running_loop().remove_reader(self._socket)
+            case StartInstance() as asked, (sock, bundle):
+                self._spawn(self._run(asked, socket.socket(fileno=sock), bundle))
+            case StopInstance() as asked, _:
+                self._spawn(self._stop(asked))
+            case _:
+                pass
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, asked: StartInstance, sock: socket.socket, bundle: int) -> None:
+        reason = ""
+        try:
+            with sock, os.fdopen(bundle, "rb") as file:
+                enclave = await self._start(asked, sock, file.read(MAX_BUNDLE_BYTES + 1))
+            status = await enclave.wait()
+            reason = f"its enclave ended with status {status}"
+        except (QanatError, OSError) as error:
+            reason = str(error)
+        finally:
+            if self.running.pop(asked.name, None) is not None:
+                self._on_change()
+        log.info("instance_ended", node=self._plan.name, instance=asked.name, reason=reason)
+        with contextlib.suppress(OSError):
+            instance_socket.send(self._socket, InstanceEnded(asked.name, reason[:500]))
+
+    async def _stop(self, asked: StopInstance) -> None:
+        enclave = self.running.get(asked.name)
+        if enclave is not None:
+            await enclave.stop()
+        if asked.forgets:
+            directory = self._layout.enclave(self._plan.name, asked.name)
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    async def _start(
+        self, asked: StartInstance, sock: socket.socket, bundle: bytes
+    ) -> cpu.EnclaveProcess:
+        if len(bundle) > MAX_BUNDLE_BYTES:
+            raise TooManyInstances(f"a bundle has at most {MAX_BUNDLE_BYTES} bytes")
+        name, (paratime,) = self._plan.name, self._plan.runtimes
+        if asked.name in self.running or asked.name in self._starting:
+            raise TooManyInstances(f"instance {asked.name} runs already")
+        if len(self.running) + len(self._starting) >= MAX_INSTANCES:
+            raise TooManyInstances(f"a worker runs at most {MAX_INSTANCES} instances")
+        self._starting.add(asked.name)
+        try:
+            enclave = await cpu.start_enclave(
+                "worker",
+                config_path=self._layout.enclave_config(name, paratime),
+                platform=cpu.PlatformFile.from_bytes(self._layout.platform(name).read_bytes()),
+                enclave_dir=self._layout.enclave(name, asked.name),
+                host_socket=sock,
+                log_path=self._log_path(asked.name),
+                seed=self._seed,
+                forks=self._forks,
+                bundle=bundle,
+                settings={
+                    APPD_PORT: str(asked.appd_port),
+                    DATA_ROOT: str(self._layout.root.resolve()),
+                },
+            )
+        finally:
+            self._starting.discard(asked.name)
+        self.running[asked.name] = enclave
+        self._on_change()
+        return enclave
+
+    def _log_path(self, instance: str) -> Path | None:
+        if not self._logs_to_files:
+            return None
+        return self._layout.log_of(self._plan.name, f"enclave-{instance}")

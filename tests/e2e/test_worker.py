@@ -1,0 +1,200 @@
+"""Attested apps on workers: two replicas with the same keys, which survive kills; and the end."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import cbor2
+import httpx
+import pytest
+from eth_account import Account
+from web3 import Web3
+from web3.exceptions import ContractCustomError
+
+from qanat.layout import DataLayout
+from qanat.network import NodePlan, load_network, plan_nodes
+from qanat.rofl.bundle import enclave_identity, pack
+from qanat.rofl.secrets import seal_secret
+from services.worker.rules.bundle import AppManifest
+from shared.kit.dev_controls import bearer
+from shared.kit.identity import load_genesis
+from shared.types.app_secrets import encode_envelope
+from tests.e2e.test_sdk_transactions import query, send, sign
+from tests.support.attested_apps import policy
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
+
+EXAMPLE = ROOT / "examples" / "rofl_oracle"
+WORKERS = ("worker-0", "worker-1")
+PORT_BASE = 21545
+MANIFEST = AppManifest("oracle", "0.1.0")
+NOT_THE_APP = "0x6890282f"
+"""Selector of `RoflOriginNotAuthorizedForApp()`."""
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
+    folder = tmp_path_factory.mktemp("workers")
+    text = (ROOT / "networks" / "workers.toml").read_text()
+    file = folder / "workers.toml"
+    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
+    network = ProcessNetwork(folder / "data", PORT_BASE, file)
+    network.up()
+    yield network
+    network.down()
+    network.close()
+
+
+class Worker:
+    """Who operates one worker."""
+
+    def __init__(self, network: ProcessNetwork, name: str) -> None:
+        self.network, self.name = network, name
+        plans = plan_nodes(load_network(network.network_file), network.http_port)
+        self.plan: NodePlan = next(plan for plan in plans if plan.name == name)
+        token = DataLayout(network.data).dev_token.read_text().strip()
+        self.headers = bearer(token) | {"content-type": "application/cbor"}
+
+    def ask(self, method: str, **body: Any) -> Any:
+        url = f"http://127.0.0.1:{self.plan.port}/v1/worker/{method}"
+        content = cbor2.dumps(body, canonical=True)
+        answer = httpx.post(url, content=content, headers=self.headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return cbor2.loads(answer.content)
+
+    def instance(self, app: bytes) -> dict[str, Any]:
+        found = self.ask("fetch_status")["instances"]
+        return next((one for one in found if one["app_id"] == app), {})
+
+    def until_running(self, app: bytes, other_than: bytes = b"") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+
+        def runs() -> bool:
+            try:
+                found.update(self.instance(app))
+            except (httpx.TransportError, AssertionError):
+                return False
+            is_new = found.get("rak") != other_than
+            return is_new and found["state"] == "running" and "pid" in (found.get("app") or {})
+
+        wait_for(runs, 60, f"the app runs on {self.name}")
+        return found
+
+    def until_says(self, app: bytes, word: str) -> str:
+        wait_for(lambda: word in self.logs(app), 60, f"the app on {self.name} says {word!r}")
+        return self.logs(app)
+
+    def logs(self, app: bytes) -> str:
+        try:
+            return bytes(self.ask("fetch_logs", app_id=app)).decode()
+        except (httpx.TransportError, AssertionError):
+            return ""
+
+
+def test_an_app_runs_on_two_workers_survives_kills_and_ends(workers: ProcessNetwork) -> None:
+    bundle = pack(EXAMPLE / "app", MANIFEST)
+    layout = DataLayout(workers.data)
+    paratime = load_network(workers.network_file).paratime[0]
+    identity = enclave_identity(bundle, load_genesis(layout.genesis), bytes.fromhex(paratime.id))
+    quotes = {
+        "pcs": {
+            "tcb_validity_period": 36_500,
+            "min_tcb_evaluation_data_number": 0,
+            "tdx": {},
+        }
+    }
+    listed = [{"mr_enclave": identity.mr_enclave, "mr_signer": identity.mr_signer}]
+    rules = policy(quotes=quotes, enclaves=listed, endorsements=[{"role_observer": {}}])
+    app = execute(workers, "rofl.Create", {"policy": rules, "scheme": 1, "metadata": {}})
+    oracle = deploy_oracle(workers, app)
+    made = query(workers, "rofl.App", {"id": app})
+    sealed = encode_envelope(seal_secret("ORACLE", oracle.address.encode(), made["sek"]))
+    execute(
+        workers,
+        "rofl.Update",
+        {"id": app, "policy": rules, "admin": made["admin"], "metadata": {}}
+        | {"secrets": {"ORACLE": sealed}},
+    )
+    operators = [Worker(workers, name) for name in WORKERS]
+    for one in operators:
+        one.ask("deploy", app_id=app, bundle=bundle)
+    started = [one.until_running(app) for one in operators]
+    assert len({one["rak"] for one in started}) == 2
+    assert {one["enclave"]["mr_enclave"] for one in started} == {identity.mr_enclave}
+
+    # Each replica has the same key, and the contract takes what both report.
+    told = [one.until_says(app, "reported") for one in operators]
+    assert all("{'ok': b''}" in text for text in told), told
+    assert len({key_of(text) for text in told}) == 1
+    assert oracle.functions.reports().call() >= 2
+    with pytest.raises(ContractCustomError, match=NOT_THE_APP):
+        oracle.functions.report(1).call({"from": Account.from_key(FIRST_KEY).address})
+    registered = query(workers, "rofl.AppInstances", {"id": app})
+    assert {one["rak"] for one in registered} >= {one["rak"] for one in started}
+
+    survive_kills(workers, operators[0], app, started[0], told[0])
+
+    # The chain forgets it, and the worker gets no keys for it again.
+    execute(workers, "rofl.Remove", {"id": app})
+    kill(workers, "worker-0", "enclave")
+    wait_for(
+        lambda: (
+            operators[0].instance(app).get("state") == "registering"
+            and "unknown" in operators[0].instance(app)["reason"].lower()
+        ),
+        60,
+        "the removed app is refused",
+    )
+    assert operators[0].instance(app).get("app") is None
+    for one in operators:
+        one.ask("remove", app_id=app)
+        assert one.ask("fetch_status")["instances"] == []
+    kept = [layout.enclave(name, app.hex()) for name in WORKERS]
+    wait_for(lambda: not any(path.exists() for path in kept), 60, "what the app kept is gone")
+
+
+def survive_kills(
+    network: ProcessNetwork, worker: Worker, app: bytes, started: dict[str, Any], told: str
+) -> None:
+    os.kill(started["app"]["pid"], signal.SIGKILL)
+    wait_for(
+        lambda: (worker.instance(app).get("app") or {}).get("restarts") == 1, 60, "it is restarted"
+    )
+    kill(network, worker.name, "enclave")
+    second = worker.until_running(app, other_than=started["rak"])
+    assert key_of(worker.until_says(app, "key ")) == key_of(told)
+    kill(network, worker.name, "host")
+    worker.until_running(app, other_than=second["rak"])
+    assert key_of(worker.until_says(app, "key ")) == key_of(told)
+
+
+def kill(network: ProcessNetwork, name: str, part: str) -> None:
+    # As `ProcessNetwork.kill`, without a second for a command.
+    listed = json.loads((network.data / "launcher.json").read_text())["processes"]
+    found = next(one for one in listed if (one["name"], one["part"]) == (name, part))
+    os.kill(found["pid"], signal.SIGKILL)
+
+
+def key_of(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("key "))
+
+
+def execute(network: ProcessNetwork, method: str, body: Any) -> Any:
+    done = send(network, sign(network, method, body))
+    assert done["status"] == "0x1", done
+    return cbor2.loads(bytes.fromhex(done["result"][2:]))["ok"]
+
+
+def deploy_oracle(network: ProcessNetwork, app: bytes) -> Any:
+    raw = json.loads((EXAMPLE / "artifacts" / "Oracle.json").read_text())
+    web3 = Web3(Web3.HTTPProvider(network.url))
+    account = Account.from_key(FIRST_KEY)
+    contract = web3.eth.contract(abi=raw["abi"], bytecode=raw["bytecode"])
+    unsigned = contract.constructor(app).build_transaction(
+        {"from": account.address, "nonce": web3.eth.get_transaction_count(account.address)}
+        | {"gasPrice": web3.eth.gas_price}
+    )
+    hash_ = web3.eth.send_raw_transaction(account.sign_transaction(unsigned).raw_transaction)
+    address = web3.eth.wait_for_transaction_receipt(hash_)["contractAddress"]
+    return web3.eth.contract(address=address, abi=raw["abi"])
