@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eth_account import Account
 
+from apps.appd import BlockingAppd
 from apps.data_market.chain.uploads import Params
 from apps.data_market.demo.digits import JobFiles, digits_files
 from apps.data_market.demo.on_network import NetworkOutcome, run_on_network
@@ -13,7 +14,6 @@ from apps.data_market.intake.files import list_contributors, read_file
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
 from apps.data_market.train.recipe import public_count
-from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.keys import WorkerKeys
 from qanat.accounts import DERIVATION_PATH, TEST_MNEMONIC
 from qanat.demo_workers import running_appd, running_workers
@@ -42,8 +42,9 @@ def pay_on_network(
     with tempfile.TemporaryDirectory(prefix="qanat-market-") as made:
         folder = Path(made)
         # A seed of its own: another run's workers have other accounts, as other apps would.
-        with running_appd(folder, secrets.token_hex(16)) as socket, Appd(socket) as appd:
-            first, second = (WorkerKeys.derive(appd.derive, one).account.address for one in (0, 1))
+        with running_appd(folder, secrets.token_hex(16)) as socket:
+            derive = BlockingAppd(socket).derive
+            first, second = (WorkerKeys.derive(derive, one).account.address for one in (0, 1))
             return run_on_network(
                 gateway,
                 funder,

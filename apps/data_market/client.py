@@ -14,6 +14,7 @@ from typing import Self
 import httpx
 from nacl.public import PrivateKey
 
+from apps.boxes import seal_to
 from apps.data_market.chain.contracts import FINAL, Market, Policy, State, Terms
 from apps.data_market.chain.uploads import (
     DatasetUpload,
@@ -22,7 +23,6 @@ from apps.data_market.chain.uploads import (
     Place,
     Release,
     open_sealed,
-    seal_to,
 )
 from apps.data_market.errors import BadJob, GatewayAway, NotReleased, WorkerAway
 from apps.data_market.intake.commitment import commit

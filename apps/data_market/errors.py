@@ -59,13 +59,5 @@ class GatewayAway(Unavailable, module="data_market", code=13):
     """The gateway does not answer, or not as gateways do."""
 
 
-class AppdAway(Unavailable, module="data_market", code=14):
-    """The app daemon does not give a key."""
-
-
 class WorkerAway(Unavailable, module="data_market", code=15):
     """A worker does not answer, or not as workers do."""
-
-
-class BadSeal(Rejected, module="data_market", code=16):
-    """A sealed file was changed, or another app sealed it."""

@@ -103,10 +103,6 @@ class WeightsChanged(Rejected, module="inference", code=25):
     """A model's file is not the one that was pinned."""
 
 
-class AppdAway(Unavailable, module="inference", code=26):
-    """The app daemon does not answer, so that there are no keys and no quotes."""
-
-
 class BadCompletion(Rejected, module="inference", code=27):
     """The request is not one that the models here can answer."""
 

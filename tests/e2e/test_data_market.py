@@ -11,8 +11,8 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from apps.appd import BlockingAppd
 from apps.data_market.errors import ContractRefused, WorkerAway
-from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.keys import WorkerKeys
 from qanat.ai.market import (
     DP_LOGREG,
@@ -68,8 +68,8 @@ class Scene:
 
     def __init__(self, network: ProcessNetwork, folder: Path, socket: Path) -> None:
         self.network, self.folder, self.socket = network, folder, socket
-        with Appd(socket) as appd:
-            first, second = (WorkerKeys.derive(appd.derive, one).account.address for one in (0, 1))
+        derive = BlockingAppd(socket).derive
+        first, second = (WorkerKeys.derive(derive, one).account.address for one in (0, 1))
         self.funder: LocalAccount = Account.from_key(FIRST_KEY)
         self.market = Market.deploy(network.url, self.funder, (first, second))
         for address in (first, second):

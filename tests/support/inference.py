@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from apps.appd import Appd
 from apps.inference.documents.canonical import digest, read_document
 from apps.inference.documents.receipt import ReceiptDraft
 from apps.inference.models.answered import Answered
-from apps.inference.serve.appd import Appd
 from apps.inference.serve.engine import Models
 from apps.inference.serve.identity import make_identity
 from apps.inference.serve.service import serving

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.public import PrivateKey
 
+from apps.boxes import open_box
 from apps.data_market.errors import BadUpload
 from apps.data_market.intake.table import MAX_CELL, MAX_TABLE_BYTES
 from apps.data_market.job import Order
 from apps.data_market.privacy.gaussian import Budget
 from apps.data_market.train.recipe import recipe_of
+from apps.errors import BadBox
 from shared.crypto.hashes import tuple_hash256
 from shared.encoding.notes import AtMost
-from shared.encoding.record import Bytes20, Bytes32, decode_record, encode_record
-from shared.errors import Rejected
+from shared.encoding.record import Bytes20, Bytes32
 
 PARAMS_CONTEXT = b"qanat/data-market: parameters of a job"
 CARD_CONTEXT = b"qanat/data-market: card"
@@ -138,18 +138,9 @@ def read_params(untrusted: bytes) -> Params:
     return params
 
 
-def seal_to(key: bytes, document: object) -> bytes:
-    """Seal a record to an X25519 key of 32 bytes."""
-    return bytes(SealedBox(PublicKey(key)).encrypt(encode_record(document)))
-
-
 def open_sealed(secret: PrivateKey, kind: type[U], untrusted: bytes) -> U:
     """Open what was sealed to us. Raises `BadUpload`."""
-    if len(untrusted) > MAX_UPLOAD_BYTES:
-        raise BadUpload(f"{len(untrusted)} bytes: at most {MAX_UPLOAD_BYTES}")
     try:
-        return decode_record(kind, SealedBox(secret).decrypt(untrusted))
-    except CryptoError as error:
-        raise BadUpload("it is not sealed to the key of this app") from error
-    except Rejected as error:
-        raise BadUpload(f"what is sealed is no {kind.__name__}: {error.message}") from error
+        return open_box(secret, kind, untrusted, MAX_UPLOAD_BYTES)
+    except BadBox as error:
+        raise BadUpload(error.message) from error

@@ -14,13 +14,13 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from apps.appd import BlockingAppd
 from apps.data_market.chain.contracts import Market
 from apps.data_market.errors import BadJob, GatewayAway
 from apps.data_market.worker.api import build_api
-from apps.data_market.worker.appd import Appd
 from apps.data_market.worker.jobs import JobRunner
 from apps.data_market.worker.keys import WorkerKeys
-from apps.data_market.worker.sealed_files import SealedFiles
+from apps.sealed_files import SealedFiles
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
 from shared.kit.sockets import open_sockets
@@ -51,8 +51,7 @@ def main() -> None:
 
 def work(options: argparse.Namespace) -> None:
     """Derive keys, serve uploads and run jobs."""
-    with Appd(options.appd) as appd:
-        keys = WorkerKeys.derive(appd.derive, options.worker)
+    keys = WorkerKeys.derive(BlockingAppd(options.appd).derive, options.worker)
     market = reach_market(options.gateway, keys, options.market)
     if keys.account.address not in market.workers():
         raise BadJob(f"the market has other workers than {keys.account.address}")

@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 
 import orjson
 
+from apps.boxes import seal_to
 from apps.data_market.arrays import Contribution
 from apps.data_market.chain.contracts import FINAL, Dataset, Job, Result, State, Terms, mask_of
 from apps.data_market.chain.uploads import (
@@ -22,7 +23,6 @@ from apps.data_market.chain.uploads import (
     Release,
     open_sealed,
     read_params,
-    seal_to,
 )
 from apps.data_market.errors import BadJob, BadUpload, ContractRefused, NotReleased
 from apps.data_market.intake.commitment import commit
@@ -30,7 +30,7 @@ from apps.data_market.intake.table import Schema, read_table
 from apps.data_market.job import run_job
 from apps.data_market.train.recipe import public_count, recipe_of
 from apps.data_market.worker.keys import WorkerKeys
-from apps.data_market.worker.sealed_files import SealedFiles
+from apps.sealed_files import SealedFiles
 from shared.crypto.secret import SecretBytes
 from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes32, Uint256, decode_record, encode_record

@@ -12,9 +12,9 @@ from web3 import Web3
 from web3.exceptions import ContractLogicError
 
 from apps.account import ChainAccount, Errors
+from apps.appd import Appd
 from apps.inference.errors import ChainAway, ChainRefused
 from apps.inference.metering.usage import Epoch
-from apps.inference.serve.appd import Appd
 
 ARTIFACT = Path(__file__).resolve().parent.parent / "contracts/artifacts/InferenceMeter.json"
 _ACCOUNT_KEY = "qanat.inference/meter/1"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from nacl.signing import SigningKey
 
+from apps.appd import Appd
 from apps.inference.documents.canonical import VERSION, Document, canonical
 from apps.inference.documents.evidence import (
     MOCK,
@@ -25,7 +26,6 @@ from apps.inference.documents.keyset import (
     report_data,
 )
 from apps.inference.documents.receipt import ReceiptDraft
-from apps.inference.serve.appd import Appd
 
 KEYSET_LIFE_S = 7 * 86_400
 """How long a keyset counts [s]; a client may keep receipts for so long without the report's age."""

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from evm_native import sign_digest
 from nacl.signing import SigningKey
 
+from apps.appd import Appd
 from apps.inference.documents.canonical import Document
 from apps.inference.documents.keyset import statement
 from apps.inference.errors import BadCompletion
-from apps.inference.serve.appd import Appd
 from shared.crypto.hashes import keccak256
 
 ECDSA, ED25519 = "ecdsa", "ed25519"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
+from apps.appd import Appd
 from apps.inference.e2ee.gate import VERSION, Gate
 from apps.inference.metering.meter import Meter
 from apps.inference.serve.app import ApiKeys, build_app
-from apps.inference.serve.appd import Appd
 from apps.inference.serve.engine import Engine, Models
 from apps.inference.serve.exchanges import Exchanges
 from apps.inference.serve.identity import make_identity

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
+from apps.boxes import seal_to
 from apps.data_market.chain.uploads import (
     MAX_UPLOAD_BYTES,
     DatasetUpload,
@@ -14,7 +15,6 @@ from apps.data_market.chain.uploads import (
     open_sealed,
     precision_units,
     read_params,
-    seal_to,
 )
 from apps.data_market.errors import BadJob, BadUpload
 from shared.errors import Rejected

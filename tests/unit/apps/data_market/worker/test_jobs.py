@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from nacl.public import PrivateKey
 
+from apps.boxes import seal_to
 from apps.data_market.chain.contracts import Dataset, Job, State, Terms, mask_of
 from apps.data_market.chain.uploads import (
     DatasetUpload,
@@ -13,7 +14,6 @@ from apps.data_market.chain.uploads import (
     Place,
     Release,
     open_sealed,
-    seal_to,
 )
 from apps.data_market.errors import BadJob, BadUpload, ContractRefused, NotReleased
 from apps.data_market.intake.commitment import commit
@@ -21,7 +21,7 @@ from apps.data_market.intake.table import read_table
 from apps.data_market.train.recipe import DP_LOGREG, public_count
 from apps.data_market.worker.jobs import JobRunner
 from apps.data_market.worker.keys import WorkerKeys
-from apps.data_market.worker.sealed_files import SealedFiles
+from apps.sealed_files import SealedFiles
 from shared.crypto.hashes import kmac256
 from shared.crypto.secret import SecretBytes
 

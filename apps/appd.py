@@ -1,16 +1,23 @@
-"""What the service asks of the daemon beside it; nothing else of its surroundings is used."""
+"""
+What an app asks of the daemon beside it; nothing else of its surroundings is used.
 
+Source: ROFL's `/rofl/v1/*` and dstack's `/GetQuote`, `/EmitEvent`, of `services/worker/appd`.
+"""
+
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from apps.errors import AppdAway
 from apps.inference.documents.canonical import Document, object_of, read_document
 from apps.inference.documents.evidence import MockEvidence, read_evidence
-from apps.inference.errors import AppdAway, MalformedDocument
+from apps.inference.errors import MalformedDocument
 
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 4 << 20
+KEY_BYTES = 32
 
 
 class Appd:
@@ -34,7 +41,13 @@ class Appd:
     async def derive(self, key_id: str, kind: str) -> bytes:
         """Derive 32 bytes that every replica of the app gets alike. Raises `AppdAway`."""
         answer = await self._json("/rofl/v1/keys/generate", {"key_id": key_id, "kind": kind})
-        return bytes.fromhex(str(answer.get("key", "")))
+        try:
+            key = bytes.fromhex(str(answer.get("key")))
+        except ValueError as error:
+            raise AppdAway("the app daemon gives no key") from error
+        if len(key) != KEY_BYTES:
+            raise AppdAway(f"the app daemon gives a key of {len(key)} bytes")
+        return key
 
     async def emit(self, name: str, payload: bytes) -> None:
         """Measure an event; all later quotes show it. Raises `AppdAway`."""
@@ -69,3 +82,22 @@ class Appd:
             return answer.raise_for_status().content
         except httpx.HTTPError as error:
             raise AppdAway(f"the app daemon does not answer {path}: {error!r}") from error
+
+
+class BlockingAppd:
+    """Keys of the daemon for code that has no event loop; a connection a key."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def derive(self, key_id: str, kind: str = "raw-256") -> bytes:
+        """As `Appd.derive`."""
+
+        async def ask() -> bytes:
+            appd = Appd(self._socket)
+            try:
+                return await appd.derive(key_id, kind)
+            finally:
+                await appd.close()
+
+        return asyncio.run(ask())

@@ -7,7 +7,7 @@ from pathlib import Path
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
-from apps.data_market.errors import BadSeal
+from apps.errors import BadSeal
 
 SUFFIX = ".sealed"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from apps.data_market.errors import BadSeal
-from apps.data_market.worker.sealed_files import SealedFiles
+from apps.errors import BadSeal
+from apps.sealed_files import SealedFiles
 
 KEY = bytes(range(32))
 
