@@ -7,7 +7,8 @@ npm ci --silent --no-audit --no-fund
 npm run --silent compile
 npm run --silent compile -- ../../apps/data_market/contracts
 npm run --silent compile -- ../../apps/inference/contracts
+npm run --silent compile -- ../../apps/knowledge/contracts
 "$(../../scripts/vyper.sh)/bin/python" compile_vyper.py
 if [ "${1:-}" = --check ]; then
-    git diff --exit-code -- artifacts ../../apps/data_market/contracts/artifacts ../../apps/inference/contracts/artifacts
+    git diff --exit-code -- artifacts ../../apps/data_market/contracts/artifacts ../../apps/inference/contracts/artifacts ../../apps/knowledge/contracts/artifacts
 fi

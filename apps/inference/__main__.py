@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ import uvicorn
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Prices
 from apps.inference.models.answered import CONTEXT_TOKENS
+from apps.inference.serve.engine import Engine, Models
 from apps.inference.serve.service import serving
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
@@ -48,13 +50,18 @@ def main() -> None:
     parser.add_argument("--epoch-s", type=float, default=60.0, help="between two roots")
     options = parser.parse_args()
     configure_logs(service="inference")
-    if hasattr(os, "SCHED_BATCH"):
-        # Of the whole process: a batch never takes the processor from what was just woken.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    take_little()
     try:
         asyncio.run(run(options))
     except QanatError as error:
         sys.exit(f"error: {error.message}")
+
+
+def take_little() -> None:
+    """Leave the processor to others; of the whole process."""
+    if hasattr(os, "SCHED_BATCH"):
+        # A batch never takes the processor from what was just woken.
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 async def run(options: argparse.Namespace) -> None:
@@ -93,9 +100,15 @@ async def charge(meter: Meter, epoch_s: float) -> None:
                 log.info("charged", epoch=epoch.number, receipts=len(epoch.leaves))
 
 
-async def serve(appd: Path, port: int, key_hashes: frozenset[bytes], meter: Meter | None) -> None:
+async def serve(
+    appd: Path,
+    port: int,
+    key_hashes: frozenset[bytes],
+    meter: Meter | None,
+    extend: Callable[[Models, Engine], Models] = lambda models, _: models,
+) -> None:
     """Serve on loopback until SIGINT or SIGTERM; nothing of a request is logged."""
-    async with serving(appd, key_hashes, meter=meter) as app:
+    async with serving(appd, key_hashes, meter=meter, extend=extend) as app:
         sockets = open_sockets("127.0.0.1", port)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -26,9 +26,11 @@ const input = {
   },
 };
 
+// Of a package, or of another app: apps/NAME/contracts/src/FILE.sol.
 const findImport = (path) => {
+  const root = path.startsWith("apps/") ? resolve(here, "../..") : join(here, "node_modules");
   try {
-    return { contents: readFileSync(join(here, "node_modules", path), "utf8") };
+    return { contents: readFileSync(join(root, path), "utf8") };
   } catch (error) {
     return { error: String(error) };
   }

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from apps.inference.documents.canonical import Document, canonical, text_of
 from apps.inference.errors import BadApiKey, NoSuchReceipt
-from apps.inference.metering.usage import Epoch, Prices, Usage
+from apps.inference.metering.usage import Epoch, Pays, Prices, Usage
 
 KEPT_EPOCHS = 64
 """Epochs whose proofs are given; receipts themselves are kept for less."""
@@ -31,9 +31,13 @@ class Chain(Protocol):
 class Meter:
     """One service's meter. One question or transaction at a time is out."""
 
-    def __init__(self, chain: Chain, prices: Prices, most_tokens: int) -> None:
+    def __init__(
+        self, chain: Chain, prices: Prices, most_tokens: int, sources_wei: int = 0
+    ) -> None:
+        """Take prices of tokens, and what an answer from sources costs beside them [wei]."""
         self._chain, self._prices = chain, prices
-        self._most_wei = most_tokens * max(prices.prompt_wei, prices.completion_wei)
+        self._tokens_wei = most_tokens * max(prices.prompt_wei, prices.completion_wei)
+        self._most_wei = self._tokens_wei + sources_wei
         self._usage, self._turn = Usage(), asyncio.Lock()
         self._epochs: OrderedDict[int, Epoch] = OrderedDict()
         self._sent: Epoch | None = None
@@ -61,12 +65,18 @@ class Meter:
             self._usage.release(owner, self._most_wei)
 
     def record(
-        self, owner: bytes | None, prompt_tokens: int, completion_tokens: int, receipt: Document
+        self,
+        owner: bytes | None,
+        prompt_tokens: int,
+        completion_tokens: int,
+        receipt: Document,
+        pays: Pays = (),
     ) -> None:
-        """Count an answer and its receipt."""
+        """Count an answer and its receipt, with what its sources are paid for it."""
         if owner is not None:
             cost = self._prices.cost(prompt_tokens, completion_tokens)
-            self._usage.add(owner, min(cost, self._most_wei), canonical(receipt))
+            cost = min(cost, self._tokens_wei) + sum(amount for _, amount in pays)
+            self._usage.add(owner, cost, canonical(receipt), pays)
 
     async def commit(self) -> Epoch | None:
         """

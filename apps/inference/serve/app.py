@@ -112,8 +112,17 @@ def build_app(
         "/v1/signature/{id}": signature,
         "/health": health,
     }
+    sourced, taking = models.sourced, []
+    if sourced is not None:
+        take = sourced.take
+
+        async def source(request: Request) -> Response:
+            return _json(await take(await bodies.read(request.receive)))
+
+        taking = [Route("/v1/knowledge/documents", _shown(exchanges, source), methods=["POST"])]
     return Starlette(
         routes=[
+            *taking,
             *(Route(one, prompt(one), methods=["POST"]) for one in (CHAT, COMPLETIONS, EMBEDDINGS)),
             *(Route(path, _shown(exchanges, one)) for path, one in gets.items()),
         ],

@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from apps.inference.documents.canonical import Document
 from apps.inference.errors import TooBusy
+from apps.inference.metering.usage import Pays
 from apps.inference.models.answered import Answered, OnText
 
 MAX_WAITING = 16
@@ -45,6 +47,33 @@ class Embeddings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer that waits for its turn."""
+
+    run: Callable[[OnText], Answered]
+    pays: Pays
+    """Whose what it is made from is, and what of its price is theirs."""
+
+
+class Sourced(Protocol):
+    """A model of conversations that answers from sources, each of which is paid for."""
+
+    model_id: str
+
+    def capabilities(self) -> Document:
+        """Give what the service measures of it."""
+        ...
+
+    async def take(self, untrusted: bytes) -> Document:
+        """Take a sealed source in."""
+        ...
+
+    async def prepare(self, asker: bytes | None, asked: dict[str, Any]) -> Prepared:
+        """Find the sources of an answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """What the service offers, by name, with the digest of the weights."""
 
@@ -53,6 +82,7 @@ class Models:
     embedding_id: str
     embeddings: Embeddings
     digests: dict[str, str]
+    sourced: Sourced | None = None
 
 
 class Engine:

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -19,7 +20,8 @@ from apps.inference.e2ee.fields import CHAT, COMPLETIONS, EMBEDDINGS
 from apps.inference.e2ee.gate import Channel, Gate
 from apps.inference.errors import BadCompletion, E2eeUnsupportedEndpoint, UnknownModel
 from apps.inference.metering.meter import Meter
-from apps.inference.models.answered import Answered
+from apps.inference.metering.usage import Pays
+from apps.inference.models.answered import Answered, OnText
 from apps.inference.serve.answers import Answering, embedding_answer
 from apps.inference.serve.engine import Engine, Models
 from apps.inference.serve.failures import show_failure
@@ -37,6 +39,7 @@ from shared.errors import QanatError
 
 JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
 END_OF_STREAM = b"data: [DONE]\n\n"
+Compute = Callable[[OnText], Answered]
 BYTES_A_TOKEN = 4
 """About so many; counted where a client goes before the model has said how many there were."""
 
@@ -57,6 +60,8 @@ class Seen:
     """How the answer ended, once it has."""
     is_reserved: bool = False
     """Whether credit is set aside for it."""
+    pays: Pays = ()
+    """What its sources are paid, once it is answered."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -108,15 +113,25 @@ class Exchanges:
             if is_chat
             else read_request(CompletionRequest, seen.received)
         )
-        self._admit(seen, request.model, self._models.chat_id)
+        sourced = self._models.sourced if is_chat else None
+        if sourced is not None and request.model == sourced.model_id:
+            self._admit(seen, request.model, sourced.model_id)
+        else:
+            sourced = None
+            self._admit(seen, request.model, self._models.chat_id)
         request.verify_provider()
         await self._reserve(seen)
+        asked = request.for_model()
+        if sourced is None:
+            chat = self._models.chat
+            compute: Compute = partial(chat.chat if is_chat else chat.complete, asked)
+        else:
+            prepared = await sourced.prepare(seen.owner, asked)
+            compute, seen.pays = prepared.run, prepared.pays
         prefix = "chatcmpl" if is_chat else "cmpl"
         seen.chat_id = f"{prefix}-{self._draw('answer')}"
         answering = Answering(seen.chat_id, request.model, self._now_s(), is_chat=is_chat)
-        asked = request.for_model()
-        run = self._models.chat.chat if is_chat else self._models.chat.complete
-        pieces = self._engine.stream(lambda on_text: run(asked, on_text))
+        pieces = self._engine.stream(compute)
         if request.stream:
             has_usage = request.stream_options is not None and request.stream_options.include_usage
             return await self._stream(seen, answering, pieces, is_chat, has_usage)
@@ -260,7 +275,8 @@ class Exchanges:
             self.meter.release(seen.owner)
             if seen.was_computed and seen.how is not None:
                 how = seen.how
-                self.meter.record(seen.owner, how.prompt_tokens, how.completion_tokens, document)
+                tokens = how.prompt_tokens, how.completion_tokens
+                self.meter.record(seen.owner, *tokens, document, seen.pays)
 
     def _draw(self, label: str) -> str:
         return self._entropy.draw(f"inference: {label}", 16).hex()

@@ -127,6 +127,7 @@ async def make_identity(
     now_s: Callable[[], int],
     e2ee: tuple[PublicKey, ...] = (),
     e2ee_versions: tuple[str, ...] = (),
+    sourced: "Document | None" = None,
 ) -> Identity:
     """
     Take keys of the daemon, and measure what the service says of itself.
@@ -138,6 +139,8 @@ async def make_identity(
         Names with the digest of their weights, `sha256:…`.
     now_s : callable
         Time [Unix s].
+    sourced : `Document`, optional
+        What a model that answers from sources says of itself.
 
     Raises
     ------
@@ -148,6 +151,8 @@ async def make_identity(
         "supported_e2ee_versions": list(e2ee_versions),
         "serving": "direct",
     }
+    if sourced is not None:
+        capabilities["knowledge"] = sourced
     fact = (SERVICE_EVENT, canonical(facts_document(models, PROVENANCE, capabilities)))
     # A log only grows: a service that begins anew under the same daemon measures nothing twice.
     if (await appd.quote(b"")).events[-1:] != (fact,):

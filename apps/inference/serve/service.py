@@ -48,6 +48,7 @@ async def serving(
     load: Callable[[], Models] = load_models,
     entropy: Entropy | None = None,
     meter: Meter | None = None,
+    extend: Callable[[Models, Engine], Models] = lambda models, _: models,
     now_s: Callable[[], int] = lambda: int(time.time()),
 ) -> AsyncIterator[Starlette]:
     """
@@ -63,6 +64,8 @@ async def serving(
         Takes credit for answers; without it they are free.
     load : callable
         Loads the models, in the thread that computes, so that theirs have its priority.
+    extend : callable
+        Adds a model that answers from sources.
 
     Raises
     ------
@@ -71,10 +74,15 @@ async def serving(
     """
     appd, engine = Appd(appd_socket), Engine()
     try:
-        models = await engine.run(load)
+        models = extend(await engine.run(load), engine)
         gate = Gate(now_s)
         identity = await make_identity(
-            appd, models.digests, now_s, e2ee=gate.public_keys, e2ee_versions=(VERSION,)
+            appd,
+            models.digests,
+            now_s,
+            e2ee=gate.public_keys,
+            e2ee_versions=(VERSION,),
+            sourced=None if models.sourced is None else models.sourced.capabilities(),
         )
         chance = entropy or SystemEntropy()
         exchanges = Exchanges(identity, gate, engine, models, chance, now_s, meter)

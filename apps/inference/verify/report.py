@@ -56,6 +56,8 @@ class VerifiedService:
     """MRTD of the quote, hex."""
     models: dict[str, str]
     """By name, with the digest of their weights, as the service measured them."""
+    capabilities: Document
+    """What else the service measured of itself."""
     is_mock: bool
     is_root_pinned: bool
     """Whether the policy named the root; where the service did, it proves consistency only."""
@@ -109,6 +111,7 @@ def verify_report(
         keyset=keyset,
         measurement=measured,
         models=models,
+        capabilities=object_of(report, "service_capabilities"),
         is_mock=True,
         is_root_pinned=policy.root_ca is not None,
         is_measurement_pinned=bool(policy.measurements),
