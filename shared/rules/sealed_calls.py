@@ -52,15 +52,22 @@ def open_sealed(result: bytes, key: bytes | None) -> Any:
     """
     Open a call result as far as `key` does: `{ok}`, `{fail}`, or `{unknown}` for somebody else.
 
+    Where the call was sealed, success in the clear is forged: anybody between could write it.
+    A failure may be, since a call that cannot be opened is refused in the clear.
+
     Raises
     ------
     RuntimeRejected
-        It is no call result, or does not open.
+        It is no call result, does not open, or should have been sealed.
     """
     value = cbor.decode(result)
     if not isinstance(value, dict):
         raise RuntimeRejected("core", 10, "this is no call result")
-    if "unknown" not in value or key is None:
+    if key is None:
+        return value
+    if "unknown" not in value:
+        if "ok" in value:
+            raise RuntimeRejected("core", 10, "the result of a sealed call is not sealed")
         return value
     sealed: SealedResult = from_wire(SealedResult, value["unknown"])
     try:

@@ -1,0 +1,168 @@
+"""Enclaves of attested apps on a whole network, with honest hosts and with others."""
+
+from dataclasses import replace
+
+import pytest
+
+from qanat.rofl.secrets import seal_secret
+from services.worker.enclave.errors import KeyManagerUnknown, NoKeys, NotAsked, OtherApp
+from services.worker.enclave.protocol import CallKey, SealedSecret
+from shared.crypto.signing import BadSignature, Signer
+from shared.enclave.program import ChainUnknown
+from shared.encoding import cbor
+from shared.errors import RuntimeRejected
+from shared.rules.key_ids import transaction_key_id
+from shared.rules.key_policy import PUBLIC_KEY, PublicKeyExpired, public_key_body
+from shared.types.app_secrets import encode_envelope
+from shared.types.identity import Epoch
+from shared.types.keymanager import SignedPublicKey
+from tests.integration.world.test_back_in_time import next_epoch
+from tests.integration.world.test_world import in_a_world
+from tests.support.apps_enclave import Replica, worker_policy
+from tests.support.attested_apps import Client, create_app, fund, node_address
+from tests.support.keymanager import PARATIME_ID
+from tests.support.world import World
+
+
+async def make_app(client: Client) -> bytes:
+    app = await create_app(client, **worker_policy())
+    await fund(client, node_address("compute-0"))
+    return app
+
+
+def test_replicas_have_one_key_and_the_secrets_and_lose_both_with_the_app():
+    async def test(world: World) -> None:
+        client = Client(world)
+        app = await make_app(client)
+        one, two = Replica(client, "one"), Replica(client, "two", "compute-1")
+        await fund(client, node_address("compute-1"))
+        sek = (await client.query("rofl.App", {"id": app}))["sek"]
+        sealed = SealedSecret("API.KEY", encode_envelope(seal_secret("API.KEY", b"hush", sek)))
+        foreign = SealedSecret("X", encode_envelope(seal_secret("X", b"y", b"\x09" * 32)))
+        path = SealedSecret("PATH", encode_envelope(seal_secret("PATH", b"/evil", sek)))
+        for replica in (one, two):
+            assert (await replica.register(app)).error is None
+            state = await replica.begin(sealed, foreign, path, SealedSecret("x", b"\0"))
+            assert state.expiration == world.epoch + 2
+        assert one.app.unpacked is not None
+        assert one.app.variables == {"API_KEY": "hush"}
+        first, second = one.daemon.instance, two.daemon.instance
+        assert first is not None
+        assert second is not None
+        assert first.root_key == second.root_key
+        assert first.instance_id != second.instance_id
+        assert one.described.signer != two.described.signer
+
+        # Renewed, it goes on as it is.
+        assert (await one.register(app)).error is None
+        await one.begin()
+        assert one.daemon.instance is first
+        assert one.app.variables == {"API_KEY": "hush"}
+
+        removed = await client.send("rofl.Remove", {"id": app})
+        assert removed.error is None
+        # Nobody pays for it any more, and it pays in vain.
+        derivation, _ = one.program.sign_derivations(await one.terms(), await one.call_key())
+        assert await client.refusal(derivation) == ("core", 10)
+        for _ in range(2):
+            await next_epoch(world)
+        assert two.daemon.instance is not None
+        assert (await two.synchronize()).expiration is not None
+        await next_epoch(world)
+        state = await two.synchronize()
+        assert (state.expiration, state.app) == (None, None)
+        assert (two.daemon.instance, two.app.variables) == (None, None)
+        with pytest.raises(NoKeys):
+            _ = two.program.app_id
+
+    in_a_world(test)
+
+
+def test_a_host_makes_no_keys_of_its_own():
+    async def test(world: World) -> None:
+        client = Client(world)
+        app = await make_app(client)
+        one, two = Replica(client, "one"), Replica(client, "two")
+        with pytest.raises(ChainUnknown):
+            one.program.attest(one.node.public_key)
+        assert (await one.register(app)).error is None
+        assert (await two.register(app)).error is None
+        genuine, terms = await one.call_key(), await one.terms()
+
+        # A key that the host knows, signed by itself, or a genuine one of another epoch.
+        own = Signer(b"\x07" * 32)
+        id_ = transaction_key_id(PARATIME_ID, world.genesis.chain_context(), genuine.epoch)
+        body = public_key_body(
+            b"\x08" * 32, genuine.key.checksum, PARATIME_ID, id_, genuine.epoch, None
+        )
+        forged = SignedPublicKey(
+            b"\x08" * 32, genuine.key.checksum, own.sign(PUBLIC_KEY.anywhere(), body)
+        )
+        for key in (
+            CallKey(genuine.epoch, forged),
+            CallKey(genuine.epoch, replace(genuine.key, key=b"\x08" * 32)),
+            CallKey(Epoch(genuine.epoch + 1), genuine.key),
+            CallKey(genuine.epoch, replace(genuine.key, expiration=Epoch(10**6))),
+        ):
+            with pytest.raises(BadSignature):
+                one.program.sign_derivations(terms, key)
+        with pytest.raises(PublicKeyExpired):
+            one.program.sign_derivations(
+                terms, CallKey(genuine.epoch, replace(genuine.key, expiration=Epoch(0)))
+            )
+        with pytest.raises(NotAsked):
+            one.program.begin(b"", b"", ())
+
+        # Answers to somebody else, in the other order, in the clear, or a second time.
+        foreign = await two.derive()
+        await one.derive()
+        with pytest.raises(RuntimeRejected, match="does not open"):
+            one.program.begin(*foreign, ())
+        mine = await one.derive()
+        with pytest.raises(RuntimeRejected, match="does not open"):
+            one.program.begin(mine[1], mine[0], ())
+        plain = cbor.encode({"ok": {"key": b"k" * 32}})
+        await one.derive()
+        with pytest.raises(RuntimeRejected, match="not sealed"):
+            one.program.begin(plain, plain, ())
+        assert one.daemon.instance is None
+        assert one.app.variables is None
+        mine = await one.derive()
+        one.program.begin(*mine, ())
+        with pytest.raises(NotAsked):
+            one.program.begin(*mine, ())
+
+        # It speaks for one app, for ever.
+        with pytest.raises(OtherApp):
+            await one.register(bytes(21))
+
+    in_a_world(test)
+
+
+def test_nothing_is_sealed_before_a_key_manager_is_proven():
+    async def test(world: World) -> None:
+        client = Client(world)
+        app = await make_app(client)
+        one = Replica(client, "one")
+        with pytest.raises(NoKeys):
+            one.program.sign_derivations(await one.terms(), await one.call_key())
+        assert (await one.register(app)).error is None
+        one.program._chain_keys._rsk = None
+        with pytest.raises(KeyManagerUnknown):
+            await one.derive()
+
+    in_a_world(test)
+
+
+def test_a_later_life_of_the_chain_takes_the_registration_back():
+    async def test(world: World) -> None:
+        client = Client(world)
+        app = await make_app(client)
+        one = Replica(client, "one")
+        assert (await one.register(app)).error is None
+        await one.begin()
+        one.program.enter_incarnation(one.program.latest, one.program.latest.incarnation)
+        assert one.daemon.instance is None
+        assert one.program.fetch_state().expiration is None
+
+    in_a_world(test)
