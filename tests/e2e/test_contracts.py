@@ -10,7 +10,12 @@ from tests.support.networks import ROOT, install_node_packages, missing_node
 
 TESTS = Path("tests/contracts")
 """Holds both compilers, and sources in both languages."""
-CONTRACTS = (TESTS, Path("apps/data_market/contracts"), Path("apps/inference/contracts"))
+CONTRACTS = (
+    TESTS,
+    Path("apps/data_market/contracts"),
+    Path("apps/inference/contracts"),
+    Path("examples/rofl_oracle"),
+)
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]  # npm and the compiler on a busy machine
 

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import cbor2
@@ -13,14 +15,18 @@ from eth_account import Account
 from web3 import Web3
 from web3.exceptions import ContractCustomError
 
+from qanat.cpu import PlatformFile
 from qanat.layout import DataLayout
 from qanat.network import NodePlan, load_network, plan_nodes
 from qanat.rofl.bundle import enclave_identity, pack
 from qanat.rofl.secrets import seal_secret
-from services.worker.rules.bundle import AppManifest
+from services.worker.rules.bundle import AppManifest, encode_bundle
 from shared.kit.dev_controls import bearer
 from shared.kit.identity import load_genesis
+from shared.tee.quote import TdReport
+from shared.tee.quote_verification import authenticate_quote
 from shared.types.app_secrets import encode_envelope
+from shared.types.attestation import Collateral, EnclaveIdentity
 from tests.e2e.test_sdk_transactions import query, send, sign
 from tests.support.attested_apps import policy
 from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
@@ -92,28 +98,108 @@ class Worker:
             return ""
 
 
+QUOTES = """
+import time
+from dstack_sdk import DstackClient
+
+client = DstackClient()
+client.emit_event("stage", "one")
+print("app", client.info().app_id)
+print("key", client.get_key("path").key)
+print("quote", client.get_quote(b"said by the app").quote)
+while True:
+    time.sleep(60)
+"""
+
+
+def test_an_app_in_the_dialect_of_dstack_quotes_itself(workers: ProcessNetwork) -> None:
+    bundle = encode_bundle(AppManifest("quotes", "1"), {"main.py": QUOTES.encode()})
+    identity, app = make_app(workers, bundle)
+    worker = Worker(workers, "worker-1")
+    worker.ask("deploy", app_id=app, bundle=bundle)
+    text = worker.until_says(app, "quote ")
+    told = dict(line.split() for line in text.splitlines())
+    assert told["app"] == app[1:].hex()
+    parameters = load_genesis(DataLayout(workers.data).genesis).registry
+    genuine = authenticate_quote(
+        bytes.fromhex(told["quote"]),
+        worker_collateral(workers),
+        root_ca=parameters.tee_root_ca,
+        now_s=int(time.time()),
+    )
+    report = genuine.report
+    assert isinstance(report, TdReport)
+    assert report.report_data.rstrip(b"\0") == b"said by the app"
+    # The event is in the fourth register, so this is the domain as it is by now, not at its start.
+    assert report.registers[3] != bytes(48)
+    assert replace(report, registers=(bytes(48),) * 4).identity == identity
+
+    # A rebuilt app is loaded in its place; its old policy does not know it.
+    rebuilt = encode_bundle(AppManifest("quotes", "2"), {"main.py": QUOTES.encode()})
+    worker.ask("deploy", app_id=app, bundle=rebuilt)
+    wait_for(
+        lambda: "unknown enclave" in worker.instance(app)["reason"].lower(), 60, "it is refused"
+    )
+    worker.ask("deploy", app_id=app, bundle=bundle)
+    worker.until_running(app)
+    assert worker.ask("stop", app_id=app)["state"] == "stopped"
+    assert "app" not in worker.instance(app)
+    worker.ask("start", app_id=app)
+    worker.until_running(app)
+    worker.ask("remove", app_id=app)
+
+
+def test_nobody_without_the_token_deploys(workers: ProcessNetwork) -> None:
+    worker = Worker(workers, "worker-0")
+    for headers in ({}, {"authorization": "Bearer 00"}, worker.headers | {"origin": "http://x"}):
+        for method in ("deploy", "stop", "start", "remove", "fetch_logs"):
+            answer = httpx.post(
+                f"http://127.0.0.1:{worker.plan.port}/v1/worker/{method}",
+                content=cbor2.dumps({"app_id": bytes(21)}),
+                headers={"content-type": "application/cbor"} | headers,
+            )
+            assert answer.status_code in (401, 403)
+    worker.headers["content-type"] = "application/json"
+    bad = {"app_id": "0x" + "00" * 21, "bundle": "0x00"}
+    answer = httpx.post(
+        f"http://127.0.0.1:{worker.plan.port}/v1/worker/deploy", json=bad, headers=worker.headers
+    )
+    assert (answer.status_code, answer.json()["error"]["module"]) == (400, "bundle")
+
+
+def worker_collateral(network: ProcessNetwork) -> Collateral:
+    raw = DataLayout(network.data).platform("worker-1").read_bytes()
+    return PlatformFile.from_bytes(raw).collateral
+
+
+def make_app(network: ProcessNetwork, bundle: bytes) -> tuple[EnclaveIdentity, bytes]:
+    paratime = load_network(network.network_file).paratime[0]
+    genesis = load_genesis(DataLayout(network.data).genesis)
+    identity = enclave_identity(bundle, genesis, bytes.fromhex(paratime.id))
+    body = {"policy": worker_policy(identity), "scheme": 1, "metadata": {}}
+    return identity, execute(network, "rofl.Create", body)
+
+
+def worker_policy(identity: EnclaveIdentity) -> dict[str, Any]:
+    pcs = {"tcb_validity_period": 36_500, "min_tcb_evaluation_data_number": 0, "tdx": {}}
+    return policy(
+        quotes={"pcs": pcs},
+        enclaves=[{"mr_enclave": identity.mr_enclave, "mr_signer": identity.mr_signer}],
+        endorsements=[{"role_observer": {}}],
+    )
+
+
 def test_an_app_runs_on_two_workers_survives_kills_and_ends(workers: ProcessNetwork) -> None:
     bundle = pack(EXAMPLE / "app", MANIFEST)
     layout = DataLayout(workers.data)
-    paratime = load_network(workers.network_file).paratime[0]
-    identity = enclave_identity(bundle, load_genesis(layout.genesis), bytes.fromhex(paratime.id))
-    quotes = {
-        "pcs": {
-            "tcb_validity_period": 36_500,
-            "min_tcb_evaluation_data_number": 0,
-            "tdx": {},
-        }
-    }
-    listed = [{"mr_enclave": identity.mr_enclave, "mr_signer": identity.mr_signer}]
-    rules = policy(quotes=quotes, enclaves=listed, endorsements=[{"role_observer": {}}])
-    app = execute(workers, "rofl.Create", {"policy": rules, "scheme": 1, "metadata": {}})
+    identity, app = make_app(workers, bundle)
     oracle = deploy_oracle(workers, app)
     made = query(workers, "rofl.App", {"id": app})
     sealed = encode_envelope(seal_secret("ORACLE", oracle.address.encode(), made["sek"]))
     execute(
         workers,
         "rofl.Update",
-        {"id": app, "policy": rules, "admin": made["admin"], "metadata": {}}
+        {"id": app, "policy": worker_policy(identity), "admin": made["admin"], "metadata": {}}
         | {"secrets": {"ORACLE": sealed}},
     )
     operators = [Worker(workers, name) for name in WORKERS]
