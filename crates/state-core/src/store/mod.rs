@@ -202,11 +202,12 @@ impl Store {
     fn stage_sorted<'c>(&self, parent: At, changes: impl Iterator<Item = Change<'c>>) -> Result<Staged> {
         let snapshot = self.snapshot(parent)?;
         let batch = self.next_batch.fetch_add(1, Ordering::Relaxed);
+        let changes: Vec<Change<'_>> = changes.collect();
         let mut update = Update::new(&snapshot, batch);
-        let changes = update.effective(snapshot.root, changes)?;
         let link = update.run(snapshot.root, &changes)?;
-        let diff = record::encode_diff(&changes);
-        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta: update.finish() })
+        let (effective, delta) = update.finish();
+        let diff = record::encode_diff(&effective);
+        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta })
     }
 
     /// Make staged changes the next version, atomically and durably.

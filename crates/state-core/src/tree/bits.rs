@@ -73,8 +73,8 @@ impl Bits {
         self.length.to_le_bytes()
     }
 
-    pub(super) fn first(&self) -> bool {
-        bit(&self.bytes, 0)
+    pub(super) fn bit(&self, index: usize) -> bool {
+        bit(&self.bytes, index)
     }
 
     /// How many bits of the label a key follows from its bit `depth` on.

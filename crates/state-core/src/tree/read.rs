@@ -1,34 +1,25 @@
 //! Reading: one key, or all keys in order under a prefix.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::bits::{append, bit, bit_length};
 use super::node::{Link, Node};
 use super::{MAX_KEY_BYTES, NodeSource};
 use crate::errors::StateError;
 
-/// Value under a key, inside the node that holds it.
+/// Value under a key.
 ///
 /// Labels are skipped on the way down: the leaf at the end holds the whole key and settles it.
 ///
 /// # Errors
 /// Whatever the source reports.
 pub fn get(source: &impl NodeSource, root: Option<Link>, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-    Ok(find(source, root, key)?.map(|node| match &*node {
-        Node::Leaf(leaf) => leaf.value.to_vec(),
-        Node::Inner(_) => unreachable!("find returns leaves"),
-    }))
-}
-
-/// The leaf that holds a key.
-pub(super) fn find(source: &impl NodeSource, root: Option<Link>, key: &[u8]) -> Result<Option<Arc<Node>>, StateError> {
     let mut next = root;
     let mut depth = 0;
     while let Some(link) = next {
         let node = source.load(&link)?;
         match &*node {
-            Node::Leaf(leaf) => return Ok((*leaf.key == *key).then_some(node)),
+            Node::Leaf(leaf) => return Ok((*leaf.key == *key).then(|| leaf.value.to_vec())),
             Node::Inner(inner) => {
                 depth += inner.label.len();
                 next = match bit_length(key) {

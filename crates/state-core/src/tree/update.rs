@@ -1,10 +1,11 @@
 //! Changing a tree: all changes of a round in one pass, so that a node they share is hashed once.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::bits::{Bits, bit, bit_length, common_bits};
-use super::node::{Inner, Link, Node};
-use super::{MAX_KEY_BYTES, MAX_VALUE_BYTES, NodeSource, read};
+use super::node::{Inner, Leaf, Link, Node};
+use super::{MAX_KEY_BYTES, MAX_VALUE_BYTES, NodeSource};
 use crate::errors::StateError;
 
 /// One update makes fewer than 2^24 nodes; the rest of a node's number says which update made it.
@@ -41,12 +42,13 @@ impl<'a> Item<'a> {
     }
 }
 
-/// One update in the making: collects the nodes it creates and the numbers of those it replaces.
-pub struct Update<'a, S> {
+/// One update in the making: collects the nodes it creates, the numbers of those it replaces, and what it changed.
+pub struct Update<'a, 'c, S> {
     source: &'a S,
     first_id: u64,
     fresh: Vec<Option<(Link, Arc<Node>)>>,
     stale: Vec<u64>,
+    effective: Vec<Change<'c>>,
 }
 
 /// What an update did to the set of nodes.
@@ -58,121 +60,138 @@ pub struct Delta {
     pub stale: Vec<u64>,
 }
 
-impl<'a, S: NodeSource> Update<'a, S> {
+impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
     /// An update whose nodes are numbered from `batch << 24`; `batch` must be new.
     pub fn new(source: &'a S, batch: u64) -> Self {
-        Self { source, first_id: batch << MAX_NODES_PER_UPDATE_BITS, fresh: Vec::new(), stale: Vec::new() }
+        let first_id = batch << MAX_NODES_PER_UPDATE_BITS;
+        Self { source, first_id, fresh: Vec::new(), stale: Vec::new(), effective: Vec::new() }
     }
 
-    /// Leave out changes that change nothing: with them gone, every deletion meets its key.
+    /// Make the changes, which are in strictly ascending order of keys. What changes nothing is left out, so that the
+    /// same root comes back, node number included, where nothing does.
     ///
     /// # Errors
     /// [`StateError::BadLength`]; whatever the source reports.
-    pub fn effective<'c>(
-        &self,
-        root: Option<Link>,
-        changes: impl Iterator<Item = Change<'c>>,
-    ) -> Result<Vec<Change<'c>>, StateError> {
-        let mut effective = Vec::with_capacity(changes.size_hint().0);
-        for change in changes {
-            check_length(&change)?;
-            let node = read::find(self.source, root, change.key)?;
-            let old = node.as_deref().map(|node| match node {
-                Node::Leaf(leaf) => &*leaf.value,
-                Node::Inner(_) => unreachable!("find returns leaves"),
-            });
-            if old != change.value {
-                effective.push(change);
-            }
-        }
-        Ok(effective)
-    }
-
-    /// Make the changes, which are effective and in strictly ascending order of keys.
-    ///
-    /// # Errors
-    /// [`StateError::BadLength`]; whatever the source reports.
-    pub fn run(&mut self, root: Option<Link>, changes: &[Change<'_>]) -> Result<Option<Link>, StateError> {
+    pub fn run(&mut self, root: Option<Link>, changes: &[Change<'c>]) -> Result<Option<Link>, StateError> {
         changes.iter().try_for_each(check_length)?;
         self.change(root, 0, changes)
     }
 
-    /// The nodes made and replaced.
-    pub fn finish(self) -> Delta {
-        Delta { fresh: self.fresh.into_iter().flatten().collect(), stale: self.stale }
+    /// The changes that changed something, in order, and the nodes made and replaced.
+    pub fn finish(self) -> (Vec<Change<'c>>, Delta) {
+        (self.effective, Delta { fresh: self.fresh.into_iter().flatten().collect(), stale: self.stale })
     }
 
-    fn change(&mut self, at: Option<Link>, depth: usize, changes: &[Change<'_>]) -> Result<Option<Link>, StateError> {
-        let Some(link) = at else {
-            return self.build(depth, &items_of(changes));
-        };
+    fn change(&mut self, at: Option<Link>, depth: usize, changes: &[Change<'c>]) -> Result<Option<Link>, StateError> {
         if changes.is_empty() {
             return Ok(at);
         }
+        let Some(link) = at else {
+            return self.grow(depth, changes);
+        };
         let node = self.source.load(&link)?;
         match &*node {
-            Node::Leaf(leaf) => {
-                let mut items = items_of(changes);
-                match changes.binary_search_by(|change| change.key.cmp(&leaf.key)) {
-                    Ok(_) => self.stale.push(link.id),
-                    Err(_) => {
-                        let place = items.partition_point(|item| *item.key() < *leaf.key);
-                        items.insert(place, Item::Kept { key: &leaf.key, link });
-                    }
-                }
-                self.build(depth, &items)
-            }
-            Node::Inner(inner) => {
-                self.stale.push(link.id);
-                self.change_inner(inner, depth, changes)
-            }
+            Node::Leaf(leaf) => self.change_leaf(leaf, link, depth, changes),
+            Node::Inner(inner) => self.change_inner(inner, Some(link), depth, changes),
         }
     }
 
-    /// The tree that `inner` (already counted as replaced) becomes.
+    /// The tree of what is set where nothing was.
+    fn grow(&mut self, depth: usize, changes: &[Change<'c>]) -> Result<Option<Link>, StateError> {
+        let mut items = Vec::with_capacity(changes.len());
+        changes.iter().for_each(|change| self.set(change, &mut items));
+        self.build(depth, &items)
+    }
+
+    fn change_leaf(
+        &mut self,
+        leaf: &Leaf,
+        link: Link,
+        depth: usize,
+        changes: &[Change<'c>],
+    ) -> Result<Option<Link>, StateError> {
+        let mut items = Vec::with_capacity(changes.len() + 1);
+        let mut kept = Some(Item::Kept { key: &leaf.key, link });
+        for change in changes {
+            match change.key.cmp(&leaf.key) {
+                Ordering::Less => self.set(change, &mut items),
+                Ordering::Equal if change.value == Some(&leaf.value) => {}
+                Ordering::Equal => {
+                    kept = None;
+                    self.stale.push(link.id);
+                    match change.value {
+                        Some(_) => self.set(change, &mut items),
+                        None => self.effective.push(*change),
+                    }
+                }
+                Ordering::Greater => {
+                    items.extend(kept.take());
+                    self.set(change, &mut items);
+                }
+            }
+        }
+        items.extend(kept);
+        self.build(depth, &items)
+    }
+
+    /// A change of a key that is not there: a deletion has no effect.
+    fn set<'i>(&mut self, change: &Change<'c>, items: &mut Vec<Item<'i>>)
+    where
+        'c: 'i,
+    {
+        if let Change { key, value: Some(value) } = *change {
+            self.effective.push(*change);
+            items.push(Item::New { key, value });
+        }
+    }
+
+    /// The tree that `inner` becomes. Its link, where it is a node that is stored as it is.
     fn change_inner(
         &mut self,
         inner: &Inner,
+        stored: Option<Link>,
         depth: usize,
-        changes: &[Change<'_>],
+        changes: &[Change<'c>],
     ) -> Result<Option<Link>, StateError> {
-        let [first, .., last] = changes else {
-            return match changes {
-                [only] => self.change_inner_sharing(inner, depth, changes, inner.label.shared_with(only.key, depth)),
-                _ => Ok(Some(self.put(Node::Inner(inner.clone()))?)),
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
+            return match stored {
+                Some(link) => Ok(Some(link)),
+                None => Ok(Some(self.put(Node::Inner(inner.clone()))?)),
             };
         };
         // Sorted keys: whatever the first and the last share with the label, all between them share too.
         let shared = inner.label.shared_with(first.key, depth).min(inner.label.shared_with(last.key, depth));
-        self.change_inner_sharing(inner, depth, changes, shared)
-    }
-
-    fn change_inner_sharing(
-        &mut self,
-        inner: &Inner,
-        depth: usize,
-        changes: &[Change<'_>],
-        shared: usize,
-    ) -> Result<Option<Link>, StateError> {
         let end = depth + shared;
         let (here, left_changes, right_changes) = partition(changes, end, |change| change.key);
         if shared == inner.label.len() {
             let leaf = self.change(inner.leaf, end, here)?;
             let left = self.change(inner.left, end, left_changes)?;
             let right = self.change(inner.right, end, right_changes)?;
+            if let Some(link) = stored {
+                if [leaf, left, right] == inner.children() {
+                    return Ok(stored);
+                }
+                self.stale.push(link.id);
+            }
             return self.combine(inner.label.clone(), leaf, left, right);
         }
+        let goes_right = inner.label.bit(shared);
+        let (within, beside) = if goes_right { (right_changes, left_changes) } else { (left_changes, right_changes) };
+        if here.iter().chain(beside).all(|change| change.value.is_none()) {
+            // Nothing is there to delete.
+            return self.change_inner(inner, stored, depth, within);
+        }
         // A new key leaves within the label: the node moves one level down, with the rest of the label.
+        self.stale.extend(stored.map(|link| link.id));
         let (label, rest) = inner.label.split(shared);
-        let goes_right = rest.first();
         let moved = Inner { label: rest, ..inner.clone() };
-        let leaf = self.build(end, &items_of(here))?;
+        let leaf = self.grow(end, here)?;
         let (left, right) = if goes_right {
-            let left = self.build(end, &items_of(left_changes))?;
-            (left, self.change_inner(&moved, end, right_changes)?)
+            let left = self.grow(end, beside)?;
+            (left, self.change_inner(&moved, None, end, within)?)
         } else {
-            let left = self.change_inner(&moved, end, left_changes)?;
-            (left, self.build(end, &items_of(right_changes))?)
+            let left = self.change_inner(&moved, None, end, within)?;
+            (left, self.grow(end, beside)?)
         };
         self.combine(label, leaf, left, right)
     }
@@ -246,11 +265,6 @@ fn check_length(change: &Change<'_>) -> Result<(), StateError> {
         return Err(StateError::BadLength);
     }
     Ok(())
-}
-
-fn items_of<'a>(changes: &[Change<'a>]) -> Vec<Item<'a>> {
-    let set = |change: &Change<'a>| Some(Item::New { key: change.key, value: change.value? });
-    changes.iter().filter_map(set).collect()
 }
 
 /// Split sorted entries that agree up to bit `end`: the key that ends there, then those with a 0, then with a 1.
