@@ -8,6 +8,8 @@ use state_core::errors::StateError;
 use state_core::store::{At, Options, Store};
 
 const VERSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("versions");
+const PACKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("packs");
+/// Where stores of before packs have their nodes, one a row.
 const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
 
 fn write(store: &Store, version: u64, items: &[(&[u8], &[u8])]) {
@@ -87,32 +89,69 @@ fn false_numbers_of_children_change_no_root() {
     let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
         [(b"owner".to_vec(), None), (b"third".to_vec(), Some(vec![1]))].into();
     let right = clean.stage(2, &changes).unwrap().root;
-    // Every number in every node, one after the other, points into the batch that is made next.
+    // Every number in every row of nodes, one after the other, points into the batch that is made next.
     let database = Database::create(&path).unwrap();
-    let table = database.begin_read().unwrap().open_table(NODES).unwrap();
-    let nodes: Vec<(u64, Vec<u8>)> =
-        table.iter().unwrap().map(|item| item.unwrap()).map(|(id, node)| (id.value(), node.value().to_vec())).collect();
-    let next_batch = (nodes.last().unwrap().0 >> 24) + 1;
+    let table = database.begin_read().unwrap().open_table(PACKS).unwrap();
+    let rows: Vec<(u64, Vec<u8>)> =
+        table.iter().unwrap().map(|item| item.unwrap()).map(|(id, row)| (id.value(), row.value().to_vec())).collect();
+    let next_batch = (rows.last().unwrap().0 >> 21) + 1;
     drop(table);
     drop(database);
     let mut refused = 0;
-    for (id, node) in &nodes {
-        for at in 0..node.len().saturating_sub(7) {
-            let mut forged = node.clone();
+    for (id, row) in &rows {
+        for at in 0..row.len().saturating_sub(7) {
+            let mut forged = row.clone();
             forged[at..at + 8].copy_from_slice(&(next_batch << 24).to_le_bytes());
             edit(&path, |transaction| {
-                transaction.open_table(NODES).unwrap().insert(id, forged.as_slice()).unwrap();
+                transaction.open_table(PACKS).unwrap().insert(id, forged.as_slice()).unwrap();
             });
             let store = Store::open(&path, Options::default()).unwrap();
             match store.stage(2, &changes) {
-                Ok(staged) => assert_eq!(staged.root, right, "node {id} changed at {at}"),
+                Ok(staged) => assert_eq!(staged.root, right, "row {id} changed at {at}"),
                 Err(StateError::Corrupt(_)) => refused += 1,
                 Err(other) => panic!("{other}"),
             }
         }
         edit(&path, |transaction| {
-            transaction.open_table(NODES).unwrap().insert(id, node.as_slice()).unwrap();
+            transaction.open_table(PACKS).unwrap().insert(id, row.as_slice()).unwrap();
         });
     }
     assert!(refused > 0, "some of these were read");
+}
+
+/// Undo packing: `place 1 ‖ length LE4 ‖ node` for each node of a row becomes a row of its own.
+fn unpack(path: &Path) {
+    edit(path, |transaction| {
+        let mut nodes = transaction.open_table(NODES).unwrap();
+        for item in transaction.open_table(PACKS).unwrap().iter().unwrap() {
+            let (row, stored) = item.unwrap();
+            let mut rest = stored.value();
+            while let [place, a, b, c, d, data @ ..] = rest {
+                let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+                nodes.insert(row.value() << 3 | u64::from(*place), &data[..length]).unwrap();
+                rest = &data[length..];
+            }
+        }
+    });
+    edit(path, |transaction| assert!(transaction.delete_table(PACKS).unwrap()));
+}
+
+#[test]
+fn a_store_with_one_node_a_row_is_read_and_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let roots = two_versions(&path);
+    unpack(&path);
+    for _ in 0..2 {
+        let store = Store::open(&path, Options::default()).unwrap();
+        for (version, root, owner) in [(1, roots[0], b"alice".to_vec()), (2, roots[1], b"mallory".to_vec())] {
+            let snapshot = store.snapshot(At { version, root: Some(root) }).unwrap();
+            assert_eq!(snapshot.get(b"owner").unwrap(), Some(owner));
+        }
+    }
+    let store = Store::open(&path, Options::default()).unwrap();
+    write(&store, 3, &[(b"owner", b"bob")]);
+    assert_eq!(store.snapshot(3).unwrap().get(b"owner").unwrap(), Some(b"bob".to_vec()));
+    store.rollback(1).unwrap();
+    assert_eq!(store.snapshot(1).unwrap().scan(b"", None, 9).unwrap().len(), 2);
 }

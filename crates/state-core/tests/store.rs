@@ -334,20 +334,20 @@ fn a_node_that_the_host_changed_is_noticed() {
 
 /// Change a stored node as the owner of the disk can, with the database's own checksums in order.
 fn tamper_with_node(path: &Path, old: &[u8], new: &[u8]) {
-    let nodes = redb::TableDefinition::<u64, &[u8]>::new("nodes");
+    let packs = redb::TableDefinition::<u64, &[u8]>::new("packs");
     let database = redb::Database::open(path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut table = transaction.open_table(nodes).unwrap();
+        let mut table = transaction.open_table(packs).unwrap();
         let find = |data: &[u8]| data.windows(old.len()).position(|window| window == old);
         let hit = redb::ReadableTable::iter(&table).unwrap().find_map(|entry| {
-            let (id, data) = entry.unwrap();
+            let (row, data) = entry.unwrap();
             let data = data.value();
-            let at = find(data).filter(|at| at + old.len() == data.len())?;
-            Some((id.value(), [&data[..at], new].concat()))
+            let at = find(data)?;
+            Some((row.value(), [&data[..at], new, &data[at + old.len()..]].concat()))
         });
-        let (id, changed) = hit.unwrap();
-        table.insert(id, changed.as_slice()).unwrap();
+        let (row, changed) = hit.unwrap();
+        table.insert(row, changed.as_slice()).unwrap();
     }
     transaction.commit().unwrap();
 }

@@ -1,8 +1,8 @@
 //! Decoded nodes, kept in bounded memory.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
-
-use alloy_primitives::map::HashMap;
 
 use crate::tree::{Link, Node};
 
@@ -20,16 +20,52 @@ pub(super) struct NodeCache {
     generations: RwLock<Generations>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Generations {
-    young: HashMap<Link, Arc<Node>>,
-    old: HashMap<Link, Arc<Node>>,
+    young: HashMap<Link, Arc<Node>, Seed>,
+    old: HashMap<Link, Arc<Node>, Seed>,
     young_bytes: usize,
+}
+
+/// Hashes links, which are random already: one multiplication, with a secret of the process, so that nobody makes nodes
+/// that collide.
+#[derive(Clone, Copy, Debug)]
+struct Seed(u64);
+
+struct Folded {
+    seed: u64,
+    state: u64,
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded { seed: self.0, state: 0 }
+    }
+}
+
+impl Hasher for Folded {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.state ^ word ^ self.seed) * u128::from(self.seed | 1);
+        self.state = product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
 }
 
 impl NodeCache {
     pub(super) fn new(bytes: usize) -> Self {
-        Self { generation_bytes: bytes / 2, generations: RwLock::default() }
+        let seed = Seed(RandomState::new().hash_one(bytes));
+        let generations =
+            Generations { young: HashMap::with_hasher(seed), old: HashMap::with_hasher(seed), young_bytes: 0 };
+        Self { generation_bytes: bytes / 2, generations: RwLock::new(generations) }
     }
 
     pub(super) fn get(&self, link: &Link) -> Option<Arc<Node>> {
@@ -49,7 +85,8 @@ impl NodeCache {
         for (link, node) in nodes {
             let bytes = node.memory_bytes() + ENTRY_BYTES;
             if generations.young_bytes + bytes > self.generation_bytes {
-                generations.old = std::mem::take(&mut generations.young);
+                let empty = HashMap::with_hasher(*generations.young.hasher());
+                generations.old = std::mem::replace(&mut generations.young, empty);
                 generations.young_bytes = 0;
             }
             if generations.young.insert(link, node).is_none() {

@@ -1,6 +1,6 @@
 //! The database file: redb, its tables, and when it is flushed.
 //!
-//! Two tables: `nodes` (number -> node) and `versions` (version -> [`super::record`]). One write transaction per
+//! Two tables: `packs` (sixteenth part of a number -> [`super::packs`]) and `versions` (version -> [`super::record`]). One write transaction per
 //! version, so a version is there as a whole or not at all.
 
 use std::fs::OpenOptions;
@@ -13,9 +13,9 @@ use redb::{BackendError, Database, ReadOnlyTable, StorageBackend, TableDefinitio
 
 use crate::errors::StateError;
 
-pub(super) type Table = ReadOnlyTable<u64, &'static [u8]>;
+pub(super) type PackTable = ReadOnlyTable<u64, &'static [u8]>;
 
-pub(super) const NODES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("nodes");
+pub(super) const PACKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("packs");
 pub(super) const VERSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("versions");
 
 /// Any error of redb.

@@ -6,6 +6,7 @@
 
 mod cache;
 mod database;
+mod packs;
 mod record;
 mod snapshot;
 
@@ -17,11 +18,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use self::cache::NodeCache;
-use self::database::{NODES, VERSIONS, failed};
+use self::database::{PACKS, VERSIONS, failed};
 use self::record::Record;
 pub use self::snapshot::Snapshot;
 pub use crate::errors::StateError;
-use crate::tree::{Change, Delta, EMPTY_ROOT, Link, MAX_NODES_PER_UPDATE_BITS, Update};
+use crate::tree::{Change, Delta, EMPTY_ROOT, Link, Update};
 pub use crate::tree::{Items, Root, verify_proof};
 
 type Result<T> = std::result::Result<T, StateError>;
@@ -120,9 +121,10 @@ impl Store {
 
     fn start(database: Database, options: Options) -> Result<Self> {
         let transaction = database.begin_write().map_err(failed)?;
+        packs::convert(&transaction)?;
         let (tip, next_batch) = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-            let nodes = transaction.open_table(NODES).map_err(failed)?;
+            let packs = transaction.open_table(PACKS).map_err(failed)?;
             if versions.first().map_err(failed)?.is_none() {
                 let empty = Record { root: None, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
                 versions.insert(0, empty.encode().as_slice()).map_err(failed)?;
@@ -133,8 +135,8 @@ impl Store {
             let (version, root) = (version.value(), Record::decode(stored.value())?.root);
             let oldest = oldest_on_disk.max(version.saturating_sub(options.keep_versions));
             let tip = Tip { version, root, oldest, oldest_on_disk };
-            let last_node = nodes.last().map_err(failed)?.map(|(id, _)| id.value());
-            (tip, last_node.map_or(0, |id| (id >> MAX_NODES_PER_UPDATE_BITS) + 1))
+            let last = packs.last().map_err(failed)?.map(|(row, _)| row.value());
+            (tip, last.map_or(0, |row| packs::batch_of(row) + 1))
         };
         transaction.commit().map_err(failed)?;
         Ok(Self {
@@ -177,8 +179,8 @@ impl Store {
         if expected.is_some_and(|expected| expected != hash_of(root)) {
             return Err(StateError::WrongRoot { version });
         }
-        let nodes = transaction.open_table(NODES).map_err(failed)?;
-        Ok(Snapshot { version, root, nodes, cache: self.cache.clone() })
+        let packs = transaction.open_table(PACKS).map_err(failed)?;
+        Ok(Snapshot { version, root, packs, cache: self.cache.clone() })
     }
 
     /// The canonical diff that made a version, kept as long as the version.
@@ -270,7 +272,7 @@ impl Store {
         prune(&transaction, tip.oldest_on_disk, tip.oldest)?;
         let root = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-            let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+            let mut packs = transaction.open_table(PACKS).map_err(failed)?;
             let root = match versions.get(version).map_err(failed)? {
                 Some(stored) => Record::decode(stored.value())?.root,
                 None => return Err(self.unknown(version)),
@@ -278,9 +280,7 @@ impl Store {
             for gone in version + 1..=tip.version {
                 let Some(stored) = versions.remove(gone).map_err(failed)? else { continue };
                 if let Some(batch) = Record::decode(stored.value())?.batch {
-                    let first = batch << MAX_NODES_PER_UPDATE_BITS;
-                    let past = (batch + 1) << MAX_NODES_PER_UPDATE_BITS;
-                    nodes.retain_in(first..past, |_, _| false).map_err(failed)?;
+                    packs::remove_batch(&mut packs, batch)?;
                 }
             }
             root
@@ -329,10 +329,7 @@ impl Store {
         let prune_to = if oldest - tip.oldest_on_disk >= PRUNE_VERSIONS { oldest } else { tip.oldest_on_disk };
         let transaction = self.database.begin_write().map_err(failed)?;
         {
-            let mut nodes = transaction.open_table(NODES).map_err(failed)?;
-            for (link, node) in &delta.fresh {
-                nodes.insert(link.id, node.encode().as_slice()).map_err(failed)?;
-            }
+            packs::write(&transaction, &delta.fresh)?;
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             versions.insert(version, record.encode().as_slice()).map_err(failed)?;
         }
@@ -350,7 +347,7 @@ fn prune(transaction: &WriteTransaction, from: u64, to: u64) -> Result<()> {
         return Ok(());
     }
     let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-    let mut nodes = transaction.open_table(NODES).map_err(failed)?;
+    let mut packs = transaction.open_table(PACKS).map_err(failed)?;
     let mut unused = Vec::new();
     for version in from..to {
         versions.remove(version).map_err(failed)?;
@@ -360,10 +357,7 @@ fn prune(transaction: &WriteTransaction, from: u64, to: u64) -> Result<()> {
         }
     }
     unused.sort_unstable();
-    for id in unused {
-        nodes.remove(id).map_err(failed)?;
-    }
-    Ok(())
+    packs::remove(&mut packs, &unused)
 }
 
 fn hash_of(root: Option<Link>) -> Root {

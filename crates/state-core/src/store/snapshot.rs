@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::cache::NodeCache;
-use super::database::{Table, failed};
+use super::database::PackTable;
+use super::packs;
 use crate::errors::StateError;
 use crate::tree::{self, EMPTY_ROOT, Link, Node, NodeSource, Root};
 
@@ -14,7 +15,7 @@ use crate::tree::{self, EMPTY_ROOT, Link, Node, NodeSource, Root};
 pub struct Snapshot {
     pub(super) version: u64,
     pub(super) root: Option<Link>,
-    pub(super) nodes: Table,
+    pub(super) packs: PackTable,
     pub(super) cache: Arc<NodeCache>,
 }
 
@@ -61,8 +62,8 @@ impl NodeSource for Snapshot {
             return Ok(node);
         }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
-        let stored = self.nodes.get(link.id).map_err(failed)?.ok_or_else(|| corrupt("is missing"))?;
-        let node = Node::decode(stored.value()).ok_or_else(|| corrupt("is malformed"))?;
+        let stored = packs::read(&self.packs, link.id, Node::decode)?.ok_or_else(|| corrupt("is missing"))?;
+        let node = stored.ok_or_else(|| corrupt("is malformed"))?;
         if node.hash() != link.hash {
             return Err(corrupt("is not the one its parent names"));
         }

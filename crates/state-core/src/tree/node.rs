@@ -1,5 +1,7 @@
 //! Nodes: what they hold, how they hash, how they lie in the database.
 
+use std::hash::{Hash, Hasher};
+
 use sha2::{Digest, Sha512_256};
 
 use super::bits::Bits;
@@ -14,15 +16,21 @@ pub const EMPTY_ROOT: Root = [
 pub(super) const LEAF: u8 = 0;
 pub(super) const INNER: u8 = 1;
 
-const LINK_BYTES: usize = 40;
-
 /// Points to a node: by hash for whoever checks, by number for whoever looks it up.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Link {
     /// Hash of the node.
     pub hash: Root,
     /// Number of the node in the database, never used twice while a process runs.
     pub id: u64,
+}
+
+/// Of the hash the beginning is enough: it is as good as random.
+impl Hash for Link {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (beginning, _) = self.hash.split_first_chunk::<8>().expect("a hash has 32 bytes");
+        state.write_u64(u64::from_le_bytes(*beginning) ^ self.id);
+    }
 }
 
 /// A key with its value.
@@ -105,21 +113,18 @@ impl Node {
             }
     }
 
-    /// The form on disk: `00 ‖ key length LE2 ‖ key ‖ value`, or
+    /// Append the form on disk: `00 ‖ key length LE2 ‖ key ‖ value`, or
     /// `01 ‖ label bits LE2 ‖ label ‖ mask ‖ (hash32 ‖ number LE8) for each child present`,
     /// mask bit 0 leaf, bit 1 left, bit 2 right.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Leaf(leaf) => {
-                let mut out = Vec::with_capacity(3 + leaf.key.len() + leaf.value.len());
                 out.push(LEAF);
                 out.extend_from_slice(&(leaf.key.len() as u16).to_le_bytes());
                 out.extend_from_slice(&leaf.key);
                 out.extend_from_slice(&leaf.value);
-                out
             }
             Self::Inner(inner) => {
-                let mut out = Vec::with_capacity(4 + inner.label.bytes().len() + 3 * LINK_BYTES);
                 out.push(INNER);
                 out.extend_from_slice(&inner.label.length_bytes());
                 out.extend_from_slice(inner.label.bytes());
@@ -129,7 +134,6 @@ impl Node {
                     out.extend_from_slice(&link.hash);
                     out.extend_from_slice(&link.id.to_le_bytes());
                 }
-                out
             }
         }
     }
