@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::tree::{Link, Node};
+use crate::tree::{Known, Link};
 
-/// Bookkeeping of the hash map, the reference count and the hash, per entry [bytes].
+/// Bookkeeping of the hash map, the reference counts and the link, per entry [bytes].
 const ENTRY_BYTES: usize = 96;
 
 /// A node is found under its whole link, hash included: numbers come from a disk that nobody trusts, and a false one
@@ -17,79 +17,83 @@ const ENTRY_BYTES: usize = 96;
 #[derive(Debug)]
 pub(super) struct NodeCache {
     generation_bytes: usize,
+    /// Secret of the process, so that nobody makes nodes that collide.
+    seed: u64,
     generations: RwLock<Generations>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Link, Arc<Node>, Seed>,
-    old: HashMap<Link, Arc<Node>, Seed>,
+    young: Generation,
+    old: Generation,
     young_bytes: usize,
 }
 
-/// Hashes links, which are random already: one multiplication, with a secret of the process, so that nobody makes nodes
-/// that collide.
-#[derive(Clone, Copy, Debug)]
-struct Seed(u64);
+/// By digest of the link, see [`NodeCache::digest`]; small entries, so that many share a line of the processor's cache.
+type Generation = HashMap<u64, Arc<Known>, Digested>;
 
-struct Folded {
-    seed: u64,
-    state: u64,
-}
+/// Hashes what is a digest already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Digested(u64);
 
-impl BuildHasher for Seed {
-    type Hasher = Folded;
+impl BuildHasher for Digested {
+    type Hasher = Self;
 
-    fn build_hasher(&self) -> Folded {
-        Folded { seed: self.0, state: 0 }
+    fn build_hasher(&self) -> Self {
+        *self
     }
 }
 
-impl Hasher for Folded {
+impl Hasher for Digested {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
     }
 
-    fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word ^ self.seed) * u128::from(self.seed | 1);
-        self.state = product as u64 ^ (product >> 64) as u64;
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
     }
 
     fn finish(&self) -> u64 {
-        self.state
+        self.0
     }
 }
 
 impl NodeCache {
     pub(super) fn new(bytes: usize) -> Self {
-        let seed = Seed(RandomState::new().hash_one(bytes));
-        let generations =
-            Generations { young: HashMap::with_hasher(seed), old: HashMap::with_hasher(seed), young_bytes: 0 };
-        Self { generation_bytes: bytes / 2, generations: RwLock::new(generations) }
+        let seed = RandomState::new().hash_one(bytes) | 1;
+        Self { generation_bytes: bytes / 2, seed, generations: RwLock::default() }
     }
 
-    pub(super) fn get(&self, link: &Link) -> Option<Arc<Node>> {
-        let node = {
+    /// Of a node's hash the beginning is enough, it is as good as random; two nodes of one digest push each other out.
+    fn digest(&self, link: &Link) -> u64 {
+        let beginning = u64::from_le_bytes(*link.hash.first_chunk().expect("a hash has 32 bytes"));
+        let product = u128::from(beginning ^ link.id ^ self.seed) * u128::from(self.seed);
+        product as u64 ^ (product >> 64) as u64
+    }
+
+    pub(super) fn get(&self, link: &Link) -> Option<Arc<Known>> {
+        let digest = self.digest(link);
+        let known = {
             let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(node) = generations.young.get(link) {
-                return Some(node.clone());
+            let of = |generation: &'_ Generation| generation.get(&digest).filter(|known| known.link == *link).cloned();
+            if let Some(known) = of(&generations.young) {
+                return Some(known);
             }
-            generations.old.get(link)?.clone()
+            of(&generations.old)?
         };
-        self.insert([(*link, node.clone())]);
-        Some(node)
+        self.insert([known.clone()]);
+        Some(known)
     }
 
-    pub(super) fn insert(&self, nodes: impl IntoIterator<Item = (Link, Arc<Node>)>) {
+    pub(super) fn insert(&self, nodes: impl IntoIterator<Item = Arc<Known>>) {
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        for (link, node) in nodes {
-            let bytes = node.memory_bytes() + ENTRY_BYTES;
+        for known in nodes {
+            let bytes = known.node.memory_bytes() + ENTRY_BYTES;
             if generations.young_bytes + bytes > self.generation_bytes {
-                let empty = HashMap::with_hasher(*generations.young.hasher());
-                generations.old = std::mem::replace(&mut generations.young, empty);
+                generations.old = std::mem::take(&mut generations.young);
                 generations.young_bytes = 0;
             }
-            if generations.young.insert(link, node).is_none() {
+            if generations.young.insert(self.digest(&known.link), known).is_none() {
                 generations.young_bytes += bytes;
             }
         }
@@ -101,32 +105,32 @@ mod tests {
     use super::*;
     use crate::tree::Node;
 
-    fn node(byte: u8) -> Arc<Node> {
-        Arc::new(Node::decode(&[0, 1, 0, byte]).expect("a leaf with an empty value"))
-    }
-
-    fn link(id: u64) -> Link {
-        Link { hash: [7; 32], id }
+    fn known(id: u64) -> Arc<Known> {
+        let node = Node::decode(&[0, 1, 0, id as u8]).expect("a leaf with an empty value");
+        Arc::new(Known { link: Link { hash: [7; 32], id }, node })
     }
 
     #[test]
     fn a_number_alone_finds_nothing() {
         let cache = NodeCache::new(1 << 20);
-        cache.insert([(link(1), node(0))]);
-        assert_eq!(cache.get(&Link { hash: [8; 32], id: 1 }), None, "another node is meant");
-        assert_eq!(cache.get(&link(1)), Some(node(0)));
+        cache.insert([known(1)]);
+        let mut other = known(1).link;
+        other.hash[31] = 8;
+        assert_eq!(cache.digest(&other), cache.digest(&known(1).link));
+        assert_eq!(cache.get(&other), None, "another node is meant");
+        assert_eq!(cache.get(&known(1).link), Some(known(1)));
     }
 
     #[test]
     fn memory_is_bounded_and_used_nodes_stay() {
-        let entry = node(0).memory_bytes() + ENTRY_BYTES;
+        let entry = known(0).node.memory_bytes() + ENTRY_BYTES;
         let cache = NodeCache::new(entry * 20);
         for id in 0..1000 {
-            cache.insert([(link(id), node(id as u8))]);
-            assert_eq!(cache.get(&link(0)), Some(node(0)), "used all the time");
+            cache.insert([known(id)]);
+            assert_eq!(cache.get(&known(0).link), Some(known(0)), "used all the time");
             let generations = cache.generations.read().unwrap();
             assert!(generations.young.len() + generations.old.len() <= 20);
         }
-        assert_eq!(cache.get(&link(500)), None, "not used for long");
+        assert_eq!(cache.get(&known(500).link), None, "not used for long");
     }
 }

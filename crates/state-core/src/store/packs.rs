@@ -9,7 +9,7 @@ use redb::{ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction}
 
 use super::database::{PACKS, PackTable, failed};
 use crate::errors::StateError;
-use crate::tree::{Link, MAX_NODES_PER_UPDATE_BITS, Node};
+use crate::tree::{Known, MAX_NODES_PER_UPDATE_BITS};
 
 /// Nodes of a row: 2^3, about 1 KiB. Twice as many leave half of each of the database's pages of 4 KiB empty.
 const PLACE_BITS: u32 = 3;
@@ -67,17 +67,17 @@ pub(super) fn read<T>(
 }
 
 /// Write the nodes of an update, which are in ascending order of their numbers.
-pub(super) fn write(transaction: &WriteTransaction, nodes: &[(Link, Arc<Node>)]) -> Result<(), StateError> {
+pub(super) fn write(transaction: &WriteTransaction, nodes: &[Arc<Known>]) -> Result<(), StateError> {
     let mut table = transaction.open_table(PACKS).map_err(failed)?;
     let (mut data, mut encoded) = (Vec::with_capacity(4096), Vec::new());
-    for together in nodes.chunk_by(|(left, _), (right, _)| row_and_place(left.id).0 == row_and_place(right.id).0) {
+    for together in nodes.chunk_by(|left, right| row_and_place(left.link.id).0 == row_and_place(right.link.id).0) {
         data.clear();
-        for (link, node) in together {
+        for Known { link, node } in together.iter().map(AsRef::as_ref) {
             encoded.clear();
             node.encode(&mut encoded);
             append(&mut data, row_and_place(link.id).1, &encoded);
         }
-        table.insert(row_and_place(together[0].0.id).0, data.as_slice()).map_err(failed)?;
+        table.insert(row_and_place(together[0].link.id).0, data.as_slice()).map_err(failed)?;
     }
     Ok(())
 }

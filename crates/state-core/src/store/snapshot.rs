@@ -6,7 +6,7 @@ use super::cache::NodeCache;
 use super::database::PackTable;
 use super::packs;
 use crate::errors::StateError;
-use crate::tree::{self, EMPTY_ROOT, Link, Node, NodeSource, Root};
+use crate::tree::{self, EMPTY_ROOT, Known, Link, Node, NodeSource, Root};
 
 /// One version of the state. Cheap, immutable, usable from any thread; stays readable when the version is pruned or
 /// rolled back meanwhile, at the price of disk space that cannot be reused until the snapshot is dropped. Once the
@@ -57,9 +57,9 @@ impl Snapshot {
 
 impl NodeSource for Snapshot {
     /// The disk belongs to the host, which is not trusted: what comes from it must hash to what the parent says.
-    fn load(&self, link: &Link) -> Result<Arc<Node>, StateError> {
-        if let Some(node) = self.cache.get(link) {
-            return Ok(node);
+    fn load(&self, link: &Link) -> Result<Arc<Known>, StateError> {
+        if let Some(known) = self.cache.get(link) {
+            return Ok(known);
         }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
         let stored = packs::read(&self.packs, link.id, Node::decode)?.ok_or_else(|| corrupt("is missing"))?;
@@ -67,8 +67,8 @@ impl NodeSource for Snapshot {
         if node.hash() != link.hash {
             return Err(corrupt("is not the one its parent names"));
         }
-        let node = Arc::new(node);
-        self.cache.insert([(*link, node.clone())]);
-        Ok(node)
+        let known = Arc::new(Known { link: *link, node });
+        self.cache.insert([known.clone()]);
+        Ok(known)
     }
 }

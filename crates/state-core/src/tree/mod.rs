@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::errors::StateError;
 
-pub use node::{EMPTY_ROOT, Link, Node};
+pub use node::{EMPTY_ROOT, Known, Link, Node};
 pub use proof::{prove, verify_proof};
 pub use read::{Items, get, scan};
 pub use update::{Change, Delta, MAX_NODES_PER_UPDATE_BITS, Update};
@@ -42,14 +42,14 @@ pub trait NodeSource {
     ///
     /// # Errors
     /// [`StateError::Corrupt`] when it is missing or is another node.
-    fn load(&self, link: &Link) -> Result<Arc<Node>, StateError>;
+    fn load(&self, link: &Link) -> Result<Arc<Known>, StateError>;
 }
 
 /// A source for trees that are built from nothing.
 struct Nothing;
 
 impl NodeSource for Nothing {
-    fn load(&self, _: &Link) -> Result<Arc<Node>, StateError> {
+    fn load(&self, _: &Link) -> Result<Arc<Known>, StateError> {
         Err(StateError::Corrupt("a new tree has no stored nodes".into()))
     }
 }

@@ -1,7 +1,5 @@
 //! Nodes: what they hold, how they hash, how they lie in the database.
 
-use std::hash::{Hash, Hasher};
-
 use sha2::{Digest, Sha512_256};
 
 use super::bits::Bits;
@@ -25,12 +23,13 @@ pub struct Link {
     pub id: u64,
 }
 
-/// Of the hash the beginning is enough: it is as good as random.
-impl Hash for Link {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (beginning, _) = self.hash.split_first_chunk::<8>().expect("a hash has 32 bytes");
-        state.write_u64(u64::from_le_bytes(*beginning) ^ self.id);
-    }
+/// A node with the link that leads to it, in one piece of memory: most look-ups wait for memory, and for nothing else.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Known {
+    /// What leads to it.
+    pub link: Link,
+    /// A node with that hash.
+    pub node: Node,
 }
 
 /// A key with its value.

@@ -45,7 +45,7 @@ fn write(
         proof.extend_from_slice(&link.hash);
         return Ok(());
     }
-    match &*source.load(&link)? {
+    match &source.load(&link)?.node {
         Node::Leaf(leaf) => {
             proof.push(LEAF);
             proof.extend_from_slice(&(leaf.key.len() as u16).to_le_bytes());

@@ -17,8 +17,7 @@ pub fn get(source: &impl NodeSource, root: Option<Link>, key: &[u8]) -> Result<O
     let mut next = root;
     let mut depth = 0;
     while let Some(link) = next {
-        let node = source.load(&link)?;
-        match &*node {
+        match &source.load(&link)?.node {
             Node::Leaf(leaf) => return Ok((*leaf.key == *key).then(|| leaf.value.to_vec())),
             Node::Inner(inner) => {
                 depth += inner.label.len();
@@ -68,8 +67,8 @@ struct Scan<'a, S> {
 
 impl<S: NodeSource> Scan<'_, S> {
     fn visit(&mut self, link: &Link, depth: usize) -> Result<ControlFlow<()>, StateError> {
-        let node = self.source.load(link)?;
-        let inner = match &*node {
+        let known = self.source.load(link)?;
+        let inner = match &known.node {
             Node::Leaf(leaf) => {
                 if leaf.key.starts_with(self.prefix) && *leaf.key >= *self.lower {
                     self.items.push((leaf.key.to_vec(), leaf.value.to_vec()));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::bits::{Bits, bit, bit_length, common_bits};
-use super::node::{Inner, Leaf, Link, Node};
+use super::node::{Inner, Known, Leaf, Link, Node};
 use super::{MAX_KEY_BYTES, MAX_VALUE_BYTES, NodeSource};
 use crate::errors::StateError;
 
@@ -46,7 +46,7 @@ impl<'a> Item<'a> {
 pub struct Update<'a, 'c, S> {
     source: &'a S,
     first_id: u64,
-    fresh: Vec<Option<(Link, Arc<Node>)>>,
+    fresh: Vec<Option<Arc<Known>>>,
     stale: Vec<u64>,
     effective: Vec<Change<'c>>,
 }
@@ -55,7 +55,7 @@ pub struct Update<'a, 'c, S> {
 #[derive(Debug, Default)]
 pub struct Delta {
     /// Nodes created, in ascending order of their numbers.
-    pub fresh: Vec<(Link, Arc<Node>)>,
+    pub fresh: Vec<Arc<Known>>,
     /// Numbers of the nodes that the new version no longer uses.
     pub stale: Vec<u64>,
 }
@@ -89,8 +89,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let Some(link) = at else {
             return self.grow(depth, changes);
         };
-        let node = self.source.load(&link)?;
-        match &*node {
+        match &self.source.load(&link)?.node {
             Node::Leaf(leaf) => self.change_leaf(leaf, link, depth, changes),
             Node::Inner(inner) => self.change_inner(inner, Some(link), depth, changes),
         }
@@ -236,12 +235,12 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         // By hash too: a number from the disk must not lead to a node of this update.
         let made_here = usize::try_from(child.id.wrapping_sub(self.first_id))
             .ok()
-            .filter(|index| matches!(self.fresh.get(*index), Some(Some((link, _))) if *link == child));
-        let node = match made_here.and_then(|index| self.fresh[index].as_ref()) {
-            Some((_, node)) => node.clone(),
+            .filter(|index| matches!(self.fresh.get(*index), Some(Some(known)) if known.link == child));
+        let known = match made_here.and_then(|index| self.fresh[index].as_ref()) {
+            Some(known) => known.clone(),
             None => self.source.load(&child)?,
         };
-        let Node::Inner(inner) = &*node else { return Ok(child) };
+        let Node::Inner(inner) = &known.node else { return Ok(child) };
         match made_here {
             Some(index) => self.fresh[index] = None,
             None => self.stale.push(child.id),
@@ -254,7 +253,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
             return Err(StateError::BadLength);
         }
         let link = Link { hash: node.hash(), id: self.first_id + self.fresh.len() as u64 };
-        self.fresh.push(Some((link, Arc::new(node))));
+        self.fresh.push(Some(Arc::new(Known { link, node })));
         Ok(link)
     }
 }
