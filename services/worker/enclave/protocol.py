@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from shared.crypto.signing import Signature
-from shared.encoding.notes import AtMost, Wide
-from shared.encoding.record import Bytes21, Bytes32
+from shared.encoding.notes import AtMost
+from shared.encoding.record import Bytes21, Bytes32, Natural
 from shared.types.app_runs import AppRun
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
 from shared.types.identity import Epoch, Height, Incarnation, NodeId, PublicKey, RuntimeId
@@ -52,9 +52,10 @@ class EnclaveState:
 class FeeTerms:
     """What a transaction needs of the state of the ParaTime; the host says so."""
 
-    nonces: tuple[int, int]
+    nonces: tuple[Natural, Natural]
     """Of the accounts in `EnclaveDescription.addresses`."""
-    gas_price: Annotated[int, Wide(16)]
+    gas_price: Natural
+    """[base units]; times a limit of gas it fits into a fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class WorkerEnclaveApi(Protocol):
 class WorkerHostApi(Protocol):
     """Messages of the enclave to its host, when its app sends a transaction or asks the chain."""
 
-    def prepare(self, address: Bytes21) -> tuple[int, Annotated[int, Wide(16)]]:
+    def prepare(self, address: Bytes21) -> tuple[Natural, Natural]:
         """Nonce of an account, and the least price of gas."""
         ...
 

@@ -1,16 +1,26 @@
 """Enclaves of attested apps on a whole network, with honest hosts and with others."""
 
+import random
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from qanat.rofl.secrets import seal_secret
 from services.worker.enclave.errors import KeyManagerUnknown, NoKeys, NotAsked, OtherApp
-from services.worker.enclave.protocol import CallKey, SealedSecret
-from shared.crypto.signing import BadSignature, Signer
+from services.worker.enclave.protocol import (
+    CallKey,
+    FeeTerms,
+    SealedSecret,
+    WorkerEnclaveApi,
+)
+from shared.crypto.signing import BadSignature, Signature, Signer
 from shared.enclave.program import ChainUnknown
 from shared.encoding import cbor
-from shared.errors import RuntimeRejected
+from shared.encoding.contract import methods_of, serve_call_now
+from shared.errors import QanatError, RuntimeRejected
+from shared.rules import state_keys
 from shared.rules.key_ids import transaction_key_id
 from shared.rules.key_policy import PUBLIC_KEY, PublicKeyExpired, public_key_body
 from shared.types.app_secrets import encode_envelope
@@ -166,3 +176,69 @@ def test_a_later_life_of_the_chain_takes_the_registration_back():
         assert one.program.fetch_state().expiration is None
 
     in_a_world(test)
+
+
+def test_no_message_meets_a_bug():
+    async def test(world: World) -> None:
+        client = Client(world)
+        app = await make_app(client)
+        one = Replica(client, "one")
+        chance = random.Random("messages to an app's enclave")
+        await throw_at(one, chance, app)
+        assert (await one.register(app)).error is None
+        await throw_at(one, chance, app)
+        await one.begin()
+        await throw_at(one, chance, app)
+
+    in_a_world(test)
+
+
+async def throw_at(one: Replica, chance: random.Random, app: bytes) -> None:
+    """Send an enclave every message, with arguments that are right, and with others."""
+    proven = await one.client.world.client.fetch_proven_state((state_keys.CHAIN_CONTEXT,))
+    terms = FeeTerms((2**63 - 1, chance.randrange(2**63)), 2**63 - 1)
+    key = await one.call_key()
+    arguments: dict[str, list[tuple[Any, ...]]] = {
+        "describe": [()],
+        "synchronize": [(proven,), (replace(proven, items=()),)],
+        "attest": [(bytes(32),)],
+        "sign_registration": [
+            (chance.choice((app, bytes(21))), epochs, Signature(bytes(32), bytes(64)), b"", terms)
+            for epochs in (0, 1, 2**63)
+        ],
+        "sign_derivations": [(terms, key), (terms, CallKey(Epoch(2**64 - 1), key.key))],
+        "begin": [
+            (chance.randbytes(chance.randrange(64)), chance.randbytes(8), secrets)
+            for secrets in ((), (SealedSecret("", chance.randbytes(40)),))
+        ]
+        + [(cbor.encode(answer), cbor.encode(answer), ()) for answer in ANSWERS],
+        "halt": [()],
+        "fetch_state": [()],
+        "fetch_logs": [()],
+    }
+    assert set(arguments) == set(methods_of(WorkerEnclaveApi))
+    calls = [(name, given) for name, listed in arguments.items() for given in listed]
+    for _ in range(20):
+        name, given = chance.choice(calls)
+        raw = methods_of(WorkerEnclaveApi)[name].encode_arguments(given, {})
+        spoilt = bytearray(raw)
+        if spoilt and chance.random() < 0.5:
+            spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
+        with suppress(QanatError):
+            serve_call_now(WorkerEnclaveApi, one.program, name, bytes(spoilt))
+    for name, given in calls:
+        raw = methods_of(WorkerEnclaveApi)[name].encode_arguments(given, {})
+        with suppress(QanatError):
+            serve_call_now(WorkerEnclaveApi, one.program, name, raw)
+
+
+ANSWERS: tuple[Any, ...] = (
+    {},
+    {"ok": 1},
+    {"fail": {}},
+    {"fail": {"module": 1, "code": "x"}},
+    {"unknown": b""},
+    {"unknown": {"nonce": bytes(15), "data": b"x"}},
+    [1],
+    None,
+)

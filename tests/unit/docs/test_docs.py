@@ -110,6 +110,8 @@ CLAIMS = {
     "tee": "tests/unit/tee",
     "keys": "tests/unit/keymanager",
     "rules": "tests/unit/shared/rules",
+    "worker": "tests/unit/worker",
+    "world": "tests/integration/world",
 }
 """Short names of folders in the claims of `docs/services/enclave.md`."""
 
