@@ -7,6 +7,7 @@ from qanat.launcher.hosts import INHERITED, is_of_tracing
 from qanat.layout import DataLayout
 from qanat.network import WORKER, Network, NodePlan
 from qanat.provision.data_directory import node_seed
+from shared.kit.instance_socket import MAX_INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,11 @@ def host_environment(
     if plan.service == WORKER:
         paratime = network.find_paratime(plan.runtimes[0])
         gateway = next(other for other in plans if other.name == paratime.gateway.name)
-        environment |= {"QANAT_GATEWAY": gateway.address, "QANAT_RUNTIME_ID": paratime.id}
+        environment |= {
+            "QANAT_GATEWAY": gateway.address,
+            "QANAT_RUNTIME_ID": paratime.id,
+            "QANAT_APPD_PORTS": str(_appd_ports(network, plans, plan)),
+        }
     if plan.service == "compute":
         environment["QANAT_NONCE_WINDOWS"] = ",".join(
             f"{paratime.id}={paratime.nonce_window}"
@@ -83,6 +88,17 @@ def host_environment(
     if options.seed is not None:
         environment["QANAT_SEED"] = node_seed(options.seed, plan.name).hex()
     return environment
+
+
+def _appd_ports(network: Network, plans: tuple[NodePlan, ...], plan: NodePlan) -> int:
+    workers = network.worker
+    if workers is None or not workers.appd_port:
+        return 0
+    # They move with all ports of the network.
+    paratime = network.find_paratime(workers.paratime)
+    gateway = next(other for other in plans if other.name == paratime.gateway.name)
+    moved = gateway.port - paratime.gateway.http_port
+    return workers.appd_port + moved + MAX_INSTANCES * workers.nodes.index(plan.name)
 
 
 def enclave_seed(options: RunOptions) -> str | None:

@@ -110,6 +110,8 @@ class Workers:
 
     paratime: str
     nodes: tuple[str, ...]
+    appd_port: int = 0
+    """First loopback port of app daemons, 16 for each worker; 0 for Unix sockets only."""
 
 
 @dataclass(frozen=True, slots=True)

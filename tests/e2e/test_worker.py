@@ -23,6 +23,7 @@ from qanat.rofl.secrets import seal_secret
 from services.worker.rules.bundle import AppManifest, encode_bundle
 from shared.kit.dev_controls import bearer
 from shared.kit.identity import load_genesis
+from shared.rules.app_ids import encode_app_id
 from shared.tee.quote import TdReport
 from shared.tee.quote_verification import authenticate_quote
 from shared.types.app_secrets import encode_envelope
@@ -33,7 +34,8 @@ from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
 
 EXAMPLE = ROOT / "examples" / "rofl_oracle"
 WORKERS = ("worker-0", "worker-1")
-PORT_BASE = 21545
+PORT_BASE, APPD_PORT = 21545, 9000
+APPD_OF_SECOND = APPD_PORT + PORT_BASE - 8545 + 16
 MANIFEST = AppManifest("oracle", "0.1.0")
 NOT_THE_APP = "0x6890282f"
 """Selector of `RoflOriginNotAuthorizedForApp()`."""
@@ -44,7 +46,8 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork
     folder = tmp_path_factory.mktemp("workers")
     text = (ROOT / "networks" / "workers.toml").read_text()
     file = folder / "workers.toml"
-    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
+    both = f'nodes = ["worker-0", "worker-1"]\nappd_port = {APPD_PORT}'
+    file.write_text(text.replace('nodes = ["worker-0"]', both))
     network = ProcessNetwork(folder / "data", PORT_BASE, file)
     network.up()
     yield network
@@ -120,6 +123,8 @@ def test_an_app_in_the_dialect_of_dstack_quotes_itself(workers: ProcessNetwork) 
     text = worker.until_says(app, "quote ")
     told = dict(line.split() for line in text.splitlines())
     assert told["app"] == app[1:].hex()
+    reached = httpx.get(f"http://127.0.0.1:{APPD_OF_SECOND}/rofl/v1/app/id")
+    assert reached.text == encode_app_id(app)
     parameters = load_genesis(DataLayout(workers.data).genesis).registry
     genuine = authenticate_quote(
         bytes.fromhex(told["quote"]),

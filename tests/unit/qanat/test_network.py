@@ -248,3 +248,39 @@ def test_gateways_of_confidential_evms_alone_are_told_what_is_to_be_encrypted(
     confidential = {one.gateway.name for one in network.paratime if one.is_evm and one.confidential}
     assert {name for name, words in told.items() if words} == confidential
     assert told["gateway"] == "0x" + "11" * 20 + ",all"
+
+
+WORKER = '[worker]\nparatime = "sapphire"\nnodes = ["worker-0", "worker-1"]\n'
+
+
+def test_workers_come_after_the_nodes_of_the_chain_and_move_no_port(tmp_path: Path) -> None:
+    plain = plan_nodes(load_network(DEFAULT))
+    plans = plan_nodes(load_network(changed(tmp_path, more=WORKER)))
+    workers = [plan for plan in plans if plan.service == "worker"]
+    assert [plan.name for plan in workers] == ["worker-0", "worker-1"]
+    assert {plan.runtimes for plan in workers} == {("sapphire",)}
+    assert [plan for plan in plans if plan.service != "worker"] == list(plain)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"worker-1"', '"worker-0"', "node 'worker-0' stands in several places"),
+        ('"worker-1"', '"compute-0"', "node 'compute-0' stands in several places"),
+        ('nodes = ["worker-0", "worker-1"]', "nodes = []", "must name at least 1 node"),
+        ('"sapphire"', '"emerald"', "'emerald' is not in the file"),
+        ("[worker]", "[worker]\nappd_port = 80", "appd_port must be 0, or 1024"),
+        ("[worker]", "[worker]\nappd_port = 65510", "appd_port must be 0, or 1024"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(
+    tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    with pytest.raises(BadNetworkFile, match=reason):
+        load_network(changed(tmp_path, more=WORKER.replace(old, new)))
+
+
+def test_workers_need_a_paratime_in_which_apps_have_keys(tmp_path: Path) -> None:
+    public = ("confidential = true", "confidential = false"), ('key_manager = "keymanager"\n', "")
+    with pytest.raises(BadNetworkFile, match="must be a confidential EVM"):
+        load_network(changed(tmp_path, *public, more=WORKER))
