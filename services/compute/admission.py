@@ -9,6 +9,7 @@ more than that, it is checked first, so that price and nonce decide.
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,6 +43,12 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 """Their bytes [bytes]."""
 MAX_UNCHECKED = 64
 """Transactions of peers that may stand in a batch without a check of this node."""
+LATE_ROUNDS = 4
+"""
+Rounds whose transactions are not taken from peers any more.
+
+A peer may hand on what it has, while a round with it becomes final.
+"""
 MAX_CHECKED_AT_ONCE = 1_000
 """Transactions of one message to the enclave, so that other messages get their turn."""
 MAX_CHECKED_BYTES = 8 * 1024 * 1024
@@ -100,6 +107,7 @@ class Admission:
         self._submitted: list[_Submitted] = []
         self._waiting = self._waiting_bytes = 0
         self._gossiped, self._wanted = Gossip(), Gossip()
+        self._executed: deque[frozenset[bytes]] = deque(maxlen=LATE_ROUNDS)
         self._rechecks: dict[bytes, None] = {}
         self._is_checking = False
         self._generation = 0
@@ -126,7 +134,9 @@ class Admission:
         self._gossiped.add(
             raw
             for raw in raws
-            if raw not in self._pool.by_raw and len(raw) <= self._pool.limits.max_bytes
+            if raw not in self._pool.by_raw
+            and not any(raw in executed for executed in self._executed)
+            and len(raw) <= self._pool.limits.max_bytes
         )
 
     def check_gossiped(self) -> None:
@@ -252,6 +262,8 @@ class Admission:
         """Let go of what a finalized round executed."""
         for raw in block.transactions:
             self._gossiped.discard(raw)
+        if block.transactions:
+            self._executed.append(frozenset(block.transactions))
 
     def apply_spent(self, spent: tuple[SpentSequence, ...]) -> None:
         """Let go of what may not run again, after rounds that were finalized."""
@@ -266,6 +278,11 @@ class Admission:
     def has_work(self) -> bool:
         """Say whether a batch may hold anything, transactions of peers included."""
         return bool(self._gossiped or self._wanted) or has_runnable(self._pool)
+
+    @property
+    def waiting(self) -> int:
+        """Number of transactions that wait for a round, those of peers included."""
+        return len(self._pool) + len(self._gossiped) + len(self._wanted)
 
     def needs_check(self) -> bool:
         """Say whether so many transactions of peers wait that they have to be put in order."""
@@ -315,6 +332,7 @@ class Admission:
         self._gossiped.clear()
         self._wanted.clear()
         self._rechecks.clear()
+        self._executed.clear()
 
     def _measure(self) -> None:
         metrics.pool_transactions.labels(self._runtime).set(len(self._pool))

@@ -63,6 +63,7 @@ class RoundWorker:
         self._is_resuming = True
         self._discrepancy: DiscrepancyDetected | None = None
         self._timing = RoundTiming(surroundings.scheduler, 0)
+        self._processed_ns = 0
         self._has_checked = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -97,6 +98,7 @@ class RoundWorker:
     ) -> None:
         """Begin the round after a block; `is_first` when the state still lacks its genesis."""
         self._parent, self._committee = parent, committee
+        last = self._with.votes.best
         self._with.votes.begin()
         self._with.joint_votes.begin(Round(parent.round + 1), committee)
         self._with.execution.stop()
@@ -108,6 +110,9 @@ class RoundWorker:
             begun_ns=now_ns,
             work_ns=work_ns,
             is_first=is_first,
+            last_size=0 if last is None else len(last.transactions),
+            last_took_ns=now_ns - self._processed_ns,
+            waited=self._with.admission.waiting,
             round=Round(parent.round + 1),
         )
         self._has_checked = False
@@ -198,6 +203,9 @@ class RoundWorker:
         now_ns, due_ns = self._with.clock.now_ns(), self._timing.due_ns(phase.duty.rank)
         if now_ns < due_ns:
             self._wake_at(due_ns)
+            return
+        if phase.duty.rank == 0 and self._timing.is_filling(self._with.admission.waiting, now_ns):
+            self._wake_at(self._timing.filled_ns)
             return
         if not self._has_checked and self._with.admission.needs_check():
             # Its outcome comes back here through `note_work`.
@@ -315,6 +323,7 @@ class RoundWorker:
     # -- execution -----------------------------------------------------------------------------
 
     def _process(self, proposal: Proposal, rank: int) -> None:
+        self._processed_ns = self._with.clock.now_ns()
         self._phase = move(self._phase, Processing(self._phase.round, self._duty(), proposal, rank))
         handed = EMPTY_HASH if self._parent is None else self._parent.in_msgs_hash
         self._with.execution.start(proposal, handed)

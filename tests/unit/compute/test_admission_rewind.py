@@ -2,8 +2,11 @@
 
 import asyncio
 
-from services.compute.admission import Admission, Checked
+from services.compute.admission import LATE_ROUNDS, Admission, Checked
 from services.compute.rules.txpool import BatchLimits
+from shared.crypto.hashes import EMPTY_HASH
+from shared.types.block import BlockHeader, HeaderType, RoundBlock
+from shared.types.identity import Round
 from shared.types.runtime import CheckedTransaction
 from tests.support.turns import turns
 
@@ -59,3 +62,25 @@ async def test_a_check_on_a_void_state_is_made_again_and_its_sender_is_answered_
     (submission,) = await answer
     assert submission.module == ""
     assert admission.select_batch() == (bytes([3]),)
+
+
+async def test_what_a_round_held_is_not_taken_from_peers_again():
+    """A peer may hand it on late: in another batch every enclave would check it once more."""
+    limits = BatchLimits(1000, 1024 * 1024, max_weight=1000)
+    admission = Admission(SlowEnclave(), limits, 1000, nothing_to_wait_for, print, print)
+    first, second = bytes([3]), bytes([4])
+    admission.add_gossiped((first, second))
+    header = BlockHeader(
+        1, bytes(32), Round(7), 0, HeaderType.NORMAL, EMPTY_HASH, EMPTY_HASH, EMPTY_HASH
+    )
+    admission.apply_block(RoundBlock(header, (first,)))
+    admission.add_gossiped((first,))
+    assert admission.select_batch() == (second,)
+    for _ in range(LATE_ROUNDS):
+        admission.apply_block(RoundBlock(header, (second,)))
+    admission.add_gossiped((first,))
+    assert admission.select_batch() == (first,)
+    # After a rewind it may run again.
+    admission.clear()
+    admission.add_gossiped((second,))
+    assert admission.select_batch() == (second,)
