@@ -24,6 +24,7 @@ from shared.enclave.sdk_host import SdkHost
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
+from shared.rules.app_ids import app_key
 from shared.types.evm import (
     SDK_QUERIES,
     Account,
@@ -213,6 +214,9 @@ class EvmRuntime(NativeState):
             case EvmQuery.MIN_GAS_PRICE:
                 with errors_of_the_core():
                     return encode_record(Amount(self._engine.min_gas_price(version, root=root)))
+            case EvmQuery.PROVE_APP:
+                with errors_of_the_core():
+                    return self._store.prove((app_key(args),), version=version)
             case EvmQuery.TRACE:
                 forbid_sight(is_confidential=self.is_confidential)
                 query = decode_record(TraceQuery, args)

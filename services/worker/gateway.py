@@ -70,6 +70,10 @@ class Gateway:
         """Ask a module, CBOR in and out."""
         return _bytes(await self._call("oasis_query", method, "0x" + args.hex()))
 
+    async def prove_app(self, app_id: bytes, round_: int) -> bytes:
+        """Prove the record of an app under the state root of a round."""
+        return _bytes(await self._call("oasis_proveApp", "0x" + app_id.hex(), hex(round_)))
+
     async def fetch_call_key(self) -> CallKey:
         """Key to which calls are encrypted now."""
         found = await self._call("oasis_callDataPublicKey")

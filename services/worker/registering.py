@@ -7,11 +7,9 @@ import structlog
 
 from services.worker import metrics
 from services.worker.enclave.protocol import (
-    MAX_SECRETS,
     EnclaveDescription,
     EnclaveState,
     FeeTerms,
-    SealedSecret,
     WorkerEnclaveApi,
 )
 from services.worker.gateway import Gateway
@@ -65,6 +63,7 @@ class Registering:
             state_keys.EPOCH,
             state_keys.INCARNATION,
             state_keys.key_manager_status_key(described.key_manager),
+            state_keys.last_block_key(described.runtime_id),
         )
         return await enclave.synchronize(await self._consensus.fetch_proven_state(keys))
 
@@ -93,11 +92,11 @@ class Registering:
         open_result(await self._gateway.execute(raw), None)
         metrics.registrations.inc()
         key = await self._gateway.fetch_call_key()
-        if key.epoch > state.epoch:
-            await self.synchronize(enclave, described)
+        state = await self.synchronize(enclave, described)
+        record = await self._gateway.prove_app(app_id, state.round)
         derivations = await enclave.sign_derivations(await self._terms(described), key)
         root, sek = await asyncio.gather(*map(self._gateway.execute, derivations))
-        return await enclave.begin(root, sek, _secrets(app))
+        return await enclave.begin(root, sek, record)
 
     def _endorse(self, capability: CapabilityTee) -> Signature:
         wire = cbor.encode(to_wire(CapabilityTee, capability))
@@ -142,10 +141,3 @@ def _epochs(app: Any) -> int:
         return max(1, min(MAX_EPOCHS, int(app["policy"]["max_expiration"])))
     except (KeyError, TypeError, ValueError):
         raise RuntimeRejected("rofl", 1, "the chain tells no policy of the app") from None
-
-
-def _secrets(app: Any) -> tuple[SealedSecret, ...]:
-    found = app.get("secrets") or {}
-    return tuple(
-        SealedSecret(name, envelope) for name, envelope in list(found.items())[:MAX_SECRETS]
-    )

@@ -12,6 +12,15 @@ _CREATOR_NONCE = b"oasis-sdk/rofl: cn app id"
 _GLOBAL_NAME = b"oasis-sdk/rofl: global name app id"
 
 
+_APPS = b"\x09\x01"
+"""Before the keys of apps in a ParaTime's state. Source: `crates/evm-core/src/modules/rofl`."""
+
+
+def app_key(app_id: bytes) -> bytes:
+    """Key of an app's record in the state of a ParaTime."""
+    return _APPS + app_id
+
+
 def app_id_by_place(creator: bytes, round_: int, index: int) -> bytes:
     """Derive the id of an app by who created it (21 bytes), and where in the chain."""
     place = round_.to_bytes(8, "big") + index.to_bytes(4, "big")

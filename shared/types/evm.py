@@ -55,6 +55,7 @@ class EvmQuery:
     CODE: Final = "evm.Code"  # AccountQuery -> bytes
     STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
     MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
+    PROVE_APP: Final = "qanat.ProveApp"  # app id -> proof of its record under the state root
     TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
     VIEW: Final = "qanat.ViewTransaction"  # ViewQuery -> SealedView; of the round after
     SIMULATE: Final = "evm.Simulate"  # JSON -> JSON; see `Engine::simulate_blocks`

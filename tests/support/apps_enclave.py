@@ -8,7 +8,7 @@ from qanat.cpu.domain import domain_report
 from qanat.cpu.platform_server import DomainServer
 from services.worker.appd.instance import AppInstance
 from services.worker.enclave.program import WorkerProgram
-from services.worker.enclave.protocol import CallKey, EnclaveState, FeeTerms, SealedSecret
+from services.worker.enclave.protocol import CallKey, EnclaveState, FeeTerms
 from services.worker.rules.bundle import AppManifest, Bundle, encode_bundle
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256
@@ -24,6 +24,7 @@ from shared.tee.platform import DomainApi
 from shared.tee.runtime import EnclaveContext
 from shared.types.app_runs import AppRun
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
+from shared.types.evm import EvmQuery
 from shared.types.registry import RuntimeKind
 from tests.support import mock_tee
 from tests.support.attested_apps import APP_CODE, Client, Outcome, policy
@@ -133,6 +134,7 @@ class Replica:
             state_keys.EPOCH,
             state_keys.INCARNATION,
             state_keys.key_manager_status_key(KEY_MANAGER_ID),
+            state_keys.last_block_key(PARATIME_ID),
         )
         return self.program.synchronize(await self.client.world.client.fetch_proven_state(keys))
 
@@ -167,6 +169,12 @@ class Replica:
         records = [await self.client.mine(raw) for raw in pair]
         return records[0]["output"], records[1]["output"]
 
-    async def begin(self, *secrets: SealedSecret) -> EnclaveState:
+    async def prove_record(self, app: bytes) -> bytes:
+        """Proof of the app's record in the round that the enclave knows."""
+        state = await self.synchronize()
+        node = self.client.world.ask("compute-0")
+        return await node.query(EvmQuery.PROVE_APP, app, state.round)
+
+    async def begin(self, app: bytes) -> EnclaveState:
         root, sek = await self.derive()
-        return self.program.begin(root, sek, secrets)
+        return self.program.begin(root, sek, await self.prove_record(app))

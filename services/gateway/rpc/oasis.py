@@ -8,14 +8,16 @@ from services.gateway.index.rounds import IndexedTransaction
 from services.gateway.rpc.errors import InvalidParameters, MalformedTransaction, MethodMissing
 from services.gateway.rpc.eth_send import MINED_WAIT_S, EthSendMethods
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.parameters import BadParameter, data, hash32
+from services.gateway.rpc.parameters import BadParameter, data, hash32, quantity64
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
 from shared.crypto.hashes import sha512_256
 from shared.gateways.compute_nodes import ComputeNodes
-from shared.types.evm import SDK_QUERIES
+from shared.types.evm import SDK_QUERIES, EvmQuery
+from shared.types.identity import Round
 
 SDK_FIRST_BYTE = b"\x82"
 """Of a transaction of the SDK's format: a CBOR array of two."""
+APP_ID_BYTES = 21
 MAX_ARGUMENT_BYTES = 4_096
 """Of a question: they name an account, an app or a key."""
 
@@ -98,6 +100,20 @@ class OasisMethods:
         if len(args) > MAX_ARGUMENT_BYTES:
             raise InvalidParameters(f"arguments of over {MAX_ARGUMENT_BYTES} bytes")
         return show_bytes(await self._nodes.ask(lambda api: api.query(method, args)))
+
+    @rpc_method("oasis_proveApp", data, quantity64)
+    async def prove_app(self, app_id: bytes, round_: int) -> str:
+        """
+        Prove the record of an attested app, or its absence, under the state root of a round.
+
+        For enclaves of apps, which believe consensus about the root and nobody about the record.
+        """
+        if len(app_id) != APP_ID_BYTES:
+            raise BadParameter(f"an app id has {APP_ID_BYTES} bytes")
+        asked = EvmQuery.PROVE_APP
+        return show_bytes(
+            await self._nodes.ask(lambda api: api.query(asked, app_id, Round(round_)))
+        )
 
 
 def _show_result(found: IndexedTransaction) -> Json:

@@ -23,5 +23,9 @@ class NoResult(Unavailable, module="worker", code=5):
     """A transaction was sent, and what became of it is not known yet."""
 
 
+class RecordUnproven(Rejected, module="worker", code=7):
+    """The proof is not of this app's record under the proven state root, or there is no record."""
+
+
 class KeyChanged(Rejected, module="worker", code=6):
     """The app's root key is another one than before; the instance must begin anew."""

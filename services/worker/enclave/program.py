@@ -24,15 +24,14 @@ from services.worker.enclave.protocol import (
     EnclaveDescription,
     EnclaveState,
     FeeTerms,
-    SealedSecret,
     WorkerHostApi,
 )
-from services.worker.enclave.secrets import open_secrets
+from services.worker.enclave.secrets import open_secrets, read_secrets
 from services.worker.rules.bundle import bundle_hash, decode_bundle
 from services.worker.rules.keys import Ed25519Key, EthereumKey, sign_transaction
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signature
-from shared.enclave.program import EnclaveProgram, VerifiedState
+from shared.enclave.program import ChainUnknown, EnclaveProgram, VerifiedState
 from shared.encoding.record import decode_record
 from shared.encoding.values import to_wire
 from shared.errors import Rejected
@@ -44,6 +43,7 @@ from shared.tee.runtime import EnclaveContext
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import CapabilityTee
 from shared.types.beacon import EpochState
+from shared.types.block import BlockHeader
 from shared.types.identity import Epoch, Incarnation, NodeId
 from shared.types.proof import ProvenState
 from shared.types.sdk_transaction import Call, signature_context
@@ -176,7 +176,7 @@ class WorkerProgram(EnclaveProgram):
         )
         return root, sek
 
-    def begin(self, root: bytes, sek: bytes, secrets: tuple[SealedSecret, ...]) -> EnclaveState:
+    def begin(self, root: bytes, sek: bytes, record: bytes) -> EnclaveState:
         """Open the keys, which prove that this instance is registered, and let the app run."""
         app_id = self._registered_app()
         if self._asked is None:
@@ -185,7 +185,8 @@ class WorkerProgram(EnclaveProgram):
         root_key = _read_key(open_result(root, sealed[0].key), "key")
         sek_key = _read_key(open_result(sek, sealed[1].key), "key")
         if self._instance is None:
-            variables = open_secrets(sek_key, secrets)
+            sealed_secrets = read_secrets(self._head.state_root, record, app_id)
+            variables = open_secrets(sek_key, sealed_secrets)
             self._instance = self._make_instance(app_id, root_key)
             self._daemon.begin(self._instance)
             self._app.run(variables)
@@ -207,6 +208,7 @@ class WorkerProgram(EnclaveProgram):
             incarnation=self.latest.incarnation,
             height=self.latest.height,
             epoch=self.epoch,
+            round=self._head.round,
             expiration=self._expiration,
             app=self._app.status() if self._instance is not None else None,
         )
@@ -239,6 +241,14 @@ class WorkerProgram(EnclaveProgram):
         """Encrypt a call to a key that the host brought; raises as `ChainKeys.verify`."""
         to = self._chain_keys.verify(key, chain_context=self.chain_context, epoch=self.epoch)
         return seal_call(call, to, self.entropy)
+
+    @property
+    def _head(self) -> BlockHeader:
+        """Newest round that consensus is proven to have finalized, or raise `ChainUnknown`."""
+        raw = self.latest.values.get(state_keys.last_block_key(self.config.runtime_id))
+        if raw is None:
+            raise ChainUnknown("no round of the ParaTime is proven")
+        return decode_record(BlockHeader, raw)
 
     # -- inside --------------------------------------------------------------------------------
 

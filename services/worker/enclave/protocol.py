@@ -13,12 +13,13 @@ from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes21, Bytes32, Natural
 from shared.types.app_runs import AppRun
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
-from shared.types.identity import Epoch, Height, Incarnation, NodeId, PublicKey, RuntimeId
+from shared.types.identity import Epoch, Height, Incarnation, NodeId, PublicKey, Round, RuntimeId
 from shared.types.keymanager import SignedPublicKey
 from shared.types.proof import ProvenState
 
 RawTransaction = Annotated[bytes, AtMost(1 << 20)]
-MAX_SECRETS = 64
+MAX_PROOF_BYTES = 4 << 20
+"""Of an app's record: 64 secrets of 16 KiB, and as much metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class EnclaveState:
     incarnation: Incarnation
     height: Height
     epoch: Epoch
+    round: Round
+    """Newest round that consensus is proven to have finalized."""
     expiration: Epoch | None
     """Last epoch of the registration by which it has keys; None while it has none."""
     app: AppRun | None
@@ -64,14 +67,6 @@ class CallKey:
 
     epoch: Epoch
     key: SignedPublicKey
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSecret:
-    """A secret of the app as the chain stores it."""
-
-    name: Annotated[str, AtMost(1_024)]
-    envelope: Annotated[bytes, AtMost(16_384)]
 
 
 class WorkerEnclaveApi(Protocol):
@@ -110,9 +105,14 @@ class WorkerEnclaveApi(Protocol):
         self,
         root: Annotated[bytes, AtMost(4_096)],
         sek: Annotated[bytes, AtMost(4_096)],
-        secrets: Annotated[tuple[SealedSecret, ...], AtMost(MAX_SECRETS)],
+        record: Annotated[bytes, AtMost(MAX_PROOF_BYTES)],
     ) -> EnclaveState:
-        """Open the results of `sign_derivations`, and let the app run on."""
+        """
+        Open the results of `sign_derivations`, and let the app run on.
+
+        `record` proves the app's record, which has its secrets, under the state root of
+        `EnclaveState.round`; it is looked at when the app starts.
+        """
         ...
 
     async def halt(self) -> None:

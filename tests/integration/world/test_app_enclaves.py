@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from qanat.rofl.secrets import seal_secret
-from services.worker.enclave.errors import KeyManagerUnknown, NoKeys, NotAsked, OtherApp
+from services.worker.enclave.errors import (
+    KeyManagerUnknown,
+    NoKeys,
+    NotAsked,
+    OtherApp,
+    RecordUnproven,
+)
 from services.worker.enclave.protocol import (
     CallKey,
     FeeTerms,
-    SealedSecret,
     WorkerEnclaveApi,
 )
 from shared.crypto.signing import BadSignature, Signature, Signer
@@ -34,6 +39,13 @@ from tests.support.keymanager import PARATIME_ID
 from tests.support.world import World
 
 
+async def set_secrets(client: Client, app: bytes, secrets: dict[str, bytes]) -> None:
+    found = await client.query("rofl.App", {"id": app})
+    body = {"id": app, "secrets": secrets, "metadata": {}}
+    changed = await client.send("rofl.Update", body | {k: found[k] for k in ("policy", "admin")})
+    assert changed.error is None, changed
+
+
 async def make_app(client: Client) -> bytes:
     app = await create_app(client, **worker_policy())
     await fund(client, node_address("compute-0"))
@@ -47,12 +59,19 @@ def test_replicas_have_one_key_and_the_secrets_and_lose_both_with_the_app():
         one, two = Replica(client, "one"), Replica(client, "two", "compute-1")
         await fund(client, node_address("compute-1"))
         sek = (await client.query("rofl.App", {"id": app}))["sek"]
-        sealed = SealedSecret("API.KEY", encode_envelope(seal_secret("API.KEY", b"hush", sek)))
-        foreign = SealedSecret("X", encode_envelope(seal_secret("X", b"y", b"\x09" * 32)))
-        path = SealedSecret("PATH", encode_envelope(seal_secret("PATH", b"/evil", sek)))
+        await set_secrets(
+            client,
+            app,
+            {
+                "API.KEY": encode_envelope(seal_secret("API.KEY", b"hush", sek)),
+                "X": encode_envelope(seal_secret("X", b"y", b"\x09" * 32)),
+                "PATH": encode_envelope(seal_secret("PATH", b"/evil", sek)),
+                "x": b"\0",
+            },
+        )
         for replica in (one, two):
             assert (await replica.register(app)).error is None
-            state = await replica.begin(sealed, foreign, path, SealedSecret("x", b"\0"))
+            state = await replica.begin(app)
             assert state.expiration == world.epoch + 2
         assert one.app.unpacked is not None
         assert one.app.variables == {"API_KEY": "hush"}
@@ -65,7 +84,7 @@ def test_replicas_have_one_key_and_the_secrets_and_lose_both_with_the_app():
 
         # Renewed, it goes on as it is.
         assert (await one.register(app)).error is None
-        await one.begin()
+        await one.begin(app)
         assert one.daemon.instance is first
         assert one.app.variables == {"API_KEY": "hush"}
 
@@ -98,6 +117,7 @@ def test_a_host_makes_no_keys_of_its_own():
         assert (await one.register(app)).error is None
         assert (await two.register(app)).error is None
         genuine, terms = await one.call_key(), await one.terms()
+        record = await one.prove_record(app)
 
         # A key that the host knows, signed by itself, or a genuine one of another epoch.
         own = Signer(b"\x07" * 32)
@@ -121,26 +141,37 @@ def test_a_host_makes_no_keys_of_its_own():
                 terms, CallKey(genuine.epoch, replace(genuine.key, expiration=Epoch(0)))
             )
         with pytest.raises(NotAsked):
-            one.program.begin(b"", b"", ())
+            one.program.begin(b"", b"", record)
 
         # Answers to somebody else, in the other order, in the clear, or a second time.
         foreign = await two.derive()
         await one.derive()
         with pytest.raises(RuntimeRejected, match="does not open"):
-            one.program.begin(*foreign, ())
+            one.program.begin(*foreign, record)
         mine = await one.derive()
         with pytest.raises(RuntimeRejected, match="does not open"):
-            one.program.begin(mine[1], mine[0], ())
+            one.program.begin(mine[1], mine[0], record)
+        # A record that proves nothing, another app's, or the app's of another round.
+        other = await create_app(client, **worker_policy())
+        for wrong in (b"", record[:-1], await one.prove_record(other)):
+            mine = await one.derive()
+            with pytest.raises(RecordUnproven):
+                one.program.begin(*mine, wrong)
+        await set_secrets(client, app, {"forged": b"x"})
+        mine = await one.derive()
+        await one.synchronize()
+        with pytest.raises(RecordUnproven):
+            one.program.begin(*mine, record)
         plain = cbor.encode({"ok": {"key": b"k" * 32}})
         await one.derive()
         with pytest.raises(RuntimeRejected, match="not sealed"):
-            one.program.begin(plain, plain, ())
+            one.program.begin(plain, plain, record)
         assert one.daemon.instance is None
         assert one.app.variables is None
         mine = await one.derive()
-        one.program.begin(*mine, ())
+        one.program.begin(*mine, await one.prove_record(app))
         with pytest.raises(NotAsked):
-            one.program.begin(*mine, ())
+            one.program.begin(*mine, record)
 
         # It speaks for one app, for ever.
         with pytest.raises(OtherApp):
@@ -170,7 +201,7 @@ def test_a_later_life_of_the_chain_takes_the_registration_back():
         app = await make_app(client)
         one = Replica(client, "one")
         assert (await one.register(app)).error is None
-        await one.begin()
+        await one.begin(app)
         one.program.enter_incarnation(one.program.latest, one.program.latest.incarnation)
         assert one.daemon.instance is None
         assert one.program.fetch_state().expiration is None
@@ -187,7 +218,7 @@ def test_no_message_meets_a_bug():
         await throw_at(one, chance, app)
         assert (await one.register(app)).error is None
         await throw_at(one, chance, app)
-        await one.begin()
+        await one.begin(app)
         await throw_at(one, chance, app)
 
     in_a_world(test)
@@ -209,9 +240,9 @@ async def throw_at(one: Replica, chance: random.Random, app: bytes) -> None:
         "sign_derivations": [(terms, key), (terms, CallKey(Epoch(2**64 - 1), key.key))],
         "begin": [
             (chance.randbytes(chance.randrange(64)), chance.randbytes(8), secrets)
-            for secrets in ((), (SealedSecret("", chance.randbytes(40)),))
+            for secrets in (b"", chance.randbytes(40))
         ]
-        + [(cbor.encode(answer), cbor.encode(answer), ()) for answer in ANSWERS],
+        + [(cbor.encode(answer), cbor.encode(answer), b"") for answer in ANSWERS],
         "halt": [()],
         "fetch_state": [()],
         "fetch_logs": [()],
