@@ -7,21 +7,28 @@ signature (ADR 0045). See `crates/evm-core/src/dev_transaction.rs` for what stan
 
 import asyncio
 import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from services.gateway import rlp
 from services.gateway.node import GatewayNode
+from services.gateway.rpc.drops import drop_everywhere
 from services.gateway.rpc.errors import NotMinedInTime, QueryRejected
 from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.parameters import Tag
 from services.gateway.transactions import Unsigned
 from shared.crypto.hashes import keccak256
+from shared.errors import QanatError
 from shared.rules.dev_transactions import DEV_TYPE, dev_address
 from shared.types.identity import RuntimeId
 
 MINED_WAIT_MS = 10_000
 """How long an edit waits for its block [ms]."""
 NOBODY = bytes(20)
+EDITS_AT_ONCE = 200
+"""Edits that wait in the pool together, far below what it takes of one sender."""
 
 
 class EditKind(enum.IntEnum):
@@ -32,6 +39,18 @@ class EditKind(enum.IntEnum):
     CODE = 3
     STORAGE = 4
     MIN_GAS_PRICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of the state."""
+
+    kind: EditKind
+    account: bytes = NOBODY
+    """20 bytes."""
+    slot: int = 0
+    value: bytes = b""
+    """Code, or a number in bytes without zeros before it."""
 
 
 class DevTransactions:
@@ -47,38 +66,71 @@ class DevTransactions:
         self, kind: EditKind, account: bytes = NOBODY, *, slot: int = 0, value: bytes
     ) -> None:
         """
-        Change the state, and wait until a block shows it.
+        Change the state, and wait until a block shows it; raises as `edit_all`.
 
         Without automine the block takes what else waits along.
+        """
+        await self.edit_all([Edit(kind, account, slot, value)])
+
+    async def edit_all(self, edits: Sequence[Edit]) -> None:
+        """
+        Make edits in this order, many in one block, and wait until a block shows the last.
 
         Raises
         ------
         QueryRejected
-            The chain refuses the edit, or the network has no dev-control key.
+            The chain refuses one, or the network has no dev-control key. Others may have been made.
         NotMinedInTime
-            No block took it.
+            No block took one.
         """
         key = self._node.dev_control_key
         if key is None:
             raise QueryRejected("the network has no dev-control key")
-        owner, node = dev_address(key), self._node
+        owner = dev_address(key)
         async with self._in_turn:
-            nonce = int(await self._eth.get_transaction_count(owner, Tag.PENDING), 16)
-            name = f"edit: {kind.name.lower().replace('_', ' ')}".encode()
-            unsigned = Unsigned(0, nonce, 0, 0, 0, None, 0, name, node.settings.chain_id, None)
-            change: rlp.Item = [rlp.quantity(kind), account, rlp.quantity(slot), value]
-            raw = await self._signed(owner, unsigned, change)
-            hash_ = keccak256(raw)
-            with node.index.arrivals.expect(hash_) as arrival:
-                await self._send.submit(raw)
-                if not node.is_automine:
-                    await node.consensus.mine_waiting(RuntimeId(node.settings.runtime_id))
-                await asyncio.wait((arrival,), timeout=MINED_WAIT_MS / 1000)
-        found = await node.index.find_transaction(hash_)
-        if found is None:
-            raise NotMinedInTime(hash_, MINED_WAIT_MS)
-        if found.record.error is not None:
-            raise QueryRejected(found.record.error.message)
+            for batch in batched(edits, EDITS_AT_ONCE):
+                await self._edit_at_once(owner, batch)
+
+    async def _edit_at_once(self, owner: bytes, edits: Sequence[Edit]) -> None:
+        nonce = int(await self._eth.get_transaction_count(owner, Tag.PENDING), 16)
+        raws = await asyncio.gather(
+            *(self._edit(owner, edit, nonce + index) for index, edit in enumerate(edits))
+        )
+        try:
+            await self._mine(raws)
+        except QanatError:
+            # What waits for the nonce of one that was refused would be made by a later edit.
+            await drop_everywhere(self._node, raws)
+            raise
+
+    async def _mine(self, raws: Sequence[bytes]) -> None:
+        node, hashes = self._node, [keccak256(raw) for raw in raws]
+        with node.index.arrivals.expect(hashes[-1]) as arrival:
+            answers = await asyncio.gather(*map(self._send.submit, raws), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            if not node.is_automine:
+                await node.consensus.mine_waiting(RuntimeId(node.settings.runtime_id))
+            await asyncio.wait((arrival,), timeout=MINED_WAIT_MS / 1000)
+        for hash_ in hashes:
+            found = await node.index.find_transaction(hash_)
+            if found is None:
+                raise NotMinedInTime(hash_, MINED_WAIT_MS)
+            if found.record.error is not None:
+                raise QueryRejected(found.record.error.message)
+
+    async def _edit(self, owner: bytes, edit: Edit, nonce: int) -> bytes:
+        name = f"edit: {edit.kind.name.lower().replace('_', ' ')}".encode()
+        chain_id = self._node.settings.chain_id
+        unsigned = Unsigned(0, nonce, 0, 0, 0, None, 0, name, chain_id, None)
+        change: rlp.Item = [
+            rlp.quantity(edit.kind),
+            edit.account,
+            rlp.quantity(edit.slot),
+            edit.value,
+        ]
+        return await self._signed(owner, unsigned, change)
 
     async def write_for(self, sender: bytes, transaction: Unsigned) -> bytes:
         """
@@ -104,3 +156,10 @@ class DevTransactions:
             ]
         )
         return DEV_TYPE + await self._node.consensus.sign_dev_transaction(body) + body
+
+
+def batched(edits: Iterable[Edit], size: int) -> Iterator[list[Edit]]:
+    """Give them in lists of a size, the last of which may be shorter."""
+    rest = iter(edits)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -34,7 +34,7 @@ class DropMethods:
             raise QueryRejected(f"transaction {show_bytes(hash_)} is in a block already")
         waiting = await self._waiting()
         raw = waiting.get(hash_)
-        return raw is not None and await self._drop((raw,))
+        return raw is not None and await drop_everywhere(self._node, (raw,))
 
     @rpc_method("anvil_dropTransaction", hash32)
     async def drop_shown(self, hash_: bytes) -> str | None:
@@ -44,21 +44,23 @@ class DropMethods:
     @rpc_method("anvil_dropAllTransactions")
     async def drop_all(self) -> None:
         """Give up all transactions that wait."""
-        await self._drop((await self._waiting()).values())
+        await drop_everywhere(self._node, (await self._waiting()).values())
 
     async def _waiting(self) -> dict[bytes, bytes]:
         """Raw transactions by hash: what could run, and what this gateway knows to wait."""
         raws = await self._node.nodes.ask_favourite(lambda api: api.fetch_pending())
         return self._accepted.raws() | {keccak256(raw): raw for raw in raws}
 
-    async def _drop(self, raws: Iterable[bytes]) -> bool:
-        was_there = False
-        for raw in tuple(raws):
-            self._accepted.discard(keccak256(raw))
-            members = [one for one in self._node.nodes.members if one.is_up]
-            answers = await asyncio.gather(*(_drop_at(one, raw) for one in members))
-            was_there |= any(answers)
-        return was_there
+
+async def drop_everywhere(node: GatewayNode, raws: Iterable[bytes]) -> bool:
+    """Have every pool forget raw transactions; whether one knew any."""
+    was_there = False
+    for raw in tuple(raws):
+        node.submitter.accepted.discard(keccak256(raw))
+        members = [one for one in node.nodes.members if one.is_up]
+        answers = await asyncio.gather(*(_drop_at(one, raw) for one in members))
+        was_there |= any(answers)
+    return was_there
 
 
 async def _drop_at(member: ComputeNode, raw: bytes) -> bool:
