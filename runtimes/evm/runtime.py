@@ -13,8 +13,9 @@ import evm_native
 
 from runtimes.evm.core_errors import errors_of_the_core
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.state_pages import read_page
 from runtimes.evm.views import Viewers, forbid_public, view_transaction
-from runtimes.native_state import NativeState
+from runtimes.native_state import NativeState, errors_of_the_store
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.errors import StateRejected
 from shared.enclave.key_client import RoundKeys
@@ -33,6 +34,7 @@ from shared.types.evm import (
     EvmCall,
     EvmGenesis,
     EvmQuery,
+    StateQuery,
     StorageQuery,
     TraceQuery,
 )
@@ -222,6 +224,11 @@ class EvmRuntime(NativeState):
                 query = decode_record(TraceQuery, args)
                 environment, accounts = self._environment(context), self._first_accounts(context)
                 return trace_round(self._engine, environment, query, accounts)
+            case EvmQuery.STATE:
+                forbid_sight(is_confidential=self.is_confidential)
+                with errors_of_the_store():
+                    page = read_page(self._store, decode_record(StateQuery, args), version, root)
+                return encode_record(page)
             case EvmQuery.VIEW:
                 return encode_record(self._view(decode_record(ViewQuery, args), context))
             case EvmQuery.SIMULATE:

@@ -165,6 +165,20 @@ class BlockStore:
             record=decode_transaction_record(row.record),
         )
 
+    def load_accounts(self) -> set[bytes]:
+        """Addresses that transactions name as sender, receiver or new contract, and logs'."""
+        of_transactions = select(transactions.c.record).where(
+            transactions.c.runtime == self._runtime
+        )
+        of_logs = select(logs.c.address).where(logs.c.runtime == self._runtime).distinct()
+        with self._engine.begin() as connection:
+            found = {bytes(one) for one in connection.execute(of_logs).scalars()}
+            for raw in connection.execute(of_transactions).scalars():
+                record = decode_transaction_record(bytes(raw))
+                named = (record.sender, record.to, record.contract_address)
+                found.update(one for one in named if one is not None)
+        return found
+
     def load_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
         """Events of rounds `first` to `last` that a filter wants, in order."""
         query = (

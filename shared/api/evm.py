@@ -8,6 +8,8 @@ from shared.types.evm import (
     Amount,
     EvmCall,
     EvmQuery,
+    StateItems,
+    StateQuery,
     StorageQuery,
     TracedTransaction,
     TraceQuery,
@@ -72,6 +74,11 @@ class EvmQueries:
         """Ask what a transaction of the round after `parent` did; the enclave says who may."""
         answer = await self._node.query(EvmQuery.VIEW, encode_record(query), parent)
         return decode_record(SealedView, answer)
+
+    async def fetch_state(self, query: StateQuery, round_: Round) -> StateItems:
+        """Read a page of the state; refused where storage is secret."""
+        answer = await self._node.query(EvmQuery.STATE, encode_record(query), round_)
+        return decode_record(StateItems, answer)
 
     async def simulate(self, request: bytes, round_: Round | None = None) -> bytes:
         """Run calls in blocks that never were, JSON to JSON; refused where storage is secret."""

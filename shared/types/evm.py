@@ -1,8 +1,9 @@
 """Records of the EVM runtime: its genesis, and what may be asked of its state."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes20, Bytes32, Uint256
 
 
@@ -58,6 +59,7 @@ class EvmQuery:
     PROVE_APP: Final = "qanat.ProveApp"  # app id -> proof of its record under the state root
     TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
     VIEW: Final = "qanat.ViewTransaction"  # ViewQuery -> SealedView; of the round after
+    STATE: Final = "qanat.State"  # StateQuery -> StateItems
     SIMULATE: Final = "evm.Simulate"  # JSON -> JSON; see `Engine::simulate_blocks`
 
 
@@ -134,3 +136,27 @@ class Amount:
     """One number: gas, or a price [wei]."""
 
     value: Uint256
+
+
+ACCOUNTS, CODES, SLOTS = b"\x01", b"\x02", b"\x05"
+"""What keys of the state begin with. Source: `crates/evm-core/src/layout.rs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateQuery:
+    """Asks for a page of the state of a public chain, in the order of the keys."""
+
+    prefix: Annotated[bytes, AtMost(1)]
+    """One of `ACCOUNTS`, `CODES` and `SLOTS`."""
+    start: Annotated[bytes, AtMost(64)] | None = None
+    """First key that is wanted; None from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateItems:
+    """Answer to `StateQuery`."""
+
+    items: tuple[tuple[bytes, bytes], ...]
+    """Keys and values as they stand in the state."""
+    is_last: bool
+    """Whether no more begin with the prefix."""

@@ -1,5 +1,6 @@
 """Dumps of every version that was ever written load, and their networks go on."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -115,6 +116,28 @@ def test_a_program_in_python_has_its_state(kept: KeptDump, loaded: ProcessNetwor
     with ParaTimeClient(gateway.url, BOB) as bob, ParaTimeClient(gateway.url, ALICE) as alice:
         assert bob.read("notes.Read", number)["text"] == NOTE
         assert alice.send("notes.Write", "another") == number + 1
+    gateway.close()
+
+
+def test_what_a_public_chain_dumps_a_confidential_one_takes(
+    kept: KeptDump, loaded: ProcessNetwork, sapphire: GatewayOf
+) -> None:
+    gateway, told = gateway_of(loaded, "emerald"), kept.told["emerald"]
+    call = {
+        "to": told["vault"],
+        "data": connect(gateway, encrypted=False)
+        .eth.contract(abi=load_artifact("Vault").abi)
+        .encode_abi("owner"),
+    }
+    # Its own contract stands at that address, with the same owner: another one shows the load.
+    moved = "0x" + "ab" * 20
+    dump = json.loads(gzip.decompress(bytes.fromhex(gateway.rpc("anvil_dumpState")[2:])))
+    accounts = {moved: dump["accounts"][told["vault"].lower()]}
+    packed = "0x" + json.dumps({"accounts": accounts}).encode().hex()
+    assert sapphire.rpc("anvil_loadState", packed)
+    assert sapphire.rpc("eth_call", call | {"to": moved}, "latest") == gateway.rpc(
+        "eth_call", call, "latest"
+    )
     gateway.close()
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
 
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.state_pages import read_page
 from runtimes.evm.views import Viewers, forbid_public, view_transaction
 from shared.api.compute import (
     CallDataKey,
@@ -32,6 +33,7 @@ from shared.types.evm import (
     Amount,
     EvmCall,
     EvmQuery,
+    StateQuery,
     StorageQuery,
     TraceQuery,
 )
@@ -282,6 +284,11 @@ class FakeComputeNode:
                 return encode_record(Amount(engine.min_gas_price(number)))
             case EvmQuery.VIEW:
                 return encode_record(self._view(decode_record(ViewQuery, args), number))
+            case EvmQuery.STATE:
+                forbid_sight(is_confidential=self.chain.is_confidential)
+                header = self.chain.blocks[number].header
+                query = decode_record(StateQuery, args)
+                return encode_record(read_page(self.chain.store, query, number, header.state_root))
             case EvmQuery.TRACE | EvmQuery.SIMULATE:
                 return self._look(method, args, number)
         raise RuntimeRejected("core", 3, f"invalid method: {method}")

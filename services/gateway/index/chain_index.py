@@ -243,6 +243,11 @@ class ChainIndex:
             found += wanted.select(round_)
         return found
 
+    async def find_accounts(self) -> set[bytes]:
+        """Addresses that are named in any round: by its transactions, or by its logs."""
+        await self.flush()
+        return await self._in_thread(self._store.load_accounts)
+
     def _has_older(self) -> bool:
         """Say whether the database has rounds that memory has not."""
         return self._durable >= 0 and self._first < self._recent.oldest_number

@@ -30,6 +30,7 @@ from services.gateway.rpc.otterscan import OtterscanMethods
 from services.gateway.rpc.parity import ParityMethods
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.sight import SightMethods
+from services.gateway.rpc.state_dumps import StateDumpMethods
 from services.gateway.rpc.subscriptions import unsupported_methods
 from services.gateway.rpc.txpool import TxpoolMethods
 from services.gateway.rpc.web3 import Web3Methods
@@ -87,6 +88,7 @@ def build_method_table(
             MiningMethods(node),
             NodeInfoMethods(node),
             EditMethods(owner),
+            StateDumpMethods(node, owner, replays),
             DropMethods(node),
             impersonated,
             EthAccountMethods(unlocked, impersonated, fill, send, owner),

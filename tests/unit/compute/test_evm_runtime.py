@@ -1,9 +1,14 @@
 """What the EVM's runtime answers only where its measured configuration lets it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import pytest
 from eth_account import Account
 
 from runtimes.evm import open_runtime
+from shared.crypto.address import ethereum_address
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.key_client import RoundKeys
 from shared.enclave.round_context import RoundContext
@@ -11,7 +16,18 @@ from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType
-from shared.types.evm import Amount, EvmCall, EvmGenesis, EvmQuery
+from shared.types.evm import (
+    ACCOUNTS,
+    CODES,
+    SLOTS,
+    Amount,
+    EvmCall,
+    EvmGenesis,
+    EvmGenesisAccount,
+    EvmQuery,
+    StateItems,
+    StateQuery,
+)
 from shared.types.identity import Epoch, Round, RuntimeId
 
 OWNER, OTHER = b"\x0a" * 20, b"\x0b" * 20
@@ -19,6 +35,10 @@ GAS, RICH = 1_000_000, (10**24).to_bytes(32, "big")
 # Reverts for everybody but the owner: CALLER PUSH20 owner EQ PUSH1 28 JUMPI PUSH0 PUSH0 REVERT,
 # JUMPDEST STOP.
 FOR_OWNER = b"\x33\x73" + OWNER + b"\x14\x60\x1d\x57\x5f\x5f\xfd\x5b\x00"
+
+PARENT = BlockHeader(
+    1, RuntimeId(bytes(32)), Round(0), 1_700_000_000, HeaderType.NORMAL, *(EMPTY_HASH,) * 3
+)
 
 
 def context_of(header: BlockHeader) -> RoundContext:
@@ -33,10 +53,7 @@ def estimate(*, confidential: bool, has_dev_controls: bool, caller: bytes = OWNE
     runtime = open_runtime(
         "", encode_record(genesis), None, lambda _: bytes(32), has_dev_controls=has_dev_controls
     )
-    parent = BlockHeader(
-        1, RuntimeId(bytes(32)), Round(0), 1_700_000_000, HeaderType.NORMAL, *(EMPTY_HASH,) * 3
-    )
-    pending = runtime.execute(context_of(parent), ())
+    pending = runtime.execute(context_of(PARENT), ())
     pending.persist()
     head = BlockHeader(
         1,
@@ -44,7 +61,7 @@ def estimate(*, confidential: bool, has_dev_controls: bool, caller: bytes = OWNE
         Round(1),
         1_700_000_001,
         HeaderType.NORMAL,
-        parent.hash(),
+        PARENT.hash(),
         pending.io_root,
         pending.state_root,
     )
@@ -100,3 +117,52 @@ def test_a_transfer_costs_what_the_genesis_says(charges_for_size, gas_used):
         assert result["error"]["message"] == "execution failed: out of gas"
     else:
         assert (result["status"], result["gas_used"]) == (1, gas_used)
+
+
+@contextmanager
+def with_state(*, confidential: bool) -> Iterator[Callable[[StateQuery], StateItems]]:
+    """A chain with two accounts, code and slots, and what it answers."""
+    contract = EvmGenesisAccount(OTHER, 7, 1, b"\x00", tuple((n, n + 1) for n in range(1_500)))
+    genesis = EvmGenesis(
+        0x5AFD,
+        ((OWNER, RICH),),
+        confidential=confidential,
+        predeployed=False,
+        accounts=(contract,),
+    )
+    runtime = open_runtime("", encode_record(genesis), None, lambda _: bytes(32))
+    pending = runtime.execute(context_of(PARENT), ())
+    pending.persist()
+    header = replace(PARENT, round=Round(1), state_root=pending.state_root)
+
+    def ask(query: StateQuery) -> StateItems:
+        raw = runtime.query(EvmQuery.STATE, encode_record(query), context_of(header))
+        return decode_record(StateItems, raw)
+
+    yield ask
+    runtime.close()
+
+
+def test_the_state_of_a_public_chain_is_read_page_by_page():
+    with with_state(confidential=False) as ask:
+        accounts = ask(StateQuery(ACCOUNTS))
+        assert {key[1:] for key, _ in accounts.items} >= {
+            ethereum_address(OWNER),
+            ethereum_address(OTHER),
+        }
+        assert accounts.is_last
+        assert [value for _, value in ask(StateQuery(CODES)).items] == [b"\x00"]
+        first = ask(StateQuery(SLOTS))
+        assert not first.is_last
+        rest = ask(StateQuery(SLOTS, first.items[-1][0] + b"\0"))
+        assert rest.is_last
+        keys = [key for key, _ in (*first.items, *rest.items)]
+        assert keys == [SLOTS + OTHER + n.to_bytes(32, "big") for n in range(1_500)]
+        for prefix in (b"", b"\x06"):
+            with pytest.raises(RuntimeRejected, match="no part of the state"):
+                ask(StateQuery(prefix))
+
+
+def test_the_state_of_a_confidential_chain_is_shown_to_nobody():
+    with with_state(confidential=True) as ask, pytest.raises(RuntimeRejected, match="confidential"):
+        ask(StateQuery(SLOTS))
