@@ -28,6 +28,7 @@ from qanat.options import (
     TestMnemonicOption,
     TimeStepOption,
     ToOption,
+    WorkersOption,
     data_layout,
     err,
     out,
@@ -78,6 +79,7 @@ def up(
     profile: ProfileOption = None,
     block_time_step: TimeStepOption = None,
     client_version: ClientVersionOption = None,
+    workers: WorkersOption = None,
     listen_host: Annotated[
         str, typer.Option(help="Address on which every node listens.")
     ] = "127.0.0.1",
@@ -96,8 +98,12 @@ def up(
 ) -> None:
     """Start the network by processes; returns when it is ready, and the network stays up."""
     from qanat.begin import UpOptions, begin
+    from qanat.network.workers import add_workers
 
     layout = data_layout(network, data)
+    if workers is not None:
+        # Beside the data, so that it is there before them, and after `--wipe`.
+        network = add_workers(network, workers, layout.root.with_name(f"{layout.root.name}.toml"))
     options = UpOptions(
         network_file=network,
         layout=layout,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from qanat.layout import DataLayout
 from qanat.network import load_network
-from qanat.network.records import MAX_BLOCK_TIME_STEP_S
+from qanat.network.records import MAX_BLOCK_TIME_STEP_S, MAX_WORKERS
 
 if TYPE_CHECKING:
     from qanat.observe import Running
@@ -65,6 +65,15 @@ EncryptionOption = Annotated[
         "--require-encryption",
         metavar="ADDR|all",
         help="Fail plain calls to this contract, or to any, and say where they came from.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=MAX_WORKERS,
+        help="Add so many workers, which run attested apps, to a new network.",
     ),
 ]
 TimeStepOption = Annotated[

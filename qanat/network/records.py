@@ -21,6 +21,10 @@ MAX_BLOCK_TIME_STEP_S = 366 * 86_400
 """Most that timestamps of blocks may be apart [s], as `anvil_setBlockTimestampInterval` has it."""
 
 
+MAX_WORKERS = 16
+"""Workers that the command line adds."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyManager:
     """A key manager: who keeps the keys of ParaTimes."""

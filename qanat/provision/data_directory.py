@@ -224,6 +224,12 @@ def _check_is_same(layout: DataLayout, network: Network) -> None:
             f"{where}, not {network.name!r}: choose another --data, or remove it with `qanat down "
             "--wipe`"
         )
+    workers = () if network.worker is None else network.worker.nodes
+    if absent := set(workers) - summary["nodes"].keys():
+        raise OtherNetwork(
+            f"{where}, which was made without {', '.join(sorted(absent))}: a worker has keys and "
+            "funds from the start. Start afresh with `qanat up --wipe`"
+        )
     measured = measure_again(layout, network)
     if summary["enclaves"].keys() != measured.keys():
         raise OtherNetwork(

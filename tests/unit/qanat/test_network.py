@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from qanat.compose_file import render_compose_file
 from qanat.launcher.environment import RunOptions, host_environment
 from qanat.layout import DataLayout
 from qanat.network import BadNetworkFile, load_network, plan_nodes
+from qanat.network.workers import add_workers
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULT = ROOT / "networks" / "default.toml"
@@ -278,6 +280,19 @@ def test_workers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(BadNetworkFile, match=reason):
         load_network(changed(tmp_path, more=WORKER.replace(old, new)))
+
+
+def test_workers_are_added_to_a_file_once(tmp_path: Path) -> None:
+    target = add_workers(DEFAULT, 2, tmp_path / "data.toml")
+    network = load_network(target)
+    assert network.worker is not None
+    assert (network.worker.paratime, network.worker.nodes) == ("sapphire", ("worker-0", "worker-1"))
+    assert replace(network, worker=None) == load_network(DEFAULT)
+    with pytest.raises(BadNetworkFile, match="names its workers itself"):
+        add_workers(target, 1, tmp_path / "again.toml")
+    public = ("confidential = true", "confidential = false"), ('key_manager = "keymanager"\n', "")
+    with pytest.raises(BadNetworkFile, match="no confidential EVM"):
+        add_workers(changed(tmp_path, *public), 1, tmp_path / "again.toml")
 
 
 def test_workers_need_a_paratime_in_which_apps_have_keys(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from qanat.provision.debug_key import load_debug_key
 from qanat.provision.identities import create_identity
 from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
 from qanat.provision.removal import OtherNetwork, remove_data, verify_time_step
+from qanat.rofl.bundle import worker_config
+from services.worker.rules.keys import fee_key
 from shared.crypto.entropy import SeededEntropy
 from shared.crypto.hashes import sha256, sha512_256
 from shared.encoding.record import decode_record
@@ -292,3 +294,30 @@ def test_timestamps_step_as_the_file_says(network: Network, tmp_path: Path) -> N
     with pytest.raises(OtherNetwork, match="time step of 3 s"):
         verify_time_step(layout, 4)
     verify_time_step(DataLayout(tmp_path / "none"), 4)
+
+
+def test_a_worker_has_keys_funds_and_a_token_from_the_start(tmp_path: Path) -> None:
+    network = load_network(NETWORKS / "workers.toml")
+    layout = DataLayout(tmp_path)
+    provision(layout, replace(network, dev_controls=False), {"0x" + "11" * 20: 5})
+    genesis = genesis_of(layout)
+    identity = load_identity(layout.host("worker-0"))
+    assert identity.node.public_key in nodes_of_entities(genesis)
+    paratime = next(one for one in genesis.runtimes if one.id.hex() == network.paratime[0].id)
+    assert paratime.genesis is not None
+    seed = json.loads(layout.identity("worker-0").read_text())["node_seed"]
+    funded = dict(decode_record(EvmGenesis, paratime.genesis).balances)
+    assert int.from_bytes(funded[fee_key(bytes.fromhex(seed)).account], "big") > 10**21
+    # Who operates it needs the token, whether or not the network has dev controls.
+    assert len(layout.node_dev_token("worker-0").read_text()) == 64
+    assert not layout.node_dev_token("compute-0").exists()
+    assert config_of(layout, "worker-0", "sapphire") == worker_config(genesis, paratime.id)
+
+
+def test_a_network_gets_no_workers_later(tmp_path: Path) -> None:
+    network = load_network(NETWORKS / "workers.toml")
+    provision(DataLayout(tmp_path), replace(network, worker=None), {})
+    with pytest.raises(OtherNetwork, match=r"made without worker-0.*--wipe"):
+        provision(DataLayout(tmp_path), network, {})
+    # The other way they are not started.
+    assert not provision(DataLayout(tmp_path), replace(network, worker=None), {})
