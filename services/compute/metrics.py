@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
+from shared.kit.metrics import keep_children
 from shared.types.identity import RuntimeId
 
 is_ready = Gauge(
@@ -42,6 +43,10 @@ equivocations = Counter(
 bad_peers = Counter("qanat_compute_bad_peer_answers", "Answers of peers that did not hold.")
 registrations = Counter("qanat_compute_registrations", "Registrations of this node.")
 queries = Counter("qanat_compute_queries", "Queries to the runtime.")
+
+# Each round asks them several times.
+keep_children(is_ready, round_number, pool_transactions, pool_bytes, submissions)
+keep_children(proposals, votes, rounds)
 
 
 def runtime_label(runtime_id: RuntimeId) -> str:

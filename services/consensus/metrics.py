@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.kit.metrics import keep_children
+
 height = Gauge("qanat_consensus_height_blocks", "Height of the newest block.")
 oldest_height = Gauge(
     "qanat_consensus_oldest_height_blocks", "Oldest height that is kept, once one was forgotten."
@@ -20,3 +22,6 @@ block_seconds = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.25, 1.0),
 )
 watchers = Gauge("qanat_consensus_watchers", "Clients that follow the blocks.")
+
+# Each block asks it three times.
+keep_children(transactions)
