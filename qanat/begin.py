@@ -19,8 +19,8 @@ from qanat.launcher.hosts import load_hosts
 from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import AlreadyRunning, load_running_state
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan, load_network, plan_nodes
-from qanat.provision.removal import remove_data, verify_time_step
+from qanat.network import Network, NodePlan, load_network, plan_nodes, with_genesis
+from qanat.provision.removal import remove_data, verify_is_new, verify_time_step
 from shared.errors import Rejected
 from shared.kit.settings import require_mock_tee_consent
 
@@ -53,12 +53,14 @@ class UpOptions:
     """Of gateways; see `RunOptions`."""
     block_time_step_s: int | None = None
     """Of a new network; see `Network`."""
+    genesis: Path | None = None
+    """Of a new network's only EVM; see `ParaTime`."""
 
     @property
     def changes_what_runs(self) -> bool:
         """Say whether a network that runs already would have to be started again."""
         asked = (self.require_encryption, self.profile, self.client_version, self.block_time_step_s)
-        return any(asked)
+        return any(asked) or self.genesis is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ def begin(options: UpOptions, *, foreground: bool, out: Console) -> Beginning | 
         if not options.wipe:
             verify_time_step(options.layout, options.block_time_step_s)
         network = replace(network, block_time_step_s=options.block_time_step_s)
+    if options.genesis is not None:
+        if not options.wipe:
+            verify_is_new(options.layout)
+        network = with_genesis(network, options.genesis)
     consent = "1" if network.unsafe_mock_tee else "0"
     require_mock_tee_consent({"QANAT_UNSAFE_MOCK_TEE": consent} | dict(os.environ))
     funding = choose_funding(network, to=options.to, count=options.count, amount=options.amount)

@@ -21,6 +21,7 @@ from qanat.options import (
     CountOption,
     DataOption,
     EncryptionOption,
+    GenesisOption,
     NetworkOption,
     PortOption,
     ProfileOption,
@@ -78,6 +79,7 @@ def up(
     require_encryption: EncryptionOption = None,
     profile: ProfileOption = None,
     block_time_step: TimeStepOption = None,
+    genesis: GenesisOption = None,
     client_version: ClientVersionOption = None,
     workers: WorkersOption = None,
     listen_host: Annotated[
@@ -121,6 +123,7 @@ def up(
         require_encryption=required_encryption(require_encryption),
         profile=profile,
         block_time_step_s=block_time_step,
+        genesis=genesis,
         client_version=client_version,
     )
     beginning = begin(options, foreground=foreground, out=out)

@@ -76,6 +76,13 @@ WorkersOption = Annotated[
         help="Add so many workers, which run attested apps, to a new network.",
     ),
 ]
+GenesisOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of a new network with one EVM: file with accounts, code and storage to begin with, "
+        "as geth's genesis files and Anvil's dumps have them."
+    ),
+]
 TimeStepOption = Annotated[
     int | None,
     typer.Option(

@@ -4,7 +4,7 @@ What a network is made of: a file in `networks/`, read and checked.
 The process launcher and the Compose file start the same nodes from the same file.
 """
 
-from qanat.network.file import BadNetworkFile, load_network
+from qanat.network.file import BadNetworkFile, load_network, with_genesis
 from qanat.network.plan import DEFAULT_PORT_BASE, ENCLAVE_SERVICES, WORKER, NodePlan, plan_nodes
 from qanat.network.records import KeyManager, Network, ParaTime, Workers
 
@@ -20,4 +20,5 @@ __all__ = [
     "Workers",
     "load_network",
     "plan_nodes",
+    "with_genesis",
 ]

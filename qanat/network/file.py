@@ -34,6 +34,26 @@ def load_network(path: Path) -> Network:
     return replace(network, paratime=paratimes)
 
 
+def with_genesis(network: Network, file: Path) -> Network:
+    """
+    Have the only EVM of a network begin with the accounts of a file.
+
+    Raises
+    ------
+    BadNetworkFile
+        The network has no EVM, or several, or the EVM begins with another file.
+    """
+    evms = [paratime for paratime in network.paratime if paratime.is_evm]
+    if len(evms) != 1 or evms[0].genesis is not None:
+        raise BadNetworkFile(
+            f"{network.name}: --genesis is for a network with one EVM that has none; say `genesis` "
+            "in the network file"
+        )
+    begun = replace(evms[0], genesis=str(file.resolve()))
+    paratimes = tuple(begun if one is evms[0] else one for one in network.paratime)
+    return replace(network, paratime=paratimes)
+
+
 def _with_whole_path(paratime: ParaTime, folder: Path) -> ParaTime:
     if paratime.genesis is None:
         return paratime

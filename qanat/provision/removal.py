@@ -30,6 +30,15 @@ def verify_time_step(layout: DataLayout, asked_s: int) -> None:
         )
 
 
+def verify_is_new(layout: DataLayout) -> None:
+    """Refuse another genesis for a chain that has begun. Raises `OtherNetwork`."""
+    if is_provisioned(layout):
+        raise OtherNetwork(
+            f"{layout.root} holds a chain that has begun: add --wipe for another genesis, or call "
+            "anvil_loadState once it runs"
+        )
+
+
 def remove_data(root: Path) -> None:
     """Remove a network's data; refuses a directory that is not one."""
     layout = DataLayout(root)

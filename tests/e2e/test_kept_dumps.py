@@ -3,14 +3,17 @@
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from web3 import Web3
 
 from qanat.paratime.client import ParaTimeClient
 from tests.e2e.kept_dumps import (
     ALICE,
     BOB,
+    NETWORK,
     NOTE,
     SECRET,
     SENT,
@@ -61,6 +64,14 @@ def sapphire(loaded: ProcessNetwork) -> Iterator[GatewayOf]:
 def contract(gateway: RunningNetwork, name: str, address: str, *, encrypted: bool) -> Any:
     web3 = connect(gateway, encrypted=encrypted)
     return web3, web3.eth.contract(address=address, abi=load_artifact(name).abi)
+
+
+def small_network(folder: Path) -> Path:
+    """The network of the kept dumps, with its first ParaTime alone."""
+    head, _, rest = NETWORK.read_text().partition('[[paratime]]\nname = "emerald"')
+    file = folder / "small.toml"
+    file.write_text(head + rest[rest.index("[accounts]") :])
+    return file
 
 
 def has_keys(gateway: RunningNetwork) -> bool:
@@ -139,6 +150,27 @@ def test_what_a_public_chain_dumps_a_confidential_one_takes(
         "eth_call", call, "latest"
     )
     gateway.close()
+
+
+def test_a_network_begins_with_what_another_one_dumped(
+    kept: KeptDump, loaded: ProcessNetwork, tmp_path: Path
+) -> None:
+    gateway, told = gateway_of(loaded, "emerald"), kept.told["emerald"]
+    state = tmp_path / "state.json.gz"
+    state.write_bytes(bytes.fromhex(gateway.rpc("anvil_dumpState")[2:]))
+    gateway.close()
+    network = ProcessNetwork(tmp_path / "data", 25545, small_network(tmp_path))
+    try:
+        network.up("--genesis", str(state))
+        # A public chain's contracts stand in a confidential one, with what they kept.
+        _, vault = contract(network, "Vault", told["vault"], encrypted=True)
+        assert vault.functions.reveal().call() == SECRET
+        _, token = contract(network, "Token", told["token"], encrypted=False)
+        _, other = told["balances"]
+        assert token.functions.balanceOf(Web3.to_checksum_address(other)).call() == SENT
+    finally:
+        network.down()
+        network.close()
 
 
 def test_key_managers_give_keys_to_the_code_of_now_alone(loaded: ProcessNetwork) -> None:

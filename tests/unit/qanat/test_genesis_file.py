@@ -1,12 +1,15 @@
 """Accounts of a genesis file or of another chain's dump."""
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from qanat.network import BadNetworkFile, load_network
+from qanat.layout import DataLayout
+from qanat.network import BadNetworkFile, load_network, with_genesis
 from qanat.provision.genesis_file import BadGenesisFile, load_genesis_accounts
+from qanat.provision.removal import OtherNetwork, verify_is_new
 from tests.support.networks import ROOT
 
 CONTRACT, OWNER = "0x" + "11" * 20, "22" * 20
@@ -73,6 +76,35 @@ def test_path_is_from_the_network_files_folder(tmp_path: Path) -> None:
     file.write_text(text.replace(line, line + 'genesis = "state/dump.json"\n'))
     (paratime,) = load_network(file).paratime
     assert paratime.genesis == str(tmp_path / "state" / "dump.json")
+
+
+def test_a_file_compressed_as_anvil_answers_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    dump = gzip.compress(json.dumps({"block": None, "accounts": {CONTRACT: {}}}).encode())
+    path.write_bytes(dump)
+    assert [one.address for one in load_genesis_accounts(path)] == [b"\x11" * 20]
+    path.write_bytes(dump[:-9])
+    with pytest.raises(BadGenesisFile, match="cut off"):
+        load_genesis_accounts(path)
+
+
+def test_the_only_evm_begins_with_a_file_that_is_named_on_the_command_line(tmp_path: Path) -> None:
+    default = load_network(ROOT / "networks" / "default.toml")
+    begun = with_genesis(default, tmp_path / "state.json")
+    assert begun.paratime[0].genesis == str(tmp_path / "state.json")
+    several = load_network(ROOT / "networks" / "paratimes.toml")
+    for network in (begun, several):
+        with pytest.raises(BadNetworkFile, match="in the network file"):
+            with_genesis(network, tmp_path / "state.json")
+
+
+def test_a_chain_that_has_begun_gets_no_other_genesis(tmp_path: Path) -> None:
+    layout = DataLayout(tmp_path)
+    verify_is_new(layout)
+    layout.genesis.parent.mkdir()
+    layout.genesis.touch()
+    with pytest.raises(OtherNetwork, match="--wipe"):
+        verify_is_new(layout)
 
 
 def test_only_an_evm_has_one(tmp_path: Path) -> None:
