@@ -96,10 +96,16 @@ class Instances:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        bug = None if task.cancelled() else task.exception()
+        if bug is not None:
+            log.error("instance_failed_by_a_bug", node=self._plan.name, exc_info=bug)
 
     async def _run(self, asked: StartInstance, sock: socket.socket, bundle: int) -> None:
-        reason = ""
+        reason = "the launcher met a bug; see its log"
         try:
             with sock, os.fdopen(bundle, "rb") as file:
                 enclave = await self._start(asked, sock, file.read(MAX_BUNDLE_BYTES + 1))
@@ -110,9 +116,10 @@ class Instances:
         finally:
             if self.running.pop(asked.name, None) is not None:
                 self._on_change()
-        log.info("instance_ended", node=self._plan.name, instance=asked.name, reason=reason)
-        with contextlib.suppress(OSError):
-            instance_socket.send(self._socket, InstanceEnded(asked.name, reason[:500]))
+            log.info("instance_ended", node=self._plan.name, instance=asked.name, reason=reason)
+            # Whatever happened, the host waits for this. It may be gone itself.
+            with contextlib.suppress(OSError):
+                instance_socket.send(self._socket, InstanceEnded(asked.name, reason[:500]))
 
     async def _stop(self, asked: StopInstance) -> None:
         enclave = self.running.get(asked.name)

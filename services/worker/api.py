@@ -40,17 +40,17 @@ class WorkerEdge:
 
 async def check_health(node: WorkerNode) -> tuple[bool, dict[str, Any]]:
     """Say whether apps can run here, and what a person should see."""
-    status = await node.status()
-    return status.is_ready, {
+    waits_for = node.waits_for()
+    return not waits_for, {
         "service": "worker",
-        "node": status.name,
-        "node_id": status.node_id.hex(),
-        "runtime_id": status.runtime_id.hex(),
+        "node": node.name,
+        "node_id": node.node_id.hex(),
+        "runtime_id": node.runtime_id.hex(),
         "tee": "MOCK",
-        "epoch": status.epoch,
-        "waits_for": node.waits_for(),
+        "epoch": node.epoch,
+        "waits_for": waits_for,
         "instances": [
-            {"app": encode_app_id(one.app_id), "name": one.name, "state": str(one.state)}
-            for one in status.instances
+            {"app": encode_app_id(app_id), "name": name, "state": str(stage)}
+            for app_id, name, stage in node.stages()
         ],
     }

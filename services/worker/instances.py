@@ -46,6 +46,7 @@ class Instance:
         appd_port: int,
     ) -> None:
         self.app_id = deployment.app_id
+        """21 bytes."""
         self._name, self._path = deployment.name, store.bundle(deployment.app_id)
         self._launching, self._registering, self._edge = launching, registering, edge
         self._appd_port = appd_port
@@ -75,6 +76,11 @@ class Instance:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    @property
+    def title(self) -> str:
+        """Name of the app, as its manifest has it."""
+        return self._manifest.name
+
     def enter(self, epoch: Epoch) -> None:
         """Take note of a new epoch, or of a later life of the chain: the registration is due."""
         self._epoch = epoch
@@ -91,7 +97,7 @@ class Instance:
             name=self._manifest.name,
             version=self._manifest.version,
             bundle_hash=self._hash,
-            state=self._stage(),
+            state=self.stage(),
             reason=self._reason,
             enclave=None if described is None else described.identity,
             rak=None if described is None else described.rak,
@@ -106,7 +112,8 @@ class Instance:
             raise NotRunning(f"the enclave of {self._manifest.name} does not run: {self._reason}")
         return await self._enclave.enclave.fetch_logs()
 
-    def _stage(self) -> InstanceState:
+    def stage(self) -> InstanceState:
+        """Give the state, as this host saw it last."""
         if not self._is_wanted:
             return InstanceState.STOPPED
         if self._described is None:

@@ -53,7 +53,7 @@ class WorkerNode:
         *,
         appd_ports: int,
     ) -> None:
-        self._name, self._node_id, self._runtime = name, node_id, runtime
+        self.name, self.node_id, self._runtime = name, node_id, runtime
         self._consensus, self._registrar, self._registering = consensus, registrar, registering
         self._launching, self._store, self._edge = launching, store, edge
         self._appd_ports = appd_ports
@@ -65,6 +65,9 @@ class WorkerNode:
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._ports: dict[bytes, int] = {}
         self._failed: asyncio.Future[None] | None = None
+        metrics.running.set_function(
+            lambda: sum(stage is InstanceState.RUNNING for _, _, stage in self.stages())
+        )
 
     # -- what others see -----------------------------------------------------------------------
 
@@ -74,18 +77,31 @@ class WorkerNode:
             return "consensus"
         return "" if self._registered == self._epoch else "registration"
 
+    @property
+    def runtime_id(self) -> RuntimeId:
+        """The ParaTime in which apps register."""
+        return RuntimeId(self._runtime.id)
+
+    @property
+    def epoch(self) -> Epoch:
+        """Epoch of the newest block that this host has seen."""
+        return self._epoch or Epoch(0)
+
     async def status(self) -> WorkerStatus:
-        """Where the worker and its instances stand."""
+        """Where the worker and its instances stand; asks the enclaves."""
         statuses = await asyncio.gather(*(one.status() for one in self._instances.values()))
-        metrics.running.set(sum(one.state is InstanceState.RUNNING for one in statuses))
         return WorkerStatus(
-            name=self._name,
-            node_id=self._node_id,
-            runtime_id=RuntimeId(self._runtime.id),
+            name=self.name,
+            node_id=self.node_id,
+            runtime_id=self.runtime_id,
             is_ready=not self.waits_for(),
-            epoch=self._epoch or Epoch(0),
+            epoch=self.epoch,
             instances=tuple(statuses),
         )
+
+    def stages(self) -> list[tuple[bytes, str, InstanceState]]:
+        """App id, name and state of each instance, without asking enclaves."""
+        return [(one.app_id, one.title, one.stage()) for one in self._instances.values()]
 
     async def logs(self, app_id: bytes) -> bytes:
         """Give the end of what a program wrote."""
