@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import orjson
 
 from services.worker.enclave.protocol import CallKey
 from shared.crypto.hashes import sha512_256
@@ -20,7 +21,9 @@ TIMEOUT_S = 8.0
 PATIENCE_S = 30.0
 """How long a transaction of this host may take to be in a block [s]."""
 POLL_S = 0.2
-MAX_ANSWER_BYTES = 4 << 20
+MAX_ANSWER_BYTES = 16 << 20
+MAX_NUMBER = 2**63 - 1
+"""Of nonces, epochs and prices of gas that an enclave takes."""
 
 
 class GatewaySilent(Unavailable, module="worker", code=21):
@@ -34,10 +37,10 @@ class NotMined(Unavailable, module="worker", code=22):
 class Gateway:
     """A client of one gateway."""
 
-    def __init__(self, address: str) -> None:
-        """Take `host:port`."""
+    def __init__(self, address: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Take `host:port`; `transport` stands for the network where there is none."""
         self._client = httpx.AsyncClient(
-            base_url=f"http://{address}", timeout=TIMEOUT_S, trust_env=False
+            base_url=f"http://{address}", timeout=TIMEOUT_S, trust_env=False, transport=transport
         )
         self._id = 0
 
@@ -51,7 +54,7 @@ class Gateway:
 
     async def fetch_gas_price(self) -> int:
         """Least price of gas [base units]."""
-        return _amount(await self.ask("core.MinGasPrice", None))
+        return _number(_amount(await self.ask("core.MinGasPrice", None)))
 
     async def fetch_nonce(self, address: bytes) -> int:
         """Nonce of the next transaction of an account, 21 bytes."""
@@ -94,7 +97,9 @@ class Gateway:
     async def fetch_result(self, hash_: bytes) -> bytes | None:
         """Call result of a transaction, CBOR; None while it is in no block."""
         found = await self._call("oasis_getTransactionResult", "0x" + hash_.hex())
-        return None if found is None else _bytes(found.get("result"))
+        if found is None:
+            return None
+        return _bytes(found.get("result") if isinstance(found, dict) else None)
 
     async def execute(self, raw: bytes) -> bytes:
         """
@@ -121,7 +126,8 @@ class Gateway:
             response = await self._client.post("/", json=request)
             if len(response.content) > MAX_ANSWER_BYTES:
                 raise GatewaySilent(f"{method}: the answer is too long")
-            answer = response.json()
+            # The standard library's parser ends the process on brackets that nest deep.
+            answer = orjson.loads(response.content)
         except (httpx.HTTPError, ValueError) as error:
             raise GatewaySilent(f"{method}: {str(error) or type(error).__name__}") from error
         match answer:
@@ -141,7 +147,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def _number(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
+    # A truth value is an int as well.
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:
         raise GatewaySilent("the gateway answers no number")
     return value
 

@@ -12,6 +12,8 @@ import re
 import socket
 from dataclasses import asdict, dataclass
 
+import orjson
+
 from shared.encoding.values import from_wire
 from shared.errors import Rejected
 
@@ -70,7 +72,7 @@ def encode_message(message: Message) -> bytes:
 def decode_message(untrusted: bytes) -> Message:
     """Read a message, or raise `BadInstanceMessage`."""
     try:
-        fields = json.loads(untrusted)
+        fields = orjson.loads(untrusted)
         message: Message = from_wire(_KINDS[fields.pop("kind")], fields)
     except (ValueError, KeyError, TypeError, AttributeError, Rejected) as error:
         raise BadInstanceMessage(f"no message about an instance: {error}") from error

@@ -60,6 +60,7 @@ def test_a_start_brings_its_files(pair):
         b'{"kind": "stop", "name": 1}',
         b'{"kind": "stop", "name": "' + b"a" * 5000 + b'"}',
         b"[1]",
+        b"[" * 4_000,
     ],
 )
 def test_what_is_no_message_is_refused_and_leaves_no_file_open(pair, raw):
