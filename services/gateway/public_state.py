@@ -7,7 +7,7 @@ have reached, traces. Accounts that are none of Ethereum's, of modules and of ke
 have no address and are left out.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 import evm_native
@@ -18,8 +18,9 @@ from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.replays import Replays
 from shared.api.evm import EvmQueries
 from shared.crypto.address import ethereum_address
+from shared.crypto.hashes import keccak256
 from shared.encoding.record import decode_record
-from shared.errors import QanatError
+from shared.errors import QanatError, Unavailable
 from shared.rules.state_keys import runtime_key
 from shared.types.evm import (
     ACCOUNTS,
@@ -33,14 +34,20 @@ from shared.types.evm import (
 from shared.types.identity import Round, RuntimeId
 from shared.types.registry import RuntimeDescriptor
 
-MAX_ITEMS = 1_000_000
-"""Accounts, slots and codes of one dump; some 200 bytes each."""
+MAX_PART_BYTES = 32 * 1024 * 1024
+"""Of all accounts, of all code and of all slots, each: what is held until the dump is written."""
+ITEM_BYTES = 100
+"""What an item costs beside key and value."""
 MAX_TRACED_ROUNDS = 5_000
-"""Newest rounds that run again to find names; a tenth of a minute's work where all have some."""
+"""Newest rounds that run again, where there are still accounts without a name."""
 ADDRESS_BYTES = 20
-WITH_CODE = 1
+WITH_CODE = b"\x01"
 CHANGES = {"geth": {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}}
 """Form of a trace that names every account which a transaction changed."""
+
+
+class StateUnreadable(Unavailable, module="rpc", code=15):
+    """What a node says is its state is none; another node may say better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class _Stored:
 
     @classmethod
     def read(cls, raw: bytes) -> "_Stored":
-        split = 41 if raw[0] == WITH_CODE else 9
+        split = 41 if raw[:1] == WITH_CODE else 9
         return cls(
             int.from_bytes(raw[1:9], "big"), raw[9:split], int.from_bytes(raw[split:], "big")
         )
@@ -74,7 +81,9 @@ class PublicState:
         RuntimeRejected
             The chain is confidential: its enclaves show no storage.
         QueryRejected
-            There are more than `MAX_ITEMS`.
+            There is more than `MAX_PART_BYTES` of something.
+        StateUnreadable
+            See the class.
         """
         round_ = Round(self._node.index.require_newest().number)
         stored = {
@@ -91,7 +100,7 @@ class PublicState:
                 address=address,
                 balance=account.balance,
                 nonce=account.nonce,
-                code=codes[account.code_hash] if account.code_hash else b"",
+                code=_code_of(account, codes),
                 storage=tuple(sorted(slots.get(address, ()))),
             )
             for address in sorted(await self._name(set(stored), slots, round_))
@@ -99,14 +108,16 @@ class PublicState:
         ]
 
     async def _items(self, prefix: bytes, round_: Round) -> AsyncIterator[tuple[bytes, bytes]]:
-        start, count, is_last = None, 0, False
+        start, size, is_last = None, 0, False
         while not is_last:
             page = await self._page(StateQuery(prefix, start), round_)
             for key, value in page.items:
+                _verify_form(prefix, key, value)
                 yield key, value
-            count, is_last = count + len(page.items), page.is_last or not page.items
-            if count > MAX_ITEMS:
-                raise QueryRejected(f"the state has more than {MAX_ITEMS} items of a kind")
+                size += len(key) + len(value) + ITEM_BYTES
+            if size > MAX_PART_BYTES:
+                raise QueryRejected(f"the state has more than {MAX_PART_BYTES} bytes of a kind")
+            is_last = page.is_last or not page.items
             start = page.items[-1][0] + b"\0" if page.items else None
 
     async def _page(self, query: StateQuery, round_: Round) -> StateItems:
@@ -164,3 +175,26 @@ class PublicState:
             for side in orjson.loads(trace).values()
             for address in side
         }
+
+
+def _verify_form(prefix: bytes, key: bytes, value: bytes) -> None:
+    """Verify that a node's item is one, or raise `StateUnreadable`."""
+    is_whole = (
+        key[:1] == prefix
+        and {
+            ACCOUNTS: len(key) == 22 and len(value) >= (41 if value[:1] == WITH_CODE else 9),
+            CODES: len(key) == 33 and keccak256(value) == key[1:],
+            SLOTS: len(key) == 53 and len(value) <= 32,
+        }[prefix]
+    )
+    if not is_whole:
+        raise StateUnreadable(f"the node's state has an item {key.hex()} of no known form")
+
+
+def _code_of(account: _Stored, codes: Mapping[bytes, bytes]) -> bytes:
+    if not account.code_hash:
+        return b""
+    code = codes.get(account.code_hash)
+    if code is None:
+        raise StateUnreadable(f"the node's state lacks the code {account.code_hash.hex()}")
+    return code

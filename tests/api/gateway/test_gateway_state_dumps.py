@@ -5,9 +5,12 @@ import json
 
 import pytest
 
+from services.gateway import public_state
 from services.gateway.probe import PlainCallProbe
 from services.gateway.rpc import state_dumps
+from shared.api.evm import EvmQueries
 from shared.rules.dev_transactions import dev_address
+from shared.types.evm import ACCOUNTS, SLOTS, StateItems
 from tests.support.fake_compute import SIGNER, FakeChain
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, SECOND_ADDRESS, running_gateway
 from tests.support.signing import RECEIVER, sign
@@ -164,6 +167,28 @@ async def test_a_dump_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch)
         monkeypatch.setattr(state_dumps, "MAX_EDITS", 2)
         many = packed({f"0x{index:040x}": {"balance": 1} for index in range(3)})
         assert "at most 2" in (await gateway.error("anvil_loadState", many))["message"]
+
+
+async def test_a_state_that_is_too_large_for_a_dump_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(public_state, "MAX_PART_BYTES", 3_000)
+    async with public(tmp_path, "one") as gateway:
+        await fill(gateway)
+        await gateway.rpc("anvil_dumpState")
+        await gateway.rpc("anvil_setCode", LIBRARY, "0x" + "00" * 3_000)
+        assert "more than 3000 bytes" in (await gateway.error("anvil_dumpState"))["message"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [(b"", b""), (ACCOUNTS, b""), (ACCOUNTS + bytes(21), b"\x01" + bytes(9)), (SLOTS, b"\x01")],
+)
+async def test_a_node_that_answers_nonsense_is_not_believed(tmp_path, monkeypatch, item):
+    async def lie(*_):
+        return StateItems((item,), is_last=False)
+
+    monkeypatch.setattr(EvmQueries, "fetch_state", lie)
+    async with public(tmp_path, "one") as gateway:
+        assert "no known form" in (await gateway.error("anvil_dumpState"))["message"]
 
 
 async def test_history_is_in_no_dump(tmp_path):
