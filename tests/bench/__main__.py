@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import contestants, curves, machine, measures, report
+from tests.bench import contestants, curves, machine, measures, page, report
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
 from tests.bench.curves import CURVES
@@ -26,7 +26,6 @@ from tests.support.networks import ROOT
 
 PORT_BASE = 28545
 KEPT = ROOT / ".qanat" / "bench"
-PAGE = ROOT / "docs" / "benchmarks.md"
 
 MEASURES: dict[str, Measure] = {
     "latency": partial(measures.latency, encrypted=False),
@@ -49,6 +48,8 @@ ENCRYPTED: dict[str, Measure] = {
 }
 OURS: dict[str, Measure] = {"weight": measures.weight}
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
+MORE = ("resume", "single")
+"""Measures of whole networks, that `run_one` takes."""
 
 Say = Callable[[str], None]
 
@@ -78,6 +79,8 @@ async def measure(
     if age and contestant.encrypts:
         say(f"{contestant.name}: {age} blocks, then again")
         figures |= await measures.aged(session, scale, age)
+        if "closed plain" in figures:
+            figures["aged share"] = 100 * figures["aged closed plain"] / figures["closed plain"]
     return figures
 
 
@@ -102,9 +105,35 @@ def run_one(contestant: Contestant, wanted: set[str], scale: float, age: int, sa
             say("qanat: start on the same chain")
             figures["halt"] = seconds_of(contestant.halt)
             figures["resume"] = seconds_of(contestant.resume)
-        return figures
     finally:
         contestant.stop()
+    if isinstance(contestant, Qanat) and (not wanted or "single" in wanted):
+        say("qanat: with one worker")
+        figures |= run_single(contestant.http_port, scale)
+    return figures
+
+
+def run_single(port: int, scale: float) -> Figures:
+    """
+    Measure a network with one worker.
+
+    That is what the default network would take on a machine with a core for every process.
+    """
+    network = Qanat(port, lambda _folder: contestants.with_one_worker())
+    try:
+        network.start()
+        found = asyncio.run(latency_alone(network, scale))
+    finally:
+        network.stop()
+    return {"single p50": found["plain p50"]}
+
+
+async def latency_alone(contestant: Contestant, scale: float) -> Figures:
+    """Take the latency of plain transfers and nothing else."""
+    session = Session(contestant)
+    await session.deploy_first()
+    await session.prepare()
+    return await measures.latency(session, scale, encrypted=False)
 
 
 def chosen_contestants(names: list[str], port: int) -> list[Contestant]:
@@ -135,17 +164,30 @@ def main() -> None:
         help="instead: what a transaction costs as the network grows; all curves, or these",
     )
     parser.add_argument("--port-base", type=int, default=PORT_BASE)
-    parser.add_argument("--page", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    parser.add_argument(
+        "--page", action="store_true", help=f"put the figures into {page.PAGE.relative_to(ROOT)}"
+    )
+    parser.add_argument(
+        "--page-of",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: make that page of figures that were kept",
+    )
     parser.add_argument("--list", action="store_true", help="name the measures and stop")
     arguments = parser.parse_args()
     if arguments.list:
-        print("\n".join(MEASURES | ENCRYPTED | OURS | LAST))
+        print("\n".join([*(MEASURES | ENCRYPTED | OURS | LAST), *MORE]))
+        return
+    if arguments.page_of:
+        page.write(page.load(arguments.page_of))
         return
     if contestants.is_port_taken(arguments.port_base):
         sys.exit(f"port {arguments.port_base} is taken: choose another --port-base")
     console = Console(width=None if sys.stdout.isatty() else 160)
     facts = machine.facts()
     facts["repetitions"] = arguments.repeat
+    facts["command"] = shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"])
     if arguments.curves is not None:
         draw_curves(arguments.curves or list(CURVES), arguments, console, facts)
         return
@@ -163,29 +205,31 @@ def main() -> None:
                 runs.setdefault(contestant.name, []).append(figures)
     found = report.medians(runs)
     console.print(report.as_table(found, facts))
+    keep(runs, facts, console, is_page_wanted=arguments.page)
+
+
+def keep(
+    runs: dict[str, list[Figures]], facts: report.Facts, console: Console, *, is_page_wanted: bool
+) -> None:
+    """Keep every figure of every run, and put them into the page where that is wanted."""
     kept = report.save(KEPT, runs, facts)
-    console.print(f"Every figure: {Path(kept).relative_to(ROOT)}")
-    if arguments.page:
-        command = shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"])
-        PAGE.write_text(report.as_page(found, facts, command))
+    console.print(f"Every figure: {kept.relative_to(ROOT)}")
+    if is_page_wanted:
+        page.write(page.replace(page.read_figures(), page.load([kept])[0]))
 
 
 def draw_curves(
     names: list[str], arguments: argparse.Namespace, console: Console, facts: report.Facts
 ) -> None:
-    """Measure, show and keep curves; with `--page` put them below the table of the page."""
+    """Measure, show and keep curves."""
     drawn: dict[str, list[Figures]] = {}
     with console.status("measuring") as status:
         for name in names:
             say = partial(_show, status, names.index(name) + 1, len(names))
             drawn[name] = curves.draw(CURVES[name], arguments.port_base, arguments.scale, say)
             console.print(curves.as_table(CURVES[name], drawn[name]))
-    kept = report.save(KEPT, {f"curve {name}": points for name, points in drawn.items()}, facts)
-    console.print(f"Every figure: {Path(kept).relative_to(ROOT)}")
-    if arguments.page:
-        sections = [curves.as_section(CURVES[name], points) for name, points in drawn.items()]
-        page = PAGE.read_text() if PAGE.exists() else ""
-        PAGE.write_text(report.with_curves(page, sections, facts))
+    runs = {f"{page.CURVE}{name}": points for name, points in drawn.items()}
+    keep(runs, facts, console, is_page_wanted=arguments.page)
 
 
 def _show(status: object, repetition: int, of: int, text: str) -> None:

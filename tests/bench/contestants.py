@@ -1,6 +1,7 @@
 """The networks that are measured: Qanat, and the plain devnets that a user could pick instead."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench import machine
-from tests.support.networks import ProcessNetwork, missing_node
+from tests.support.networks import ROOT, ProcessNetwork, missing_node
 
 PEERS = Path(__file__).parent / "peers"
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
+
+
+DEFAULT = (ROOT / "networks" / "default.toml").read_text()
 
 
 class CannotRun(Exception):
@@ -98,6 +102,18 @@ class Qanat:
         if self._folder is not None:
             self._folder.cleanup()
         self._network = self._folder = None
+
+
+def with_nodes(size: int) -> str:
+    """Give the default network file with so many compute nodes."""
+    names = ", ".join(f'"compute-{number}"' for number in range(size))
+    return re.sub(r'nodes = \["compute-0".*\]', f"nodes = [{names}]", DEFAULT)
+
+
+def with_one_worker() -> str:
+    """Give the default network file with one compute node, worker and backup in one."""
+    text = re.sub(r"\nworkers = \d+", "\nworkers = 1", with_nodes(1))
+    return re.sub(r"\nbackup_workers = \d+", "\nbackup_workers = 1", text)
 
 
 class Peer:

@@ -9,7 +9,6 @@ size and the last. Of what costs no more than O(log n), it is nearly 0.
 import asyncio
 import json
 import math
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from rich.table import Table
 from websockets.asyncio.client import connect
 
 from tests.bench import machine, measures, workload
-from tests.bench.contestants import Qanat
+from tests.bench.contestants import DEFAULT, Qanat, with_nodes
 from tests.bench.measures import Figures
 from tests.bench.session import Session
-from tests.support.networks import ROOT
 
-DEFAULT = (ROOT / "networks" / "default.toml").read_text()
 CHUNK = 200
 """Fresh slots of one transaction, below 5 million gas."""
 COUNTED = 40
@@ -56,8 +53,7 @@ def _with_accounts(folder: Path, size: int) -> str:
 
 
 def _with_nodes(_folder: Path, size: int) -> str:
-    names = ", ".join(f'"compute-{number}"' for number in range(size))
-    return re.sub(r'nodes = \["compute-0".*\]', f"nodes = [{names}]", DEFAULT)
+    return with_nodes(size)
 
 
 def _with_paratimes(_folder: Path, size: int) -> str:

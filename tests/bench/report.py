@@ -1,4 +1,4 @@
-"""The table, the JSON that is kept, and the page in the docs."""
+"""The table, and the JSON that is kept."""
 
 import json
 import statistics
@@ -58,58 +58,19 @@ def verdict(row: Row, ours: float, found: Medians) -> str:
 HEADINGS = ("what", "qanat", "hardhat", "ratio", "anvil", "ratio", "must", "stretch", "")
 
 
+def told(facts: Facts) -> list[str]:
+    """Say what the figures hang on, without the command."""
+    return [f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if key != "command"]
+
+
 def as_table(found: Medians, facts: Facts) -> Table:
-    title = ", ".join(f"{key} {value}" for key, value in facts.items())
+    title = ", ".join(told(facts))
     table = Table(*HEADINGS, title=title, box=None)
     for row in ROWS:
         line = cells(row, found)
         if line is not None:
             table.add_row(*line)
     return table
-
-
-def as_page(found: Medians, facts: Facts, command: str) -> str:
-    """Give the page `docs/benchmarks.md`."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `make bench`, which writes this page; nothing here is typed by hand. All networks",
-        "ran on the same machine in the same run, in turn; a figure is the median over the",
-        "repetitions. The load generator runs beside them and costs CPU of its own. A ratio is",
-        "ours to theirs; an encrypted row is compared with the peer's plain one, for peers do not",
-        "encrypt.",
-        "",
-        f"Command: `{command}`",
-        "",
-        *(f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items()),
-        "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "|" + "---|" * len(HEADINGS),
-    ]
-    for row in ROWS:
-        line = cells(row, found)
-        if line is not None:
-            lines.append("| " + " | ".join(line) + " |")
-    return "\n".join(lines) + "\n"
-
-
-CURVES_TITLE = "## As work grows"
-
-
-def with_curves(page: str, sections: list[list[str]], facts: Facts) -> str:
-    """Put curves below the table of the page, in place of those that stood there."""
-    head = page.partition(CURVES_TITLE)[0].rstrip("\n")
-    lines = [
-        "",
-        CURVES_TITLE,
-        "",
-        "Made by `make bench ARGS='--curves --page'`. Every size is a fresh network. The CPU is",
-        "that of all processes of the network together.",
-        "",
-        *(f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items()),
-        *(line for section in sections for line in section),
-    ]
-    return head + "\n" + "\n".join(lines) + "\n"
 
 
 def save(folder: Path, runs: dict[str, list[Figures]], facts: Facts) -> Path:

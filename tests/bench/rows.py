@@ -41,6 +41,7 @@ ROWS = (
     Row("encrypted p50", "  encrypted, p50", "ms", against="plain p50", must=9, stretch=6),
     Row("encrypted p95", "  p95", "ms", against="plain p95"),
     Row("encrypted p99", "  p99", "ms", against="plain p99"),
+    Row("single p50", "  with one worker, plain, p50", "ms", must=5, stretch=3),
     Row("closed plain", "20 accounts closed, plain", "/s", True, "", 1.0, 1.5, OF_HARDHAT),
     Row("closed encrypted", "  encrypted", "/s", True, "closed plain", 0.7, 1.0, OF_HARDHAT),
     Row("in flight plain", "32 in flight, plain", "/s", True, "", 1.3, 2.0, OF_HARDHAT),
@@ -63,6 +64,7 @@ ROWS = (
     Row("lost", "accepted transactions lost", "", must=0, stretch=0),
     Row("aged plain p50", "aged: send to receipt, plain, p50", "ms"),
     Row("aged closed plain", "  20 accounts closed, plain", "/s", more_is_better=True),
+    Row("aged share", "  of the fresh network's", "%", more_is_better=True, must=95, stretch=100),
 )
 
 

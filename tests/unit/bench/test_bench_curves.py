@@ -4,8 +4,7 @@ import pytest
 
 from qanat.network import load_network
 from qanat.provision.genesis_file import load_genesis_accounts
-from tests.bench import report
-from tests.bench.curves import CURVES, as_section, exponent, growth
+from tests.bench.curves import CURVES, exponent, growth
 
 POINTS = [
     {"size": 10, "p50": 8.0, "cpu": 20.0, "closed": 400.0, "memory": 300.0, "disk": 10.0},
@@ -33,12 +32,3 @@ def test_growth_is_the_exponent_between_the_first_size_and_the_last():
     assert exponent(POINTS, "cpu") == pytest.approx(0.1505, abs=1e-4)
     assert exponent(POINTS, "disk") == pytest.approx(1)
     assert growth(POINTS)[1:] == ["+0.00", "+0.15", "-0.15", "+0.00", "+1.00"]
-
-
-def test_curves_stand_below_the_table_once():
-    facts = {"commit": "abc"}
-    page = report.with_curves("# Benchmarks\n\n| a table |\n", [["### old"]], facts)
-    page = report.with_curves(page, [as_section(CURVES["slots"], POINTS)], facts)
-    assert page.startswith("# Benchmarks\n\n| a table |\n\n## As work grows\n")
-    assert "### old" not in page
-    assert "| 1,000 | 8.0 | 40.0 | 200.0 | 300.0 | 1,000.0 |" in page

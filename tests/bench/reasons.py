@@ -1,0 +1,121 @@
+"""
+Why a figure misses what it must reach, and the design that would reach it.
+
+The page shows a reason where its figure misses, and there alone.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Of figures that miss together."""
+
+    keys: tuple[str, ...]
+    """Rows, by their key."""
+    why: str
+    """What costs, with the command or the decision record that shows it."""
+    design: str
+    """What would reach it."""
+
+
+REASONS = (
+    Reason(
+        keys=(
+            "plain p50",
+            "encrypted p50",
+        ),
+        why=(
+            "Two cores do the work of ten processes: three workers and a backup, each with an "
+            "enclave, a consensus node and a gateway. `make profile` counts their CPU and shows "
+            "the stages; the wait is about half of the CPU, so 8 ms of wait are some 15 ms of "
+            "CPU. What works is flat Python: no function of it stands out in the flame graphs."
+        ),
+        design=(
+            "One worker takes less than two thirds of it, see its row: what is short is CPU. "
+            "On three: the worker's part in a round (take a proposal, ask the enclave, vote) and "
+            "the following of blocks as a native loop in the host, as records, headers and proofs "
+            "are already. ADRs 0044, 0051 and 0055 have what was tried."
+        ),
+    ),
+    Reason(
+        keys=("single p50",),
+        why=(
+            "Replication is not what costs here, but hops: client, gateway, host, enclave, host, "
+            "consensus, host, gateway, client. Each is a task of an event loop in Python that has "
+            "to be woken; `make profile` shows them as the stages between two services."
+        ),
+        design=(
+            "The host and the gateway of a network with one worker as one process, or native "
+            "message loops in both."
+        ),
+    ),
+    Reason(
+        keys=(
+            "closed plain",
+            "closed encrypted",
+            "in flight plain",
+            "in flight encrypted",
+            "batches",
+        ),
+        why=(
+            "Under load a round takes many transactions, so what counts is the CPU of one "
+            "transaction without its round: its check in an enclave, its execution in three "
+            "enclaves, its changes in a fourth, its gossip, its index and its receipt. Hardhat "
+            "executes once, and neither signs, encrypts nor replicates."
+        ),
+        design=(
+            "Receipts and index entries encoded natively from what the enclave returned, and a "
+            "check in the enclave that its execution need not do again."
+        ),
+    ),
+    Reason(
+        keys=("storage",),
+        why=(
+            "Four enclaves hash, seal and write the nodes of 220 fresh slots, on two cores, where "
+            "Hardhat changes a map in memory; and no transaction can take less than a transfer "
+            "does. ADR 0054 has the parts of the work in one enclave, and what did not help."
+        ),
+        design=(
+            "A cheaper transfer first, which is the floor, see above. What is left is spread "
+            "thinly; cores for its enclaves would take three of the four copies off the clock."
+        ),
+    ),
+    Reason(
+        keys=(
+            "start",
+            "resume",
+        ),
+        why=(
+            "Interpreters start and import: hosts and enclaves are forked from processes that "
+            "loaded once (ADR 0031), which has to happen at least once. A chain that resumes also "
+            "proves its newest state to every enclave, and fetches keys, before it is ready."
+        ),
+        design="A launcher that stays between two networks and keeps what it loaded.",
+    ),
+    Reason(
+        keys=("memory",),
+        why=(
+            "Eighteen processes: an interpreter with its modules is 10 to 20 MiB of each, of "
+            "which forks share what is not written to. Enclaves are processes of their own by "
+            "design, and share nothing with hosts (ADR 0031)."
+        ),
+        design=(
+            "One enclave process for several nodes of a devnet would save most, and give up that "
+            "each enclave is what was measured."
+        ),
+    ),
+    Reason(
+        keys=("hashing",),
+        why=(
+            "The interpreter is revm, as Anvil's is, so the hashes cost the same; the answer also "
+            "passes an enclave's channel, a host and the gateway."
+        ),
+        design="None but fewer hops, as above: the rest is the same code.",
+    ),
+)
+
+
+def reason_of(key: str) -> Reason | None:
+    """Give why a row misses; None where nobody has found out."""
+    return next((reason for reason in REASONS if key in reason.keys), None)
