@@ -126,9 +126,9 @@ class App:
         await self.knowledge.take(sealed(self.keys, document))
         return document
 
-    async def ask(self, question, asker=b"a" * 32):
+    async def ask(self, question, asker=b"a" * 32, **options):
         """Give the whole answer, and what is paid for it."""
-        asked = {"messages": [{"role": "user", "content": question}], "temperature": 0}
+        asked = {"messages": [{"role": "user", "content": question}], "temperature": 0} | options
         prepared = await self.knowledge.prepare(asker, asked)
         pieces = []
         await self.engine.run(lambda: prepared.run(lambda text: bool(pieces.append(text))))
