@@ -52,13 +52,13 @@ rust: ## Tests of the native crates
 
 test-python: setup-dev ## Unit, property, vectors, api, integration, hostile hosts, fuzz
 	@scripts/stage.sh python $(PY) -m pytest -n auto --dist loadfile tests/unit tests/property tests/vectors tests/api \
-		tests/integration tests/hostile_host tests/fuzz $(ARGS)
+		tests/integration tests/hostile_host tests/fuzz --durations=20 --durations-min=5 $(ARGS)
 
 schedules: setup-dev ## Thirty random schedules of transactions, time travel, reverts and kills, others each time
 	@QANAT_SCHEDULES=30 scripts/stage.sh schedules $(PY) -m pytest tests/integration/world/test_schedules.py --timeout 1800 $(ARGS)
 
 e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
-	@scripts/stage.sh e2e $(PY) -m pytest tests/e2e $(ARGS)
+	@scripts/stage.sh e2e $(PY) -m pytest tests/e2e --durations=20 --durations-min=5 $(ARGS)
 
 test: lint types rust test-python e2e ## Everything; what a missing tool prevents is skipped with a reason
 	@echo "make test: all stages passed"

@@ -69,8 +69,12 @@ def replace(before: Sequence[Kept], new: Kept) -> list[Kept]:
 
 
 def load(files: Sequence[Path]) -> list[Kept]:
-    """Read files that were kept, tables before curves."""
-    return sorted((json.loads(file.read_text()) for file in files), key=is_curves)
+    """Read files that were kept, or the page's own figures, tables before curves."""
+    parts: list[Kept] = []
+    for file in files:
+        found = json.loads(file.read_text())
+        parts += found if isinstance(found, list) else [found]
+    return sorted(parts, key=is_curves)
 
 
 def write(parts: Sequence[Kept], page: Path = PAGE, figures: Path = FIGURES) -> None:

@@ -35,7 +35,7 @@ REASONS = (
             "One worker takes less than two thirds of it, see its row: what is short is CPU. "
             "On three: the worker's part in a round (take a proposal, ask the enclave, vote) and "
             "the following of blocks as a native loop in the host, as records, headers and proofs "
-            "are already. ADRs 0044, 0051 and 0055 have what was tried."
+            "are already. ADR 0057 has what did not help."
         ),
     ),
     Reason(

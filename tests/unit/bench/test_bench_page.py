@@ -77,11 +77,13 @@ def test_kept_files_are_read_and_written_as_one(tmp_path):
     parts = page.load([tmp_path / "a", tmp_path / "b"])
     page.write(parts, tmp_path / "page.md", tmp_path / "figures.json")
     assert page.read_figures(tmp_path / "figures.json") == parts
+    assert page.load([tmp_path / "figures.json"]) == parts
     assert (tmp_path / "page.md").read_text() == page.as_page(parts)
     assert page.read_figures(tmp_path / "none") == []
 
 
 def test_the_page_in_the_docs_is_what_its_figures_give():
+    """Where it is not: `python -m tests.bench --page-of docs/benchmarks.json`."""
     parts = page.read_figures()
     assert parts
     assert page.PAGE.read_text() == page.as_page(parts)
