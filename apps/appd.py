@@ -5,8 +5,9 @@ Source: ROFL's `/rofl/v1/*` and dstack's `/GetQuote`, `/EmitEvent`, of `services
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -18,6 +19,7 @@ from apps.inference.errors import MalformedDocument
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 4 << 20
 KEY_BYTES = 32
+T = TypeVar("T")
 
 
 class Appd:
@@ -85,19 +87,25 @@ class Appd:
 
 
 class BlockingAppd:
-    """Keys of the daemon for code that has no event loop; a connection a key."""
+    """The daemon for code that has no event loop; a connection a question."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
     def derive(self, key_id: str, kind: str = "raw-256") -> bytes:
         """As `Appd.derive`."""
+        return self._run(lambda appd: appd.derive(key_id, kind))
 
-        async def ask() -> bytes:
+    def quote(self, report_data: bytes) -> MockEvidence:
+        """As `Appd.quote`."""
+        return self._run(lambda appd: appd.quote(report_data))
+
+    def _run(self, ask: Callable[[Appd], Awaitable[T]]) -> T:
+        async def run() -> T:
             appd = Appd(self._socket)
             try:
-                return await appd.derive(key_id, kind)
+                return await ask(appd)
             finally:
                 await appd.close()
 
-        return asyncio.run(ask())
+        return asyncio.run(run())

@@ -15,6 +15,7 @@ import httpx
 from nacl.public import PrivateKey
 
 from apps.boxes import seal_to
+from apps.data_market.chain.attestation import NONCE_BYTES, verify_worker
 from apps.data_market.chain.contracts import FINAL, Market, Policy, State, Terms
 from apps.data_market.chain.uploads import (
     DatasetUpload,
@@ -30,6 +31,7 @@ from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
 from apps.data_market.train.model import LinearModel
 from apps.data_market.train.recipe import public_count, recipe_of
+from apps.inference.verify.policy import Policy as Attested
 from shared.crypto.secret import SecretBytes
 
 TIMEOUT_S = 60.0
@@ -39,19 +41,28 @@ POLL_S = 0.25
 class Worker:
     """One worker, over HTTP."""
 
-    def __init__(self, url: str, market: Market) -> None:
+    def __init__(self, url: str, market: Market, policy: Attested | None = None) -> None:
         """
-        Reach a worker.
+        Reach a worker and verify it by a fresh challenge.
+
+        Parameters
+        ----------
+        url : `str`
+        market : `Market`
+        policy : `Policy`, optional
+            What code and which root count; by default no mock is accepted.
 
         Raises
         ------
+        Rejected
+            What the verifier refuses, by its name for it.
         WorkerAway
             It does not answer, or it works for another market or under another account than the
             chain names.
         """
         self.url, self._http = url, httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         try:
-            self.upload_key = self._verified_key(market)
+            self.upload_key = self._verified_key(market, policy or Attested())
         except BaseException:
             self._http.close()
             raise
@@ -78,7 +89,7 @@ class Worker:
         sealed = self._ask("GET", f"/v1/jobs/{job.hex()}/release").content
         return open_sealed(key, Release, sealed)
 
-    def _verified_key(self, market: Market) -> bytes:
+    def _verified_key(self, market: Market, policy: Attested) -> bytes:
         try:
             about = self._ask("GET", "/v1/market").json()
             place, worker = (about["chain_id"], about["market"]), about["worker"]
@@ -89,6 +100,9 @@ class Worker:
             raise WorkerAway(f"{self.url} works for another market")
         if worker not in market.workers():
             raise WorkerAway(f"{self.url} is no worker of this market")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        evidence = self._ask("GET", f"/v1/market/evidence?nonce={nonce.hex()}").content
+        verify_worker(nonce, about, evidence, policy, int(time.time()))
         return key
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:

@@ -14,8 +14,10 @@ from eth_account.signers.local import LocalAccount
 from apps.appd import BlockingAppd
 from apps.data_market.errors import ContractRefused, WorkerAway
 from apps.data_market.worker.keys import WorkerKeys
+from apps.inference.errors import MeasurementRefused, MockRefused
 from qanat.ai.market import (
     DP_LOGREG,
+    Attested,
     Contributor,
     Market,
     ModelOwner,
@@ -29,6 +31,7 @@ from tests.support.search import files_with, holds_any, needles_of
 
 PORT_BASE = 25545
 POT_WEI = 10**18 + 7
+ALLOWED = Attested(allow_mock=True)
 NAMES = ("ana", "ben", "cem")
 LABEL = "kind"
 
@@ -83,7 +86,7 @@ class Scene:
         )
         worker = self._stack.enter_context(running)
         self.processes[number] = worker.process
-        return self._stack.enter_context(Worker(worker.url(), self.market))
+        return self._stack.enter_context(Worker(worker.url(), self.market, ALLOWED))
 
     def contributor(self, csv: bytes) -> Contributor:
         account = Account.create()
@@ -161,6 +164,10 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
 
 def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
     worker = scene.start_worker(0)
+    with pytest.raises(MockRefused):
+        Worker(worker.url, scene.market)
+    with pytest.raises(MeasurementRefused):
+        Worker(worker.url, scene.market, Attested(True, measurements=frozenset({"00" * 48})))
     contributor = scene.contributor(rows_of(1, 40))
     with pytest.raises(WorkerAway, match="UnknownDataset"):
         contributor.commitment = bytes(32)

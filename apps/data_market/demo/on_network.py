@@ -21,6 +21,7 @@ from apps.data_market.demo.digits import JobFiles
 from apps.data_market.errors import BadJob
 from apps.data_market.job import Progress
 from apps.data_market.train.recipe import recipe_of
+from apps.inference.verify.policy import Policy as Attested
 
 GAS_MONEY_WEI = 10**18
 DAY_S = 86_400
@@ -108,7 +109,9 @@ def run_on_network(
     progress("starting two workers (mock TEE)")
     with ExitStack() as stack:
         urls = stack.enter_context(start_workers(market.address))
-        reached = [stack.enter_context(Worker(one, market)) for one in urls]
+        reached = [
+            stack.enter_context(Worker(one, market, Attested(allow_mock=True))) for one in urls
+        ]
         policy = Policy(
             precision_cap=4 * asked.precision,
             min_pot_wei=1,

@@ -51,7 +51,8 @@ def main() -> None:
 
 def work(options: argparse.Namespace) -> None:
     """Derive keys, serve uploads and run jobs."""
-    keys = WorkerKeys.derive(BlockingAppd(options.appd).derive, options.worker)
+    appd = BlockingAppd(options.appd)
+    keys = WorkerKeys.derive(appd.derive, options.worker)
     market = reach_market(options.gateway, keys, options.market)
     if keys.account.address not in market.workers():
         raise BadJob(f"the market has other workers than {keys.account.address}")
@@ -66,7 +67,7 @@ def work(options: argparse.Namespace) -> None:
         "tee": "mock",
     }
     server = uvicorn.Server(
-        uvicorn.Config(build_api(runner, about), log_config=None, access_log=False)
+        uvicorn.Config(build_api(runner, about, appd.quote), log_config=None, access_log=False)
     )
     ended = threading.Event()
 

@@ -11,9 +11,11 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from apps.data_market.chain.attestation import bound_to
 from apps.data_market.chain.uploads import MAX_UPLOAD_BYTES
 from apps.data_market.errors import BadJob, NotReleased
 from apps.data_market.worker.jobs import JobRunner
+from apps.inference.documents.evidence import MockEvidence
 from shared.errors import QanatError, Rejected
 from shared.kit.bodies import Bodies, BodyTooLarge, BodyTooSlow
 
@@ -23,8 +25,20 @@ SEALED = "application/octet-stream"
 STATUS_OF: dict[type[QanatError], int] = {BodyTooLarge: 413, BodyTooSlow: 408, NotReleased: 409}
 
 
-def build_api(runner: JobRunner, about: dict[str, Any]) -> FastAPI:
-    """Make the application; `about` is what a client must know to seal something."""
+def build_api(
+    runner: JobRunner, about: dict[str, Any], quote: Callable[[bytes], MockEvidence]
+) -> FastAPI:
+    """
+    Make the application.
+
+    Parameters
+    ----------
+    runner : `JobRunner`
+    about : `dict`
+        What a client must know to seal something.
+    quote : callable
+        Quotes this instance with up to 64 bytes; it blocks.
+    """
     app = FastAPI(title="Data market worker", description="The TEE is a MOCK.", version="1")
     app.add_exception_handler(QanatError, _answer_error)
     bodies = Bodies(MAX_UPLOAD_BYTES, UPLOADS_AT_ONCE * MAX_UPLOAD_BYTES)
@@ -38,6 +52,11 @@ def build_api(runner: JobRunner, about: dict[str, Any]) -> FastAPI:
     async def market() -> dict[str, Any]:
         """Say which market this is, who works here, and to which key uploads are sealed."""
         return about
+
+    @app.get("/v1/market/evidence")
+    def evidence(nonce: str) -> dict[str, Any]:
+        """Quote what `/v1/market` says, for a challenge of 64 hex digits."""
+        return quote(bound_to(_id_of(nonce), about)).document()
 
     @app.post("/v1/datasets", openapi_extra=_sealed_body())
     async def dataset(request: Request) -> dict[str, str]:
@@ -73,12 +92,13 @@ def _sealed_body() -> dict[str, Any]:
 
 
 def _id_of(text: str) -> bytes:
+    """Of a job, or a challenge."""
     try:
         found = bytes.fromhex(text)
     except ValueError:
         found = b""
     if len(found) != 32:
-        raise BadJob("a job is 64 hex digits")
+        raise BadJob("a job, as a challenge, is 64 hex digits")
     return found
 
 
