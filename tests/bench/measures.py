@@ -37,6 +37,8 @@ SLOTS = 220
 EVENTS = 2_000
 AGEING_WEI = 3 * 10**15
 """What an account pays for its transfers in a round while a network is aged, with much to spare."""
+AGEING_ACCOUNTS = 3
+"""Senders while a network is aged; more would fill its rounds, which makes them fewer."""
 IDLE_S = 10
 """How long idleness is watched [s]."""
 
@@ -318,9 +320,9 @@ async def weight(session: Session, scale: float) -> Figures:
 async def aged(session: Session, scale: float, rounds: int) -> Figures:
     """Latency and throughput once more after so many blocks, beside those of the fresh network."""
     client = await session.client()
-    accounts = await session.funded_accounts(CLOSED_ACCOUNTS, FUNDING_WEI + rounds * AGEING_WEI)
+    accounts = await session.funded_accounts(AGEING_ACCOUNTS, FUNDING_WEI + rounds * AGEING_WEI)
     while int(await client.rpc("eth_blockNumber"), 16) < rounds:
-        await _race_of(session, accounts, "ageing", CLOSED_ACCOUNTS, 50, encrypted=False)
+        await _race_of(session, accounts, "ageing", AGEING_ACCOUNTS, 300, encrypted=False)
     client.close()
     slow = await latency(session, scale, encrypted=False)
     load = await closed_loop(session, scale, encrypted=False)
