@@ -113,13 +113,12 @@ def test_documents_earn_by_answers_and_are_nowhere_to_be_found(
             httpx.post(f"{url}/v1/chat/completions", content=control.encode())
         packets = ear.heard()
     assert holds_any(packets, needles_of(control.encode()))
-    for canary in CANARIES.values():
-        needles = needles_of(canary.encode())
-        assert not holds_any(packets, needles)
-        assert not files_with(tmp_path, needles)
-        assert not files_with(process_network.data, needles)
-        assert not holds_any(process_network.log_text().encode(), needles)
-        for process in process_network.processes():
-            assert not memory_holds(process["pid"], needles), process["service"]
+    needles = [one for canary in CANARIES.values() for one in needles_of(canary.encode())]
+    assert not holds_any(packets, needles)
+    assert not files_with(tmp_path, needles)
+    assert not files_with(process_network.data, needles)
+    assert not holds_any(process_network.log_text().encode(), needles)
+    for process in process_network.processes():
+        assert not memory_holds(process["pid"], needles), process["service"]
     (tmp_path / "control").write_text(MILL)
     assert files_with(tmp_path, needles_of(CANARIES["mill"].encode()))
