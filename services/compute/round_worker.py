@@ -17,6 +17,7 @@ from services.compute.execution import BatchExecuted, failure_of, tell_stages
 from services.compute.joint_votes import VotesDue
 from services.compute.own_votes import DueReached, SettledRound
 from services.compute.pool_times import PoolTimes
+from services.compute.rules.filling import Filling
 from services.compute.rules.round import (
     Committed,
     Duty,
@@ -63,7 +64,7 @@ class RoundWorker:
         self._is_resuming = True
         self._discrepancy: DiscrepancyDetected | None = None
         self._timing = RoundTiming(surroundings.scheduler, 0)
-        self._processed_ns = 0
+        self._filling, self._processed_ns = Filling(), 0
         self._has_checked = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -110,10 +111,13 @@ class RoundWorker:
             begun_ns=now_ns,
             work_ns=work_ns,
             is_first=is_first,
-            last_size=0 if last is None else len(last.transactions),
-            last_took_ns=now_ns - self._processed_ns,
-            waited=self._with.admission.waiting,
             round=Round(parent.round + 1),
+        )
+        self._filling.begin(
+            now_ns,
+            last_size=0 if last is None else len(last.transactions),
+            took_ns=now_ns - self._processed_ns,
+            waiting=self._with.admission.waiting,
         )
         self._has_checked = False
         self._with.incoming.begin(parent.round)
@@ -204,8 +208,9 @@ class RoundWorker:
         if now_ns < due_ns:
             self._wake_at(due_ns)
             return
-        if phase.duty.rank == 0 and self._timing.is_filling(self._with.admission.waiting, now_ns):
-            self._wake_at(self._timing.filled_ns)
+        waiting = self._with.admission.waiting
+        if phase.duty.rank == 0 and self._filling.is_filling(waiting, now_ns):
+            self._wake_at(self._filling.until_ns)
             return
         if not self._has_checked and self._with.admission.needs_check():
             # Its outcome comes back here through `note_work`.
@@ -218,6 +223,7 @@ class RoundWorker:
             if now_ns < due_ns:
                 self._wake_at(due_ns)
                 return
+        self._filling.end(waiting)
         self._propose(phase.duty.rank, batch)
 
     def follow(self, mining: Mining) -> None:

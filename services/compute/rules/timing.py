@@ -2,7 +2,7 @@
 When the schedulers of a round may propose.
 
 The first may as soon as there is something to propose: a waiting transaction, or the time of an
-empty batch; after a round of many it waits a moment for more. Those after it wait their rank's
+empty batch; `filling` says when it waits a moment for more. Those after it wait their rank's
 multiple of the timeout longer, so that they step in only where the first is silent. Dev controls
 may have rounds wait for other reasons (ADR 0032).
 Source: spec of oasis-core's executor worker; ADR 0008.
@@ -17,10 +17,6 @@ from shared.types.registry import SchedulerParameters
 NS_PER_MS = 1_000_000
 NEVER_NS = 2**63
 """Later than any time: only something new makes the round due [Unix ns]."""
-BUSY_SIZE = 4
-"""Transactions of a round after which the next one is worth a wait."""
-LONGEST_FILLING_NS = 25 * NS_PER_MS
-"""Longest such wait [ns]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +33,6 @@ class RoundTiming:
     round: Round = NO_ROUND
     mining: Mining = USUAL
     """What dev controls say about the ParaTime's rounds."""
-    last_size: int = 0
-    """Transactions of the round before."""
-    last_took_ns: int = 0
-    """From its proposal to its end, as this node saw it [ns]."""
-    waited: int = 0
-    """Transactions that waited already when this round began."""
-
-    def is_filling(self, waiting: int, now_ns: int) -> bool:
-        """
-        Say whether the first scheduler waits for more transactions than wait now.
-
-        A round costs about the same however many it holds, and who had one in the last round may
-        send the next as soon as it hears of it. So it waits until as many have come, and at most
-        for as long as that round took: if they do not come, the wait cost no more than a round
-        without them would have.
-        """
-        if self.last_size < BUSY_SIZE or waiting - self.waited >= self.last_size:
-            return False
-        return now_ns < self.filled_ns
-
-    @property
-    def filled_ns(self) -> int:
-        """When nobody waits for more any longer [Unix ns]."""
-        return self.begun_ns + min(self.last_took_ns, LONGEST_FILLING_NS)
 
     def empty_due_ns(self, rank: int) -> int:
         """When the scheduler of a rank may propose an empty batch [Unix ns], or `NEVER_NS`."""

@@ -177,29 +177,3 @@ def test_dev_controls_say_what_a_round_waits_for(mining, work_ms, due_ms):
     work_ns = None if work_ms is None else work_ms * MS
     timing = RoundTiming(scheduler, 0, work_ns, round=Round(7), mining=mining)
     assert timing.due_ns(0) == (NEVER_NS if due_ms is None else due_ms * MS)
-
-
-@pytest.mark.parametrize(
-    ("last_size", "took_ms", "came", "now_ms", "is_filling"),
-    [
-        (8, 20, 0, 0, True),
-        (8, 20, 7, 19, True),
-        (8, 20, 8, 0, False),
-        (8, 20, 7, 20, False),
-        (8, 2_000, 7, 24, True),
-        (8, 2_000, 7, 25, False),
-        (3, 20, 0, 0, False),
-        (0, 2_000, 0, 0, False),
-    ],
-)
-def test_after_a_round_of_many_the_next_waits_for_as_many_or_as_long_as_it_took(
-    last_size, took_ms, came, now_ms, is_filling
-):
-    timing = RoundTiming(
-        SchedulerParameters(),
-        5 * MS,
-        last_size=last_size,
-        last_took_ns=took_ms * MS,
-        waited=3,
-    )
-    assert timing.is_filling(3 + came, (5 + now_ms) * MS) is is_filling
