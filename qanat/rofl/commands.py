@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qanat.options import SeedOption, err, out, seed_of
-from qanat.rofl import app_commands
+from qanat.rofl import app_commands, worker_commands
 from qanat.rofl.secret_commands import secret_app
 from shared.crypto.address import MalformedAddress
 from shared.rules.app_ids import decode_app_id
@@ -17,6 +17,8 @@ rofl_app.add_typer(secret_app, name="secret")
 for command in ("init", "create", "update", "show", "set_admin", "remove"):
     rofl_app.command(command.replace("_", "-"))(getattr(app_commands, command))
 rofl_app.command("list")(app_commands.list_apps)
+for command in ("build", "deploy", "instances", "logs", "stop", "start", "undeploy"):
+    rofl_app.command(command)(getattr(worker_commands, command))
 
 
 @rofl_app.command()

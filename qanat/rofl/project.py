@@ -122,18 +122,18 @@ class Project:
         """Find and read both, or raise `NoManifest`, `BadManifest`."""
         self.path = find_manifest(directory)
         self.manifest = load_manifest(self.path)
-        self._name = self.manifest.deployment_name(deployment)
+        self.name = self.manifest.deployment_name(deployment)
 
     @property
     def deployment(self) -> Deployment:
         """As it is in the manifest."""
-        return self.manifest.deployments[self._name]
+        return self.manifest.deployments[self.name]
 
     @property
     def app_id(self) -> str:
         """Id of the app, `rofl1…`, or raise `NoManifest`."""
         if self.deployment.app_id is None:
-            raise NoManifest(f"deployment {self._name!r} has no app yet: run `qanat rofl create`")
+            raise NoManifest(f"deployment {self.name!r} has no app yet: run `qanat rofl create`")
         return self.deployment.app_id
 
     def update(self, signer: Signer) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-APP_FILE = "app.py"
+APP_FILE = "main.py"
 _PROGRAM = '''\
 """What every instance of this app runs; the app daemon answers it on a socket."""
 
@@ -16,7 +16,8 @@ SOCKET = os.environ.get("ROFL_APPD_SOCKET", "/run/rofl-appd.sock")
 
 def main() -> None:
     """Derive a key that all instances share and nobody else has, and stay."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=SOCKET), base_url="http://appd") as appd:
+    unix = httpx.HTTPTransport(uds=SOCKET)
+    with httpx.Client(transport=unix, base_url="http://localhost") as appd:
         print("app", appd.get("/rofl/v1/app/id").text, flush=True)
         asked = {"key_id": "my-first-key", "kind": "secp256k1"}
         answer = appd.post("/rofl/v1/keys/generate", json=asked).raise_for_status()

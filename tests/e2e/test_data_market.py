@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,9 @@ from qanat.ai.market import (
     Worker,
 )
 from qanat.demo_workers import running_appd, running_worker
+from tests.support.eavesdropper import Eavesdropper, eavesdrop, missing_eavesdropper
 from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, wait_for
-from tests.support.search import files_with, holds_any, needles_of
+from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 PORT_BASE = 25545
 POT_WEI = 10**18 + 7
@@ -103,6 +105,16 @@ class Scene:
 
 
 @pytest.fixture
+def ear() -> Iterator[Eavesdropper]:
+    """Record all packets of the test."""
+    reason = missing_eavesdropper()
+    if reason is not None:
+        pytest.skip(reason)
+    with eavesdrop() as ear:
+        yield ear
+
+
+@pytest.fixture
 def scene(own_network: ProcessNetwork, folder: Path) -> Iterator[Scene]:
     own_network.until_ready()
     with running_appd(folder, "e2e") as socket:
@@ -112,7 +124,7 @@ def scene(own_network: ProcessNetwork, folder: Path) -> Iterator[Scene]:
 
 
 def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
-    scene: Scene, own_network: ProcessNetwork
+    scene: Scene, own_network: ProcessNetwork, ear: Eavesdropper
 ) -> None:
     canary = "7.31415926535897"
     workers = [scene.start_worker(0), scene.start_worker(1)]
@@ -157,9 +169,15 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
     assert not files_with(scene.folder, needles)
     assert not files_with(own_network.data, needles)
     assert not holds_any(own_network.log_text().encode() + model.encode() + card, needles)
-    # The same search finds it where it stands in plain.
+    for process in own_network.processes():
+        assert not memory_holds(process["pid"], needles), process["name"]
+    assert not holds_any(ear.heard(), needles)
+    # The same searches find it where it stands in plain.
     (scene.folder / "control").write_bytes(contributors[0].csv)
     assert files_with(scene.folder, needles)
+    own_network.post(contributors[0].csv)
+    assert memory_holds(os.getpid(), needles)
+    wait_for(lambda: holds_any(ear.heard(), needles), 10, "the eavesdropper hears what is sent")
 
 
 def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:

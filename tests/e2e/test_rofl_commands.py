@@ -1,8 +1,13 @@
 """`qanat rofl`: an app's life on the chain, by its owner's commands."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +16,58 @@ import yaml
 from tests.support.networks import ROOT, RunningNetwork
 
 
+@dataclass(frozen=True)
+class Watching:
+    """A command that stays."""
+
+    output: Path
+
+    def told(self) -> str:
+        return self.output.read_text()
+
+
 class Commands:
     """Runs commands in an app's directory."""
 
     def __init__(self, network: RunningNetwork, directory: Path) -> None:
         self.network, self.directory = network, directory
 
+        self.environment = {
+            "PYTHONPATH": str(ROOT),
+            "QANAT_GATEWAY": network.url,
+            "PATH": os.defpath,
+        }
+
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "qanat", "rofl", *arguments],
             cwd=self.directory,
-            env={"PYTHONPATH": str(ROOT), "QANAT_GATEWAY": self.network.url, "PATH": "/usr/bin"},
+            env=self.environment,
             input=given,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str) -> Iterator[Watching]:
+        """Run a command until the block ends, by Ctrl-C."""
+        output = self.directory.parent / "output"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "qanat", "rofl", *arguments],
+                cwd=self.directory,
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                yield Watching(output)
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(30)
+        assert "Traceback" not in output.read_text()
 
     def json(self, *arguments: str) -> Any:
         done = self.run(*arguments, "--json")

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -28,6 +29,7 @@ from shared.tee.quote import TdReport
 from shared.tee.quote_verification import authenticate_quote
 from shared.types.app_secrets import encode_envelope
 from shared.types.attestation import Collateral, EnclaveIdentity
+from tests.e2e.test_rofl_commands import Commands
 from tests.e2e.test_sdk_transactions import query, send, sign
 from tests.support.attested_apps import policy
 from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
@@ -289,3 +291,45 @@ def deploy_oracle(network: ProcessNetwork, app: bytes) -> Any:
     hash_ = web3.eth.send_raw_transaction(account.sign_transaction(unsigned).raw_transaction)
     address = web3.eth.wait_for_transaction_receipt(hash_)["contractAddress"]
     return web3.eth.contract(address=address, abi=raw["abi"])
+
+
+def test_the_commands_build_deploy_and_reload_an_app(
+    workers: ProcessNetwork, tmp_path: Path
+) -> None:
+    folder = tmp_path / "app"
+    app = Commands(workers, folder)
+    here = ("--data", str(workers.data), "--network", str(workers.network_file))
+    Commands(workers, tmp_path).do("init", "app")
+    app.json("create")
+    built = app.json("build", *here)
+    again = app.json("build", *here)
+    assert again == built | {"is_new": False}
+    assert "qanat rofl update" in app.refused("deploy", *here)
+    app.do("secret", "set", "GREETING", "-", given="hello")
+    app.json("update")
+    app.json("build", "--verify", *here)
+    running = app.json("deploy", *here)
+    assert [(one["worker"], one["state"]) for one in running] == [(n, "running") for n in WORKERS]
+    assert len(app.json("show")["instances"]) == 2
+    wait_for(lambda: app.do("logs", *here).count("32 bytes") == 2, 60, "both programs derive")
+
+    main = folder / "main.py"
+    with app.running("deploy", "--watch", "--worker", "worker-0", *here) as watching:
+        wait_for(lambda: "worker-0: runs" in watching.told(), 60, "it is deployed, and watched")
+        greeting = '    print(os.environ["GREETING"], "again", flush=True)\n'
+        main.write_text(main.read_text().replace("    with httpx", greeting + "    with httpx"))
+        wait_for(lambda: "the new version runs" in watching.told(), 60, "it is deployed anew")
+        wait_for(
+            lambda: "hello again" in app.do("logs", "--worker", "worker-0", *here), 60, "it greets"
+        )
+        main.write_text("import")
+        (folder / "a name with spaces").touch()
+        wait_for(lambda: "is none that a worker writes" in watching.told(), 60, "it is told")
+    states = {one["worker"]: one["version"] for one in app.json("instances", *here)}
+    assert set(states) == set(WORKERS)
+    assert "no worker 'worker-9'" in app.refused("stop", "--worker", "worker-9", *here)
+    app.do("stop", *here)
+    assert {one["state"] for one in app.json("instances", *here)} == {"stopped"}
+    app.do("undeploy", *here)
+    assert app.json("instances", *here) == []
+    app.json("remove", "--yes")

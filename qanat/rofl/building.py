@@ -1,0 +1,110 @@
+"""Builds an app: the bundle that workers run, and what its enclave is measured as."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from qanat.node_client import NodeClient
+from qanat.observe import Running
+from qanat.rofl.bundle import BUNDLE_SUFFIX, enclave_identity, pack
+from qanat.rofl.manifest import save_manifest
+from qanat.rofl.project import Project, ask_chain
+from services.worker.rules.bundle import AppManifest
+from shared.api.consensus import consensus_client
+from shared.encoding.record import decode_record
+from shared.errors import Rejected
+from shared.rules.app_ids import decode_app_id
+from shared.types.attestation import EnclaveIdentity
+from shared.types.genesis import Genesis
+
+
+class OtherIdentity(Rejected, module="rofl_cli", code=7):
+    """What was built is not what the manifest or the chain lets register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A bundle and what it is measured as."""
+
+    bundle: bytes
+    path: Path
+    identity: EnclaveIdentity
+
+    @property
+    def text(self) -> str:
+        """Give the identity as manifests have it: MRENCLAVE and MRSIGNER, base64."""
+        raw = self.identity.mr_enclave + self.identity.mr_signer
+        return base64.b64encode(raw).decode()
+
+
+def build(project: Project, running: Running, output: Path | None = None) -> Built:
+    """
+    Pack the app's directory, write the bundle, and measure it for a network.
+
+    Raises
+    ------
+    BadBundle, NoSuchParaTime
+        The files are no app, or the network has no such ParaTime.
+    PeerUnavailable
+        Consensus does not answer.
+    """
+    bundle = pack_app(project)
+    identity = enclave_identity(bundle, fetch_genesis(running), _runtime_id(running, project))
+    name = f"{project.manifest.name}.{project.name}{BUNDLE_SUFFIX}"
+    path = output or project.path.parent / name
+    path.write_bytes(bundle)
+    return Built(bundle, path, identity)
+
+
+def pack_app(project: Project) -> bytes:
+    """Pack the app's directory, or raise `BadBundle`."""
+    manifest = project.manifest
+    described = AppManifest(
+        name=manifest.name, version=manifest.version, memory_mib=manifest.resources.memory
+    )
+    return pack(project.path.parent, described)
+
+
+def note_identity(project: Project, built: Built) -> bool:
+    """Let the policy of the manifest accept what was built; says whether it is new there."""
+    is_new = project.deployment.policy.set_newest(built.text)
+    if is_new:
+        save_manifest(project.manifest, project.path)
+    return is_new
+
+
+def verify_built(project: Project, built: Built, gateway: str) -> None:
+    """Compare what was built with manifest and chain, or raise `OtherIdentity`."""
+    if built.text not in project.deployment.policy.identities():
+        raise OtherIdentity(f"built {built.text}, which {project.path} does not list")
+    verify_accepted(project, built, gateway)
+
+
+def verify_accepted(project: Project, built: Built, gateway: str) -> None:
+    """Raise `OtherIdentity` where the chain would not let this enclave register."""
+    app_id = decode_app_id(project.app_id)
+    app = ask_chain(gateway, lambda chain: chain.fetch_app(app_id)).app
+    accepted = [(one["mr_enclave"], one["mr_signer"]) for one in app["policy"]["enclaves"]]
+    if (built.identity.mr_enclave, built.identity.mr_signer) not in accepted:
+        raise OtherIdentity(
+            f"the chain does not accept {built.text} yet: run `qanat rofl update` first"
+        )
+
+
+def fetch_genesis(running: Running) -> Genesis:
+    """Ask consensus for the genesis document, which enclaves are measured with."""
+    plan = running.plans_of("consensus")[0]
+
+    async def main() -> bytes:
+        async with NodeClient(plan) as client:
+            return await consensus_client(client).fetch_genesis()
+
+    return decode_record(Genesis, asyncio.run(main()))
+
+
+def _runtime_id(running: Running, project: Project) -> bytes:
+    """Id of the ParaTime that a deployment names, or of the network's first."""
+    paratimes = running.network.paratime
+    named = [one for one in paratimes if one.name == project.deployment.paratime]
+    return bytes.fromhex((named or paratimes)[0].id)
