@@ -47,6 +47,14 @@ pub(crate) fn invalid_tag(py: Python<'_>) -> PyErr {
     with_message(py, "InvalidTag", "Tag verification failed")
 }
 
+/// A question to a chain of Ethereum that is refused, with JSON-RPC's code.
+pub(crate) fn refused(py: Python<'_>, code: i64, message: &str, data: Option<&[u8]>) -> PyErr {
+    exception(py, "EthereumRefused", || {
+        let data = data.map(|data| PyBytes::new(py, data));
+        Ok((code, message, data).into_pyobject(py)?.unbind())
+    })
+}
+
 pub(crate) fn engine_error(py: Python<'_>, error: &EngineError) -> PyErr {
     let text = error.to_string();
     match error {

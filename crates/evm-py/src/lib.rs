@@ -5,6 +5,7 @@ mod convert;
 mod crypto;
 mod engine;
 mod error;
+mod ethereum;
 mod store;
 
 use pyo3::prelude::*;
@@ -23,6 +24,7 @@ mod _native {
             recover_signer, sha512_256, sign, sign_digest, verify, x25519_public,
         },
         engine::{CheckError, Engine, PendingBlock, TxInfo, io_root, predeployed},
+        ethereum::EthereumChain,
         store::{Staged, Store, verify_proof},
     };
 }

@@ -197,7 +197,7 @@ impl<'e, O> Machine<'e, O> {
     }
 
     /// Who watches, and what the EVM works on.
-    pub(crate) fn observed(&mut self) -> (&mut O, &mut SapphireContext<'e>) {
+    pub fn observed(&mut self) -> (&mut O, &mut SapphireContext<'e>) {
         (&mut self.0.inspector, &mut self.0.ctx)
     }
 

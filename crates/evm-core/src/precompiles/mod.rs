@@ -10,6 +10,8 @@ mod meter;
 mod signatures;
 mod subcall;
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, Bytes, address, map::AddressSet};
 use revm::{
     context::{ContextTr, JournalTr, LocalContextTr},
@@ -82,9 +84,14 @@ pub(crate) fn is_gas_meter(address: &Address) -> bool {
     matches!(Oasis::at(address), Some(Oasis::GasUsed | Oasis::PadGas))
 }
 
+/// Precompiles that a simulation took from their addresses, and where each of them is now, if anywhere.
+pub type Moved = BTreeMap<Address, Option<Address>>;
+
 /// The provider revm asks at every call.
 pub struct SapphirePrecompiles {
     ethereum: &'static Precompiles,
+    /// Addresses where a simulation put another precompile, or none; empty elsewhere.
+    pretended: BTreeMap<Address, Option<Address>>,
     addresses: AddressSet,
     confidential: bool,
 }
@@ -103,7 +110,18 @@ impl SapphirePrecompiles {
                 address.0[19] = *low;
                 address
             });
-        Self { ethereum: all, addresses: ethereum.chain(oasis).collect(), confidential }
+        let addresses = ethereum.chain(oasis).collect();
+        Self { ethereum: all, pretended: BTreeMap::new(), addresses, confidential }
+    }
+
+    /// Ethereum's alone, some of them elsewhere: no chain of Qanat has this set, but one of Ethereum that is imported.
+    pub fn of_ethereum(fork: SpecId, moved: &Moved) -> Self {
+        let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(fork));
+        let gone = moved.keys().map(|from| (*from, None));
+        let here = moved.iter().filter_map(|(from, to)| Some(((*to)?, Some(*from))));
+        // Warm are those of the fork, wherever they are now.
+        let addresses = ethereum.addresses().copied().collect();
+        Self { ethereum, pretended: gone.chain(here).collect(), addresses, confidential: false }
     }
 }
 
@@ -119,10 +137,11 @@ impl<'e> PrecompileProvider<SapphireContext<'e>> for SapphirePrecompiles {
         context: &mut SapphireContext<'e>,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        let address = &inputs.bytecode_address;
-        if !self.addresses.contains(address) {
-            return Ok(None);
-        }
+        let address = match self.pretended.get(&inputs.bytecode_address) {
+            None if self.addresses.contains(&inputs.bytecode_address) => &inputs.bytecode_address,
+            Some(Some(origin)) => origin,
+            _ => return Ok(None),
+        };
         let input = inputs.input.bytes(context);
         let mut meter = Meter::new(inputs.gas_limit);
         let outcome = match Oasis::at(address) {

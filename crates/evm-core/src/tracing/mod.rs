@@ -8,7 +8,7 @@
 
 mod budget;
 mod onlooker;
-pub(crate) mod render;
+pub mod render;
 
 use std::{
     io,
@@ -77,7 +77,7 @@ impl Default for Limits {
 
 impl Limits {
     /// When a trace that begins now has to end.
-    pub(crate) fn deadline(&self, style: &Style) -> Result<Instant, EngineError> {
+    pub fn deadline(&self, style: &Style) -> Result<Instant, EngineError> {
         let asked = match style {
             Style::Geth(options) => options.timeout.as_deref().map(go_duration).transpose()?,
             _ => None,
@@ -127,7 +127,7 @@ fn go_duration(text: &str) -> Result<Duration, EngineError> {
 }
 
 /// JSON of at most `limit` bytes.
-pub(crate) fn write_json(value: &impl Serialize, limit: usize) -> Result<Vec<u8>, EngineError> {
+pub fn write_json(value: &impl Serialize, limit: usize) -> Result<Vec<u8>, EngineError> {
     struct Bounded(Vec<u8>, usize);
     impl io::Write for Bounded {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -55,12 +55,12 @@ pub struct Onlooker {
 
 impl Onlooker {
     /// An onlooker that records nothing until it is told to.
-    pub(crate) fn new(budget: Budget) -> Self {
+    pub fn new(budget: Budget) -> Self {
         Self { recorder: Recorder::Nobody, recorded: Recorded::default(), steps: 0, budget }
     }
 
     /// Records the next transaction.
-    pub(crate) fn watch(&mut self, style: &Style) -> Result<(), EngineError> {
+    pub fn watch(&mut self, style: &Style) -> Result<(), EngineError> {
         self.steps = 0;
         self.recorded = Recorded::default();
         self.recorder = match style {
@@ -108,13 +108,13 @@ impl Onlooker {
     }
 
     /// Records no more.
-    pub(crate) fn look_away(&mut self) {
+    pub fn look_away(&mut self) {
         self.recorder = Recorder::Nobody;
         self.recorded = Recorded::default();
     }
 
     /// Says why the trace had to end, if it had to.
-    pub(crate) fn verdict(&self) -> Result<(), EngineError> {
+    pub fn verdict(&self) -> Result<(), EngineError> {
         match &self.recorder {
             Recorder::Parity(recorder) if recorder.limit_exceeded() => Err(too_large(NEEDS_MEMORY)),
             _ => self.budget.verdict(),

@@ -21,16 +21,19 @@ use crate::{context::SapphireContext, database::StateDatabase, failure::EngineEr
 
 /// Where a transaction stands in the chain; nowhere for a call.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub struct Place {
+    /// Of the transaction.
     pub hash: Option<B256>,
+    /// In its block.
     pub index: Option<u64>,
+    /// Of its block.
     pub block_hash: Option<B256>,
     /// The round that holds it, which is not the number that contracts see.
     pub number: Option<u64>,
 }
 
 /// How a transaction ended: its run, and what it owes outside the EVM.
-pub(crate) struct Ended<'r> {
+pub struct Ended<'r> {
     /// None where it was refused before its first step.
     pub run: Option<(&'r ExecutionResult, &'r EvmState)>,
     /// Gas that it is charged [gas].
@@ -43,6 +46,7 @@ pub(crate) struct Ended<'r> {
     pub before: (u64, U256),
     /// Fee that it pays in the end, and what of it the run's state has already taken [base units].
     pub fee: U256,
+    /// Part of `fee`.
     pub fee_taken: U256,
 }
 
@@ -116,7 +120,7 @@ impl DatabaseRef for Before<'_, '_> {
 /// Makes JSON of what the onlooker has of a transaction, of at most `limit` bytes.
 ///
 /// To be called before the changes of the transaction are in the database.
-pub(crate) fn render(
+pub fn render(
     onlooker: &mut Onlooker,
     context: &mut SapphireContext<'_>,
     style: &Style,

@@ -1,39 +1,23 @@
 //! One case: a state, a transaction, a fork, and what must come of it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{B256, keccak256};
+use ethereum_chain::{
+    accounts::Accounts,
+    genesis::Alloc,
+    ledger::Working,
+    run::{self, Prepared},
+};
 use evm_core::{
-    code_cache::CodeCache,
-    config::ChainConfig,
-    contract_keys::KeyRing,
-    database::StateDatabase,
-    environment::Environment,
-    failure::EngineError,
-    machine::{Machine, Pricing, Unwatched},
-    rng::{Mode, RootRng},
+    code_cache::CodeCache, contract_keys::KeyRing, database::StateDatabase, failure::EngineError, machine::Unwatched,
+    precompiles::Moved,
 };
-use revm::{
-    context::{
-        BlockEnv, CfgEnv, JournalTr, TxEnv,
-        result::{EVMError, ExecutionResult, InvalidTransaction},
-    },
-    handler::{EthFrame, EvmTr, Handler, MainnetHandler, SystemCallTx},
-    interpreter::interpreter::EthInterpreter,
-    primitives::hardfork::SpecId,
-    state::{AccountStatus, EvmState},
-};
+use revm::{context::result::ExecutionResult, primitives::hardfork::SpecId};
 use serde_json::Value;
 use state_core::store::Store;
 
-use crate::{
-    fixture::{self, Inexpressible, Pre},
-    outcome::{self, Outcome},
-    support::environment,
-};
-
-type Error = EVMError<EngineError, InvalidTransaction>;
-type Ethereum<'e> = MainnetHandler<Machine<'e>, Error, EthFrame<EthInterpreter>>;
+use crate::fixture::{self, Inexpressible};
 
 /// See the module.
 pub struct Case<'f> {
@@ -41,7 +25,7 @@ pub struct Case<'f> {
     index: usize,
     spec: Option<SpecId>,
     pre: &'f Value,
-    prepared: Result<(CfgEnv, BlockEnv, TxEnv), Inexpressible>,
+    prepared: Result<Prepared, Inexpressible>,
     expected: Expected,
 }
 
@@ -82,8 +66,8 @@ impl<'f> Case<'f> {
     /// Runs it with storage in the clear, or encrypted under `keys`; an error says what is not as it must be.
     pub fn run(&self, keys: Option<&KeyRing>) -> Result<(), String> {
         let spec = self.spec.ok_or("unknown fork")?;
-        let pre = Pre::read(self.pre).map_err(|_| "the state before cannot be read")?;
-        let (store, codes) = (Store::memory().map_err(text)?, CodeCache::default());
+        let pre = Alloc::read(self.pre).map_err(text)?;
+        let (store, codes, environment) = (Store::memory().map_err(text)?, CodeCache::default(), run::environment());
         let open = |version| {
             let snapshot = Arc::new(store.snapshot(version)?);
             Ok::<_, EngineError>(StateDatabase::new(snapshot, keys, &codes, (u64::MAX, B256::ZERO)))
@@ -96,28 +80,24 @@ impl<'f> Case<'f> {
         database.apply(pre.state()).map_err(text)?;
         commit(database, 1).map_err(text)?;
 
-        let mut outcome = Outcome::new(&pre, spec);
-        let mut database = open(1).map_err(text)?;
+        let accounts = Accounts::new(&pre, spec);
+        let mut working = Working::new(open(1).map_err(text)?, accounts, &environment);
         let result = match &self.prepared {
             Ok(prepared) => {
-                let environment = environment(1);
-                let (result, state) = execute(prepared, &environment, database, outcome.bare())?;
-                database = open(1).map_err(text)?;
-                if result.is_ok() {
-                    database.apply(outcome.take(state, &pre)).map_err(text)?;
-                }
-                result
+                let ran = working.transact(prepared, &Moved::new(), Unwatched, |_, _, _| Ok(()));
+                ran.map_err(|failure| format!("it broke: {failure}"))?.map_err(text)
             }
             Err(Inexpressible) => Err("it cannot be expressed".into()),
         };
+        let (database, accounts) = working.finish().map_err(text)?;
         commit(database, 2).map_err(text)?;
-        self.compare(&mut open(2).map_err(text)?, &outcome, result)
+        self.compare(&mut open(2).map_err(text)?, &accounts, result)
     }
 
     fn compare(
         &self,
         database: &mut StateDatabase<'_>,
-        outcome: &Outcome,
+        accounts: &Accounts,
         result: Result<ExecutionResult, String>,
     ) -> Result<(), String> {
         match (&result, self.expected.refused) {
@@ -125,11 +105,11 @@ impl<'f> Case<'f> {
             (Err(reason), false) => return Err(format!("refused: {reason}")),
             _ => {}
         }
-        let logs = outcome::logs_hash(result.ok());
+        let logs = logs_hash(result.ok());
         if logs != self.expected.logs {
             return Err(format!("logs hash to {logs}"));
         }
-        let root = outcome.root(database).map_err(text)?;
+        let root = accounts.root(database).map_err(text)?;
         if root != self.expected.root {
             return Err(format!("state root is {root}"));
         }
@@ -137,64 +117,17 @@ impl<'f> Case<'f> {
     }
 }
 
-type Ended = (Result<ExecutionResult, String>, EvmState);
-
-/// Runs a transaction by Ethereum's own handler on our machine; an inner error says why it may not run.
-pub fn execute<'e>(
-    (cfg, block, transaction): &(CfgEnv, BlockEnv, TxEnv),
-    environment: &'e Environment,
-    database: StateDatabase<'e>,
-    bare: &BTreeSet<Address>,
-) -> Result<Ended, String> {
-    let mut machine = machine(cfg, block, environment, database);
-    let context = machine.ctx();
-    context.tx = transaction.clone();
-    if !cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
-        for address in bare {
-            context.journaled_state.load_account_mut(*address).map_err(text)?;
-            if let Some(account) = context.journaled_state.state.get_mut(address) {
-                account.status -= AccountStatus::LoadedAsNotExisting;
-            }
-        }
-    }
-    let result = match Ethereum::default().run(&mut machine) {
-        Ok(result) => Ok(result),
-        Err(EVMError::Transaction(reason)) => Err(reason.to_string()),
-        Err(EVMError::Header(reason)) => Err(reason.to_string()),
-        Err(other) => return Err(format!("it broke: {other}")),
+/// Keccak-256 of the RLP of the logs; nothing that fails has any.
+fn logs_hash(result: Option<ExecutionResult>) -> B256 {
+    let logs = match result {
+        Some(ExecutionResult::Success { logs, .. }) => logs,
+        _ => Vec::new(),
     };
-    Ok((result, machine.ctx().journaled_state.finalize()))
+    let mut encoded = Vec::new();
+    alloy_rlp::encode_list(&logs, &mut encoded);
+    keccak256(encoded)
 }
 
-/// Calls a contract as the system does around a block's transactions: nobody pays.
-pub fn call_by_system<'e>(
-    cfg: &CfgEnv,
-    block: &BlockEnv,
-    (contract, data): (Address, Bytes),
-    environment: &'e Environment,
-    database: StateDatabase<'e>,
-) -> Result<(ExecutionResult, EvmState), String> {
-    let mut machine = machine(cfg, block, environment, database);
-    machine.ctx().tx = TxEnv::new_system_tx(contract, data);
-    let result = Ethereum::default().run_system_call(&mut machine).map_err(text)?;
-    Ok((result, machine.ctx().journaled_state.finalize()))
-}
-
-fn machine<'e>(
-    cfg: &CfgEnv,
-    block: &BlockEnv,
-    environment: &'e Environment,
-    database: StateDatabase<'e>,
-) -> Machine<'e> {
-    let config = ChainConfig { confidential: false, fork: cfg.spec, ..ChainConfig::new(cfg.chain_id) };
-    let rng = RootRng::new(&environment.rng_key, Mode::Execute).fork(&[0; 32]);
-    let mut machine = Machine::new(&config, environment, 0, Pricing::Exact, None, rng, database, Unwatched);
-    let context = machine.ctx();
-    context.cfg = cfg.clone();
-    context.block = block.clone();
-    machine
-}
-
-pub fn text(error: impl std::fmt::Display) -> String {
+fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

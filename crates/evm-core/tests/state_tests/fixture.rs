@@ -1,17 +1,13 @@
 //! Fixtures: what of their JSON becomes which of revm's types.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use revm::{
-    bytecode::Bytecode,
     context::{BlockEnv, CfgEnv, TxEnv, either::Either},
     context_interface::{
         block::BlobExcessGasAndPrice,
         transaction::{AccessList, AccessListItem, Authorization, SignedAuthorization},
     },
     primitives::hardfork::SpecId,
-    state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId},
 };
 use serde_json::Value;
 
@@ -73,46 +69,6 @@ pub fn fork(name: &str) -> Option<SpecId> {
         "Osaka" => SpecId::OSAKA,
         _ => return None,
     })
-}
-
-/// What exists before the transaction.
-#[derive(Default)]
-pub struct Pre {
-    pub accounts: BTreeMap<Address, AccountInfo>,
-    pub storage: BTreeMap<Address, BTreeMap<U256, U256>>,
-}
-
-impl Pre {
-    pub fn read(pre: &Value) -> Result<Self, Inexpressible> {
-        let mut read = Self { accounts: BTreeMap::new(), storage: BTreeMap::new() };
-        for (name, account) in pre.as_object().ok_or(Inexpressible)? {
-            let address: Address = name.parse().map_err(|_| Inexpressible)?;
-            let code =
-                Bytecode::new_raw(if account["code"].is_null() { Bytes::new() } else { bytes(&account["code"])? });
-            let (balance, nonce) = (number(&account["balance"])?, small(&account["nonce"])?);
-            read.accounts.insert(address, AccountInfo::new(balance, nonce, code.hash_slow(), code));
-            let slots = account["storage"].as_object().into_iter().flatten();
-            let slots: Result<_, _> =
-                slots.map(|(slot, value)| Ok((number(&Value::String(slot.clone()))?, number(value)?))).collect();
-            read.storage.insert(address, slots?);
-        }
-        Ok(read)
-    }
-
-    /// All of it, as if one transaction had made it.
-    pub fn state(&self) -> EvmState {
-        let mut state = EvmState::default();
-        for (address, info) in &self.accounts {
-            let mut account = Account::from(info.clone());
-            account.mark_touch();
-            for (slot, value) in &self.storage[address] {
-                let changed = EvmStorageSlot::new_changed(U256::ZERO, *value, TransactionId::ZERO);
-                account.storage.insert(*slot, changed);
-            }
-            state.insert(*address, account);
-        }
-        state
-    }
 }
 
 /// Rules of the chain; `config` may say how many blobs a fork has.

@@ -12,8 +12,6 @@
 mod case;
 mod chain;
 mod fixture;
-mod ledger;
-mod outcome;
 mod score;
 #[path = "../support/mod.rs"]
 mod support;

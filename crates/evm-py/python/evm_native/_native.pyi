@@ -11,6 +11,7 @@ __all__ = [
     "ChainConfig",
     "CheckError",
     "Engine",
+    "EthereumChain",
     "FrameBuffer",
     "FrameCodec",
     "PendingBlock",
@@ -489,6 +490,65 @@ class FrameCodec:
 
     def decode(self, untrusted: bytes) -> Any:
         """Frame of the bytes that follow a length."""
+
+@final
+class EthereumChain:
+    """
+    Blocks of Ethereum in memory, each run and checked: roots, sums, fees; not proof of work.
+
+    Questions are about the state after a block, by its number. They raise `EthereumRefused` in
+    go-ethereum's words, and `CallFailed` of module `trace` where a trace cannot be had.
+
+    Parameters
+    ----------
+    genesis : `bytes`
+        JSON as go-ethereum takes it.
+    blocks : `bytes`
+        RLP, one behind the other; the first follows the genesis. `ConfigError` names the one that
+        differs from its header, and in what.
+    """
+
+    def __new__(cls, genesis: bytes, blocks: bytes) -> Self: ...
+    @property
+    def newest(self) -> int:
+        """Number of the newest block."""
+
+    @property
+    def chain_id(self) -> int:
+        """Of EIP-155."""
+
+    def block(self, number: int) -> bytes:
+        """JSON of all that an index needs: see `shown::whole`."""
+
+    def account(self, number: int, account: bytes) -> tuple[int, int, bytes]:
+        """Nonce, balance [wei] and code of an account (20 bytes)."""
+
+    def storage(self, number: int, account: bytes, slot: bytes) -> bytes:
+        """A slot (32 bytes) of an account (20 bytes), 32 bytes."""
+
+    def proof(self, number: int, account: bytes, slots: Sequence[tuple[bytes, str]]) -> bytes:
+        """JSON as `eth_getProof` answers; slots are 32 bytes each, with the client's name of it."""
+
+    def call(self, number: int, question: bytes) -> bytes:
+        """What a call returns; JSON of `call`, `state` and `block` as `eth_call` has them."""
+
+    def estimate_gas(self, number: int, question: bytes) -> int:
+        """Least gas with which a call succeeds [gas]."""
+
+    def simulate(self, number: int, payload: bytes) -> bytes:
+        """`eth_simulateV1`, JSON to JSON."""
+
+    def simulate_calls(self, number: int, request: bytes) -> bytes:
+        """As `Engine.simulate_blocks`, JSON to JSON."""
+
+    def trace(self, number: int, style: bytes, wanted: int | None = None) -> list[bytes]:
+        """Traces of the transactions of a block, or of one by its place: JSON of each."""
+
+    def admit(self, raw: bytes) -> bytes:
+        """Whether a signed transaction could be in a next block; JSON of what it is."""
+
+    def build(self, request: bytes) -> bytes:
+        """`testing_buildBlockV1`, JSON to JSON; the chain stays as it is."""
 
 @final
 class FrameBuffer:

@@ -61,3 +61,15 @@ class CallFailed(EvmError):
         """Text without the module's name."""
         self.data = data
         """Raw revert bytes when the contract reverted (module evm, code 8)."""
+
+
+class EthereumRefused(EvmError):
+    """A question to a chain of Ethereum is refused, in go-ethereum's words."""
+
+    def __init__(self, code: int, message: str, data: bytes | None) -> None:
+        super().__init__(message)
+        self.code = code
+        """Of JSON-RPC."""
+        self.message = message
+        self.data = data
+        """Raw revert bytes when the contract reverted (code 3)."""
