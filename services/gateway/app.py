@@ -74,6 +74,13 @@ async def serve_gateway(settings: Settings) -> None:
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
     node = build_node(settings, nodes, consensus, trust_root, probe)
     app = build_app(node)
+    mark_serving()
+    async with node.running():
+        await serve_app(app, settings)
+
+
+async def serve_app(app: GatewayApp, settings: Settings) -> None:
+    """Serve an application on its ports until it is cancelled."""
     servers = [
         HttpServer(
             app,
@@ -87,11 +94,9 @@ async def serve_gateway(settings: Settings) -> None:
             date_header=False,
             timeout_keep_alive=120,
         )
-        for port in (settings.http_port, settings.ws_port)
+        for port in dict.fromkeys((settings.http_port, settings.ws_port))
     ]
-    mark_serving()
-    async with node.running():
-        await asyncio.gather(*(server.serve() for server in servers))
+    await asyncio.gather(*(server.serve() for server in servers))
 
 
 def _entropy(settings: Settings) -> Entropy:

@@ -10,6 +10,8 @@ from shared.kit.settings import PREFIX, BadSettings, read_settings
 
 STRICT, DEV = "strict", "dev"
 PROFILES = (STRICT, DEV)
+ETHEREUM = "ethereum"
+"""The profile of an imported chain, which has no other; no ParaTime answers by it."""
 LOOPBACK = "loopback"
 PEERS = (LOOPBACK, "any")
 ANSWERS = ("mined", "admitted")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, logs_of
+from shared.crypto.hashes import keccak256
 from shared.errors import Rejected
 
 Item = bytes | Sequence["Item"]
@@ -88,6 +89,14 @@ def _prefix(length: int, kind: int) -> bytes:
     return bytes([kind + _SHORT_BYTES + len(size)]) + size
 
 
+def raw_transaction(transaction: IndexedTransaction) -> bytes | None:
+    """The raw transaction as it was signed; None where what the chain shows is not enough."""
+    if transaction.ethereum is not None:
+        return transaction.ethereum.raw
+    raw = encode_transaction(transaction.record)
+    return raw if keccak256(raw) == transaction.record.hash else None
+
+
 def encode_transaction(record: TransactionRecord) -> bytes:
     """The raw transaction of a record, as it was signed."""
     item = _transaction(record)
@@ -116,6 +125,8 @@ def _transaction(record: TransactionRecord) -> Item:
 
 def encode_receipt(transaction: IndexedTransaction) -> bytes:
     """A receipt in the form in which Ethereum hashes it."""
+    if transaction.ethereum is not None:
+        return transaction.ethereum.raw_receipt
     record = transaction.record
     logs: list[Item] = [[log.address, list(log.topics), log.data] for log in logs_of(transaction)]
     fields: list[Item] = [

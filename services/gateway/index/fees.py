@@ -32,7 +32,9 @@ NO_HISTORY = FeeHistory(0, (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
-class _RoundFees:
+class RoundFees:
+    """What one round says of prices."""
+
     number: int
     base_fee_wei: int
     gas_used: int
@@ -40,6 +42,7 @@ class _RoundFees:
     """(tip, gas used) of each transaction, by rising tip."""
 
     def percentile_tips(self, percentiles: Sequence[float]) -> tuple[int, ...]:
+        """Tip that each share of the gas paid at most [wei/gas]."""
         if not self.tips:
             return (0,) * len(percentiles)
         answer = []
@@ -59,7 +62,7 @@ class FeeTracker:
     def __init__(
         self, *, history_rounds: int, window_rounds: int, margin_wei: int, default_price_wei: int
     ) -> None:
-        self._history: deque[_RoundFees] = deque(maxlen=history_rounds)
+        self._history: deque[RoundFees] = deque(maxlen=history_rounds)
         self._full_prices: deque[tuple[int, int]] = deque(maxlen=window_rounds)
         self._margin_wei = margin_wei
         self.min_price_wei = default_price_wei
@@ -73,7 +76,7 @@ class FeeTracker:
             for record in records
         )
         self._history.append(
-            _RoundFees(round_.number, self.min_price_wei, round_.gas_used, tuple(tips))
+            RoundFees(round_.number, self.min_price_wei, round_.gas_used, tuple(tips))
         )
         price = 0
         if records and round_.gas_used * 100 >= BLOCK_GAS_LIMIT * FULL_PERCENT:

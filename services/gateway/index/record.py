@@ -42,7 +42,7 @@ class TransactionRecord:
     value: bytes
     """[wei]"""
     type: int
-    """0, 1 or 2; `NATIVE_TYPE` where it is none of Ethereum's."""
+    """0 to 2, on Ethereum's own chain to 4; `NATIVE_TYPE` where it is none of Ethereum's."""
     input: bytes
     """Calldata as sent: plain or an envelope."""
     v: bytes
@@ -95,6 +95,11 @@ def decode_transaction_record(untrusted: bytes) -> TransactionRecord:
     """
     record: TransactionRecord = _CODEC.from_wire(cbor.decode_loosely(untrusted))
     return record
+
+
+def encode_transaction_record(record: TransactionRecord) -> bytes:
+    """Write one record, as a compute node does."""
+    return cbor.encode(_CODEC.to_wire(record))
 
 
 def number(quantity: bytes) -> int:

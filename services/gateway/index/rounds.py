@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from services.gateway.index.record import (
     BLOOM_BYTES,
@@ -13,6 +14,38 @@ from shared.encoding.record import encode_record
 from shared.types.block import BlockHeader, RoundBlock
 
 NO_BLOOM = bytes(BLOOM_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class EthereumTransaction:
+    """What Ethereum shows of a transaction of a chain that was imported."""
+
+    shown: dict[str, Any]
+    """As `eth_getTransactionByHash` answers."""
+    receipt: dict[str, Any]
+    raw: bytes
+    """As it was signed."""
+    raw_receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EthereumBlock:
+    """What Ethereum shows of a block of a chain that was imported."""
+
+    shown: dict[str, Any]
+    """As `eth_getBlockByHash` answers, without transactions."""
+    ommers: tuple[dict[str, Any], ...]
+    """Headers as `eth_getUncleByBlockHashAndIndex` answers."""
+    raw_header: bytes
+    raw: bytes
+    base_fee_wei: int
+    next_base_fee_wei: int
+    """Of the block after it."""
+    blob_fee_wei: int
+    """[wei/gas]; 0 before blobs."""
+    next_blob_fee_wei: int
+    max_blob_gas: int
+    """0 before blobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +61,8 @@ class IndexedTransaction:
     first_log: int
     """Index in the round of its first log."""
     record: TransactionRecord
+    ethereum: EthereumTransaction | None = None
+    """None on a chain of Oasis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +100,8 @@ class IndexedRound:
     gas_used: int
     bloom: bytes
     """Union of the transactions' blooms."""
+    ethereum: EthereumBlock | None = None
+    """None on a chain of Oasis."""
 
     @property
     def number(self) -> int:

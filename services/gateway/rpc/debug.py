@@ -6,9 +6,8 @@ from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.rpc.block_ids import find_any_block
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.parameters import AnyBlockId, any_block_id, hash32, quantity64
+from services.gateway.rpc.parameters import AnyBlockId, any_block_id, quantity64, whole_hash
 from services.gateway.rpc.shapes import header_items, show_bytes
-from shared.crypto.hashes import keccak256
 
 
 class DebugMethods:
@@ -22,17 +21,17 @@ class DebugMethods:
     def __init__(self, index: ChainIndex) -> None:
         self._index = index
 
-    @rpc_method("debug_getRawTransaction", hash32)
+    @rpc_method("debug_getRawTransaction", whole_hash)
     async def get_raw_transaction(self, hash_: bytes) -> str:
         """The signed transaction as it was handed in; `0x` where there is none."""
         return _show_raw(await self._index.find_transaction(hash_))
 
-    @rpc_method("eth_getRawTransactionByHash", hash32)
+    @rpc_method("eth_getRawTransactionByHash", whole_hash)
     async def get_raw_transaction_by_hash(self, hash_: bytes) -> str:
         """The same, under its older name."""
         return _show_raw(await self._index.find_transaction(hash_))
 
-    @rpc_method("eth_getRawTransactionByBlockHashAndIndex", hash32, quantity64)
+    @rpc_method("eth_getRawTransactionByBlockHashAndIndex", whole_hash, quantity64)
     async def get_raw_transaction_by_block_hash_and_index(self, hash_: bytes, position: int) -> str:
         """By its place in a block."""
         found = await self._index.find_round_by_hash(hash_)
@@ -54,12 +53,17 @@ class DebugMethods:
     @rpc_method("debug_getRawHeader", any_block_id)
     async def get_raw_header(self, block: AnyBlockId) -> str:
         """Header of a block, with the fields that are shown; the block's hash is not its hash."""
-        return show_bytes(rlp.encode_header(header_items(await self._require(block))))
+        found = await self._require(block)
+        if found.ethereum is not None:
+            return show_bytes(found.ethereum.raw_header)
+        return show_bytes(rlp.encode_header(header_items(found)))
 
     @rpc_method("debug_getRawBlock", any_block_id)
     async def get_raw_block(self, block: AnyBlockId) -> str:
         """Header and transactions of a block."""
         found = await self._require(block)
+        if found.ethereum is not None:
+            return show_bytes(found.ethereum.raw)
         return show_bytes(rlp.encode_block(header_items(found), found))
 
     async def _require(self, block: AnyBlockId) -> IndexedRound:
@@ -72,8 +76,8 @@ class DebugMethods:
 def _show_raw(found: IndexedTransaction | None) -> str:
     if found is None:
         return "0x"
-    raw = rlp.encode_transaction(found.record)
-    if keccak256(raw) != found.record.hash:
+    raw = rlp.raw_transaction(found)
+    if raw is None:
         raise QueryRejected("the raw transaction cannot be made from what the chain shows of it")
     return show_bytes(raw)
 

@@ -17,8 +17,8 @@ from services.gateway.rpc.parameters import (
     BlockId,
     any_block_id,
     block_id,
-    hash32,
     optional,
+    whole_hash,
 )
 from services.gateway.rpc.replays import Replays, joined
 from services.gateway.rpc.shapes import show_bytes
@@ -42,7 +42,7 @@ class DebugTraceMethods:
         self._index: ChainIndex = node.index
         self._replays = replays
 
-    @rpc_method("debug_traceTransaction", hash32, optional(trace_options))
+    @rpc_method("debug_traceTransaction", whole_hash, optional(trace_options))
     async def trace_transaction(self, hash_: bytes, options: dict[str, Any] | None) -> Any:
         """Trace of a mined transaction, by the tracer that is named; step by step without one."""
         found = await self._replays.require(hash_)
@@ -51,18 +51,22 @@ class DebugTraceMethods:
     @rpc_method("debug_traceBlockByNumber", block_id, optional(trace_options))
     async def trace_block_by_number(self, block: BlockId, options: dict[str, Any] | None) -> Any:
         """Traces of all transactions of a block."""
-        return await self._trace_block(await find_block(self._index, block), options)
+        found = await find_block(self._index, block)
+        if found is None:
+            raise QueryRejected(f"block #{block} not found")
+        return await self._trace_block(found, options)
 
-    @rpc_method("debug_traceBlockByHash", hash32, optional(trace_options))
+    @rpc_method("debug_traceBlockByHash", whole_hash, optional(trace_options))
     async def trace_block_by_hash(self, hash_: bytes, options: dict[str, Any] | None) -> Any:
         """Traces of all transactions of a block."""
-        return await self._trace_block(await self._index.find_round_by_hash(hash_), options)
+        found = await self._index.find_round_by_hash(hash_)
+        if found is None:
+            raise QueryRejected(f"block {show_bytes(hash_)} not found")
+        return await self._trace_block(found, options)
 
-    async def _trace_block(
-        self, round_: IndexedRound | None, options: dict[str, Any] | None
-    ) -> Any:
-        if round_ is None:
-            raise QueryRejected("block not found")
+    async def _trace_block(self, round_: IndexedRound, options: dict[str, Any] | None) -> Any:
+        if round_.number == 0:
+            raise QueryRejected("genesis is not traceable")
         traces = await self._replays.trace_round(round_, _style(options))
         hashes = [show_bytes(one.record.hash) for one in round_.transactions]
         return joined(

@@ -93,6 +93,14 @@ class NonceMissing(Unavailable, module="rpc", code=11):
         self.shown_data = hex(expected)
 
 
+class EthereumRejected(Rejected, module="rpc", code=15):
+    """A question to an imported chain of Ethereum is refused, with go-ethereum's code and words."""
+
+    def __init__(self, message: str, shown_code: int = GENERAL_CODE) -> None:
+        super().__init__(message)
+        self.shown_code = shown_code
+
+
 CODES: dict[type[QanatError], int] = {
     UnreadableJson: PARSE_CODE,
     InvalidRequest: INVALID_REQUEST_CODE,
@@ -120,6 +128,8 @@ def describe_error(error: QanatError) -> dict[str, Any]:
         "code": CODES.get(type(error), GENERAL_CODE),
         "message": error.message,
     }
+    if isinstance(error, EthereumRejected):
+        described["code"] = error.shown_code
     if isinstance(error, NotMinedInTime | NonceMissing):
         described["data"] = error.shown_data
     return described

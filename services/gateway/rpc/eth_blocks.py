@@ -14,9 +14,9 @@ from services.gateway.rpc.parameters import (
     anything,
     block_id,
     boolean,
-    hash32,
     optional,
     quantity64,
+    whole_hash,
 )
 from services.gateway.rpc.shapes import (
     Json,
@@ -46,7 +46,7 @@ class EthBlockMethods:
         found = await find_block(self._index, block)
         return None if found is None else show_block(found, with_transactions=with_transactions)
 
-    @rpc_method("eth_getBlockByHash", hash32, boolean)
+    @rpc_method("eth_getBlockByHash", whole_hash, boolean)
     async def get_block_by_hash(self, hash_: bytes, with_transactions: bool) -> Json | None:
         """Block, or null."""
         found = await self._index.find_round_by_hash(hash_)
@@ -57,7 +57,7 @@ class EthBlockMethods:
         """How many transactions a block has; zero where there is none."""
         return _show_count(await find_block(self._index, block))
 
-    @rpc_method("eth_getBlockTransactionCountByHash", hash32)
+    @rpc_method("eth_getBlockTransactionCountByHash", whole_hash)
     async def get_block_transaction_count_by_hash(self, hash_: bytes) -> str:
         """How many transactions a block has; zero where there is none."""
         return _show_count(await self._index.find_round_by_hash(hash_))
@@ -72,19 +72,19 @@ class EthBlockMethods:
 
     # -- transactions --------------------------------------------------------------------------
 
-    @rpc_method("eth_getTransactionByHash", hash32)
+    @rpc_method("eth_getTransactionByHash", whole_hash)
     async def get_transaction_by_hash(self, hash_: bytes) -> Json | None:
         """Transaction; null while it is not in a block."""
         found = await self._index.find_transaction(hash_)
         return None if found is None else show_transaction(found)
 
-    @rpc_method("eth_getTransactionReceipt", hash32)
+    @rpc_method("eth_getTransactionReceipt", whole_hash)
     async def get_transaction_receipt(self, hash_: bytes) -> Json | None:
         """Receipt; null while the transaction is not in a block."""
         found = await self._index.find_transaction(hash_)
         return None if found is None else show_receipt(found)
 
-    @rpc_method("eth_getTransactionByBlockHashAndIndex", hash32, quantity64)
+    @rpc_method("eth_getTransactionByBlockHashAndIndex", whole_hash, quantity64)
     async def get_transaction_by_block_hash_and_index(
         self, hash_: bytes, position: int
     ) -> Json | None:

@@ -132,7 +132,9 @@ def log_query(value: Any) -> LogQuery:
         to_block=_field(fields, "toBlock", block_id),
     )
     if query.block_hash is not None and (query.from_block, query.to_block) != (None, None):
-        raise BadParameter("cannot specify both BlockHash and FromBlock/ToBlock, choose one")
+        raise BadParameter(
+            "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
+        )
     return query
 
 

@@ -30,6 +30,7 @@ READERS: dict[Callable[[Any], Any], dict[str, Any]] = {
     parameters.count: _COUNT,
     parameters.data: {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"},
     parameters.hash32: _HASH,
+    parameters.whole_hash: _HASH,
     parameters.percentiles: {"type": "array", "items": {"type": "number"}},
     parameters.quantity: _QUANTITY,
     parameters.quantity64: _QUANTITY,

@@ -121,6 +121,15 @@ def hash32(value: Any) -> bytes:
     return _fixed(value, HASH_BYTES)
 
 
+def whole_hash(value: Any) -> bytes:
+    """Hash that is a parameter by itself: its faults are those of a JSON value there."""
+    try:
+        return hash32(value)
+    except BadParameter as error:
+        why = f"json: cannot unmarshal {error} into Go value of type common.Hash"
+        raise BadParameter(why) from None
+
+
 def slot(value: Any) -> bytes:
     """Storage slot: up to 32 bytes, with or without prefix and leading zeros."""
     if type(value) is not str:

@@ -17,7 +17,6 @@ from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
 from shared.api.compute import ComputeApi
 from shared.api.evm import EvmQueries
-from shared.crypto.hashes import keccak256
 from shared.errors import Rejected, RuntimeRejected, Unavailable
 from shared.gateways.compute_nodes import Question
 from shared.types.evm import TracedTransaction, TraceQuery
@@ -149,7 +148,7 @@ def _dump(style: Style) -> bytes:
 
 
 def _raw(transaction: IndexedTransaction) -> bytes:
-    raw = rlp.encode_transaction(transaction.record)
-    if keccak256(raw) != transaction.record.hash:
+    raw = rlp.raw_transaction(transaction)
+    if raw is None:
         raise QueryRejected("the raw transaction cannot be made from what the chain shows of it")
     return raw

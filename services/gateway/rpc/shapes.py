@@ -45,14 +45,17 @@ def show_checksummed(address: bytes) -> str:
 
 def show_block(round_: IndexedRound, *, with_transactions: bool) -> Json:
     """Block with its transactions, or only their hashes."""
+    transactions = [
+        show_transaction(one) if with_transactions else show_bytes(one.record.hash)
+        for one in round_.transactions
+    ]
+    if round_.ethereum is not None:
+        return round_.ethereum.shown | {"transactions": transactions}
     return _show_header(round_) | {
         "hash": show_bytes(round_.hash),
         "size": hex(round_.size_bytes),
         "totalDifficulty": "0x0",
-        "transactions": [
-            show_transaction(one) if with_transactions else show_bytes(one.record.hash)
-            for one in round_.transactions
-        ],
+        "transactions": transactions,
         "uncles": [],
     }
 
@@ -110,6 +113,8 @@ def header_items(round_: IndexedRound) -> list[bytes]:
 
 def show_transaction(transaction: IndexedTransaction) -> Json:
     """Transaction; addresses in lower case, the input as it was sent."""
+    if transaction.ethereum is not None:
+        return transaction.ethereum.shown
     record = transaction.record
     shown = {
         "blockHash": show_bytes(transaction.round_hash),
@@ -185,7 +190,9 @@ def _show_accesses(
 
 
 def show_receipt(transaction: IndexedTransaction) -> Json:
-    """Receipt; addresses checksummed."""
+    """Receipt; addresses checksummed, but on Ethereum's own chain."""
+    if transaction.ethereum is not None:
+        return transaction.ethereum.receipt
     record = transaction.record
     return {
         "blockHash": show_bytes(transaction.round_hash),
