@@ -95,8 +95,27 @@ def _chain() -> list[str]:
             for fork in forks
         ),
         f"| all | **{total[0]}** | **{total[1]}** | **{total[2]}** |",
+        *_recorded_files(),
+    ]
+
+
+def _recorded_files() -> list[str]:
+    files = load("execution-apis-files.json")["files"]
+    total = [sum(counts[which] for counts in files.values()) for which in ("exact", "form")]
+    return [
         "",
-        "No gateway serves this chain: the request/response files beside it are not replayed.",
+        "A gateway serves this chain (`qanat chain serve`, [imported_chain.md][served]), and",
+        "answers every request/response file beside it as recorded, in the order of their",
+        "names: results to the byte, errors with code and words. Of files that the archive marks",
+        "`speconly` the form counts, as it says. There are no exceptions",
+        "(`tests/api/gateway/test_gateway_imported.py`).",
+        "",
+        "| method | files, answered exactly | files of which the form counts |",
+        "|---|---|---|",
+        *(f"| `{name}` | {one['exact']} | {one['form']} |" for name, one in files.items()),
+        f"| all | **{total[0]}** | **{total[1]}** |",
+        "",
+        "[served]: imported_chain.md",
     ]
 
 
