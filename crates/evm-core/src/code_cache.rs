@@ -26,6 +26,11 @@ struct Inner {
     bytes: usize,
 }
 
+/// Raw code, ready to run; one that names another account's code stands for that (EIP-7702).
+pub fn analyse(raw: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(raw.clone()).unwrap_or_else(|_| Bytecode::new_legacy(raw))
+}
+
 impl CodeCache {
     /// Keeps a code whose hash is known.
     pub fn insert(&self, hash: B256, code: Bytecode) {
@@ -51,7 +56,7 @@ impl CodeCache {
         if keccak256(&raw) != *hash {
             return Err(StateError::Corrupt(format!("code under hash {hash} is another")).into());
         }
-        let code = Bytecode::new_legacy(Bytes::from(raw));
+        let code = analyse(Bytes::from(raw));
         self.insert(*hash, code.clone());
         Ok(code)
     }

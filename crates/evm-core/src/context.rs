@@ -4,6 +4,7 @@ use alloy_primitives::Address;
 use revm::{
     Context, Journal,
     context::{BlockEnv, CfgEnv, LocalContext, TxEnv},
+    state::EvmState,
 };
 
 use crate::{
@@ -37,6 +38,8 @@ pub struct Extras<'e> {
     pub host_error: Option<HostError>,
     /// What sub-calls of the running message did, frames that reverted included.
     pub(crate) effects: Effects,
+    /// Accounts that took on code before the running message.
+    pub(crate) delegated: EvmState,
 }
 
 /// The transaction that a message is of.

@@ -16,7 +16,7 @@ use revm::{
 };
 
 use crate::{
-    code_cache::CodeCache,
+    code_cache::{CodeCache, analyse},
     contract_keys::KeyRing,
     failure::EngineError,
     genesis::GenesisAccount,
@@ -223,14 +223,14 @@ impl<'e> StateDatabase<'e> {
     pub fn pretend_code(&mut self, address: Address, code: Bytes) -> Result<(), EngineError> {
         let key = self.oasis_of(address);
         let account = self.account(key)?;
-        account.code = Bytecode::new_legacy(code);
+        account.code = analyse(code);
         account.record.code_hash = account.code.hash_slow();
         Ok(())
     }
 
     /// Changes code outside the EVM: genesis, edits. Empty code is none.
     pub fn set_code(&mut self, address: Address, raw: &Bytes) -> Result<(), EngineError> {
-        let (hash, code) = (keccak256(raw), Bytecode::new_legacy(raw.clone()));
+        let (hash, code) = (keccak256(raw), analyse(raw.clone()));
         let key = self.oasis_of(address);
         let target = self.account(key)?;
         target.record.code_hash = hash;

@@ -99,6 +99,7 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
         value: body.value,
         input: body.input,
         access_list: None,
+        authorizations: Vec::new(),
         v: body.chain_id.saturating_mul(2).saturating_add(35),
         r: U256::ONE,
         s: U256::ONE,

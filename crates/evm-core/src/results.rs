@@ -1,6 +1,7 @@
 //! What a transaction leaves behind: one canonical CBOR record, from which the gateway answers every
 //! question about it without knowing RLP or a key.
 
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, Bloom, Log, U256};
 
 use crate::{errors::ModuleError, transaction::Transaction};
@@ -63,6 +64,9 @@ pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
         ("error", outcome.error.as_ref().map_or(Value::Null, error)),
         ("encrypted", Value::Bool(outcome.encrypted)),
     ];
+    if !transaction.authorizations.is_empty() {
+        entries.push(("authorizations", Value::Array(transaction.authorizations.iter().map(authorization).collect())));
+    }
     if !outcome.events.is_empty() {
         entries.push(("events", Value::Array(outcome.events.iter().map(event).collect())));
     }
@@ -105,6 +109,18 @@ fn error(error: &ModuleError) -> Value {
         ("module", Value::Text(error.module.into())),
         ("code", Value::Unsigned(u64::from(error.code))),
         ("message", Value::Text(error.message.clone())),
+    ])
+}
+
+/// Chain id, account whose code is taken on, nonce, and the signature's parity, r and s (EIP-7702).
+fn authorization(signed: &SignedAuthorization) -> Value {
+    Value::Array(vec![
+        quantity(*signed.inner().chain_id()),
+        bytes(signed.inner().address().as_slice()),
+        Value::Unsigned(signed.inner().nonce()),
+        Value::Unsigned(u64::from(signed.y_parity())),
+        quantity(signed.r()),
+        quantity(signed.s()),
     ])
 }
 

@@ -157,6 +157,7 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
         value: U256::ZERO,
         input: Bytes::new(),
         access_list: None,
+        authorizations: Vec::new(),
         v: 0,
         r: U256::ZERO,
         s: U256::ZERO,

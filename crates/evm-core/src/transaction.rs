@@ -2,8 +2,10 @@
 //! form.
 
 use alloy_consensus::{EthereumTxEnvelope, Transaction as _, TxEip4844, transaction::SignerRecoverable};
-use alloy_eips::{Decodable2718, eip2930::AccessList};
+use alloy_eips::{Decodable2718, eip2930::AccessList, eip7702::SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+
+use revm::primitives::hardfork::SpecId;
 
 use crate::{
     config::{ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
@@ -21,6 +23,8 @@ const ENVELOPE_BYTES: u64 = 1 + 25;
 const CALL_GAS: u64 = 21_000;
 /// Gas of an Ethereum transaction that creates [gas].
 const CREATE_GAS: u64 = 53_000;
+/// Gas of an authorization; what its account does not need is refunded (EIP-7702) [gas].
+const AUTHORIZATION_GAS: u64 = 25_000;
 
 /// A transaction whose signature is valid. Everything an answer needs later is in here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub struct Transaction {
     pub hash: B256,
     /// Who signed.
     pub sender: Address,
-    /// 0, 1 or 2; [`SDK_TYPE`] in the SDK's format.
+    /// 0, 1 or 2, and 4 where the fork has it; [`SDK_TYPE`] in the SDK's format.
     pub tx_type: u8,
     /// EIP-155 chain id; None for an old legacy transaction, which is valid on any chain.
     pub chain_id: Option<u64>,
@@ -47,8 +51,10 @@ pub struct Transaction {
     pub value: U256,
     /// Calldata as sent: plain or an envelope.
     pub input: Bytes,
-    /// Accepted in types 1 and 2; neither charged nor used.
+    /// Accepted in types 1, 2 and 4; neither charged nor used.
     pub access_list: Option<AccessList>,
+    /// Accounts that take on code, in type 4 (EIP-7702).
+    pub authorizations: Vec<SignedAuthorization>,
     /// As RPC shows it: 27/28 or EIP-155 for legacy, the parity otherwise.
     pub v: u64,
     /// Signature.
@@ -77,8 +83,19 @@ impl Transaction {
             return sdk_transaction::decode(raw, config).ok_or_else(malformed);
         }
         let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718_exact(raw).map_err(|_| malformed())?;
-        if matches!(envelope, EthereumTxEnvelope::Eip4844(_) | EthereumTxEnvelope::Eip7702(_)) {
-            return Err(malformed());
+        match &envelope {
+            EthereumTxEnvelope::Eip4844(_) if config.confidential => return Err(malformed()),
+            EthereumTxEnvelope::Eip4844(_) => {
+                return Err(core(
+                    1,
+                    "malformed transaction: there are no blobs here, a ParaTime has no place for them",
+                ));
+            }
+            EthereumTxEnvelope::Eip7702(_) if !config.fork.is_enabled_in(SpecId::PRAGUE) => return Err(malformed()),
+            EthereumTxEnvelope::Eip7702(signed) if signed.tx().authorization_list.is_empty() => {
+                return Err(core(1, "malformed transaction: the list of authorizations is empty"));
+            }
+            _ => {}
         }
         if envelope.chain_id().is_some_and(|chain_id| chain_id != config.chain_id) {
             return Err(malformed());
@@ -109,6 +126,7 @@ impl Transaction {
             value: envelope.value(),
             input: envelope.input().clone(),
             access_list: envelope.access_list().cloned(),
+            authorizations: envelope.authorization_list().unwrap_or_default().to_vec(),
             v,
             r: signature.r(),
             s: signature.s(),
@@ -128,7 +146,11 @@ impl Transaction {
         if self.max_fee < min_gas_price {
             return Err(core(20, "gas price too low"));
         }
-        Ok(if self.tx_type == 2 { self.max_fee.min(min_gas_price.saturating_add(self.max_tip)) } else { self.max_fee })
+        Ok(if matches!(self.tx_type, 2 | 4) {
+            self.max_fee.min(min_gas_price.saturating_add(self.max_tip))
+        } else {
+            self.max_fee
+        })
     }
 
     /// Gas owed before the EVM starts: for its size and for its signature, where the chain charges for these [gas].
@@ -158,6 +180,11 @@ pub fn bytes_header(length: u64) -> u64 {
         0x1_0000..=0xffff_ffff => 5,
         _ => 9,
     }
+}
+
+/// Gas of a message with authorizations for being a transaction, over the decrypted data [gas].
+pub fn gas_to_begin(data: &[u8], creates: bool, authorizations: usize) -> u64 {
+    intrinsic_gas(data, creates) + AUTHORIZATION_GAS * authorizations as u64
 }
 
 /// Shanghai's gas for being a transaction, over the decrypted data [gas].

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm_core::{
     attested::{AttestedHost, KeyPair},
-    engine::{self, Call, Checked, Rejection},
+    engine::{self, Call, Checked, Pretence, Rejection},
     failure::HostError,
     genesis::{self, GenesisAccount},
     modules::Inbox,
@@ -290,7 +290,7 @@ impl Engine {
         Ok(PendingBlock { inner })
     }
 
-    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data))]
+    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data, pretence=None))]
     #[allow(clippy::too_many_arguments)]
     fn call<'py>(
         &self,
@@ -303,7 +303,9 @@ impl Engine {
         gas_price: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         data: &[u8],
+        pretence: Option<&[u8]>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        let pretence = pretence.map(|text| run(py, || Pretence::parse(text))).transpose()?;
         let call = Call {
             caller: address(py, caller)?,
             to: to.map(|to| address(py, to)).transpose()?,
@@ -311,13 +313,14 @@ impl Engine {
             gas_price: number(gas_price)?,
             value: number(value)?,
             data,
+            pretence: pretence.as_ref(),
         };
         let at = At { version, root: env.inner.state_root };
         let output = run(py, || self.inner.call(&env.inner, at, &call))?;
         Ok(PyBytes::new(py, &output))
     }
 
-    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data))]
+    #[pyo3(signature = (env, *, version, caller, to, gas, gas_price, value, data, pretence=None))]
     #[allow(clippy::too_many_arguments)]
     fn estimate_gas(
         &self,
@@ -330,7 +333,9 @@ impl Engine {
         gas_price: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         data: &[u8],
+        pretence: Option<&[u8]>,
     ) -> PyResult<u64> {
+        let pretence = pretence.map(|text| run(py, || Pretence::parse(text))).transpose()?;
         let call = Call {
             caller: address(py, caller)?,
             to: to.map(|to| address(py, to)).transpose()?,
@@ -338,6 +343,7 @@ impl Engine {
             gas_price: number(gas_price)?,
             value: number(value)?,
             data,
+            pretence: pretence.as_ref(),
         };
         let at = At { version, root: env.inner.state_root };
         run(py, || self.inner.estimate_gas(&env.inner, at, &call))
@@ -417,6 +423,21 @@ impl Engine {
         let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
         let at = self.at(py, version, root)?;
         Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, at))?))
+    }
+
+    /// What is in a slot, opened: for the network's owner.
+    #[pyo3(signature = (account, slot, version, *, root=None))]
+    fn own_storage<'py>(
+        &self,
+        py: Python<'py>,
+        account: &[u8],
+        slot: &[u8],
+        version: u64,
+        root: Option<&[u8]>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
+        let at = self.at(py, Some(version), root)?;
+        Ok(PyBytes::new(py, &run(py, || self.inner.own_storage(&account, &slot, at))?))
     }
 
     /// Answer of a module of the SDK to a question about a version, CBOR to CBOR.

@@ -3,14 +3,14 @@
 use alloy_primitives::{Address, Bytes};
 use state_core::store::At;
 
-use super::{Call, Engine, execute::gas_used};
+use super::{Call, Engine};
 use crate::{
     calldata::open,
     config::{Profile, SIGNATURE_GAS, TX_BYTE_GAS},
     environment::Environment,
     failure::EngineError,
     machine::{Message, Pricing},
-    transaction::{bytes_header, intrinsic_gas},
+    transaction::{bytes_header, gas_to_begin},
 };
 
 /// Transaction with a call of nothing, without the data field's own bytes [bytes].
@@ -19,6 +19,8 @@ const CALL_BYTES: u64 = 224;
 const CREATE_BYTES: u64 = 202;
 /// What the envelope adds to the transaction: two arrays and a 64-byte signature proof [bytes].
 const PROOF_BYTES: u64 = 79;
+/// Longest authorization, as Ethereum encodes it: chain id and nonce of 64 bits, address, parity, two numbers [bytes].
+const AUTHORIZATION_BYTES: u64 = 9 + 9 + 21 + 1 + 33 + 33 + 2;
 
 impl Engine {
     /// Gas that the call should need as a transaction; a call that fails gets what it used and 2,000,000 more.
@@ -45,21 +47,23 @@ impl Engine {
             caller: if keeps_sender { call.caller } else { Address::ZERO },
             to: call.to,
             value: call.value,
-            intrinsic_gas: intrinsic_gas(&data, call.to.is_none()),
+            intrinsic_gas: gas_to_begin(&data, call.to.is_none(), call.authorizations().len()),
             data: data.clone(),
             gas_limit,
             gas_price: u128::try_from(call.gas_price).unwrap_or(u128::MAX),
             prepaid_gas,
+            authorizations: call.authorizations().to_vec(),
         };
         let run = |gas_limit, pricing| {
             let database = self.database(environment, at)?;
-            self.simulate(environment, database, &message(gas_limit), pricing)
+            self.simulate(environment, database, &message(gas_limit), pricing, call.pretence)
         };
         let first = match run(cap, Pricing::Estimate)? {
             Ok(first) => first,
-            Err(_) => return Ok(failed(prepaid_gas + intrinsic_gas(&data, call.to.is_none()))),
+            Err(_) => return Ok(failed(prepaid_gas + message(cap).intrinsic_gas)),
         };
-        let mut estimate = gas_used(&first.result);
+        // What is refunded must be paid first.
+        let mut estimate = first.result.gas().total_gas_spent();
         if !first.result.is_success() {
             return Ok(failed(estimate));
         }
@@ -99,7 +103,7 @@ fn transaction_size(call: &Call<'_>) -> u64 {
     let data = call.data.len() as u64;
     let value = call.value.byte_len() as u64;
     let fixed = if call.to.is_some() { CALL_BYTES } else { CREATE_BYTES };
-    let inner = fixed + value + bytes_header(data) + data;
+    let inner = fixed + value + bytes_header(data) + data + call.authorizations().len() as u64 * AUTHORIZATION_BYTES;
     inner + bytes_header(inner) + PROOF_BYTES
 }
 
@@ -118,6 +122,7 @@ mod tests {
             gas_price: U256::ZERO,
             value: U256::ZERO,
             data: &[],
+            pretence: None,
         };
         // eth_estimateGas of an empty call to 0x0 on localnet is 0x5722 = 21,000 + 1,000 + 306.
         assert_eq!(transaction_size(&call), 306);

@@ -31,7 +31,7 @@ use crate::{
     rng::{Mode, RootRng},
     sdk_transaction::SdkParts,
     tracing::render::Ended,
-    transaction::{Transaction, intrinsic_gas},
+    transaction::{Transaction, gas_to_begin},
 };
 use state_core::{
     cbor::{self, Value},
@@ -341,8 +341,9 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         })?;
 
         let refund = refund_of(settled.charge);
-        let (_, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
-        self.machine.database().set_nonce_and_balance(transaction.sender, nonce + 1, balance)?;
+        let (held, balance) = self.machine.database().nonce_and_balance(transaction.sender)?;
+        // With code of its own it may have used more of them (EIP-7702).
+        self.machine.database().set_nonce_and_balance(transaction.sender, held.max(nonce + 1), balance)?;
         let (payer_nonce, payer_balance) = self.machine.database().nonce_and_balance(parties.payer)?;
         self.machine.database().set_nonce_and_balance(
             parties.payer,
@@ -386,6 +387,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             None => Ok(self.take_over(&opened, run)?),
             Some(error) => {
                 self.machine.database().discard();
+                self.machine.database().apply(run.delegated)?;
                 Err(error)
             }
         };
@@ -615,11 +617,12 @@ fn message(transaction: &Transaction, price: u128, prepaid_gas: u64, opened: &Op
         caller: transaction.sender,
         to: transaction.to,
         value: transaction.value,
-        intrinsic_gas: intrinsic_gas(&data, transaction.to.is_none()),
+        intrinsic_gas: gas_to_begin(&data, transaction.to.is_none(), transaction.authorizations.len()),
         data,
         gas_limit: transaction.gas_limit,
         gas_price: price,
         prepaid_gas,
+        authorizations: transaction.authorizations.clone(),
     }
 }
 

@@ -2,10 +2,17 @@
 
 use std::cell::RefCell;
 
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use revm::context::result::{ExecutionResult, Output};
+use revm::{
+    context::result::{ExecutionResult, Output},
+    primitives::hardfork::SpecId,
+};
 
-use super::{Engine, newest_hash};
+use super::{
+    Engine, newest_hash,
+    pretence::{Pretence, pretend},
+};
 use crate::{
     attested::{AttestedHost, Pretended},
     calldata::{Opened, open},
@@ -18,7 +25,7 @@ use crate::{
     machine::{Machine, Message, Pricing, Run, Unwatched},
     rng::{Mode, RootRng},
     signed_query::{self, Chain, Query, QueryError},
-    transaction::intrinsic_gas,
+    transaction::gas_to_begin,
 };
 use state_core::{errors::StateError, store::At};
 
@@ -37,6 +44,15 @@ pub struct Call<'a> {
     pub value: U256,
     /// Calldata: a signed pack, an envelope, or plain.
     pub data: &'a [u8],
+    /// What it pretends; None where all is as it is.
+    pub pretence: Option<&'a Pretence>,
+}
+
+impl Call<'_> {
+    /// Accounts that take on code before it.
+    pub(super) fn authorizations(&self) -> &[SignedAuthorization] {
+        self.pretence.map_or(&[], |pretence| &pretence.authorization_list)
+    }
 }
 
 impl Engine {
@@ -53,13 +69,14 @@ impl Engine {
             caller,
             to: call.to,
             value: call.value,
-            intrinsic_gas: intrinsic_gas(&data, call.to.is_none()),
+            intrinsic_gas: gas_to_begin(&data, call.to.is_none(), call.authorizations().len()),
             data,
             gas_limit: call.gas.min(self.config.batch_gas_limit),
             gas_price,
             prepaid_gas: 0,
+            authorizations: call.authorizations().to_vec(),
         };
-        let output = match self.simulate(environment, database, &message, Pricing::Exact)? {
+        let output = match self.simulate(environment, database, &message, Pricing::Exact, call.pretence)? {
             Ok(run) => answer(run.result).map_err(EngineError::Call)?,
             Err(error) => return Err(refuse(error)),
         };
@@ -114,6 +131,7 @@ impl Engine {
         database: StateDatabase<'_>,
         message: &Message,
         pricing: Pricing,
+        pretence: Option<&Pretence>,
     ) -> Result<Result<Run, ModuleError>, EngineError> {
         if message.to.is_none() && message.data.len() > INITCODE_LIMIT_BYTES {
             return Ok(Err(execution_failed("create contract limit")));
@@ -127,8 +145,12 @@ impl Engine {
         let mut machine =
             Machine::new(&self.config, environment, min_gas_price, pricing, subcalls, rng, database, Unwatched);
         machine.set_attested(self.attested().map(|_| &Pretended as &dyn AttestedHost));
+        if let Some(Pretence { state, block, .. }) = pretence {
+            pretend(&mut machine, state, block)?;
+        }
         let run = machine.run(message)?;
-        if run.result.is_success() && run.state.values().any(|account| account.is_selfdestructed()) {
+        let may_destroy = self.config.fork.is_enabled_in(SpecId::CANCUN);
+        if !may_destroy && run.result.is_success() && run.state.values().any(|account| account.is_selfdestructed()) {
             return Ok(Err(execution_failed("SELFDESTRUCT not supported")));
         }
         Ok(Ok(run))

@@ -133,6 +133,7 @@ impl OpenedCall {
             gas_limit: transaction.gas_limit,
             gas_price: price,
             prepaid_gas,
+            authorizations: Vec::new(),
             intrinsic_gas,
         })
     }

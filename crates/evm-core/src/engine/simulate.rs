@@ -1,16 +1,14 @@
 //! Calls that build on each other, in blocks that never were: `debug_traceCall`, `trace_callMany`, `eth_simulateV1`.
 
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, Log, U64, U256};
-use alloy_rpc_types_eth::{
-    BlockOverrides,
-    state::{AccountOverride, StateOverride},
-};
-use revm::context::{BlockEnv, result::ExecutionResult};
+use alloy_rpc_types_eth::{BlockOverrides, state::StateOverride};
+use revm::context::result::ExecutionResult;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use state_core::store::At;
 
-use super::{Engine, execute::gas_used};
+use super::{Engine, execute::gas_used, pretence::pretend};
 use crate::{
     config::INITCODE_LIMIT_BYTES,
     environment::Environment,
@@ -22,7 +20,7 @@ use crate::{
         render::{Ended, Place, render},
         too_large, unreadable, write_json,
     },
-    transaction::intrinsic_gas,
+    transaction::gas_to_begin,
 };
 
 /// Calls of one simulation, over all blocks.
@@ -68,6 +66,8 @@ pub struct SimulatedCall {
     pub value: U256,
     /// Calldata.
     pub data: Bytes,
+    /// Accounts that take on code before it (EIP-7702).
+    pub authorization_list: Vec<SignedAuthorization>,
     /// Trace of this call alone, instead of the simulation's.
     pub style: Option<Style>,
 }
@@ -146,36 +146,7 @@ struct Simulator<'e> {
 
 impl Simulator<'_> {
     fn enter(&mut self, block: &SimulatedBlock) -> Result<(), EngineError> {
-        for (address, account) in &block.state {
-            self.pretend(*address, account)?;
-        }
-        for (number, hash) in block.block.block_hash.iter().flatten() {
-            self.machine.database().pretend_hash(*number, *hash);
-        }
-        see(self.machine.block(), &block.block)
-    }
-
-    fn pretend(&mut self, address: Address, account: &AccountOverride) -> Result<(), EngineError> {
-        if account.move_precompile_to.is_some() {
-            return Err(unreadable("movePrecompileToAddress is not supported"));
-        }
-        if account.state.is_some() && account.state_diff.is_some() {
-            return Err(unreadable(format!("account {address} has both 'state' and 'stateDiff'")));
-        }
-        let database = self.machine.database();
-        let (nonce, balance) = database.nonce_and_balance(address)?;
-        let (nonce, balance) = (account.nonce.unwrap_or(nonce), account.balance.unwrap_or(balance));
-        database.set_nonce_and_balance(address, nonce, balance)?;
-        if let Some(code) = &account.code {
-            database.pretend_code(address, code.clone())?;
-        }
-        if account.state.is_some() {
-            database.pretend_no_storage(address);
-        }
-        for (slot, value) in account.state.iter().chain(&account.state_diff).flatten() {
-            database.set_slot(address, (*slot).into(), (*value).into())?;
-        }
-        Ok(())
+        pretend(&mut self.machine, &block.state, &block.block)
     }
 
     fn run(&mut self, call: &SimulatedCall, style: &Style, bytes_left: usize) -> Result<Vec<u8>, EngineError> {
@@ -227,7 +198,10 @@ impl Simulator<'_> {
         let text = write_json(&outcome, bytes_left)?;
         match run {
             Some(run) if !is_dropped => self.machine.database().apply(run.state)?,
-            _ => self.machine.database().discard(),
+            run => {
+                self.machine.database().discard();
+                self.machine.database().apply(run.map(|run| run.delegated).unwrap_or_default())?;
+            }
         }
         let (nonce, balance) = self.machine.database().nonce_and_balance(call.from)?;
         self.machine.database().set_nonce_and_balance(call.from, nonce.max(before.0.saturating_add(1)), balance)?;
@@ -243,28 +217,12 @@ impl Simulator<'_> {
             caller: call.from,
             to: call.to,
             value: call.value,
-            intrinsic_gas: intrinsic_gas(&call.data, call.to.is_none()),
+            intrinsic_gas: gas_to_begin(&call.data, call.to.is_none(), call.authorization_list.len()),
             data: call.data.clone(),
             gas_limit: gas_limit.min(self.gas_left),
             gas_price: u128::try_from(call.gas_price).map_err(|_| unreadable("gasPrice over 128 bits"))?,
             prepaid_gas: 0,
+            authorizations: call.authorization_list.clone(),
         })
     }
-}
-
-fn see(block: &mut BlockEnv, overrides: &BlockOverrides) -> Result<(), EngineError> {
-    if overrides.blob_base_fee.is_some() || overrides.beacon_root.is_some() {
-        return Err(unreadable("there are no blobs and no beacon root before Cancun"));
-    }
-    let BlockOverrides { number, difficulty, time, gas_limit, coinbase, random, base_fee, .. } = overrides;
-    block.number = number.unwrap_or(block.number);
-    block.difficulty = difficulty.unwrap_or(block.difficulty);
-    block.timestamp = time.map_or(block.timestamp, U256::from);
-    block.gas_limit = gas_limit.unwrap_or(block.gas_limit);
-    block.beneficiary = coinbase.unwrap_or(block.beneficiary);
-    block.prevrandao = random.or(block.prevrandao);
-    if let Some(base_fee) = base_fee {
-        block.basefee = u64::try_from(*base_fee).map_err(|_| unreadable("baseFeePerGas over 64 bits"))?;
-    }
-    Ok(())
 }

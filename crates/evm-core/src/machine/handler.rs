@@ -5,9 +5,9 @@ use revm::{
         JournalTr,
         result::{EVMError, HaltReason, InvalidTransaction},
     },
-    handler::{EvmTr, FrameResult, Handler},
+    handler::{EvmTr, FrameResult, Handler, pre_execution::apply_eip7702_auth_list},
     inspector::{Inspector, InspectorHandler},
-    interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
+    interpreter::{GasTracker, InitialAndFloorGas, interpreter::EthInterpreter},
 };
 
 use super::{Machine, REFUND_QUOTIENT};
@@ -58,9 +58,21 @@ impl<'e, O> Handler for SapphireHandler<'e, O> {
         Ok(())
     }
 
+    /// Remembers who took on code: that stays, also where what runs then reverts or is not paid for (EIP-7702).
+    fn apply_eip7702_auth_list(&self, evm: &mut Self::Evm, gas: &mut GasTracker) -> Result<Option<u64>, Error> {
+        let context = evm.ctx();
+        let refund = apply_eip7702_auth_list::<_, Error>(context, gas)?;
+        if !context.tx.authorization_list.is_empty() {
+            let changed = context.journaled_state.state.iter().filter(|(_, account)| account.is_touched());
+            context.chain.delegated = changed.map(|(address, account)| (*address, account.clone())).collect();
+        }
+        Ok(refund)
+    }
+
     /// The refund is capped by what the EVM used: size and signature are not part of it.
-    fn refund(&self, _evm: &mut Self::Evm, result: &mut FrameResult, _eip7702: i64) -> Result<(), Error> {
+    fn refund(&self, _evm: &mut Self::Evm, result: &mut FrameResult, of_authorizations: i64) -> Result<(), Error> {
         let gas = result.gas_mut();
+        gas.record_refund(of_authorizations);
         let used = gas.total_gas_spent().saturating_sub(self.prepaid_gas);
         let cap = i64::try_from(used / REFUND_QUOTIENT).unwrap_or(i64::MAX);
         gas.set_refund(gas.refunded().clamp(0, cap));

@@ -7,6 +7,7 @@ mod handler;
 mod instructions;
 mod observer;
 
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm::{
     Context, Journal,
@@ -14,7 +15,7 @@ use revm::{
         BlockEnv, CfgEnv, FrameStack, JournalTr, LocalContext, TxEnv,
         result::{ExecutionResult, HaltReason},
     },
-    context_interface::block::BlobExcessGasAndPrice,
+    context_interface::{block::BlobExcessGasAndPrice, either::Either, transaction::TransactionType},
     handler::{
         EthFrame, EvmTr, FrameInitOrResult, FrameResult, FrameTr, ItemOrResult, evm::ContextDbError,
         evm::FrameInitResult, instructions::EthInstructions,
@@ -62,6 +63,8 @@ pub struct Message {
     pub prepaid_gas: u64,
     /// Gas of the EVM's own transaction costs [gas].
     pub intrinsic_gas: u64,
+    /// Accounts that take on code before it runs (EIP-7702).
+    pub authorizations: Vec<SignedAuthorization>,
 }
 
 /// How gas of storage writes is counted.
@@ -83,6 +86,8 @@ pub struct Run {
     pub nested: bool,
     /// What its sub-calls did to modules, without what reverted.
     pub(crate) effects: Effects,
+    /// Accounts that took on code before it ran: they keep it, whatever became of it.
+    pub(crate) delegated: EvmState,
 }
 
 /// The EVM of one round or query, and who watches it.
@@ -136,6 +141,7 @@ impl<'e, O> Machine<'e, O> {
                 nested: false,
                 host_error: None,
                 effects: Effects::new(),
+                delegated: EvmState::default(),
             },
             local: LocalContext::default(),
             error: Ok(()),
@@ -182,8 +188,9 @@ impl<'e, O> Machine<'e, O> {
 
     /// Shows a message to whoever asks the context, as if it were about to run.
     pub(crate) fn prepare(&mut self, message: &Message) {
+        let authorizes = !message.authorizations.is_empty();
         self.0.ctx.tx = TxEnv {
-            tx_type: 0,
+            tx_type: if authorizes { TransactionType::Eip7702 } else { TransactionType::Legacy } as u8,
             caller: message.caller,
             gas_limit: message.gas_limit,
             gas_price: message.gas_price,
@@ -192,6 +199,7 @@ impl<'e, O> Machine<'e, O> {
             data: message.data.clone(),
             nonce: 0,
             chain_id: None,
+            authorization_list: message.authorizations.iter().cloned().map(Either::Left).collect(),
             ..Default::default()
         };
     }
@@ -210,13 +218,14 @@ impl<'e, O> Machine<'e, O> {
         self.0.ctx.chain.nested = false;
         let outcome = O::run(self, SapphireHandler::new(message.prepaid_gas, message.intrinsic_gas));
         let effects = std::mem::take(&mut self.0.ctx.chain.effects);
+        let delegated = std::mem::take(&mut self.0.ctx.chain.delegated);
         // Also after an error: accounts it loaded must not be warm for the next message.
         let state = self.0.ctx.journaled_state.finalize();
         self.0.ctx.error = Ok(());
         if let Some(error) = self.0.ctx.chain.host_error.take() {
             return Err(error.into());
         }
-        Ok(Run { result: outcome?, state, nested: self.0.ctx.chain.nested, effects })
+        Ok(Run { result: outcome?, state, nested: self.0.ctx.chain.nested, effects, delegated })
     }
 
     /// Upstream passes precompiles what the calling frame has used so far. At the top there is no frame

@@ -212,6 +212,7 @@ pub fn plain(to: Address) -> Call<'static> {
         gas_price: U256::ONE,
         value: U256::ZERO,
         data: &[],
+        pretence: None,
     }
 }
 

@@ -341,8 +341,14 @@ class Engine:
         gas_price: int,
         value: int,
         data: bytes,
+        pretence: bytes | None = None,
     ) -> bytes:
-        """Answer a signed, encrypted or plain query; raises `CallFailed`."""
+        """
+        Answer a signed, encrypted or plain query; raises `CallFailed`.
+
+        `pretence` is JSON of what the call pretends: `{state, block, authorizationList}`. Whoever
+        pretends code reads storage with it, so the caller decides who may.
+        """
 
     def estimate_gas(
         self,
@@ -355,6 +361,7 @@ class Engine:
         gas_price: int,
         value: int,
         data: bytes,
+        pretence: bytes | None = None,
     ) -> int:
         """Gas the call should need as a transaction; a call that fails gets 2,000,000 more."""
 
@@ -395,6 +402,11 @@ class Engine:
         self, account: bytes, slot: bytes, version: int | None = None, *, root: bytes | None = None
     ) -> bytes:
         """What may be known of a slot: zero on a confidential chain, but for EIP-1967's."""
+
+    def own_storage(
+        self, account: bytes, slot: bytes, version: int, *, root: bytes | None = None
+    ) -> bytes:
+        """What is in a slot, opened: for the network's owner."""
 
     def min_gas_price(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Least price for the round after a version [wei]."""
