@@ -13,6 +13,7 @@ from qanat.view.gateway import Gateway, GatewayRefused, Headers, read_answer
 from qanat.view.journal import Journal, Sent
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
+from services.gateway.authorizations import SET_CODE
 from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
 from services.gateway.rpc.parameters import BadParameter, data, quantity64
 from services.gateway.rpc.shapes import show_checksummed, show_pooled
@@ -183,6 +184,8 @@ class Sending:
         if (wanted.max_fee, wanted.max_tip) != (None, None):
             kind, tip = WITH_TIP, wanted.max_tip or 0
             fee = fee + tip if wanted.max_fee is None else wanted.max_fee
+        if wanted.authorizations:
+            kind = SET_CODE
         return Unsigned(
             type=kind,
             nonce=nonce if wanted.nonce is None else wanted.nonce,
@@ -194,6 +197,7 @@ class Sending:
             input=call.data,
             chain_id=chain_id if wanted.chain_id is None else wanted.chain_id,
             access_list=wanted.accesses,
+            authorizations=wanted.authorizations,
         )
 
 

@@ -267,9 +267,15 @@ class EvmRuntime(NativeState):
         self._call(call, context, self._dev_engine)
         return self._estimate_gas(call, context, self._dev_engine)
 
+    def _forbid_pretence(self, call: EvmCall) -> None:
+        """Refuse a call that pretends code or storage where that would show what is secret."""
+        if call.pretence:
+            forbid_sight(is_confidential=self.is_confidential)
+
     def _call(
         self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
     ) -> bytes:
+        self._forbid_pretence(call)
         environment = self._environment(context)
         with errors_of_the_core():
             return (engine or self._engine).call(
@@ -281,11 +287,13 @@ class EvmRuntime(NativeState):
                 gas_price=call.gas_price,
                 value=call.value,
                 data=call.data,
+                pretence=call.pretence or None,
             )
 
     def _estimate_gas(
         self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
     ) -> int:
+        self._forbid_pretence(call)
         environment = self._environment(context)
         with errors_of_the_core():
             return (engine or self._engine).estimate_gas(
@@ -297,6 +305,7 @@ class EvmRuntime(NativeState):
                 gas_price=call.gas_price,
                 value=call.value,
                 data=call.data,
+                pretence=call.pretence or None,
             )
 
 

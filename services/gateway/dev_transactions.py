@@ -138,6 +138,8 @@ class DevTransactions:
 
         Raises what an assertion of encryption raises of a plain call.
         """
+        if transaction.authorizations:
+            raise QueryRejected("a transaction without a signature carries no authorizations")
         self._node.encryption.notice("eth_sendTransaction", transaction.to, transaction.input)
         return await self._signed(sender, transaction, [])
 

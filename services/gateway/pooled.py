@@ -3,7 +3,7 @@ Raw transactions, read: those that wait in a pool are in no record yet.
 
 The gateway believes nobody's word for a sender: it follows from the signature. Pure.
 
-Source: EIP-155, 2718, 2930, 1559.
+Source: EIP-155, 2718, 2930, 1559, 7702.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from evm_native import ConfigError, recover_signer
 
 from services.gateway import rlp
+from services.gateway.authorizations import SET_CODE, Authorization
 from shared.crypto.hashes import keccak256
 from shared.errors import Rejected
 
 LEGACY_FIELDS = 9
-FIELDS = {1: 11, 2: 12}
+FIELDS = {1: 11, 2: 12, SET_CODE: 13}
 """Fields of typed transactions, with the signature's three."""
 
 
@@ -45,6 +46,7 @@ class PooledTransaction:
     v: int
     r: int
     s: int
+    authorizations: tuple[Authorization, ...] = ()
 
 
 def read_transaction(untrusted: bytes) -> PooledTransaction:
@@ -57,14 +59,15 @@ def read_transaction(untrusted: bytes) -> PooledTransaction:
 
 def read_receiver(untrusted: bytes) -> tuple[bytes | None, bytes]:
     """Read whom a raw transaction calls, and with what; raises `UnreadableTransaction`."""
-    is_typed = untrusted[:1] in (b"\x01", b"\x02")
+    is_typed = _is_typed(untrusted)
     try:
         items = rlp.decode(untrusted[1:] if is_typed else untrusted)
         count = FIELDS[untrusted[0]] if is_typed else LEGACY_FIELDS
         if isinstance(items, bytes) or len(items) != count:
             raise UnreadableTransaction(f"{count} fields are expected")
-        # Behind the calldata come the signature, and in typed transactions the access list.
-        last = count - 3 - is_typed
+        # Behind the calldata come the signature, in typed transactions the access list, and in
+        # those of type 4 authorizations.
+        last = count - 3 - is_typed - (is_typed and untrusted[0] == SET_CODE)
         to, _, data = _strings(items[last - 3 : last], 3)
         return _receiver(to), data
     except (rlp.MalformedRlp, ValueError) as error:
@@ -72,7 +75,7 @@ def read_receiver(untrusted: bytes) -> tuple[bytes | None, bytes]:
 
 
 def _read(raw: bytes) -> PooledTransaction:
-    if raw[:1] in (b"\x01", b"\x02"):
+    if _is_typed(raw):
         return _read_typed(raw[0], raw)
     nonce, price, gas, to, value, data, *signature = _strings(rlp.decode(raw), LEGACY_FIELDS)
     v, r, s = map(_number, signature)
@@ -107,8 +110,8 @@ def _read_typed(kind: int, raw: bytes) -> PooledTransaction:
     if isinstance(items, bytes) or len(items) != FIELDS[kind]:
         raise ValueError(f"type {kind} has {FIELDS[kind]} fields")
     *signed, v, r, s = items
-    access_list = signed[-1]
-    chain_id, nonce, *prices, gas, to, value, data = _strings(signed[:-1], len(signed) - 1)
+    *call, access_list = signed[:-1] if kind == SET_CODE else signed
+    chain_id, nonce, *prices, gas, to, value, data = _strings(call, len(call))
     parity, first, second = map(_number, _strings([v, r, s], 3))
     return PooledTransaction(
         hash=keccak256(raw),
@@ -126,7 +129,12 @@ def _read_typed(kind: int, raw: bytes) -> PooledTransaction:
         v=parity,
         r=first,
         s=second,
+        authorizations=_authorizations(signed[-1]) if kind == SET_CODE else (),
     )
+
+
+def _is_typed(raw: bytes) -> bool:
+    return bool(raw) and raw[0] in FIELDS
 
 
 def _sender(signed: bytes, parity: int, r: int, s: int) -> bytes:
@@ -166,6 +174,17 @@ def _access_list(item: rlp.Item) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
         slots = _list(pair[1])
         entries.append((pair[0], tuple(_strings(slots, len(slots)))))
     return tuple(entries)
+
+
+def _authorizations(item: rlp.Item) -> tuple[Authorization, ...]:
+    read = []
+    for one in _list(item):
+        chain_id, address, *numbers = _strings(one, 6)
+        nonce, parity, r, s = map(_number, numbers)
+        if len(address) != 20:
+            raise ValueError("an address has 20 bytes")
+        read.append(Authorization(_number(chain_id), address, nonce, parity, r, s))
+    return tuple(read)
 
 
 def _list(item: rlp.Item) -> Sequence[rlp.Item]:

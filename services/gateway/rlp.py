@@ -1,11 +1,12 @@
 """
 Recursive length prefixes, and what Ethereum writes in them: transactions, receipts, headers. Pure.
 
-Source: Ethereum yellow paper, appendix B; EIP-2718, 2930, 1559.
+Source: Ethereum yellow paper, appendix B; EIP-2718, 2930, 1559, 7702.
 """
 
 from collections.abc import Sequence
 
+from services.gateway.authorizations import SET_CODE, encode_authorizations, of_record
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, logs_of
 from shared.crypto.hashes import keccak256
@@ -110,7 +111,7 @@ def _transaction(record: TransactionRecord) -> Item:
     nonce, max_fee = quantity(record.nonce), _shortest(record.max_fee)
     if record.type == 0:
         return [nonce, max_fee, *call, *signature]
-    prices = [_shortest(record.max_tip), max_fee] if record.type == 2 else [max_fee]
+    prices = [_shortest(record.max_tip), max_fee] if record.type in (2, SET_CODE) else [max_fee]
     access_list: list[Item] = [[a, list(slots)] for a, slots in record.access_list or ()]
     fields: list[Item] = [
         quantity(record.chain_id or 0),
@@ -118,8 +119,10 @@ def _transaction(record: TransactionRecord) -> Item:
         *prices,
         *call,
         access_list,
-        *signature,
     ]
+    if record.type == SET_CODE:
+        fields.append(encode_authorizations([of_record(one) for one in record.authorizations]))
+    fields += signature
     return bytes([record.type]) + encode(fields)
 
 

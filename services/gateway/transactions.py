@@ -6,6 +6,7 @@ from typing import Any
 from evm_native import sign_digest
 
 from services.gateway import rlp
+from services.gateway.authorizations import SET_CODE, Authorization, encode_authorizations
 from services.gateway.pooled import PooledTransaction
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.objects import AccessList, CallRequest, access_list, call_request
@@ -29,6 +30,11 @@ class Wanted:
     max_tip: int | None
     """[wei/gas]"""
     accesses: AccessList | None
+
+    @property
+    def authorizations(self) -> tuple[Authorization, ...]:
+        """Accounts that take on code; a transaction with them is of type 4."""
+        return self.call.authorizations
 
 
 def read_wanted(untrusted: Any) -> Wanted:
@@ -70,6 +76,7 @@ class Unsigned:
     chain_id: int | None
     """None for a legacy transaction of any chain."""
     access_list: AccessList | None
+    authorizations: tuple[Authorization, ...] = ()
 
 
 def unsigned_of(signed: PooledTransaction) -> Unsigned:
@@ -85,6 +92,7 @@ def unsigned_of(signed: PooledTransaction) -> Unsigned:
         signed.input,
         signed.chain_id,
         signed.access_list,
+        signed.authorizations,
     )
 
 
@@ -147,8 +155,12 @@ def _fields(transaction: Unsigned) -> list[rlp.Item]:
     ]
     if transaction.type == LEGACY:
         return [nonce, fee, *call]
-    prices = [rlp.quantity(transaction.max_tip), fee] if transaction.type == WITH_TIP else [fee]
+    has_tip = transaction.type in (WITH_TIP, SET_CODE)
+    prices = [rlp.quantity(transaction.max_tip), fee] if has_tip else [fee]
     accesses: list[rlp.Item] = [
         [account, list(slots)] for account, slots in transaction.access_list or ()
     ]
-    return [rlp.quantity(transaction.chain_id or 0), nonce, *prices, *call, accesses]
+    fields = [rlp.quantity(transaction.chain_id or 0), nonce, *prices, *call, accesses]
+    if transaction.type == SET_CODE:
+        fields.append(encode_authorizations(transaction.authorizations))
+    return fields

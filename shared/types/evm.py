@@ -6,6 +6,8 @@ from typing import Annotated, Final
 from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes20, Bytes32, Uint256
 
+MAX_PRETENCE_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class EvmGenesisAccount:
@@ -75,6 +77,8 @@ class EvmCall:
     value: Uint256
     data: bytes
     """Signed query pack, envelope or plain calldata."""
+    pretence: Annotated[bytes, AtMost(MAX_PRETENCE_BYTES)] = b""
+    """JSON of what it pretends, of a public ParaTime alone; see `evm_core::engine::Pretence`."""
 
 
 @dataclass(frozen=True, slots=True)

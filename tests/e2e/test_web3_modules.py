@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from eth_account import Account
 from eth_typing import ChecksumAddress, HexStr
 from eth_utils import to_bytes, to_checksum_address
 from web3 import Web3
@@ -20,11 +19,12 @@ from web3._utils.module_testing import (
     GoEthereumTxPoolModuleTest,
     NetModuleTest,
     Web3ModuleTest,
+    eth_module,
 )
 from web3._utils.module_testing.utils import RequestMocker
 from web3.contract import Contract
-from web3.exceptions import ContractLogicError, Web3RPCError, Web3ValueError
-from web3.types import RPCEndpoint, StateOverride, TxParams, Wei
+from web3.exceptions import Web3RPCError, Web3ValueError
+from web3.types import RPCEndpoint, TxParams, Wei
 
 from tests.support.networks import ROOT, ProcessNetwork, wait_for
 from tests.support.web3_chain import CONTRACTS, Web3Chain, connect, make_chain
@@ -228,43 +228,16 @@ class TestEth(EthModuleTest):
     test_eth_wait_for_transaction_receipt_unmined = _is_there_at_once
 
     def test_sign_authorization_send_raw_and_send_set_code_transactions(
-        self, w3: Web3, keyfile_account_pkey: str, math_contract: Contract
+        self,
+        w3: Web3,
+        keyfile_account_pkey: HexStr,
+        math_contract: Contract,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        account = Account.from_key(keyfile_account_pkey)
-        nonce = w3.eth.get_transaction_count(account.address)
-        authorization = account.sign_authorization(
-            {"chainId": w3.eth.chain_id, "address": math_contract.address, "nonce": nonce + 1}
+        monkeypatch.setattr(eth_module, "Wei", lambda amount: Wei(100 * amount))
+        super().test_sign_authorization_send_raw_and_send_set_code_transactions(
+            w3, keyfile_account_pkey, math_contract
         )
-        signed = account.sign_transaction(
-            {
-                "chainId": w3.eth.chain_id,
-                "nonce": nonce,
-                "to": account.address,
-                "value": 0,
-                "data": "0x",
-                "gas": 200_000,
-                "maxFeePerGas": 100 * GWEI,
-                "maxPriorityFeePerGas": GWEI,
-                "authorizationList": [authorization],
-            }
-        )
-        with pytest.raises(Web3RPCError, match="malformed transaction"):
-            w3.eth.send_raw_transaction(signed.raw_transaction)
-        assert w3.eth.get_transaction_count(account.address) == nonce
-        assert not w3.eth.get_code(account.address)
-
-    def test_eth_call_with_override_code(self, w3: Web3, revert_contract: Contract) -> None:
-        call = revert_contract.functions.normalFunction()
-        nothing: StateOverride = {revert_contract.address: {"code": HexStr("0x")}}
-        assert call.call() is call.call(state_override=nothing) is True
-
-    @pytest.mark.parametrize("code", [HexStr("0x"), b"\x00"])
-    def test_eth_call_with_override_param_type_check(
-        self, w3: Web3, math_contract: Contract, code: HexStr | bytes
-    ) -> None:
-        asked: TxParams = {"from": w3.eth.accounts[0], "to": math_contract.address}
-        with pytest.raises(ContractLogicError, match="execution reverted"):
-            w3.eth.call(asked, "latest", {math_contract.address: {"code": code}})
 
     def test_eth_simulate_v1(self, w3: Web3) -> None:
         account = "0xc100000000000000000000000000000000000000"

@@ -324,6 +324,8 @@ class FakeComputeNode:
         return trace_round(engine, environment, decode_record(TraceQuery, args), None)
 
     def _run(self, function, call: EvmCall, number: int):
+        if call.pretence:
+            forbid_sight(is_confidential=self.chain.is_confidential)
         try:
             return function(
                 self.chain.environment(number),
@@ -334,6 +336,7 @@ class FakeComputeNode:
                 gas_price=call.gas_price,
                 value=call.value,
                 data=call.data,
+                pretence=call.pretence or None,
             )
         except CallFailed as error:
             raise RuntimeRejected(error.module, error.code, error.message, error.data) from None

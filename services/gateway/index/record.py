@@ -15,6 +15,10 @@ NATIVE_TYPE = 0x82
 """Of transactions of the SDK's format. Source: `SDK_TYPE` of evm-core."""
 
 
+AuthorizationRecord = tuple[bytes, Bytes20, int, int, bytes, bytes]
+"""Chain id, address, nonce, parity, r, s of an authorization (EIP-7702)."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
     """Why a transaction failed."""
@@ -74,6 +78,8 @@ class TransactionRecord:
     """None on success."""
     events: tuple[tuple[bytes, bytes], ...] = ()
     """(module ‖ code (4, big-endian), CBOR) of each that a module told."""
+    authorizations: tuple[AuthorizationRecord, ...] = ()
+    """Of type 4: accounts that took on code."""
 
     @property
     def is_native(self) -> bool:

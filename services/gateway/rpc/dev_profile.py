@@ -23,6 +23,7 @@ from services.gateway.rpc.parameters import (
     hash32,
     optional,
 )
+from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
 from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
 from shared.api.evm import EvmQueries
 
@@ -32,6 +33,7 @@ class DevProfileMethods:
 
     def __init__(self, node: GatewayNode, strict: EthMethods) -> None:
         self._node, self._index, self._strict = node, node.index, strict
+        self._pretences = Pretences(confidential=node.settings.confidential, strict=False)
 
     @rpc_method("eth_call", call_request, LATEST_STATE, optional(anything), optional(anything))
     async def call(
@@ -42,23 +44,30 @@ class DevProfileMethods:
 
         Whoever calls with data is the zero address without a signature, here as in `strict`.
         """
+        self._pretences.read(request, overrides, block_overrides)
         if request.data or not request.value or request.caller is None or request.to is None:
             return await self._strict.call(request, block, overrides, block_overrides)
-        await self.estimate_gas(request, block, overrides)
+        await self.estimate_gas(request, block, overrides, block_overrides)
         return "0x"
 
     @rpc_method(
-        "eth_estimateGas", call_request, optional(any_block_id, Tag.LATEST), optional(anything)
+        "eth_estimateGas", call_request, LATEST_STATE, optional(anything), optional(anything)
     )
     async def estimate_gas(
-        self, request: CallRequest, block: AnyBlockId, _overrides: object
+        self,
+        request: CallRequest,
+        block: AnyBlockId,
+        overrides: object = None,
+        block_overrides: object = None,
     ) -> str:
         """Estimate with the sender that the call names; a call that reverts is an error."""
         self._node.encryption.notice("eth_estimateGas", request.to, request.data)
-        call, round_ = evm_call(request), await resolve_state(self._index, block)
-        gas = await self._node.nodes.ask(
-            lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)
-        )
+        call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
+        round_ = await resolve_state(self._index, block)
+        with telling_what_is_unreadable():
+            gas = await self._node.nodes.ask(
+                lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)
+            )
         return hex(gas)
 
     @rpc_method("eth_getBlockByNumber", block_id, boolean)

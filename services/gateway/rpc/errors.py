@@ -48,8 +48,8 @@ class QueryRejected(Rejected, module="rpc", code=6):
 class MalformedTransaction(Rejected, module="rpc", code=7):
     """A raw transaction does not decode, or its signature or chain id is wrong."""
 
-    def __init__(self) -> None:
-        super().__init__("malformed transaction")
+    def __init__(self, why: str = "malformed transaction") -> None:
+        super().__init__(why)
 
 
 class TransactionTooLarge(Rejected, module="rpc", code=9):

@@ -20,6 +20,7 @@ from services.gateway.rpc.parameters import (
     percentiles,
     slot,
 )
+from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
 from services.gateway.rpc.shapes import Json, show_bytes, show_fee_history
 from shared.api.evm import EvmQueries
 from shared.types.evm import EvmCall
@@ -39,26 +40,39 @@ class EthMethods:
     def __init__(self, node: GatewayNode) -> None:
         self._node, self._nodes, self._index = node, node.nodes, node.index
         self._chain_id = hex(node.settings.chain_id)
+        self._pretences = Pretences(confidential=node.settings.confidential, strict=True)
 
     # -- calls ---------------------------------------------------------------------------------
 
     @rpc_method("eth_call", call_request, LATEST_STATE, optional(anything), optional(anything))
     async def call(
-        self, request: CallRequest, block: AnyBlockId, _overrides: Any, _block_overrides: Any
+        self, request: CallRequest, block: AnyBlockId, overrides: Any, block_overrides: Any
     ) -> str:
-        """Run a call; overrides have no effect, as in the original."""
+        """Run a call; overrides of state and block have an effect on a public ParaTime alone."""
         self._node.encryption.notice("eth_call", request.to, request.data)
-        call, round_ = evm_call(request), await resolve_state(self._index, block)
-        return show_bytes(await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_)))
+        call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
+        round_ = await resolve_state(self._index, block)
+        with telling_what_is_unreadable():
+            output = await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_))
+        return show_bytes(output)
 
     @rpc_method(
-        "eth_estimateGas", call_request, optional(any_block_id, Tag.LATEST), optional(anything)
+        "eth_estimateGas", call_request, LATEST_STATE, optional(anything), optional(anything)
     )
-    async def estimate_gas(self, request: CallRequest, block: AnyBlockId, _overrides: Any) -> str:
+    async def estimate_gas(
+        self,
+        request: CallRequest,
+        block: AnyBlockId,
+        overrides: Any = None,
+        block_overrides: Any = None,
+    ) -> str:
         """Estimate gas as the runtime does: a revert is no error."""
         self._node.encryption.notice("eth_estimateGas", request.to, request.data)
-        call, round_ = evm_call(request), await resolve_state(self._index, block)
-        return hex(await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_)))
+        call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
+        round_ = await resolve_state(self._index, block)
+        with telling_what_is_unreadable():
+            gas = await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_))
+        return hex(gas)
 
     # -- accounts ------------------------------------------------------------------------------
 
@@ -152,7 +166,7 @@ class EthMethods:
         return False
 
 
-def evm_call(request: CallRequest) -> EvmCall:
+def evm_call(request: CallRequest, pretence: bytes = b"") -> EvmCall:
     """Fill in what a call leaves out, as the original does."""
     return EvmCall(
         caller=ZERO_ADDRESS if request.caller is None else request.caller,
@@ -161,4 +175,5 @@ def evm_call(request: CallRequest) -> EvmCall:
         gas_price=CALL_GAS_PRICE_WEI if request.gas_price is None else request.gas_price,
         value=request.value or 0,
         data=request.data,
+        pretence=pretence,
     )

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from services.gateway.authorizations import SET_CODE, show_authorizations
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
 from services.gateway.rpc.eth import EthMethods
@@ -23,9 +24,7 @@ from services.gateway.transactions import (
 class Estimates(Protocol):
     """Who answers `eth_estimateGas`."""
 
-    async def estimate_gas(
-        self, request: CallRequest, block: AnyBlockId, _overrides: object, /
-    ) -> str:
+    async def estimate_gas(self, request: CallRequest, block: AnyBlockId, /) -> str:
         """Gas that a call needs, in hex."""
         ...
 
@@ -65,12 +64,16 @@ class EthFillMethods:
         if nonce is None:
             nonce = int(await self._eth.get_transaction_count(call.caller, Tag.PENDING), 16)
         if gas is None:
-            gas = int(await self._estimates.estimate_gas(call, Tag.LATEST, None), 16)
+            gas = int(await self._estimates.estimate_gas(call, Tag.LATEST), 16)
         price = self._node.fees.gas_price_wei()
         has_tip = (transaction.max_fee, transaction.max_tip) != (None, None)
         has_tip |= self._has_base_fee and call.gas_price is None
+        if transaction.authorizations and call.gas_price is not None:
+            raise QueryRejected("a transaction with authorizations has maxFeePerGas, no gasPrice")
+        has_tip |= bool(transaction.authorizations)
         kind = LEGACY if transaction.accesses is None else WITH_ACCESS_LIST
         kind = WITH_TIP if has_tip else kind
+        kind = SET_CODE if transaction.authorizations else kind
         tip = price if transaction.max_tip is None else transaction.max_tip
         fee = max(price, tip) if transaction.max_fee is None else transaction.max_fee
         if not has_tip:
@@ -88,6 +91,7 @@ class EthFillMethods:
             input=call.data,
             chain_id=settings.chain_id,
             access_list=None if kind == LEGACY else transaction.accesses or (),
+            authorizations=transaction.authorizations,
         )
 
 
@@ -104,7 +108,7 @@ def show_unsigned(filled: Unsigned) -> Json:
     }
     if filled.to is not None:
         shown["to"] = show_checksummed(filled.to)
-    if filled.type == WITH_TIP:
+    if filled.type in (WITH_TIP, SET_CODE):
         shown["maxFeePerGas"] = hex(filled.max_fee)
         shown["maxPriorityFeePerGas"] = hex(filled.max_tip)
     if filled.access_list is not None:
@@ -112,4 +116,6 @@ def show_unsigned(filled: Unsigned) -> Json:
             {"address": show_bytes(one), "storageKeys": [show_bytes(slot) for slot in slots]}
             for one, slots in filled.access_list
         ]
+    if filled.type == SET_CODE:
+        shown["authorizationList"] = show_authorizations(filled.authorizations)
     return shown

@@ -100,7 +100,9 @@ class EthSendMethods:
             return answer
         if (answer.module, answer.code) == TOO_LARGE:
             raise TransactionTooLarge(len(raw), MAX_TRANSACTION_BYTES)
-        if answer.tx_hash is None or (answer.module, answer.code) == MALFORMED:
+        if (answer.module, answer.code) == MALFORMED and answer.message:
+            raise MalformedTransaction(answer.message)
+        if answer.tx_hash is None:
             raise MalformedTransaction
         raise TransactionRefused(answer.module, answer.code, answer.message)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from services.gateway.authorizations import Authorization
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import (
@@ -50,6 +51,8 @@ class CallRequest:
     gas_price: int | None
     value: int | None
     data: bytes
+    authorizations: tuple[Authorization, ...] = ()
+    """Accounts that take on code before it (EIP-7702)."""
 
 
 AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
@@ -79,6 +82,33 @@ def _storage_keys(value: Any) -> tuple[bytes, ...]:
     return tuple(map(hash32, value))
 
 
+def authorization_list(value: Any) -> tuple[Authorization, ...]:
+    """Authorizations of EIP-7702. Source: go-ethereum core/types/gen_authorization.go."""
+    if type(value) is not list:
+        raise BadParameter("must be a list")
+    return tuple(map(_authorization, value))
+
+
+def _authorization(value: Any) -> Authorization:
+    if type(value) is not dict:
+        raise BadParameter("must be an object of chainId, address, nonce, yParity, r and s")
+    fields = fold_names(value)
+    for name in ("chainId", "address", "nonce", "yParity", "r", "s"):
+        if fields.get(name.lower()) is None:
+            raise BadParameter(f"missing required field '{name}' for SetCodeAuthorization")
+    parity = _field(fields, "yParity", quantity64)
+    if parity > 255:
+        raise BadParameter("yParity: hex number > 8 bits")
+    return Authorization(
+        _field(fields, "chainId", quantity),
+        _field(fields, "address", address),
+        _field(fields, "nonce", quantity64),
+        parity,
+        _field(fields, "r", quantity),
+        _field(fields, "s", quantity),
+    )
+
+
 def call_request(value: Any) -> CallRequest:
     """Call object; fields that have no effect are checked and dropped, unknown ones ignored."""
     if type(value) is not dict:
@@ -101,6 +131,7 @@ def call_request(value: Any) -> CallRequest:
         gas_price=_field(fields, "gasPrice", quantity),
         value=_field(fields, "value", quantity),
         data=newer if newer is not None else older or b"",
+        authorizations=_field(fields, "authorizationList", authorization_list) or (),
     )
 
 

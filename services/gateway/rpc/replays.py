@@ -15,8 +15,10 @@ from services.gateway.index.record import decode_transaction_record
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
+from services.gateway.rpc.pretences import telling_what_is_unreadable
 from shared.api.compute import ComputeApi
 from shared.api.evm import EvmQueries
+from shared.crypto.hashes import keccak256
 from shared.errors import Rejected, RuntimeRejected, Unavailable
 from shared.gateways.compute_nodes import Question
 from shared.types.evm import TracedTransaction, TraceQuery
@@ -27,8 +29,6 @@ MAX_STYLE_BYTES = 64 * 1024
 """JSON of the form of a trace [bytes]."""
 AT_ONCE = 2
 """Questions that the nodes are asked at the same time; others wait."""
-UNREADABLE = ("trace", 2)
-"""Module and code with which the enclave refuses what it cannot read."""
 T = TypeVar("T")
 Style = Any
 """JSON of `evm_core::tracing::Style`."""
@@ -122,12 +122,8 @@ class Replays:
 
     async def _ask(self, question: Question[T]) -> T:
         async with self._turn:
-            try:
+            with telling_what_is_unreadable():
                 return await self._nodes.ask(question)
-            except RuntimeRejected as error:
-                if (error.module, error.code) == UNREADABLE:
-                    raise InvalidParameters(error.message) from None
-                raise
 
 
 def joined(traces: list[bytes]) -> orjson.Fragment:

@@ -8,6 +8,12 @@ names. Blocks have no `baseFeePerGas`, so that clients send legacy transactions,
 from functools import lru_cache
 from typing import Any
 
+from services.gateway.authorizations import (
+    SET_CODE,
+    Authorization,
+    of_record,
+    show_authorizations,
+)
 from services.gateway.encryption import Envelope, read_envelope
 from services.gateway.index.fees import BLOCK_GAS_LIMIT, FeeHistory
 from services.gateway.index.record import TransactionRecord, number
@@ -138,12 +144,16 @@ def show_transaction(transaction: IndexedTransaction) -> Json:
         "r": hex(number(record.r)),
         "s": hex(number(record.s)),
     }
-    return shown | _parity(record.type, number(record.v))
+    authorizations = tuple(map(of_record, record.authorizations))
+    return shown | _of_type(record.type, number(record.v), authorizations)
 
 
-def _parity(kind: int, v: int) -> Json:
-    """What typed transactions show beside `v`, as go-ethereum does."""
-    return {"yParity": hex(v)} if kind else {}
+def _of_type(kind: int, v: int, authorizations: tuple[Authorization, ...]) -> Json:
+    """What typed transactions show beside, as go-ethereum does."""
+    shown: Json = {"yParity": hex(v)} if kind else {}
+    if kind == SET_CODE:
+        shown["authorizationList"] = show_authorizations(authorizations)
+    return shown
 
 
 def show_pooled(pooled: PooledTransaction) -> Json:
@@ -170,12 +180,12 @@ def show_pooled(pooled: PooledTransaction) -> Json:
         "r": hex(pooled.r),
         "s": hex(pooled.s),
     }
-    return shown | _parity(pooled.type, pooled.v)
+    return shown | _of_type(pooled.type, pooled.v, pooled.authorizations)
 
 
 def _shown_gas_price(record: TransactionRecord) -> int:
-    """What the sender signed; in type 2, where that is a range, what was paid."""
-    return number(record.gas_price if record.type == 2 else record.max_fee)
+    """What the sender signed; in types 2 and 4, where that is a range, what was paid."""
+    return number(record.gas_price if record.type in (2, SET_CODE) else record.max_fee)
 
 
 def _show_accesses(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.gateway.authorizations import show_authorizations
 from services.gateway.index.fees import BLOCK_GAS_LIMIT
 from services.gateway.rlp import quantity
 from services.gateway.rpc.errors import REVERT_CODE, revert_reason
@@ -28,6 +29,8 @@ def show_call(request: CallRequest) -> Json:
         call["from"] = show_bytes(request.caller)
     if request.to is not None:
         call["to"] = show_bytes(request.to)
+    if request.authorizations:
+        call["authorizationList"] = show_authorizations(request.authorizations)
     numbers = {"gas": request.gas, "gasPrice": request.gas_price, "value": request.value}
     return call | {name: hex(one) for name, one in numbers.items() if one is not None}
 

@@ -166,3 +166,33 @@ def test_the_state_of_a_public_chain_is_read_page_by_page():
 def test_the_state_of_a_confidential_chain_is_shown_to_nobody():
     with with_state(confidential=True) as ask, pytest.raises(RuntimeRejected, match="confidential"):
         ask(StateQuery(SLOTS))
+
+
+QUESTIONS = (EvmQuery.CALL, EvmQuery.ESTIMATE_GAS, EvmQuery.ESTIMATE_GAS_AS_SENDER)
+
+
+@pytest.mark.parametrize("method", QUESTIONS)
+@pytest.mark.parametrize("confidential", [True, False])
+def test_only_a_public_enclave_lets_a_call_pretend(confidential, method):
+    genesis = EvmGenesis(0x5AFD, ((OWNER, RICH),), confidential=confidential)
+    runtime = open_runtime(
+        "", encode_record(genesis), None, lambda _: bytes(32), has_dev_controls=True
+    )
+    start = BlockHeader(
+        1, RuntimeId(bytes(32)), Round(0), 1_700_000_000, HeaderType.NORMAL, *(EMPTY_HASH,) * 3
+    )
+    # SLOAD of slot 0 in the place of whatever the contract has.
+    code = b'{"state":{"0x%b":{"code":"0x5f545f5260205ff3"}}}' % (b"0b" * 20)
+    call = EvmCall(OWNER, OTHER, GAS, 1, 0, b"", pretence=code)
+    try:
+        if confidential:
+            with pytest.raises(RuntimeRejected) as refused:
+                runtime.query(method, encode_record(call), context_of(start))
+            assert (refused.value.module, refused.value.code) == ("trace", 1)
+        elif method == EvmQuery.CALL:
+            assert runtime.query(method, encode_record(call), context_of(start)) == bytes(32)
+        else:
+            answer = runtime.query(method, encode_record(call), context_of(start))
+            assert 21_000 < decode_record(Amount, answer).value < 50_000
+    finally:
+        runtime.close()
