@@ -93,7 +93,7 @@ class NonceMissing(Unavailable, module="rpc", code=11):
         self.shown_data = hex(expected)
 
 
-class EthereumRejected(Rejected, module="rpc", code=15):
+class EthereumRejected(Rejected, module="rpc", code=16):
     """A question to an imported chain of Ethereum is refused, with go-ethereum's code and words."""
 
     def __init__(self, message: str, shown_code: int = GENERAL_CODE) -> None:

@@ -18,8 +18,7 @@ from services.gateway.rpc.errors import InvalidParameters, QueryRejected
 from services.gateway.rpc.pretences import telling_what_is_unreadable
 from shared.api.compute import ComputeApi
 from shared.api.evm import EvmQueries
-from shared.crypto.hashes import keccak256
-from shared.errors import Rejected, RuntimeRejected, Unavailable
+from shared.errors import Rejected, Unavailable
 from shared.gateways.compute_nodes import Question
 from shared.types.evm import TracedTransaction, TraceQuery
 from shared.types.identity import Round
