@@ -73,15 +73,15 @@ async def serve_gateway(settings: Settings) -> None:
     consensus = consensus_client(link)
     probe = EncryptedCallProbe(_entropy(settings)) if settings.confidential else PlainCallProbe()
     node = build_node(settings, nodes, consensus, trust_root, probe)
-    app = build_app(node)
+    servers = open_servers(build_app(node), settings)
     mark_serving()
     async with node.running():
-        await serve_app(app, settings)
+        await asyncio.gather(*(server.serve() for server in servers))
 
 
-async def serve_app(app: GatewayApp, settings: Settings) -> None:
-    """Serve an application on its ports until it is cancelled."""
-    servers = [
+def open_servers(app: GatewayApp, settings: Settings) -> list[HttpServer]:
+    """Open the ports of an application, or raise `PortTaken`."""
+    return [
         HttpServer(
             app,
             settings.listen_host,
@@ -96,7 +96,6 @@ async def serve_app(app: GatewayApp, settings: Settings) -> None:
         )
         for port in dict.fromkeys((settings.http_port, settings.ws_port))
     ]
-    await asyncio.gather(*(server.serve() for server in servers))
 
 
 def _entropy(settings: Settings) -> Entropy:

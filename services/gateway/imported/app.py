@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.gateway.api import GatewayApp
-from services.gateway.app import serve_app
+from services.gateway.app import open_servers
 from services.gateway.config import ETHEREUM, Settings
 from services.gateway.imported.chain import ImportedChain, NotOfImported
 from services.gateway.node import GatewayNode
@@ -95,5 +95,6 @@ async def serve_imported(chain: ImportedChain, data_dir: Path, *, host: str, por
     """Serve a chain until cancelled; nothing is written to the data directory."""
     settings = settings_of(chain, data_dir, host=host, port=port)
     node, app = build_imported(chain, settings)
+    (server,) = open_servers(app, settings)
     async with running(node):
-        await serve_app(app, settings)
+        await server.serve()
