@@ -425,21 +425,6 @@ impl Engine {
         Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, at))?))
     }
 
-    /// What is in a slot, opened: for the network's owner.
-    #[pyo3(signature = (account, slot, version, *, root=None))]
-    fn own_storage<'py>(
-        &self,
-        py: Python<'py>,
-        account: &[u8],
-        slot: &[u8],
-        version: u64,
-        root: Option<&[u8]>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
-        let at = self.at(py, Some(version), root)?;
-        Ok(PyBytes::new(py, &run(py, || self.inner.own_storage(&account, &slot, at))?))
-    }
-
     /// Answer of a module of the SDK to a question about a version, CBOR to CBOR.
     #[pyo3(signature = (method, args, version=None, *, root=None))]
     fn ask<'py>(

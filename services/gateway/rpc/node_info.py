@@ -44,7 +44,7 @@ class NodeInfoMethods:
             "hardFork": CONFIDENTIAL_FORK if self._settings.confidential else PUBLIC_FORK,
             "transactionOrder": "fees",
             "environment": {
-                "baseFee": "0x0",
+                "baseFee": hex(self._node.fees.min_price_wei),
                 "chainId": self._settings.chain_id,
                 "gasLimit": hex(BLOCK_GAS_LIMIT),
                 "gasPrice": hex(self._node.fees.gas_price_wei()),

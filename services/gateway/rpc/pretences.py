@@ -22,7 +22,7 @@ UNREADABLE = ("trace", 2)
 NOT_HERE = (
     "overrides and authorizations have no effect on a confidential ParaTime: with code of his own "
     "in a contract's place anybody would read its storage. The profile strict ignores them, as "
-    "Sapphire does; `qanat view` asks with the network's debug key"
+    "Sapphire does"
 )
 
 

@@ -132,6 +132,8 @@ async def test_the_node_describes_itself_under_the_chosen_name(tmp_path):
         assert about["latestBlockNumber"] == await number(gateway)
         assert await gateway.rpc("anvil_metadata") == about
         info = await gateway.rpc("anvil_nodeInfo")
+        environment = info["environment"]
+        assert 0 < int(environment["baseFee"], 16) <= int(environment["gasPrice"], 16)
         assert info["currentBlockHash"] == about["latestBlockHash"]
         snapshot = await gateway.rpc("evm_snapshot")
         await gateway.rpc("evm_revert", snapshot)

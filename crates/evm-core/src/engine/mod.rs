@@ -121,16 +121,7 @@ impl Engine {
         if self.config.confidential && !PUBLIC_SLOTS.contains(slot) {
             return Ok([0; 32]);
         }
-        self.open_slot(address, slot, &snapshot)
-    }
-
-    /// What is in a storage slot, opened: for whoever the caller of the engine has found to be the owner.
-    pub fn own_storage(&self, address: &Address, slot: &[u8; 32], at: impl Into<At>) -> Result<[u8; 32], EngineError> {
-        self.open_slot(address, slot, &self.store.snapshot(at)?)
-    }
-
-    fn open_slot(&self, address: &Address, slot: &[u8; 32], snapshot: &Snapshot) -> Result<[u8; 32], EngineError> {
-        let (_, value) = read_slot(snapshot, self.keys.as_ref(), address, &U256::from_be_bytes(*slot))?;
+        let (_, value) = read_slot(&snapshot, self.keys.as_ref(), address, &U256::from_be_bytes(*slot))?;
         Ok(value.to_be_bytes())
     }
 

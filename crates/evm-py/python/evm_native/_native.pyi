@@ -403,11 +403,6 @@ class Engine:
     ) -> bytes:
         """What may be known of a slot: zero on a confidential chain, but for EIP-1967's."""
 
-    def own_storage(
-        self, account: bytes, slot: bytes, version: int, *, root: bytes | None = None
-    ) -> bytes:
-        """What is in a slot, opened: for the network's owner."""
-
     def min_gas_price(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Least price for the round after a version [wei]."""
 
