@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from qanat.accounts import TEST_MNEMONIC, BadAccounts, derive_accounts
-from qanat.paratime.signing import EthereumAccount, open_result, sign_call
+from qanat.paratime.signing import open_result, sign_call
 from qanat.view.gateway import Gateway, GatewayRefused
 from shared.encoding import cbor
 from shared.errors import Rejected, RuntimeRejected, Unavailable
+from shared.rules.transaction_keys import EthereumKey
 from shared.types.sdk_transaction import Call
 
 DEFAULT_ACCOUNT = "test:0"
@@ -53,7 +54,7 @@ class AppState:
     instances: list[dict[str, Any]]
 
 
-def find_account(name: str, key_file: Path | None = None) -> EthereumAccount:
+def find_account(name: str, key_file: Path | None = None) -> EthereumKey:
     """
     Give the account that a command names: `test:N` of the test mnemonic, or the key in a file.
 
@@ -64,14 +65,14 @@ def find_account(name: str, key_file: Path | None = None) -> EthereumAccount:
     """
     try:
         if key_file is not None:
-            return EthereumAccount(bytes.fromhex(key_file.read_text().strip().removeprefix("0x")))
+            return EthereumKey(bytes.fromhex(key_file.read_text().strip().removeprefix("0x")))
         kind, _, index = name.partition(":")
         if kind != "test" or not index.isascii() or not index.isdigit() or int(index) > 99:
             raise NoAccount(
                 f"{name!r} is no account: name test:0 to test:99, or a file with --key-file"
             )
         account = derive_accounts(TEST_MNEMONIC, int(index) + 1)[-1]
-        return EthereumAccount(bytes.fromhex((account.private_key or "").removeprefix("0x")))
+        return EthereumKey(bytes.fromhex((account.private_key or "").removeprefix("0x")))
     except (OSError, ValueError, BadAccounts, RuntimeRejected) as error:
         # The text of the error might quote a key, so only its kind is told.
         place = key_file or name
@@ -81,7 +82,7 @@ def find_account(name: str, key_file: Path | None = None) -> EthereumAccount:
 class Owner:
     """One account at one gateway."""
 
-    def __init__(self, gateway: Gateway, account: EthereumAccount | None = None) -> None:
+    def __init__(self, gateway: Gateway, account: EthereumKey | None = None) -> None:
         """Name the gateway; without an account, what anybody may ask."""
         self._gateway, self.account = gateway, account
 

@@ -13,7 +13,6 @@ from services.worker.enclave.protocol import (
     WorkerEnclaveApi,
 )
 from services.worker.gateway import Gateway
-from services.worker.rules.keys import EthereumKey, sign_transaction
 from shared.api.consensus import ConsensusApi
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signature, Signer
@@ -24,6 +23,7 @@ from shared.errors import RuntimeRejected
 from shared.rules import state_keys
 from shared.rules.attested_apps import ENDORSE_CAPABILITY, proof_keys
 from shared.rules.sealed_calls import open_result
+from shared.rules.transaction_keys import EthereumKey, sign_transaction
 from shared.types.attestation import CapabilityTee
 from shared.types.sdk_transaction import NATIVE, Call, signature_context
 

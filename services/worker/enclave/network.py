@@ -9,9 +9,9 @@ from services.worker.appd.instance import PlatformEvidence
 from services.worker.appd.transactions import AppTransaction
 from services.worker.enclave.errors import NoResult
 from services.worker.enclave.protocol import CallKey, WorkerHostApi
-from services.worker.rules.keys import EthereumKey, sign_transaction
 from shared.encoding import cbor
 from shared.rules.sealed_calls import Sealed, open_sealed
+from shared.rules.transaction_keys import EthereumKey, sign_transaction
 from shared.tee.attestation import find_root_ca
 from shared.tee.config import EnclaveConfig
 from shared.tee.platform import DomainApi, QuoteWithCollateral

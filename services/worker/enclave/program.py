@@ -28,7 +28,6 @@ from services.worker.enclave.protocol import (
 )
 from services.worker.enclave.secrets import open_secrets, read_secrets
 from services.worker.rules.bundle import bundle_hash, decode_bundle
-from services.worker.rules.keys import Ed25519Key, EthereumKey, sign_transaction
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signature
 from shared.enclave.program import ChainUnknown, EnclaveProgram, VerifiedState
@@ -37,6 +36,7 @@ from shared.encoding.values import to_wire
 from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.rules.sealed_calls import Sealed, open_result, seal_call
+from shared.rules.transaction_keys import Ed25519Key, EthereumKey, sign_transaction
 from shared.tee.platform import DomainApi
 from shared.tee.quote import TdReport, parse_quote
 from shared.tee.runtime import EnclaveContext
