@@ -15,6 +15,7 @@ import pytest
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError, ContractLogicError
+from web3.types import TxParams
 
 from tests.support.networks import ROOT, RpcFailure, RunningNetwork, load_artifact, wait_for
 
@@ -186,44 +187,71 @@ def test_cast_signs_calls_and_reads_its_transaction(
     assert SECRET.hex() not in "".join(told)
 
 
-@pytest.mark.node
-def test_forge_broadcasts_sixty_transactions_of_one_account(
-    network: RunningNetwork, view: View, node_clients: Path, tmp_path: Path
-) -> None:
-    began, project = network.block_number(), node_clients / "foundry"
-    (binary,) = node_clients.glob("node_modules/@foundry-rs/forge-*/bin/forge")
-    folders = ("--out", "--cache-path")
+class Forge:
+    """Forge in a project of its own, against one endpoint."""
 
-    def forge(*arguments: str) -> str:
+    def __init__(self, packages: Path, folder: Path, url: str | None) -> None:
+        (self._binary,) = packages.glob("node_modules/@foundry-rs/forge-*/bin/forge")
+        self._project, self._folder = packages / "foundry", folder
+        self._options = ["--rpc-url", str(url), "--broadcast", "--json", "--private-key", KEY]
+        for option in ("--out", "--cache-path"):
+            self._options += [option, str(folder / option[2:])]
+
+    def run(self, *arguments: str) -> str:
         done = subprocess.run(
-            [str(binary), *arguments, "--rpc-url", str(view.url), "--broadcast", "--json"]
-            + [part for option in folders for part in (option, str(tmp_path / option[2:]))],
-            cwd=project,
+            [str(self._binary), *arguments, *self._options],
+            cwd=self._project,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
-            env=os.environ | {"FOUNDRY_BROADCAST": str(tmp_path), "NO_COLOR": "1"},
+            env=os.environ | {"FOUNDRY_BROADCAST": str(self._folder), "NO_COLOR": "1"},
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    signer = ("--private-key", KEY)
-    forge("script", "script/Many.s.sol:Many", *signer)
-    (record,) = tmp_path.glob("Many.s.sol/*/run-latest.json")
-    receipts = json.loads(record.read_text())["receipts"]
-    assert len(receipts) == 60
-    assert {one["status"] for one in receipts} == {"0x1"}
-    web3 = Web3(HTTPProvider(view.url))
-    (made,) = (one["contractAddress"] for one in receipts if one["contractAddress"])
-    box = Web3.to_checksum_address(made)
-    writes, reveal = (Web3.keccak(text=name)[:4] for name in ("writes()", "reveal()"))
-    assert int(web3.eth.call({"to": box, "data": writes}).hex(), 16) == 59
-    kept = int(web3.eth.call({"to": box, "from": OWNER, "data": reveal}).hex(), 16)
-    assert kept == 0xFEEDFACECAFEBEEF0000 + 59
+    def broadcast_many(self) -> str:
+        """Run the script of one creation and 59 calls; returns where the box is."""
+        self.run("script", "script/Many.s.sol:Many")
+        (record,) = self._folder.glob("Many.s.sol/*/run-latest.json")
+        receipts = json.loads(record.read_text())["receipts"]
+        assert len(receipts) == 60
+        assert {one["status"] for one in receipts} == {"0x1"}
+        (made,) = (one["contractAddress"] for one in receipts if one["contractAddress"])
+        return Web3.to_checksum_address(made)
+
+
+def read_number(url: str | None, box: str, function: str, sender: str) -> int:
+    call: TxParams = {"to": box, "from": sender, "data": Web3.keccak(text=function)[:4]}
+    return int(Web3(HTTPProvider(url)).eth.call(call).hex(), 16)
+
+
+@pytest.mark.node
+def test_forge_broadcasts_sixty_transactions_of_one_account(
+    network: RunningNetwork, view: View, node_clients: Path, tmp_path: Path
+) -> None:
+    began, forge = network.block_number(), Forge(node_clients, tmp_path, view.url)
+    box = forge.broadcast_many()
+    assert read_number(view.url, box, "writes()", OWNER) == 59
+    assert read_number(view.url, box, "reveal()", OWNER) == 0xFEEDFACECAFEBEEF0000 + 59
     inputs = [one["input"] for one in sent_to(network, box, began)]
     assert len(inputs) == 59
     assert not any("feedfacecafebeef" in one for one in inputs)
 
-    created = json.loads(forge("create", "script/Many.s.sol:Box", *signer))
+    created = json.loads(forge.run("create", "script/Many.s.sol:Box"))
+    assert network.rpc("eth_getCode", created["deployedTo"], "latest") != "0x"
+
+
+@pytest.mark.node
+def test_forge_broadcasts_in_plain_to_the_gateway(
+    network: RunningNetwork, node_clients: Path, tmp_path: Path
+) -> None:
+    began, forge = network.block_number(), Forge(node_clients, tmp_path, network.url)
+    box = forge.broadcast_many()
+    assert read_number(network.url, box, "writes()", OWNER) == 59
+    inputs = [one["input"] for one in sent_to(network, box, began)]
+    assert len(inputs) == 59
+    assert all("feedfacecafebeef" in one for one in inputs)
+
+    created = json.loads(forge.run("create", "script/Many.s.sol:Box"))
     assert network.rpc("eth_getCode", created["deployedTo"], "latest") != "0x"

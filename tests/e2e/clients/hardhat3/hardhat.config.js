@@ -12,6 +12,7 @@ export default defineConfig({
   solidity: {
     version: "0.8.24",
     path: fileURLToPath(import.meta.resolve("solc/soljson.js")),
+    settings: { evmVersion: "cancun" },
   },
   networks: {
     qanat: {
