@@ -19,6 +19,7 @@ from services.gateway.readiness import Probe, Readiness
 from services.gateway.send_traces import SendTraces
 from services.gateway.store import BlockStore
 from services.gateway.submitter import Submitter
+from services.gateway.turns import Turns
 from shared.api.evm import EvmQueries
 from shared.crypto.hashes import sha3_256
 from shared.errors import QanatError
@@ -70,6 +71,8 @@ class GatewayNode:
         self.chain_context = trust_root.chain_context
         """Hash of the genesis document, hex."""
         self.encryption = EncryptionWatch(read_required(settings.require_encryption))
+        self.turns = Turns()
+        """Of senders for whom the gateway fills in nonces."""
         self.dev_control_key = trust_root.dev_control_key
         """Who edits the state; None where nobody may."""
         self.is_automine = True

@@ -4,8 +4,9 @@
 They exist only in networks with dev controls, and answer only who `rpc.callers` lets.
 """
 
-import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from services.gateway.dev_transactions import DevTransactions
@@ -15,7 +16,8 @@ from services.gateway.rpc.impersonation import Impersonations
 from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import BadParameter, address, data
 from services.gateway.rpc.shapes import Json, show_bytes, show_checksummed
-from services.gateway.transactions import Wanted, read_wanted, sign
+from services.gateway.transactions import Unsigned, Wanted, read_wanted, sign
+from services.gateway.turns import Turns
 from services.gateway.typed_data import hash_typed_data
 from services.gateway.unlocked import UnlockedAccounts
 
@@ -40,16 +42,17 @@ class EthAccountMethods:
         fill: EthFillMethods,
         send: EthSendMethods,
         owner: DevTransactions,
+        turns: Turns,
     ) -> None:
         """
         Sign with the keys that there are, and have the owner sign for who is impersonated.
 
-        `fill` fills in what a transaction leaves out, and `send` hands it in.
+        `fill` fills in what a transaction leaves out, and `send` hands it in,
+        in turn with those of the same sender.
         """
         self._unlocked, self._impersonated, self._owner = unlocked, impersonated, owner
         self._fill, self._send = fill, send
-        self._in_turn = asyncio.Lock()
-        """Held from the choice of a nonce until the transaction is handed in."""
+        self._turns = turns
 
     @rpc_method("eth_sendTransaction", read_wanted)
     async def send_transaction(self, transaction: Wanted) -> str:
@@ -58,17 +61,43 @@ class EthAccountMethods:
         if sender not in self._unlocked and sender in self._impersonated:
             return await self.send_unsigned_transaction(transaction)
         secret = self._unlocked.secret_of(sender)
-        async with self._in_turn:
-            raw = sign(await self._fill.fill(transaction), secret)
-            return await self._send.send_raw_transaction(raw)
+
+        async def write(filled: Unsigned) -> bytes:
+            return sign(filled, secret)
+
+        return await self._fill_and_send(sender, transaction, write)
 
     @rpc_method("eth_sendUnsignedTransaction", read_wanted)
     async def send_unsigned_transaction(self, transaction: Wanted) -> str:
         """Hand in a transaction of anybody, without a key of his, as Anvil does; its hash."""
-        async with self._in_turn:
-            filled = await self._fill.fill(transaction)
-            raw = await self._owner.write_for(transaction.call.caller or b"", filled)
-            return await self._send.send_raw_transaction(raw)
+        sender = transaction.call.caller or b""
+
+        async def write(filled: Unsigned) -> bytes:
+            return await self._owner.write_for(sender, filled)
+
+        return await self._fill_and_send(sender, transaction, write)
+
+    async def _fill_and_send(
+        self, sender: bytes, wanted: Wanted, write: Callable[[Unsigned], Awaitable[bytes]]
+    ) -> str:
+        """
+        Fill in, write and hand in, in the sender's turn.
+
+        The next one's gas is estimated on what this one leaves, so it waits for the round; where
+        its gas is given there is nothing to wait for.
+        """
+        with self._turns.of(sender) as turn:
+            async with turn.choosing() as end:
+                filled = await self._fill.fill(wanted)
+                if wanted.nonce is None:
+                    filled = replace(filled, nonce=turn.number(filled.nonce))
+
+                def note_admitted() -> None:
+                    turn.note_taken(filled.nonce)
+                    if wanted.call.gas is not None:
+                        end()
+
+                return await self._send.hand_in(await write(filled), note_admitted)
 
     @rpc_method("eth_signTransaction", read_wanted)
     async def sign_transaction(self, transaction: Wanted) -> Json:

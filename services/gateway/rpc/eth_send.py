@@ -6,6 +6,7 @@ look for the receipt then succeeds, where it would else wait for its next poll.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from services.gateway.node import GatewayNode
 from services.gateway.pooled import UnreadableTransaction, read_receiver
@@ -33,6 +34,10 @@ MALFORMED = ("core", 1)
 TOO_LARGE = ("core", 23)
 
 
+def _nobody() -> None:
+    """Nobody asks when a pool has a transaction."""
+
+
 class EthSendMethods:
     """Answers of the namespace that hand transactions to a pool."""
 
@@ -43,9 +48,14 @@ class EthSendMethods:
     @rpc_method("eth_sendRawTransaction", data)
     async def send_raw_transaction(self, raw: bytes) -> str:
         """Hand in a signed transaction; its hash, or why it was refused."""
+        return await self.hand_in(raw)
+
+    async def hand_in(self, raw: bytes, note_admitted: Callable[[], None] = _nobody) -> str:
+        """Do as `eth_sendRawTransaction` does, and tell somebody when a pool has it."""
         hash_ = keccak256(raw)
         is_awaited = self._settings.answer == "mined" and self._node.is_automine
-        await self.submit_and_wait(raw, hash_, wait_s=MINED_WAIT_S if is_awaited else 0)
+        wait_s = MINED_WAIT_S if is_awaited else 0
+        await self.submit_and_wait(raw, hash_, wait_s=wait_s, note_admitted=note_admitted)
         return show_bytes(hash_)
 
     @rpc_method("eth_sendRawTransactionSync", data, optional(anything))
@@ -74,7 +84,14 @@ class EthSendMethods:
             return settings.sync_timeout_ms
         return wanted if 0 < wanted <= settings.sync_max_timeout_ms else settings.sync_timeout_ms
 
-    async def submit_and_wait(self, raw: bytes, hash_: bytes, *, wait_s: float) -> Submission:
+    async def submit_and_wait(
+        self,
+        raw: bytes,
+        hash_: bytes,
+        *,
+        wait_s: float,
+        note_admitted: Callable[[], None] = _nobody,
+    ) -> Submission:
         """
         Submit, and wait a while for a round with the transaction [s]; errors as of `submit`.
 
@@ -82,6 +99,7 @@ class EthSendMethods:
         """
         with self._index.arrivals.expect(hash_) as arrival, self._traces.sending(hash_) as sent:
             submission = await self.submit(raw)
+            note_admitted()
             if sent is not None:
                 sent.note_admitted()
             if wait_s and submission.missing_sequence is None:

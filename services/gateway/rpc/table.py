@@ -48,7 +48,7 @@ def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     if node.settings.unsafe_dev_controls:
         owner = DevTransactions(node, eth, send)
         changed += [
-            EthAccountMethods(unlocked, impersonated, fill, send, owner),
+            EthAccountMethods(unlocked, impersonated, fill, send, owner, node.turns),
             UnlockedAccountMethods(unlocked),
         ]
     return {STRICT: strict, DEV: strict | methods_of(*changed)}
@@ -91,7 +91,7 @@ def build_method_table(
             StateDumpMethods(node, owner, replays),
             DropMethods(node),
             impersonated,
-            EthAccountMethods(unlocked, impersonated, fill, send, owner),
+            EthAccountMethods(unlocked, impersonated, fill, send, owner, node.turns),
             EncryptionMethods(node.encryption),
         ]
     if settings.oasis_rpcs:

@@ -53,6 +53,36 @@ async def test_those_of_one_moment_get_nonces_in_a_row(gateway):
     assert sorted(int(one["nonce"], 16) for one in shown) == [0, 1, 2, 3, 4]
 
 
+async def rounds_of(gateway, calls):
+    hashes = await asyncio.gather(*(gateway.rpc("eth_sendTransaction", one) for one in calls))
+    receipts = [await gateway.rpc("eth_getTransactionReceipt", one) for one in hashes]
+    assert {one["status"] for one in receipts} == {"0x1"}
+    return {one["blockNumber"] for one in receipts}
+
+
+async def test_senders_do_not_wait_for_each_other(gateway):
+    assert len(await rounds_of(gateway, [CALL, CALL | {"from": SECOND_ADDRESS}])) == 1
+
+
+async def test_one_sender_waits_for_the_round_where_gas_is_estimated(gateway):
+    assert len(await rounds_of(gateway, [CALL] * 3)) == 3
+
+
+async def test_nonces_go_on_where_they_were_after_a_refusal_and_after_a_rewind(gateway):
+    """What was refused takes no nonce, and what was undone gives its nonce back."""
+    snapshot = await gateway.rpc("evm_snapshot")
+    good, poor = CALL | {"gas": "0xffff"}, CALL | {"gas": "0x1"}
+    told = await asyncio.gather(
+        *(ask(gateway, "eth_sendTransaction", one) for one in (good, poor, good))
+    )
+    assert ["error" in one for one in told] == [False, True, False]
+    shown = [await gateway.rpc("eth_getTransactionByHash", told[at]["result"]) for at in (0, 2)]
+    assert [one["nonce"] for one in shown] == ["0x0", "0x1"]
+    assert await gateway.rpc("evm_revert", snapshot) is True
+    again = await gateway.rpc("eth_sendTransaction", good)
+    assert (await gateway.rpc("eth_getTransactionByHash", again))["nonce"] == "0x0"
+
+
 async def test_what_is_said_is_signed(gateway):
     wanted = CALL | {"nonce": "0x5", "gas": "0xffff", "gasPrice": hex(7 * GWEI)}
     signed = await gateway.rpc("eth_signTransaction", wanted)
