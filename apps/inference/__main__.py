@@ -25,8 +25,11 @@ from shared.kit.logs import configure_logs
 from shared.kit.sockets import open_sockets
 
 KEY_BYTES = 32
-GRACE_S = 5
-"""How long answers under way may take once the service is to end [s]."""
+GRACE_S = 1
+"""
+How long answers that were ended may take to reach their readers once the service is to end [s]; a
+worker kills what is there after 2 s.
+"""
 log = structlog.get_logger(__name__)
 
 
@@ -108,7 +111,8 @@ async def serve(
     extend: Callable[[Models, Engine], Models] = lambda models, _: models,
 ) -> None:
     """Serve on loopback until SIGINT or SIGTERM; nothing of a request is logged."""
-    async with serving(appd, key_hashes, meter=meter, extend=extend) as app:
+    engine = Engine()
+    async with serving(appd, key_hashes, engine=engine, meter=meter, extend=extend) as app:
         sockets = open_sockets("127.0.0.1", port)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -120,10 +124,13 @@ async def serve(
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
+
+        def end() -> None:
+            engine.end_answers()
+            server.should_exit = True
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(
-                number, setattr, server, "should_exit", True
-            )
+            asyncio.get_running_loop().add_signal_handler(number, end)
         log.info("ready", port=sockets[0].getsockname()[1], tee="MOCK")
         # The public serve() would take the signals and raise them again once it has ended.
         await server._serve(sockets)  # noqa: SLF001

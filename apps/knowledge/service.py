@@ -80,8 +80,8 @@ class Knowledge:
 
             def passed(text: str) -> bool:
                 let_through = guard.pass_on(text)
-                has_gone = bool(let_through) and on_text(let_through)
-                return has_gone or guard.has_stopped
+                # Nothing is passed on as well: it asks whether to go on.
+                return on_text(let_through) or guard.has_stopped
 
             try:
                 how = self.chat.chat(asked, passed)

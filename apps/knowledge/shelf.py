@@ -8,6 +8,7 @@ back is in none from then on. What remains of it are fingerprints: others' copie
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -112,7 +113,8 @@ class Shelf:
             if commitment in self._stored and self._stored[commitment].text:
                 return commitment
             self._verify_room(len(chunks))
-            vectors, marks = await self._engine.run(lambda: self._read(chunks))
+            read = await self._engine.run_each([partial(self._read, one) for one in chunks])
+            vectors, marks = np.concatenate([one for one, _ in read]), [one for _, one in read]
             stored = Stored(
                 *(registered.number, registered.max_run, registered.budget, upload.text),
                 vectors.astype(_LITTLE).tobytes(),
@@ -146,9 +148,9 @@ class Shelf:
         raw = self._files.get(f"{_SHOWN}{asker.hex()}")
         return {} if raw is None else dict(decode_record(StoredShown, raw).spans)
 
-    def _read(self, chunks: tuple[str, ...]) -> tuple[Vectors, list[Fingerprints]]:
-        vectors, _ = self._embeddings.embed(list(chunks))
-        return quantize(vectors), [self._fingerprint(one) for one in chunks]
+    def _read(self, chunk: str) -> tuple[Vectors, Fingerprints]:
+        vectors, _ = self._embeddings.embed([chunk])
+        return quantize(vectors), self._fingerprint(chunk)
 
     def _verify_room(self, chunks: int) -> None:
         held = sum(len(one.fingerprints) for one in self._stored.values())

@@ -7,7 +7,10 @@ CONTEXT_TOKENS = 2048
 """Of prompt and answer together."""
 
 OnText = Callable[[str], bool]
-"""Takes the next piece of text; True ends the answer."""
+"""
+Takes the next piece of text; True ends the answer. An empty piece asks whether to go on, as after
+each part of a long prompt.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from apps.inference.models.weights import SMOLLM2, locate
 from shared.crypto.entropy import Entropy
 
 MODEL_ID = "smollm2-135m-instruct"
+PROMPT_PART_TOKENS = 64
+"""So much of a prompt is read between two questions whether to go on: half a second of CPU."""
 
 
 class LanguageModel:
@@ -27,6 +29,7 @@ class LanguageModel:
         params: Any = xllamacpp.CommonParams()
         params.model.path = str(locate(SMOLLM2))
         params.n_ctx, params.n_parallel, params.n_threads_http = CONTEXT_TOKENS, 1, 1
+        params.n_batch = params.n_ubatch = PROMPT_PART_TOKENS
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         params.cache_prompt, params.cache_ram_mib, params.offline = False, 0, True
         params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = params.ui = False
@@ -67,16 +70,19 @@ class LanguageModel:
             if "error" in chunk:
                 refusal = str(chunk["error"].get("message", "the model refused"))
                 return True
-            usage = chunk.get("usage") or usage
+            # An answer that is ended has no usage of its own: what was read and said by then.
+            if "prompt_progress" in chunk:
+                usage["prompt_tokens"] = chunk["prompt_progress"]["processed"]
+            text = ""
             for choice in chunk.get("choices", ()):
                 reason = choice.get("finish_reason") or reason
-                text = choice.get("text") or (choice.get("delta") or {}).get("content")
-                if text and on_text(text):
-                    return True
-            return False
+                text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+            usage["completion_tokens"] += bool(text)
+            usage = chunk.get("usage") or usage
+            return on_text(text)
 
-        streamed = {**request, "stream": True, "stream_options": {"include_usage": True}}
-        answer = handle(streamed, take)
+        streamed = {"stream": True, "stream_options": {"include_usage": True}}
+        answer = handle({**request, **streamed, "return_progress": True}, take)
         if isinstance(answer, dict):
             take(answer)
         if refusal:

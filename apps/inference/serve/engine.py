@@ -7,7 +7,7 @@ Computing has a thread of its own at the lowest priority of the machine, so that
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -91,6 +91,11 @@ class Engine:
     def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._thread = ThreadPoolExecutor(1, "inference", initializer=_give_way)
         self._turn, self._waiting, self._timeout_s = asyncio.Lock(), 0, timeout_s
+        self._is_ending = False
+
+    def end_answers(self) -> None:
+        """End what is computed where it is, and refuse what waits and what comes."""
+        self._is_ending = True
 
     @asynccontextmanager
     async def _taking_turns(self) -> AsyncIterator[None]:
@@ -99,14 +104,25 @@ class Engine:
         self._waiting += 1
         try:
             async with self._turn:
+                if self._is_ending:
+                    raise TooBusy("the service ends; try another one")
                 yield
         finally:
             self._waiting -= 1
 
     async def run(self, compute: Callable[[], Result]) -> Result:
         """Compute in the thread, or raise `TooBusy`."""
+        return (await self.run_each([compute]))[0]
+
+    async def run_each(self, computations: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Compute one after the other, in one turn; raises `TooBusy` as well where all is ended."""
+        loop, found = asyncio.get_running_loop(), []
         async with self._taking_turns():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
+            for compute in computations:
+                if self._is_ending:
+                    raise TooBusy("the service ends; try another one")
+                found.append(await loop.run_in_executor(self._thread, compute))
+        return found
 
     async def stream(
         self, compute: Callable[[OnText], Answered]
@@ -128,8 +144,9 @@ class Engine:
 
             def on_text(text: str) -> bool:
                 nonlocal is_late
-                loop.call_soon_threadsafe(pieces.put_nowait, text)
-                is_late = time.monotonic() > deadline
+                if text:
+                    loop.call_soon_threadsafe(pieces.put_nowait, text)
+                is_late = self._is_ending or time.monotonic() > deadline
                 return is_over or is_late
 
             running = loop.run_in_executor(self._thread, compute, on_text)

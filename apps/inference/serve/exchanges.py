@@ -151,9 +151,9 @@ class Exchanges:
         self._admit(seen, request.model, self._models.embedding_id)
         request.verify_provider()
         await self._reserve(seen)
-        vectors, tokens = await self._engine.run(
-            lambda: self._models.embeddings.embed(request.texts)
-        )
+        embed = self._models.embeddings.embed
+        each = await self._engine.run_each([partial(embed, [text]) for text in request.texts])
+        vectors, tokens = [one for (one,), _ in each], sum(read for _, read in each)
         seen.how = Answered("stop", tokens, 0)
         as_base64 = request.encoding_format == "base64"
         return self._computed(

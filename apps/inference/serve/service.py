@@ -46,6 +46,7 @@ async def serving(
     key_hashes: frozenset[bytes],
     *,
     load: Callable[[], Models] = load_models,
+    engine: Engine | None = None,
     entropy: Entropy | None = None,
     meter: Meter | None = None,
     extend: Callable[[Models, Engine], Models] = lambda models, _: models,
@@ -62,6 +63,8 @@ async def serving(
         SHA-256 of the API keys that may ask; empty lets everybody.
     meter : `Meter`, optional
         Takes credit for answers; without it they are free.
+    engine : `Engine`, optional
+        What computes; it is closed at the end.
     load : callable
         Loads the models, in the thread that computes, so that theirs have its priority.
     extend : callable
@@ -72,7 +75,7 @@ async def serving(
     AppdAway, WeightsMissing, WeightsChanged
         See each class.
     """
-    appd, engine = Appd(appd_socket), Engine()
+    appd, engine = Appd(appd_socket), engine or Engine()
     try:
         models = extend(await engine.run(load), engine)
         gate = Gate(now_s)

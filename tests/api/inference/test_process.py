@@ -6,9 +6,11 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
@@ -112,6 +114,37 @@ def test_quick_start_answers_alike_on_two_workers_and_leaks_nothing(tmp_path) ->
             assert not holds_canary(opened_files(service[0].pid))
     assert answers[0] == answers[1]
     assert not holds_canary(logs.iterdir())
+
+
+def test_the_end_leaves_a_long_prompt_and_gives_its_receipt(tmp_path) -> None:
+    socket = tmp_path / "appd.sock"
+    asked = {
+        "model": "smollm2-135m-instruct",
+        "messages": [{"role": "user", "content": "word " * 1_900}],
+        "max_tokens": 100,
+    }
+    with started("qanat", "rofl", "appd", "--socket", str(socket), cwd=tmp_path) as daemon:
+        wait_for_line(*daemon, re.escape(str(socket)))
+        command = ("apps.inference", "--appd", str(socket), "--port", "0")
+        with started(*command, cwd=tmp_path) as (service, output), ThreadPoolExecutor(1) as pool:
+            port = wait_for_line(service, output, r'"port": (\d+)').group(1)
+            url = f"http://127.0.0.1:{port}/v1/chat/completions"
+            before = cpu_ticks(service.pid)
+            answer = pool.submit(httpx.post, url, json=asked, timeout=PATIENCE_S)
+            wait_for(lambda: cpu_ticks(service.pid) > before + 50, PATIENCE_S, "it reads")
+            service.send_signal(signal.SIGTERM)
+            said = answer.result(PATIENCE_S)
+            assert service.wait(PATIENCE_S) == 0
+    assert said.status_code == 200
+    assert said.headers["x-receipt-id"]
+    assert said.json()["choices"][0]["finish_reason"] == "length"
+    assert said.json()["usage"]["prompt_tokens"] < 1_900
+
+
+def cpu_ticks(pid) -> int:
+    """What a process has used [1/100 s]."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def opened_files(pid) -> list[Path]:

@@ -7,7 +7,7 @@ import pytest
 
 from apps.inference.errors import BadCompletion, WeightsChanged, WeightsMissing
 from apps.inference.models import weights
-from apps.inference.models.chat import LanguageModel
+from apps.inference.models.chat import PROMPT_PART_TOKENS, LanguageModel
 from apps.inference.models.embedding import DIMENSIONS, Embedder
 from shared.crypto.entropy import SystemEntropy
 
@@ -36,9 +36,24 @@ def test_two_workers_answer_greedy_prompts_alike(model) -> None:
 def test_who_stops_listening_stops_the_answer(model) -> None:
     pieces = []
     began = time.process_time()
-    model.chat({**GREEDY, "max_tokens": 500}, lambda text: pieces.append(text) is None)
+
+    def first_alone(text: str) -> bool:
+        pieces.extend([text] if text else [])
+        return bool(pieces)
+
+    ended = model.chat({**GREEDY, "max_tokens": 500}, first_alone)
     assert len(pieces) == 1
     assert time.process_time() - began < 5
+    # Who is cut off has used what was computed by then.
+    assert (ended.prompt_tokens > 20, ended.completion_tokens) == (True, 1)
+
+
+def test_a_long_prompt_is_left_between_its_parts(model) -> None:
+    asked = {"messages": [{"role": "user", "content": "word " * 1_900}], "max_tokens": 1}
+    questions = []
+    ended = model.chat(asked, lambda text: len(questions.append(text) or questions) == 3)
+    assert questions == ["", "", ""]
+    assert ended.prompt_tokens == 2 * PROMPT_PART_TOKENS
 
 
 def test_prompt_that_does_not_fit_is_refused(model) -> None:
