@@ -66,7 +66,7 @@ async def fetch_view(
     GatewaySilent, NotSealedToUs
         There is no answer, or none that an enclave made for this request.
     """
-    standing = _read_standing(await gateway.ask("oasis_viewParameters", [], {}))
+    standing = read_standing(await gateway.ask("oasis_viewParameters", [], {}))
     expires_s = standing.time_s + LIFETIME_S
     asked = ask(transaction, expires_s, style=style, secret=envelope_secret)
     wire = _wire_of(asked, sign(asked.request, standing))
@@ -74,7 +74,7 @@ async def fetch_view(
         sealed, key = await gateway.ask_all(
             [("oasis_viewTransaction", [wire]), ("oasis_callDataPublicKey", [])], {}
         )
-        answer, epoch_key = _read_answer(sealed), _read_key(key)
+        answer, epoch_key = read_sealed(sealed), read_key(key)
         if answer.epoch == epoch_key.epoch:
             break
     return open_view(answer, asked, epoch_key)
@@ -91,7 +91,8 @@ def _wire_of(asked: Asked, signature: bytes) -> dict[str, Any]:
     }
 
 
-def _read_standing(untrusted: Any) -> Standing:
+def read_standing(untrusted: Any) -> Standing:
+    """Read `oasis_viewParameters`."""
     try:
         place = Place(
             untrusted["chainContext"],
@@ -105,7 +106,8 @@ def _read_standing(untrusted: Any) -> Standing:
     return standing
 
 
-def _read_answer(untrusted: Any) -> SealedView:
+def read_sealed(untrusted: Any) -> SealedView:
+    """Read an answer that an enclave sealed."""
     try:
         epoch, nonce, data = (untrusted[name] for name in ("epoch", "nonce", "data"))
         answer = SealedView(
@@ -118,7 +120,8 @@ def _read_answer(untrusted: Any) -> SealedView:
     return answer
 
 
-def _read_key(untrusted: Any) -> EpochKey:
+def read_key(untrusted: Any) -> EpochKey:
+    """Read `oasis_callDataPublicKey`."""
     try:
         key, epoch = bytes.fromhex(untrusted["key"][2:]), untrusted.get("epoch", 0)
     except (KeyError, TypeError, ValueError, AttributeError):

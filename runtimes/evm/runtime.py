@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 import evm_native
 
+from runtimes.evm.calls import call, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.core_errors import errors_of_the_core
+from runtimes.evm.owner import Viewers, forbid_public
+from runtimes.evm.questions import Ground, ask_as_owner
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
 from runtimes.evm.state_pages import read_page
-from runtimes.evm.views import Viewers, forbid_public, view_transaction
+from runtimes.evm.views import view_transaction
 from runtimes.native_state import NativeState, errors_of_the_store
 from shared.crypto.hashes import EMPTY_HASH
 from shared.enclave.errors import StateRejected
@@ -41,7 +44,7 @@ from shared.types.evm import (
 from shared.types.identity import Epoch, Hash, PublicKey, Round
 from shared.types.messages import Inbox
 from shared.types.runtime import CheckedTransaction, SpentSequence
-from shared.types.sight import SealedView, ViewQuery
+from shared.types.sight import SealedView, SignedQuestion, ViewQuery
 
 CACHE_MIB = 16
 """Pages of the state kept in memory [MiB]; the file system caches the rest."""
@@ -192,12 +195,14 @@ class EvmRuntime(NativeState):
         version, root = context.parent.round, context.parent.state_root
         match method:
             case EvmQuery.CALL:
-                return self._call(decode_record(EvmCall, args), context)
+                wanted = self._read_call(args)
+                return call(self._engine, self._environment(context), wanted, version)
             case EvmQuery.ESTIMATE_GAS:
-                gas = self._estimate_gas(decode_record(EvmCall, args), context)
+                wanted = self._read_call(args)
+                gas = estimate_gas(self._engine, self._environment(context), wanted, version)
                 return encode_record(Amount(gas))
             case EvmQuery.ESTIMATE_GAS_AS_SENDER:
-                gas = self._estimate_gas_as_sender(decode_record(EvmCall, args), context)
+                gas = self._estimate_gas_as_sender(self._read_call(args), context)
                 return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 of = decode_record(AccountQuery, args)
@@ -231,6 +236,10 @@ class EvmRuntime(NativeState):
                 return encode_record(page)
             case EvmQuery.VIEW:
                 return encode_record(self._view(decode_record(ViewQuery, args), context))
+            case EvmQuery.ASK_AS_OWNER:
+                return encode_record(
+                    self._ask_as_owner(decode_record(SignedQuestion, args), context)
+                )
             case EvmQuery.SIMULATE:
                 forbid_sight(is_confidential=self.is_confidential)
                 return simulate(self._engine, self._environment(context), args, version)
@@ -253,7 +262,7 @@ class EvmRuntime(NativeState):
             ),
         )
 
-    def _estimate_gas_as_sender(self, call: EvmCall, context: RoundContext) -> int:
+    def _estimate_gas_as_sender(self, wanted: EvmCall, context: RoundContext) -> int:
         """
         Estimate with the sender that the call claims; one that fails is an error.
 
@@ -262,51 +271,32 @@ class EvmRuntime(NativeState):
         """
         if self.is_confidential and not self._has_dev_controls:
             raise RuntimeRejected(*FORBIDDEN)
+        environment = self._environment(context)
+        return estimate_gas_as_sender(self._believing, environment, wanted, context.parent.round)
+
+    @property
+    def _believing(self) -> evm_native.Engine:
+        """The engine of the profile `dev`, which believes who a call says to be from."""
         if self._dev_engine is None:
             self._dev_engine = self._make_engine("dev")
-        self._call(call, context, self._dev_engine)
-        return self._estimate_gas(call, context, self._dev_engine)
+        return self._dev_engine
 
-    def _forbid_pretence(self, call: EvmCall) -> None:
-        """Refuse a call that pretends code or storage where that would show what is secret."""
-        if call.pretence:
+    def _ask_as_owner(self, signed: SignedQuestion, context: RoundContext) -> SealedView:
+        """Answer the network's owner what nobody else may ask; sealed to him."""
+        forbid_public(is_confidential=self.is_confidential)
+        return ask_as_owner(
+            self._viewers,
+            signed,
+            context,
+            lambda: Ground(self._believing, self._environment(context), context.parent.round),
+        )
+
+    def _read_call(self, args: bytes) -> EvmCall:
+        """Read a call; one that pretends code or storage is refused where that shows a secret."""
+        wanted = decode_record(EvmCall, args)
+        if wanted.pretence:
             forbid_sight(is_confidential=self.is_confidential)
-
-    def _call(
-        self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
-    ) -> bytes:
-        self._forbid_pretence(call)
-        environment = self._environment(context)
-        with errors_of_the_core():
-            return (engine or self._engine).call(
-                environment,
-                version=context.parent.round,
-                caller=call.caller,
-                to=call.to,
-                gas=call.gas,
-                gas_price=call.gas_price,
-                value=call.value,
-                data=call.data,
-                pretence=call.pretence or None,
-            )
-
-    def _estimate_gas(
-        self, call: EvmCall, context: RoundContext, engine: evm_native.Engine | None = None
-    ) -> int:
-        self._forbid_pretence(call)
-        environment = self._environment(context)
-        with errors_of_the_core():
-            return (engine or self._engine).estimate_gas(
-                environment,
-                version=context.parent.round,
-                caller=call.caller,
-                to=call.to,
-                gas=call.gas,
-                gas_price=call.gas_price,
-                value=call.value,
-                data=call.data,
-                pretence=call.pretence or None,
-            )
+        return wanted
 
 
 class EvmPendingRound:

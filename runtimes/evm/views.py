@@ -17,22 +17,18 @@ from dataclasses import dataclass
 
 import evm_native
 
-from shared.crypto.hashes import keccak256, kmac256
-from shared.crypto.signing import BadSignature, verify_signature
+from runtimes.evm.owner import Viewers, refused, seal_to, verify_owner
+from shared.crypto.hashes import keccak256
 from shared.enclave.key_client import RoundKeys
 from shared.enclave.round_context import Hindsight, RoundContext
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
-from shared.errors import RuntimeRejected
 from shared.rules.sight import answer_binding, view_digest
 from shared.types.block import BlockHeader
 from shared.types.evm import TracedTransaction, TraceQuery, Traces
-from shared.types.identity import Epoch, PublicKey
-from shared.types.sight import NONCE_BYTES, VIEW_REQUEST, SealedView, View, ViewQuery
+from shared.types.identity import Epoch
+from shared.types.sight import VIEW_REQUEST, SealedView, View, ViewQuery
 
-SIGHT = "sight"
-"""Module of what is refused here."""
-NONCE_LABEL = b"qanat/evm: nonce of an answer"
 OWN_CALL = b'{"geth":{"tracer":"callTracer","tracerConfig":{"onlyTopCall":true}}}'
 """What a sender sees: calldata, result, reason of a revert, gas. No inner calls: their calldata and
 results are what contracts tell each other."""
@@ -43,28 +39,12 @@ Replay = Callable[[TraceQuery, RoundKeys, Epoch], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Viewers:
-    """Who may see transactions."""
-
-    chain_id: int
-    """Of the EVM; what senders sign names it."""
-    debug_key: PublicKey | None
-    """Ed25519 key of the network's owner; None where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """A transaction, as far as its result record tells of it."""
 
     sender: bytes
     envelope_key: bytes | None
     """X25519 key of who encrypted its calldata; None where that is plain."""
-
-
-def forbid_public(*, is_confidential: bool) -> None:
-    """Refuse on a ParaTime where traces are everybody's, and no key seals anything."""
-    if not is_confidential:
-        raise _refused(1, "nothing is secret on this ParaTime: debug_traceTransaction shows it")
 
 
 def view_transaction(
@@ -89,21 +69,18 @@ def view_transaction(
         The round is not final, or not here.
     """
     if context.hindsight is None:
-        raise _refused(3, "nothing is kept here of the round that followed")
+        raise refused(3, "nothing is kept here of the round that followed")
     hindsight = context.hindsight()
     if hindsight.now_s > query.request.expires_s:
-        raise _refused(2, "the view request has expired")
+        raise refused(2, "the view request has expired")
     header = hindsight.following()
     _verify_is_the_round(query, header)
     position = _position_of(query)
     sent = _read_sent(query.results[position])
     style = _authorize(viewers, query, sent, context)
     trace = _trace(query, position, style, header, replay, context, hindsight)
-    return _seal(query, View(header.round, position, trace), context)
-
-
-def _refused(code: int, why: str) -> RuntimeRejected:
-    return RuntimeRejected(SIGHT, code, why)
+    view = View(header.round, position, trace)
+    return seal_to(query.request.asker, encode_record(view), answer_binding(query.request), context)
 
 
 def _verify_is_the_round(query: ViewQuery, header: BlockHeader) -> None:
@@ -111,14 +88,14 @@ def _verify_is_the_round(query: ViewQuery, header: BlockHeader) -> None:
     if len(query.transactions) != len(query.results) or (
         evm_native.io_root(query.transactions, query.results) != header.io_root
     ):
-        raise _refused(3, f"these are not the transactions and results of round {header.round}")
+        raise refused(3, f"these are not the transactions and results of round {header.round}")
 
 
 def _position_of(query: ViewQuery) -> int:
     for position, raw in enumerate(query.transactions):
         if keccak256(raw) == query.request.transaction:
             return position
-    raise _refused(4, "the transaction is not in this round")
+    raise refused(4, "the transaction is not in this round")
 
 
 def _read_sent(result: bytes) -> Sent:
@@ -128,7 +105,7 @@ def _read_sent(result: bytes) -> Sent:
         case {"sender": bytes(sender), "encrypted": True, "input": bytes(input_)}:
             return Sent(sender, _envelope_key(input_))
         case _:
-            raise _refused(3, "a result names no sender")
+            raise refused(3, "a result names no sender")
 
 
 def _envelope_key(calldata: bytes) -> bytes:
@@ -149,30 +126,24 @@ def _authorize(viewers: Viewers, query: ViewQuery, sent: Sent, context: RoundCon
     if len(query.signature) == 65:
         _verify_sender(viewers, query, sent)
         return OWN_CALL
-    if viewers.debug_key is None:
-        raise _refused(5, "this network has no debug key: only the sender sees his own call")
-    domain = VIEW_REQUEST.for_runtime(
-        context.chain_context, context.runtime_id, context.identity[2]
+    verify_owner(
+        viewers.debug_key, VIEW_REQUEST, encode_record(query.request), query.signature, context
     )
-    try:
-        verify_signature(viewers.debug_key, domain, encode_record(query.request), query.signature)
-    except BadSignature:
-        raise _refused(5, "the view request is not signed by this network's debug key") from None
     return query.request.style or EVERYTHING
 
 
 def _verify_sender(viewers: Viewers, query: ViewQuery, sent: Sent) -> None:
     request = query.request
     if request.style:
-        raise _refused(5, "a sender sees his own call; only the debug key may choose a trace")
+        raise refused(5, "a sender sees his own call; only the debug key may choose a trace")
     try:
         signer = evm_native.recover_signer(view_digest(request, viewers.chain_id), query.signature)
     except evm_native.ConfigError:
         signer = b""
     if signer != sent.sender:
-        raise _refused(5, "the view request is not signed by the sender of the transaction")
+        raise refused(5, "the view request is not signed by the sender of the transaction")
     if sent.envelope_key is not None and request.asker != sent.envelope_key:
-        raise _refused(
+        raise refused(
             5,
             "the calldata is encrypted, and who sends an envelope need not have made it: ask with "
             "the X25519 key with which it was made, or with the debug key",
@@ -190,25 +161,11 @@ def _trace(
 ) -> bytes:
     epoch = context.epoch if query.epoch is None else query.epoch
     if epoch > context.epoch:
-        raise _refused(3, f"round {header.round} did not run in an epoch that is to come")
+        raise refused(3, f"round {header.round} did not run in an epoch that is to come")
     batch = TraceQuery(query.transactions[: position + 1], header.hash(), position, style)
     answer = replay(batch, hindsight.keys_in(epoch), epoch)
     traced: TracedTransaction
     (traced,) = decode_record(Traces, answer).transactions
     if traced.result != query.results[position]:
-        raise _refused(6, "the replay ends otherwise than the round: it ran in another epoch")
+        raise refused(6, "the replay ends otherwise than the round: it ran in another epoch")
     return traced.trace
-
-
-def _seal(query: ViewQuery, view: View, context: RoundContext) -> SealedView:
-    """
-    Seal an answer by the calldata key of the epoch, so that it can only come from an enclave.
-
-    The nonce follows from the key and what is sealed: a request that is put again gets the same
-    answer, and no nonce serves two.
-    """
-    epoch, plain = context.epoch, encode_record(view)
-    key = evm_native.mrae_key(context.keys().call_secrets[int(epoch)], query.request.asker)
-    binding = answer_binding(query.request)
-    nonce = kmac256(key, binding + plain, NONCE_LABEL)[:NONCE_BYTES]
-    return SealedView(epoch, nonce, evm_native.deoxysii_seal(key, nonce, plain, binding))

@@ -16,7 +16,7 @@ from shared.types.evm import (
     Traces,
 )
 from shared.types.identity import Round
-from shared.types.sight import SealedView, ViewQuery
+from shared.types.sight import SealedView, SignedQuestion, ViewQuery
 
 
 class EvmQueries:
@@ -73,6 +73,12 @@ class EvmQueries:
     async def view(self, query: ViewQuery, parent: Round) -> SealedView:
         """Ask what a transaction of the round after `parent` did; the enclave says who may."""
         answer = await self._node.query(EvmQuery.VIEW, encode_record(query), parent)
+        return decode_record(SealedView, answer)
+
+    async def ask_as_owner(self, query: SignedQuestion) -> SealedView:
+        """Ask what only the network's owner may; neither the node nor the caller reads it."""
+        args = encode_record(query)
+        answer = await self._node.query(EvmQuery.ASK_AS_OWNER, args, query.question.round)
         return decode_record(SealedView, answer)
 
     async def fetch_state(self, query: StateQuery, round_: Round) -> StateItems:

@@ -1,13 +1,16 @@
-"""What is signed of a view request, and what its answer is bound to."""
+"""What is signed of a view request, and to what questions and answers are bound."""
 
 from shared.crypto.hashes import keccak256, sha512_256
 from shared.encoding.record import encode_record
-from shared.types.sight import ViewRequest
+from shared.types.sight import OwnerQuestion, ViewRequest
 
 DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId)"
 DOMAIN_NAME, DOMAIN_VERSION = b"qanat: view request", b"1"
 REQUEST_TYPE = b"ViewRequest(bytes32 transaction,bytes32 asker,uint64 expires)"
 ANSWER_LABEL = b"qanat/evm: answer to the view request "
+QUESTION_BINDING = b"qanat/evm: question of the owner"
+"""Associated data of a sealed question; the signature binds it to all else."""
+OWNER_ANSWER_LABEL = b"qanat/evm: answer to the question of the owner "
 
 
 def view_digest(request: ViewRequest, chain_id: int) -> bytes:
@@ -26,6 +29,11 @@ def view_digest(request: ViewRequest, chain_id: int) -> bytes:
 def answer_binding(request: ViewRequest) -> bytes:
     """Give the associated data of an answer: it opens as the answer to this request alone."""
     return ANSWER_LABEL + sha512_256(encode_record(request))
+
+
+def owner_answer_binding(question: OwnerQuestion) -> bytes:
+    """Give the associated data of the answer to a question of the owner, and to no other."""
+    return OWNER_ANSWER_LABEL + sha512_256(encode_record(question))
 
 
 def _struct(type_: bytes, *words: bytes) -> bytes:

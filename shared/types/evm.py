@@ -61,6 +61,7 @@ class EvmQuery:
     PROVE_APP: Final = "qanat.ProveApp"  # app id -> proof of its record under the state root
     TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
     VIEW: Final = "qanat.ViewTransaction"  # ViewQuery -> SealedView; of the round after
+    ASK_AS_OWNER: Final = "qanat.AskAsOwner"  # SignedQuestion -> SealedView
     STATE: Final = "qanat.State"  # StateQuery -> StateItems
     SIMULATE: Final = "evm.Simulate"  # JSON -> JSON; see `Engine::simulate_blocks`
 

@@ -9,11 +9,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
-from evm_native import BlockEnv, CallFailed, ChainConfig, CheckError, Engine, Store, x25519_public
+from evm_native import BlockEnv, ChainConfig, CheckError, Engine, Store, x25519_public
 
+from runtimes.evm.calls import call, estimate_gas, estimate_gas_as_sender
+from runtimes.evm.owner import Viewers, forbid_public
+from runtimes.evm.questions import Ground, ask_as_owner
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
 from runtimes.evm.state_pages import read_page
-from runtimes.evm.views import Viewers, forbid_public, view_transaction
+from runtimes.evm.views import view_transaction
 from shared.api.compute import (
     CallDataKey,
     ComputeStatus,
@@ -38,7 +41,7 @@ from shared.types.evm import (
     TraceQuery,
 )
 from shared.types.keymanager import SignedPublicKey
-from shared.types.sight import SealedView, ViewQuery
+from shared.types.sight import SealedView, SignedQuestion, ViewQuery
 
 SIGNER = Signer(b"\x07" * 32)
 """The validator, and the network's owner."""
@@ -263,14 +266,12 @@ class FakeComputeNode:
         engine = self.chain.engine
         match method:
             case EvmQuery.CALL:
-                return self._run(engine.call, decode_record(EvmCall, args), number)
+                return self._run(call, engine, args, number)
             case EvmQuery.ESTIMATE_GAS:
-                gas = self._run(engine.estimate_gas, decode_record(EvmCall, args), number)
+                gas = self._run(estimate_gas, engine, args, number)
                 return encode_record(Amount(gas))
             case EvmQuery.ESTIMATE_GAS_AS_SENDER:
-                call = decode_record(EvmCall, args)
-                self._run(self.chain.dev_engine.call, call, number)
-                gas = self._run(self.chain.dev_engine.estimate_gas, call, number)
+                gas = self._run(estimate_gas_as_sender, self.chain.dev_engine, args, number)
                 return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 address = decode_record(AccountQuery, args).address
@@ -284,6 +285,9 @@ class FakeComputeNode:
                 return encode_record(Amount(engine.min_gas_price(number)))
             case EvmQuery.VIEW:
                 return encode_record(self._view(decode_record(ViewQuery, args), number))
+            case EvmQuery.ASK_AS_OWNER:
+                signed = decode_record(SignedQuestion, args)
+                return encode_record(self._ask_as_owner(signed, number))
             case EvmQuery.STATE:
                 forbid_sight(is_confidential=self.chain.is_confidential)
                 header = self.chain.blocks[number].header
@@ -297,9 +301,29 @@ class FakeComputeNode:
         """As the EVM's runtime does it, with the chain's own debug key."""
         chain = self.chain
         forbid_public(is_confidential=chain.is_confidential)
+        return view_transaction(
+            Viewers(chain.chain_id, DEBUG_KEY.public_key),
+            query,
+            self._context(number),
+            lambda batch, *_: trace_round(chain.engine, chain.environment(number), batch, None),
+        )
+
+    def _ask_as_owner(self, signed: SignedQuestion, number: int) -> SealedView:
+        """As above."""
+        chain = self.chain
+        forbid_public(is_confidential=chain.is_confidential)
+        return ask_as_owner(
+            Viewers(chain.chain_id, DEBUG_KEY.public_key),
+            signed,
+            self._context(number),
+            lambda: Ground(chain.dev_engine, chain.environment(number), number),
+        )
+
+    def _context(self, number: int) -> RoundContext:
+        chain = self.chain
         keys = RoundKeys({chain.epoch: chain.call_secret(chain.epoch)}, b"", b"")
         parent = chain.blocks[number].header
-        context = RoundContext(
+        return RoundContext(
             parent,
             chain.epoch,
             (parent.hash(), chain.epoch, 0),
@@ -307,12 +331,6 @@ class FakeComputeNode:
             RUNTIME_ID,
             chain.chain_context,
             lambda: Hindsight(START_S, lambda: chain.blocks[number + 1].header, lambda _: keys),
-        )
-        return view_transaction(
-            Viewers(chain.chain_id, DEBUG_KEY.public_key),
-            query,
-            context,
-            lambda batch, *_: trace_round(chain.engine, chain.environment(number), batch, None),
         )
 
     def _look(self, method: str, args: bytes, number: int) -> bytes:
@@ -323,23 +341,11 @@ class FakeComputeNode:
             return simulate(engine, environment, args, number)
         return trace_round(engine, environment, decode_record(TraceQuery, args), None)
 
-    def _run(self, function, call: EvmCall, number: int):
-        if call.pretence:
+    def _run(self, question, engine, args: bytes, number: int):
+        wanted = decode_record(EvmCall, args)
+        if wanted.pretence:
             forbid_sight(is_confidential=self.chain.is_confidential)
-        try:
-            return function(
-                self.chain.environment(number),
-                version=number,
-                caller=call.caller,
-                to=call.to,
-                gas=call.gas,
-                gas_price=call.gas_price,
-                value=call.value,
-                data=call.data,
-                pretence=call.pretence or None,
-            )
-        except CallFailed as error:
-            raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
+        return question(engine, self.chain.environment(number), wanted, number)
 
     async def fetch_call_data_key(self) -> CallDataKey:
         await self._enter("fetch_call_data_key")

@@ -22,7 +22,7 @@ from shared.errors import Rejected, Unavailable
 from shared.gateways.compute_nodes import Question
 from shared.types.evm import TracedTransaction, TraceQuery
 from shared.types.identity import Round
-from shared.types.sight import SealedView, ViewQuery, ViewRequest
+from shared.types.sight import SealedView, SignedQuestion, ViewQuery, ViewRequest
 
 MAX_STYLE_BYTES = 64 * 1024
 """JSON of the form of a trace [bytes]."""
@@ -118,6 +118,12 @@ class Replays:
             return await EvmQueries(api).view(query, Round(round_ - 1))
 
         return await self._ask(question)
+
+    async def ask_as_owner(self, signed: SignedQuestion) -> SealedView:
+        """Have an enclave answer the network's owner; it decides who that is."""
+        if signed.question.round > self._index.require_newest().number:
+            raise QueryRejected("header not found")
+        return await self._ask(lambda api: EvmQueries(api).ask_as_owner(signed))
 
     async def _ask(self, question: Question[T]) -> T:
         async with self._turn:

@@ -1,8 +1,9 @@
 """
-`oasis_view*`: view requests, carried to an enclave and back.
+`oasis_view*` and `oasis_askAsOwner`: questions of owners, carried to an enclave and back.
 
-Nothing is decided here and nothing can be read: the request is signed, the answer is sealed to who
-asks. The enclave says who may see what (`runtimes/evm/views.py`).
+Nothing is decided here and nothing can be read: a request is signed, the answer is sealed to who
+asks, as is what the network's owner asks. The enclave says who may see what
+(`runtimes/evm/views.py`, `questions.py`).
 """
 
 from typing import Any
@@ -13,23 +14,28 @@ from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import BadParameter, data, hash32, quantity64
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.shapes import Json, show_bytes
-from shared.types.identity import RuntimeId
-from shared.types.sight import MAX_STYLE_BYTES, ViewRequest
+from shared.crypto.signing import SIGNATURE_BYTES
+from shared.types.identity import Epoch, Round, RuntimeId
+from shared.types.sight import (
+    MAX_QUESTION_BYTES,
+    MAX_STYLE_BYTES,
+    NONCE_BYTES,
+    OwnerQuestion,
+    SealedView,
+    SignedQuestion,
+    ViewRequest,
+)
 
 NANOSECONDS = 1_000_000_000
 SIGNATURE_LENGTHS = (64, 65)
 """Of the debug key, and of an account [bytes]."""
 FIELDS = ("transaction", "asker", "expires", "signature")
+QUESTION_FIELDS = ("asker", "expires", "round", "epoch", "nonce", "data", "signature")
 
 
 def view_request(value: Any) -> tuple[ViewRequest, bytes]:
     """Read a request and its signature: `{transaction, asker, expires, style?, signature}`."""
-    if type(value) is not dict:
-        raise BadParameter("must be an object of transaction, asker, expires and signature")
-    fields = fold_names(value)
-    for name in FIELDS:
-        if fields.get(name) is None:
-            raise BadParameter(f"missing required field '{name}'")
+    fields = _required(value, FIELDS)
     style, signature = fields.get("style", ""), data(fields["signature"])
     if type(style) is not str or len(style.encode()) > MAX_STYLE_BYTES:
         raise BadParameter(f"style: must be a text of at most {MAX_STYLE_BYTES} bytes")
@@ -44,6 +50,38 @@ def view_request(value: Any) -> tuple[ViewRequest, bytes]:
     return request, signature
 
 
+def signed_question(value: Any) -> SignedQuestion:
+    """Read a sealed question: `{asker, expires, round, epoch, nonce, data, signature}`."""
+    fields = _required(value, QUESTION_FIELDS)
+    nonce, sealed = data(fields["nonce"]), data(fields["data"])
+    signature = data(fields["signature"])
+    if len(nonce) != NONCE_BYTES:
+        raise BadParameter(f"nonce: must have {NONCE_BYTES} bytes")
+    if len(sealed) > MAX_QUESTION_BYTES:
+        raise BadParameter(f"data: must have at most {MAX_QUESTION_BYTES} bytes")
+    if len(signature) != SIGNATURE_BYTES:
+        raise BadParameter(f"signature: must have {SIGNATURE_BYTES} bytes of the debug key")
+    question = OwnerQuestion(
+        hash32(fields["asker"]),
+        quantity64(fields["expires"]),
+        Round(quantity64(fields["round"])),
+        Epoch(quantity64(fields["epoch"])),
+        nonce,
+        sealed,
+    )
+    return SignedQuestion(question, signature)
+
+
+def _required(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise BadParameter(f"must be an object of {', '.join(names[:-1])} and {names[-1]}")
+    fields = fold_names(value)
+    for name in names:
+        if fields.get(name) is None:
+            raise BadParameter(f"missing required field '{name}'")
+    return fields
+
+
 class SightMethods:
     """Answers of the namespace."""
 
@@ -53,12 +91,12 @@ class SightMethods:
     @rpc_method("oasis_viewTransaction", view_request)
     async def view_transaction(self, request: tuple[ViewRequest, bytes]) -> Json:
         """What a transaction did, sealed to who may see it: its sender, or the debug key."""
-        sealed = await self._replays.view(*request)
-        return {
-            "epoch": hex(sealed.epoch),
-            "nonce": show_bytes(sealed.nonce),
-            "data": show_bytes(sealed.data),
-        }
+        return _show_sealed(await self._replays.view(*request))
+
+    @rpc_method("oasis_askAsOwner", signed_question)
+    async def ask_as_owner(self, signed: SignedQuestion) -> Json:
+        """What the debug key asks of the state of a round, both sealed: storage, traces, calls."""
+        return _show_sealed(await self._replays.ask_as_owner(signed))
 
     @rpc_method("oasis_viewParameters")
     async def view_parameters(self) -> Json:
@@ -72,3 +110,11 @@ class SightMethods:
             "chainId": hex(settings.chain_id),
             "time": hex(status.time_ns // NANOSECONDS),
         }
+
+
+def _show_sealed(sealed: SealedView) -> Json:
+    return {
+        "epoch": hex(sealed.epoch),
+        "nonce": show_bytes(sealed.nonce),
+        "data": show_bytes(sealed.data),
+    }
