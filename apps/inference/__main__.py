@@ -1,7 +1,8 @@
 """
 Runs the service: `python -m apps.inference --help`.
 
-It needs an app daemon for its keys and quotes, and nothing else: no chain, no folder.
+It needs an app daemon for its keys and quotes, and nothing else: no chain, no folder. What the
+command line does not say is taken from the environment, where a worker puts an app's secrets.
 """
 
 import argparse
@@ -36,21 +37,20 @@ log = structlog.get_logger(__name__)
 def main() -> None:
     """Read the command line and serve until a signal comes."""
     parser = argparse.ArgumentParser(prog="inference", description=__doc__)
-    parser.add_argument("--appd", type=Path, required=True, help="socket of the app daemon")
-    parser.add_argument("--port", type=int, default=8595, help="loopback port; 0 takes a free one")
+    common_options(parser, port=8595)
     parser.add_argument(
         "--key-hash",
         action="append",
         default=[],
         type=_read_hash,
         metavar="HEX",
-        help="SHA-256 of an API key that may ask; without any, everybody may",
+        help="SHA-256 of an API key that may ask; without any, everybody may (KEY_HASHES)",
     )
-    parser.add_argument("--gateway", help="URL of the ParaTime that credit is kept on")
-    parser.add_argument("--meter", help="address of InferenceMeter there; answers are paid then")
-    parser.add_argument("--prompt-wei", type=int, default=10**9, help="price of a token read")
-    parser.add_argument("--completion-wei", type=int, default=10**10, help="of a token written")
-    parser.add_argument("--epoch-s", type=float, default=60.0, help="between two roots")
+    parser.add_argument(
+        "--meter",
+        default=os.environ.get("METER"),
+        help="address of InferenceMeter there; answers are paid then (METER)",
+    )
     options = parser.parse_args()
     configure_logs(service="inference")
     take_little()
@@ -58,6 +58,26 @@ def main() -> None:
         asyncio.run(run(options))
     except QanatError as error:
         sys.exit(f"error: {error.message}")
+
+
+def common_options(parser: argparse.ArgumentParser, *, port: int) -> None:
+    """Add what both services of this project have: daemon, port, chain and prices."""
+
+    def add(name: str, kind: Callable[[str], object], default: object, text: str) -> None:
+        variable = name.upper().replace("-", "_")
+        # A text is read as the option's own value would be.
+        known = os.environ.get(variable, default)
+        parser.add_argument(f"--{name}", type=kind, default=known, help=f"{text} ({variable})")
+
+    appd = os.environ.get("ROFL_APPD_SOCKET")
+    parser.add_argument(
+        "--appd", type=Path, default=appd, required=appd is None, help="socket of the app daemon"
+    )
+    add("port", int, port, "loopback port; 0 takes a free one")
+    add("gateway", str, None, "URL of the ParaTime that credit is kept on")
+    add("prompt-wei", int, 10**9, "price of a token read")
+    add("completion-wei", int, 10**10, "of a token written")
+    add("epoch-s", float, 60.0, "seconds between two roots")
 
 
 def take_little() -> None:
@@ -69,7 +89,8 @@ def take_little() -> None:
 
 async def run(options: argparse.Namespace) -> None:
     """Serve, with a meter where one is named; the last epoch is charged at the end."""
-    key_hashes = frozenset(options.key_hash)
+    named = [_read_hash(one) for one in os.environ.get("KEY_HASHES", "").split()]
+    key_hashes = frozenset(options.key_hash or named)
     if options.meter is None:
         await serve(options.appd, options.port, key_hashes, None)
         return

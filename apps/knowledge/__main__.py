@@ -2,10 +2,12 @@
 Runs the knowledge app: `python -m apps.knowledge --help`.
 
 It needs an app daemon for keys and quotes, a gateway for the chain, and a folder for what it seals.
+What the command line does not say is taken from the environment, as by `apps.inference`.
 """
 
 import argparse
 import asyncio
+import os
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from eth_account.signers.local import LocalAccount
 from nacl.public import PrivateKey
 
 from apps.appd import BlockingAppd
-from apps.inference.__main__ import charge, serve, take_little
+from apps.inference.__main__ import charge, common_options, serve, take_little
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Prices
 from apps.inference.models.answered import CONTEXT_TOKENS
@@ -77,14 +79,15 @@ def with_knowledge(
 def main() -> None:
     """Read the command line and serve until a signal comes."""
     parser = argparse.ArgumentParser(prog="knowledge", description=__doc__)
-    parser.add_argument("--appd", type=Path, required=True, help="socket of the app daemon")
-    parser.add_argument("--gateway", help="URL of the ParaTime's gateway")
-    parser.add_argument("--pay", help="address of KnowledgePay")
-    parser.add_argument("--store", type=Path, help="folder of sealed files")
-    parser.add_argument("--port", type=int, default=8597, help="loopback port; 0 takes a free one")
-    parser.add_argument("--prompt-wei", type=int, default=10**9, help="price of a token read")
-    parser.add_argument("--completion-wei", type=int, default=10**10, help="of a token written")
-    parser.add_argument("--epoch-s", type=float, default=60.0, help="between two settlements")
+    common_options(parser, port=8597)
+    pay, home = os.environ.get("PAY"), os.environ.get("HOME", "")
+    parser.add_argument("--pay", default=pay, help="address of KnowledgePay (PAY)")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=None if pay is None else Path(home) / "sealed",
+        help="folder of sealed files; by PAY, in the home of the instance",
+    )
     parser.add_argument(
         "--account", action="store_true", help="print the account that KnowledgePay is made for"
     )

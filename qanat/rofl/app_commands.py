@@ -37,14 +37,23 @@ def init(
     reset: Annotated[
         bool, typer.Option("--reset", help="Keep the manifest, and forget its deployments.")
     ] = False,
+    program: Annotated[
+        str | None, typer.Option(help="An app of this project instead: inference or knowledge.")
+    ] = None,
 ) -> None:
     """Make the manifest of a new app, and a small program if there is none."""
     from qanat.rofl.project import init_project
+    from qanat.rofl.ready_made import find_program, write_program
     from qanat.rofl.template import APP_FILE, write_template
 
-    path, manifest = init_project(directory, reset=reset)
+    chosen = None if program is None else find_program(program)
+    path, manifest = init_project(
+        directory, reset=reset, memory_mib=None if chosen is None else chosen.memory_mib
+    )
     out.print(f"{path}: {escape(manifest.name)} {manifest.version}")
-    if write_template(directory):
+    if chosen is not None:
+        out.print(f"{directory}: {write_program(directory, chosen)} files of this project")
+    elif write_template(directory):
         out.print(f"{directory / APP_FILE}: what every instance runs")
     out.print("Next: qanat rofl create")
 

@@ -58,7 +58,9 @@ def _converse(owner: Owner, talk: Callable[[Owner], Awaitable[T]]) -> T:
     return asyncio.run(main())
 
 
-def init_project(directory: Path, *, reset: bool) -> tuple[Path, Manifest]:
+def init_project(
+    directory: Path, *, reset: bool, memory_mib: int | None = None
+) -> tuple[Path, Manifest]:
     """Make a manifest, or take its deployments out; raises `NoManifest`, `BadManifest`."""
     if reset:
         path = find_manifest(directory)
@@ -70,6 +72,8 @@ def init_project(directory: Path, *, reset: bool) -> tuple[Path, Manifest]:
                 raise NoManifest(f"{directory / name} is there; --reset forgets its deployments")
         path = directory / FILE_NAMES[0]
         manifest = Manifest(name=directory.resolve().name, version="0.1.0")
+    if memory_mib is not None:
+        manifest.resources.memory = memory_mib
     save_manifest(manifest, path)
     return path, manifest
 

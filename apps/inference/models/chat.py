@@ -6,6 +6,7 @@ once, with a key that nobody has, and what would show prompts there is off. Noth
 requests: an answer hangs on its own prompt alone, and its time tells nothing of another's.
 """
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ class LanguageModel:
         params.verbosity = -1
         params.api_keys = [entropy.draw("inference: unused listener").hex()]
         with tempfile.TemporaryDirectory(prefix="qanat-llm-") as folder:
-            params.hostnames = [str(Path(folder) / "unused.sock")]
+            # A socket's path has 107 bytes at most, and a worker's folders are deep.
+            places = (folder, os.path.relpath(folder))
+            params.hostnames = [str(Path(min(places, key=len)) / "unused.sock")]
             self._server: Any = xllamacpp.Server(params)
             # The folder goes, and the socket with it: nobody can reach the listener any more.
 

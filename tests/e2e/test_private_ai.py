@@ -1,0 +1,111 @@
+"""Private AI in workers of a network: inference as a bundle, asked by an unmodified client."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from qanat.ai import infer
+from shared.crypto.hashes import sha256
+from tests.e2e.test_rofl_commands import Commands
+from tests.support.networks import ROOT, ProcessNetwork, wait_for
+
+WORKERS = ("worker-0", "worker-1")
+PORT_BASE = 25545
+KEY = "sk-mine"
+ALLOWED = infer.Policy(allow_mock=True)
+ASKED: dict[str, Any] = {
+    "model": "smollm2-135m-instruct",
+    "messages": [{"role": "user", "content": "Name three colours."}],
+    "temperature": 0,
+    "max_tokens": 12,
+}
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
+    folder = tmp_path_factory.mktemp("private-ai")
+    text = (ROOT / "networks" / "workers.toml").read_text()
+    file = folder / "workers.toml"
+    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
+    network = ProcessNetwork(folder / "data", PORT_BASE, file)
+    network.up()
+    yield network
+    network.down()
+    network.close()
+
+
+class Deployed:
+    """An app of this project on both workers, by the commands that its owner gives."""
+
+    def __init__(self, network: ProcessNetwork, folder: Path, program: str) -> None:
+        self.here = ("--data", str(network.data), "--network", str(network.network_file))
+        Commands(network, folder.parent).do("init", folder.name, "--program", program)
+        self.app = Commands(network, folder)
+        self.app_id = str(self.app.json("create")["app_id"])
+        self.built: dict[str, Any] = self.app.json("build", *self.here)
+
+    def run(self, **secrets: str) -> None:
+        """Set its options, and run it."""
+        lines = "".join(f"{name}={value}\n" for name, value in secrets.items())
+        self.app.do("secret", "import", "--force", "-", given=lines)
+        self.app.json("update")
+        running = self.app.json("deploy", *self.here)
+        assert [(one["worker"], one["state"]) for one in running] == [
+            (name, "running") for name in WORKERS
+        ]
+
+    def urls(self) -> list[str]:
+        """Where its instances serve, once each says so."""
+        found = [self._port_of(name) for name in WORKERS]
+        return [f"http://127.0.0.1:{port}" for port in found]
+
+    def _port_of(self, worker: str) -> str:
+        said: list[str] = []
+
+        def has_said() -> bool:
+            text = self.app.do("logs", "--worker", worker, *self.here)
+            said[:] = re.findall(r'"port": (\d+)', text)
+            return bool(said) or "Traceback" in text
+
+        wait_for(has_said, 60, f"the app on {worker} serves")
+        assert said, self.app.do("logs", "--worker", worker, *self.here)
+        return said[-1]
+
+
+def test_inference_in_two_workers_answers_alike_and_is_verified(
+    workers: ProcessNetwork, tmp_path: Path
+) -> None:
+    service = Deployed(workers, tmp_path / "inference", "inference")
+    service.run(PORT="0", KEY_HASHES=sha256(KEY.encode()).hex())
+    answers = []
+    for at, url in enumerate(service.urls()):
+        # An unmodified client of OpenAI's, and the one that verifies, say the same.
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as plain:
+            said = plain.chat.completions.create(**ASKED)
+            streamed = plain.chat.completions.create(**ASKED, stream=True)
+            pieces = [one.choices[0].delta.content or "" for one in streamed]
+        answers += [said.choices[0].message.content, "".join(pieces)]
+        kept = tmp_path / f"{at}.json"
+        with infer.client(url, policy=ALLOWED, api_key=KEY) as client:
+            answers.append(client.chat.completions.create(**ASKED).choices[0].message.content)
+            client.last_receipt.save(kept)
+        found = verify(kept)
+        assert found["subject"] == service.app_id
+        assert found["bodies_verified"]
+    assert len(set(answers)) == 1 and answers[0]
+
+
+def verify(kept: Path) -> Any:
+    """What `qanat verify` says of an answer that a client kept."""
+    command = [sys.executable, "-m", "qanat", "verify", "receipt", str(kept)]
+    done = subprocess.run(
+        [*command, "--allow-mock", "--json"], cwd=ROOT, capture_output=True, check=True
+    )
+    return json.loads(done.stdout)
