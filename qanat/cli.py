@@ -145,6 +145,7 @@ def provision(
     amount: AmountOption = None,
     test_mnemonic: TestMnemonicOption = False,
     seed: SeedOption = None,
+    block_time_step: TimeStepOption = None,
 ) -> None:
     """Make keys, mock hardware and genesis without starting anything; containers use it."""
     from qanat import start
@@ -156,6 +157,7 @@ def provision(
         count=accounts,
         amount=amount,
         seed=seed_of(seed),
+        block_time_step_s=block_time_step,
     )
     out.print(f"network data {'made' if is_new else 'found'} in {data}")
 
@@ -170,21 +172,34 @@ def run(
         str | None, typer.Option(envvar="QANAT_DATABASE_URL", help="Of the gateway's index.")
     ] = None,
     seed: SeedOption = None,
+    require_encryption: EncryptionOption = None,
+    profile: ProfileOption = None,
+    client_version: ClientVersionOption = None,
     log_level: Annotated[
         str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
 ) -> None:
     """Run one node in the foreground, reaching the others by their names; containers use it."""
     from qanat import start
+    from qanat.launcher.environment import RunOptions
 
     start.run_node(
         network,
         DataLayout(data.resolve()),
         name,
+        RunOptions(
+            log_level,
+            seed_of(seed),
+            "0.0.0.0",
+            database_url or None,
+            logs_to_files=False,
+            require_encryption=required_encryption(require_encryption),
+            # Docker forwards from loopback, where the Compose file has the ports.
+            dev_control_peers="any",
+            profile=profile,
+            client_version=client_version,
+        ),
         port_base=port_base,
-        seed=seed_of(seed),
-        database_url=database_url or None,
-        log_level=log_level,
     )
 
 

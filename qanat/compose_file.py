@@ -39,6 +39,7 @@ services:
       N: ${{N:-{accounts}}}
       AMOUNT: ${{AMOUNT:-{amount:_}}}
       QANAT_SEED: ${{QANAT_SEED:-}}
+      QANAT_BLOCK_TIME_STEP: ${{QANAT_BLOCK_TIME_STEP:-}}
 {setup_network}    entrypoint: ["python", "-m", "qanat", "provision", "--data", "/network"]
     command: []
     volumes:
@@ -66,6 +67,9 @@ GATEWAY_PORTS = """\
     environment:
       <<: *environment
       QANAT_DATABASE_URL: ${{QANAT_{prefix}DATABASE_URL:-}}
+      QANAT_PROFILE: ${{QANAT_PROFILE:-}}
+      QANAT_CLIENT_VERSION: ${{QANAT_CLIENT_VERSION:-}}
+      QANAT_REQUIRE_ENCRYPTION: ${{QANAT_REQUIRE_ENCRYPTION:-}}
     ports:
       - "127.0.0.1:${{QANAT_{prefix}HTTP_PORT:-{http_port}}}:{http_port}"
       - "127.0.0.1:${{QANAT_{prefix}WS_PORT:-{ws_port}}}:{ws_port}"

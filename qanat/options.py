@@ -64,6 +64,7 @@ EncryptionOption = Annotated[
     typer.Option(
         "--require-encryption",
         metavar="ADDR|all",
+        envvar="QANAT_REQUIRE_ENCRYPTION",
         help="Fail plain calls to this contract, or to any, and say where they came from.",
     ),
 ]
@@ -87,6 +88,7 @@ TimeStepOption = Annotated[
     int | None,
     typer.Option(
         "--block-time-step",
+        envvar="QANAT_BLOCK_TIME_STEP",
         min=1,
         max=MAX_BLOCK_TIME_STEP_S,
         help="Least that blocks are apart by their timestamps, in seconds; a new network only.",
@@ -95,7 +97,9 @@ TimeStepOption = Annotated[
 ProfileOption = Annotated[
     Literal["strict", "dev"] | None,
     typer.Option(
-        "--profile", help="How gateways answer who names none; by default as the file says."
+        "--profile",
+        envvar="QANAT_PROFILE",
+        help="How gateways answer who names none; by default as the file says.",
     ),
 ]
 ClientVersionOption = Annotated[
@@ -103,6 +107,7 @@ ClientVersionOption = Annotated[
     typer.Option(
         "--client-version",
         metavar="TEXT",
+        envvar="QANAT_CLIENT_VERSION",
         help="Answer to web3_clientVersion, such as HardhatNetwork/2.29.1/qanat for its plugins.",
     ),
 ]

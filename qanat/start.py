@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from qanat.launcher.supervisor import Supervisor
 from qanat.layout import DataLayout
 from qanat.network import NodePlan, load_network, plan_nodes
 from qanat.provision.data_directory import provision
+from qanat.provision.removal import verify_time_step
 from qanat.readiness import NotReady, wait_until_ready
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
@@ -34,9 +36,13 @@ def make_data_directory(
     count: int | None,
     amount: str | None,
     seed: bytes | None,
+    block_time_step_s: int | None = None,
 ) -> bool:
     """Provision, unless that was done; say whether it was new."""
     network = load_network(network_file)
+    if block_time_step_s is not None:
+        verify_time_step(layout, block_time_step_s)
+        network = replace(network, block_time_step_s=block_time_step_s)
     funding = choose_funding(network, to=to, count=count, amount=amount)
     return provision(layout, network, funding.balances(), seed=seed, test_keys=funding.test_keys)
 
@@ -148,28 +154,18 @@ def run_node(
     network_file: Path,
     layout: DataLayout,
     name: str,
+    options: RunOptions,
     *,
     port_base: int,
-    seed: bytes | None,
-    database_url: str | None,
-    log_level: str,
 ) -> None:
     """Run one node in the foreground, with its output on this process's own."""
-    configure_logs(log_level, service="launcher", node=name)
+    configure_logs(options.log_level, service="launcher", node=name)
     network = load_network(network_file)
     supervisor = Supervisor(
         network,
         plan_nodes(network, port_base, by_name=True),
         layout,
-        RunOptions(
-            log_level,
-            seed,
-            "0.0.0.0",
-            database_url,
-            logs_to_files=False,
-            # Docker forwards from loopback, where the Compose file has the ports.
-            dev_control_peers="any",
-        ),
+        options,
         network_file=network_file.resolve(),
         port_base=port_base,
         only=name,

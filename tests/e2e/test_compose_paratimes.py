@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.networks import ROOT, ComposeNetwork, missing_docker, wait_for
+from tests.support.networks import ROOT, ComposeNetwork, RpcFailure, missing_docker, wait_for
 
 pytestmark = pytest.mark.timeout(900)
 """The image may have to be built first."""
@@ -18,6 +18,13 @@ pytestmark = pytest.mark.timeout(900)
 NETWORK = ROOT / "networks" / "paratimes.toml"
 PORTS = {"8545", "8555", "8645"}
 NOTES = "0x80" + "00" * 30 + "02"
+SEALED = "0x" + "78" * 20
+SETTINGS = {
+    "QANAT_PROFILE": "dev",
+    "QANAT_CLIENT_VERSION": "HardhatNetwork/2.29.1/qanat",
+    "QANAT_REQUIRE_ENCRYPTION": SEALED,
+    "QANAT_BLOCK_TIME_STEP": "1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +42,12 @@ def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNetwo
     if was_up:
         default.compose("stop")
     network.down()
-    network.up()
-    yield network
-    network.down()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, text in SETTINGS.items():
+            environment.setenv(name, text)
+        network.up()
+        yield network
+        network.down()
     network.close()
     if was_up:
         default.up()
@@ -78,6 +88,17 @@ def test_three_paratimes_answer_in_containers(paratimes: ComposeNetwork) -> None
     notes = ask(examples["8555"])
     assert notes["runtime_id"] == NOTES
     assert notes["confidential"] is True
+
+
+def test_gateways_are_set_by_variables_of_the_shell(paratimes: ComposeNetwork) -> None:
+    """As `qanat up` is by its options."""
+    assert paratimes.rpc("web3_clientVersion") == SETTINGS["QANAT_CLIENT_VERSION"]
+    assert len(paratimes.rpc("eth_accounts")) == 10
+    assert "baseFeePerGas" in paratimes.rpc("eth_getBlockByNumber", "latest", False)
+    with pytest.raises(RpcFailure, match="came in plain, and this network requires encryption"):
+        paratimes.rpc("eth_call", {"to": SEALED, "data": "0x01020304"}, "latest")
+    summary = paratimes.compose("exec", "gateway", "cat", "/network/public/network.json")
+    assert json.loads(summary)["block_time_step_s"] == 1
 
 
 def test_container_is_paused_stopped_and_cut_off_by_its_nodes_name(
