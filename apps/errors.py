@@ -13,3 +13,16 @@ class BadSeal(Rejected, module="apps", code=2):
 
 class BadBox(Rejected, module="apps", code=3):
     """Bytes are not sealed to this key, or what is sealed is something else."""
+
+
+class CallRefused(Rejected, module="apps", code=4):
+    """The chain refuses a call that an instance sent."""
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self._data = data
+
+    @property
+    def data(self) -> bytes:
+        """What a contract reverted with; empty where it did not."""
+        return self._data

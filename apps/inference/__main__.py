@@ -95,12 +95,15 @@ async def run(options: argparse.Namespace) -> None:
         await serve(options.appd, options.port, key_hashes, None)
         return
     # Only now: a service without a meter needs no client of a chain.
+    from apps.appd import BlockingAppd
     from apps.inference.metering.chain import ChainMeter, service_account
 
     account = await service_account(options.appd)
     log.info("metered", account=account.address, meter=options.meter)
     prices = Prices(options.prompt_wei, options.completion_wei)
-    chain = ChainMeter(options.gateway, account, options.meter)
+    daemon = BlockingAppd(options.appd)
+    chain = await asyncio.to_thread(ChainMeter, options.gateway, account, options.meter, daemon)
+    await asyncio.to_thread(chain.introduce)
     meter = Meter(chain, prices, CONTEXT_TOKENS)
     charging = asyncio.create_task(charge(meter, options.epoch_s))
     try:

@@ -108,7 +108,11 @@ def main() -> None:
 
 async def run(options: argparse.Namespace, keys: AppKeys) -> None:
     """Serve, and settle each epoch and at the end."""
-    chain = await asyncio.to_thread(KnowledgeChain, options.gateway, keys.account, options.pay)
+    daemon = BlockingAppd(options.appd)
+    chain = await asyncio.to_thread(
+        KnowledgeChain, options.gateway, keys.account, options.pay, daemon
+    )
+    await asyncio.to_thread(chain.introduce)
     log.info("metered", account=keys.account.address, pay=chain.address)
     prices = Prices(options.prompt_wei, options.completion_wei)
     meter = Meter(chain, prices, CONTEXT_TOKENS, chain.answer_wei)

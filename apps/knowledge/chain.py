@@ -7,13 +7,16 @@ Source: `contracts/src/KnowledgePay.sol`, `contracts/src/KnowledgeRegistry.sol`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from web3.exceptions import ContractCustomError, ContractLogicError
 
 from apps.account import ChainAccount, Errors, load_artifact
 from apps.data_market.value.split import split_pot
+from apps.errors import CallRefused
 from apps.inference.metering.usage import Epoch
+from apps.instance import NO_APP, NOBODY, Daemon, tell
 from apps.knowledge.errors import ContractRefused, GatewayAway
 from shared.crypto.hashes import keccak256
 
@@ -24,6 +27,9 @@ PAY, REGISTRY, METER, VAULT = CONTRACTS = (
     APPS / "inference/contracts/artifacts/InferenceMeter.json",
     APPS / "data_market/contracts/artifacts/PayVault.json",
 )
+
+GAS, GAS_EACH_KEY, GAS_EACH_DOCUMENT = 400_000, 60_000, 60_000
+"""More than a settlement takes, and each key and each document of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +50,29 @@ class Registered:
 class KnowledgeChain:
     """The contracts by the account that they are asked and told as; every question blocks."""
 
-    def __init__(self, url: str, account: LocalAccount, address: str) -> None:
-        """Reach them; raises `GatewayAway`, or `ContractRefused` where there are none."""
-        self.account, self.address = account, address
+    def __init__(
+        self, url: str, account: LocalAccount, address: str, daemon: Daemon | None = None
+    ) -> None:
+        """
+        Reach them; where they are bound to an app, the app's daemon settles epochs.
+
+        Raises
+        ------
+        GatewayAway, ContractRefused
+            The gateway does not answer; there are no such contracts.
+        """
+        self.account, self.address, self._daemon = account, address, daemon
         self._own, self._public = (
             ChainAccount(url, account, ERRORS),
             ChainAccount(url, None, ERRORS),
         )
-        self._pay = self._own.contract(PAY, address).functions
-        asked = self._public.contract(PAY, address).functions
+        self._made = self._own.contract(PAY, address)
+        self._pay = self._made.functions
+        self._asked_pay = asked = self._public.contract(PAY, address).functions
         self.registry = str(self._public.ask(asked.registry()))
         meter, vault = self._public.ask(asked.meter()), self._public.ask(asked.vault())
         self.answer_wei = int(self._public.ask(asked.answerWei()))
+        self.app = bytes(self._public.ask(asked.app()))
         self.chain_id = self._public.chain_id()
         self._registry = self._own.contract(REGISTRY, self.registry).functions
         self._asked = self._public.contract(REGISTRY, self.registry).functions
@@ -64,9 +81,22 @@ class KnowledgeChain:
         self._vault = self._own.contract(VAULT, vault).functions
 
     @classmethod
-    def deploy(cls, url: str, account: LocalAccount, app: str, answer_wei: int) -> "KnowledgeChain":
-        """Make the contracts for an app's account, with the price of an answer [wei]."""
-        return cls(url, account, ChainAccount(url, account, ERRORS).deploy(PAY, app, answer_wei))
+    def deploy(
+        cls,
+        url: str,
+        account: LocalAccount,
+        service: str | None,
+        answer_wei: int,
+        app: bytes = NO_APP,
+    ) -> "KnowledgeChain":
+        """
+        Make the contracts, with the price of an answer [wei].
+
+        Either a service's account settles its epochs, or instances of `app`, 21 bytes, who name
+        their account themselves.
+        """
+        chain = ChainAccount(url, account, ERRORS)
+        return cls(url, account, chain.deploy(PAY, service or NOBODY, app, answer_wei))
 
     # -- documents ----------------------------------------------------------------------------
 
@@ -110,6 +140,12 @@ class KnowledgeChain:
 
     # -- as the app ---------------------------------------------------------------------------
 
+    def introduce(self) -> None:
+        """Name this account to contracts that are bound to the app; raises as `commit`."""
+        is_known = str(self._public.ask(self._asked_pay.service())) == self.account.address
+        if self.app != NO_APP and not is_known:
+            self._tell_as_instance("serveAs", [self.account.address], GAS)
+
     def credit_wei(self, key_hash: bytes) -> int:
         """Give what a key may still spend; nothing after a notice."""
         return int(self._own.ask(self._pay.spendable(key_hash)))
@@ -122,13 +158,28 @@ class KnowledgeChain:
         """Charge an epoch and pay the owners of what its answers were made from; once."""
         left = {owner: int(self._own.ask(self._pay.creditOf(owner))) for owner, _ in epoch.charges}
         pays = pays_of(epoch, left)
-        self._own.tell(
-            self._pay.settle(
-                *(epoch.number, epoch.root, len(epoch.leaves)),
-                *([owner for owner, _ in epoch.charges], [wei for _, wei in epoch.charges]),
-                *(list(pays), list(pays.values())),
-            )
-        )
+        arguments = [
+            *(epoch.number, epoch.root, len(epoch.leaves)),
+            *([owner for owner, _ in epoch.charges], [wei for _, wei in epoch.charges]),
+            *(list(pays), list(pays.values())),
+        ]
+        if self.app == NO_APP:
+            self._own.tell(self._pay.settle(*arguments))
+            return
+        gas = GAS + GAS_EACH_KEY * len(epoch.charges) + GAS_EACH_DOCUMENT * len(pays)
+        self._tell_as_instance("settle", arguments, gas)
+
+    def root_of(self, number: int) -> bytes:
+        """Give the root that an epoch was settled with, 32 bytes."""
+        return bytes(self._public.ask(self._asked_meter.epochs(number))[0])
+
+    def _tell_as_instance(self, name: str, arguments: list[Any], gas: int) -> None:
+        if self._daemon is None:
+            raise ContractRefused("that anybody but an instance of its app does this")
+        try:
+            tell(self._daemon, self._made, name, arguments, gas)
+        except CallRefused as error:
+            raise ContractRefused(_NAMES.get(error.data[:4].hex(), error.message)) from error
 
 
 def pays_of(epoch: Epoch, credit_wei: dict[bytes, int]) -> dict[bytes, int]:

@@ -8,17 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
+from eth_account import Account
 
+from apps.inference.errors import ChainRefused
+from apps.inference.metering.chain import ChainMeter
+from apps.inference.metering.usage import Epoch, Prices
 from qanat.ai import infer
 from shared.crypto.hashes import sha256
+from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
-from tests.support.networks import ROOT, ProcessNetwork, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
 
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE = 25545
-KEY = "sk-mine"
+KEY, CREDIT_WEI = "sk-mine", 10**16
 ALLOWED = infer.Policy(allow_mock=True)
 ASKED: dict[str, Any] = {
     "model": "smollm2-135m-instruct",
@@ -83,7 +89,13 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     workers: ProcessNetwork, tmp_path: Path
 ) -> None:
     service = Deployed(workers, tmp_path / "inference", "inference")
-    service.run(PORT="0", KEY_HASHES=sha256(KEY.encode()).hex())
+    key_hash = sha256(KEY.encode())
+    payer, app = Account.from_key(FIRST_KEY), decode_app_id(service.app_id)
+    meter = ChainMeter.deploy(workers.url, payer, None, app)
+    meter.deposit(key_hash, CREDIT_WEI)
+    service.run(
+        PORT="0", GATEWAY=workers.url, METER=meter.address, EPOCH_S="1", KEY_HASHES=key_hash.hex()
+    )
     answers = []
     for at, url in enumerate(service.urls()):
         # An unmodified client of OpenAI's, and the one that verifies, say the same.
@@ -99,7 +111,27 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
         found = verify(kept)
         assert found["subject"] == service.app_id
         assert found["bodies_verified"]
-    assert len(set(answers)) == 1 and answers[0]
+        prove(meter, url, found["receipt_id"])
+    assert len(set(answers)) == 1
+    assert answers[0]
+    # Both instances have charged, by keys that the chain knows them by; their account did not.
+    assert meter.credit_wei(key_hash) == CREDIT_WEI - 6 * cost_of(said)
+    assert meter.next_epoch() >= len(WORKERS)
+    with pytest.raises(ChainRefused):
+        meter.commit(Epoch(meter.next_epoch(), (), ()))
+
+
+def cost_of(said: Any) -> int:
+    return Prices(10**9, 10**10).cost(said.usage.prompt_tokens, said.usage.completion_tokens)
+
+
+def prove(meter: ChainMeter, url: str, receipt_id: str) -> None:
+    """Wait until an instance has committed to a receipt, and have the contract say so."""
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}) as client:
+        place = f"/v1/qanat/receipts/{receipt_id}/proof"
+        wait_for(lambda: client.get(place).status_code == 200, 60, "the epoch is charged")
+        shown = client.get(place).json()
+    assert meter.root_of(shown["epoch"]).hex() == shown["root"]
 
 
 def verify(kept: Path) -> Any:

@@ -5,6 +5,7 @@ Source: `contracts/src/InferenceMeter.sol`.
 """
 
 from pathlib import Path
+from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -13,26 +14,47 @@ from web3.exceptions import ContractLogicError
 
 from apps.account import ChainAccount, Errors
 from apps.appd import Appd
+from apps.errors import CallRefused
 from apps.inference.errors import ChainAway, ChainRefused
 from apps.inference.metering.usage import Epoch
+from apps.instance import NO_APP, NOBODY, Daemon, tell
 
 ARTIFACT = Path(__file__).resolve().parent.parent / "contracts/artifacts/InferenceMeter.json"
 _ACCOUNT_KEY = "qanat.inference/meter/1"
+GAS, GAS_EACH = 400_000, 50_000
+"""More than an epoch takes, and each key of it."""
 
 
 class ChainMeter:
     """The contract by the account that it is asked and told as. It blocks."""
 
-    def __init__(self, url: str, account: LocalAccount, address: str) -> None:
+    def __init__(
+        self, url: str, account: LocalAccount, address: str, daemon: Daemon | None = None
+    ) -> None:
+        """Reach it; where it is bound to an app, the app's daemon charges epochs."""
         self.account, self.address = account, address
-        self._chain = ChainAccount(url, account, ERRORS)
-        self._contract = self._chain.contract(ARTIFACT, address).functions
+        self._chain, self._daemon = ChainAccount(url, account, ERRORS), daemon
+        self._made = self._chain.contract(ARTIFACT, address)
+        self._contract = self._made.functions
+        self._is_bound = bytes(self._chain.ask(self._contract.app())) != NO_APP
 
     @classmethod
-    def deploy(cls, url: str, account: LocalAccount, service: str) -> "ChainMeter":
-        """Make a contract for a service's account, or raise `ChainAway` or `ChainRefused`."""
-        chain = ChainAccount(url, account, ERRORS)
-        return cls(url, account, chain.deploy(ARTIFACT, Web3.to_checksum_address(service)))
+    def deploy(
+        cls, url: str, account: LocalAccount, service: str | None, app: bytes = NO_APP
+    ) -> "ChainMeter":
+        """
+        Make a contract, or raise `ChainAway` or `ChainRefused`.
+
+        Either a service's account charges its epochs, or instances of `app`, 21 bytes, who name
+        their account themselves.
+        """
+        chain, named = ChainAccount(url, account, ERRORS), service or NOBODY
+        return cls(url, account, chain.deploy(ARTIFACT, Web3.to_checksum_address(named), app))
+
+    def introduce(self) -> None:
+        """Name this account to a contract that is bound to the app; raises as `commit`."""
+        if self._is_bound and self._chain.ask(self._contract.service()) != self.account.address:
+            self._tell_as_instance("serveAs", [self.account.address], GAS)
 
     def credit_wei(self, key_hash: bytes) -> int:
         """Give what is left of a key's credit; zero to strangers, and after a notice."""
@@ -57,7 +79,15 @@ class ChainMeter:
         hashes = [owner for owner, _ in epoch.charges]
         amounts = [amount for _, amount in epoch.charges]
         count = len(epoch.leaves)
-        self._chain.tell(self._contract.commit(epoch.number, epoch.root, count, hashes, amounts))
+        arguments = [epoch.number, epoch.root, count, hashes, amounts]
+        if self._is_bound:
+            self._tell_as_instance("commit", arguments, GAS + GAS_EACH * len(hashes))
+        else:
+            self._chain.tell(self._contract.commit(*arguments))
+
+    def root_of(self, number: int) -> bytes:
+        """Give the root that an epoch was committed to with, 32 bytes."""
+        return bytes(self._chain.ask(self._contract.epochs(number))[0])
 
     def is_committed(self, epoch: Epoch, index: int) -> bool:
         """Ask the chain whether a receipt is one of an epoch."""
@@ -73,6 +103,14 @@ class ChainMeter:
     def send_wei(self, to: str, amount_wei: int) -> None:
         """Give another account what it needs for gas."""
         self._chain.send_wei(to, amount_wei)
+
+    def _tell_as_instance(self, name: str, arguments: list[Any], gas: int) -> None:
+        if self._daemon is None:
+            raise ChainRefused("the contract is told this by instances of its app alone")
+        try:
+            tell(self._daemon, self._made, name, arguments, gas)
+        except CallRefused as error:
+            raise ChainRefused(f"the contract refuses: {error.message}") from error
 
 
 async def service_account(appd_socket: Path) -> LocalAccount:

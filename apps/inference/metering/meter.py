@@ -27,6 +27,10 @@ class Chain(Protocol):
         """Charge an epoch."""
         ...
 
+    def root_of(self, number: int) -> bytes:
+        """Give the root that an epoch was committed to with."""
+        ...
+
 
 class Meter:
     """One service's meter. One question or transaction at a time is out."""
@@ -90,8 +94,10 @@ class Meter:
         async with self._turn:
             number = await asyncio.to_thread(self._chain.next_epoch)
             if self._sent is not None and number > self._sent.number:
-                # It is on the chain, though its answer got lost.
-                self._settle(self._sent)
+                sent, self._sent = self._sent, None
+                # It is on the chain, though its answer got lost; or another instance was faster.
+                if await asyncio.to_thread(self._chain.root_of, sent.number) == sent.root:
+                    self._settle(sent)
             # What may be on its way is sent again as it was: a number is charged once.
             epoch = self._sent or self._usage.end(number)
             if not epoch.leaves:

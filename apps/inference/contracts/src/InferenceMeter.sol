@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Subcall} from "@oasisprotocol/sapphire-contracts/contracts/Subcall.sol";
+
 /// Prepaid credit for API keys, and a root of all receipts for each epoch.
 ///
 /// An API key stands here by its hash alone, and whose money is behind it is confidential state. The service charges
@@ -11,8 +13,10 @@ contract InferenceMeter {
     uint256 public constant NOTICE_S = 1 hours;
     uint256 public constant MAX_CHARGES = 256;
 
-    /// Account of the service: derived in the enclave from the app's key.
-    address public immutable service;
+    /// Account of the service: derived in the enclave from the app's key. It asks, and takes what was earned.
+    address public service;
+    /// The attested app whose registered instances charge epochs; zero where the service's account does.
+    bytes21 public immutable app;
 
     struct Account {
         address owner;
@@ -45,7 +49,21 @@ contract InferenceMeter {
         _;
     }
 
-    constructor(address service_) {
+    /// Who signed the transaction counts, not who calls: the chain knows the keys of instances.
+    modifier onlyApp() {
+        if (app != bytes21(0)) Subcall.roflEnsureAuthorizedOrigin(app);
+        else if (msg.sender != service) revert NotService(msg.sender);
+        _;
+    }
+
+    constructor(address service_, bytes21 app_) {
+        // Nobody until an instance names it: a question that nobody has signed is asked by zero.
+        service = service_ == address(0) ? address(this) : service_;
+        app = app_;
+    }
+
+    /// Name the service's account, as an instance: so nobody has to be told which one an app has.
+    function serveAs(address service_) external onlyApp {
         service = service_;
     }
 
@@ -94,7 +112,7 @@ contract InferenceMeter {
         uint64 receipts,
         bytes32[] calldata keyHashes,
         uint128[] calldata usedWei
-    ) external onlyService {
+    ) external onlyApp {
         if (epoch != nextEpoch) revert WrongEpoch(epoch, nextEpoch);
         if (keyHashes.length != usedWei.length || keyHashes.length > MAX_CHARGES) revert BadLengths();
         nextEpoch = epoch + 1;

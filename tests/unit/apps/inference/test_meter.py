@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.inference.errors import BadApiKey, ChainAway, NoCredit, NoSuchReceipt
+from apps.inference.errors import BadApiKey, ChainAway, ChainRefused, NoCredit, NoSuchReceipt
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Prices, Usage
 from shared.crypto.merkle import verify_merkle_proof
@@ -29,10 +29,14 @@ class Ledger:
     def next_epoch(self):
         return len(self.epochs)
 
+    def root_of(self, number):
+        return self.epochs[number].root
+
     def commit(self, epoch):
         if self.lose == "before":
             raise ChainAway("lost")
-        assert epoch.number == len(self.epochs)
+        if epoch.number != len(self.epochs):
+            raise ChainRefused("WrongEpoch")
         self.epochs.append(epoch)
         for owner, amount in epoch.charges:
             self.credit[owner] -= min(amount, self.credit[owner])
@@ -94,6 +98,24 @@ async def test_lost_answer_charges_once(lose):
     assert sum(amount for _, amount in ledger.charged) == 10
     assert sum(len(one.leaves) for one in ledger.epochs) == 2
     assert meter.proof(second)["epoch"] == 1
+
+
+async def test_two_instances_share_a_contract_and_each_charges_once():
+    first, ledger = a_meter()
+    second = Meter(ledger, PRICES, MOST)
+    await use(first, ANA, number=1)
+    await use(second, BEN, number=2)
+    ledger.lose = "before"
+    with pytest.raises(ChainAway):
+        await first.commit()
+    ledger.lose = None
+    # The other one takes the number that was sent before.
+    assert await second.commit()
+    epoch = await first.commit()
+    assert epoch is not None
+    assert epoch.number == 1
+    assert ledger.charged == [(BEN, 5), (ANA, 5)]
+    assert await first.commit() is None
 
 
 @given(st.lists(st.tuples(st.sampled_from([ANA, BEN]), st.integers(1, 30)), max_size=30))

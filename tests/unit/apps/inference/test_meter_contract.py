@@ -31,10 +31,11 @@ class Reverted(Exception):
 
 
 class Meter:
-    def __init__(self):
+    def __init__(self, app=bytes(21), service=None):
         self.chain = Chain()
         bytecode = bytes.fromhex(json.loads(ARTIFACT.read_text())["bytecode"][2:])
-        self.address = self.chain.deploy(bytecode + encode(["address"], [address(SERVICE)]))
+        arguments = encode(["address", "bytes21"], [service or address(SERVICE), app])
+        self.address = self.chain.deploy(bytecode + arguments)
 
     def data(self, name, *arguments):
         types = [field["type"] for field in FUNCTIONS[name]["inputs"]]
@@ -90,6 +91,18 @@ def test_epochs_are_charged_in_order_once_and_by_the_service(meter):
         meter.send("withdraw", address(SERVICE), by=SERVICE)
 
 
+def test_epochs_of_an_app_are_charged_by_its_instances_alone():
+    meter = Meter(app=b"\x07" * 21)
+    meter.send("deposit", KEY_HASH, value=1_000)
+    for by in (SERVICE, ANA):
+        # `RoflOriginNotAuthorizedForApp()` of Sapphire's library: no instance has this key.
+        with pytest.raises(Reverted, match="RoflOriginNotAuthorizedForApp"):
+            commit(meter, by=by)
+        with pytest.raises(Reverted, match="RoflOriginNotAuthorizedForApp"):
+            meter.send("serveAs", address(by), by=by)
+    assert meter.ask("nextEpoch") == 0
+
+
 def test_no_more_is_charged_than_there_is_and_nothing_is_lost(meter):
     commit(meter, used=5_000)
     meter.send("withdraw", address(SERVICE), by=SERVICE)
@@ -116,6 +129,11 @@ def test_owner_takes_back_what_is_left_after_his_notice(meter):
 
 
 def test_credit_is_not_shown_to_strangers(meter):
+    unnamed = Meter(app=b"\x07" * 21, service=bytes(20))
+    unnamed.send("deposit", KEY_HASH, value=1_000)
+    nobody = {"caller": bytes(20)}
+    data = unnamed.data("credit", KEY_HASH)
+    assert int.from_bytes(unnamed.chain.query(unnamed.address, data, **nobody), "big") == 0
     assert meter.ask("credit", KEY_HASH) == 0
     assert meter.ask("noticeOf", KEY_HASH) == 0
 

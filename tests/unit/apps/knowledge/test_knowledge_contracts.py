@@ -78,11 +78,11 @@ class Contract:
 
 
 class World:
-    def __init__(self):
+    def __init__(self, app=bytes(21)):
         self.chain = Chain()
         bytecode = bytes.fromhex(json.loads(PAY.read_text())["bytecode"][2:])
         made = self.chain.deploy(
-            bytecode + encode(["address", "uint256"], [address(APP), ANSWER_WEI])
+            bytecode + encode(["address", "bytes21", "uint256"], [address(APP), app, ANSWER_WEI])
         )
         self.pay = Contract(self.chain, PAY, made)
         self.registry, self.meter, self.vault = (
@@ -170,7 +170,7 @@ def test_what_is_charged_is_what_is_paid(world):
 
 
 def test_an_epoch_is_settled_once_in_order_and_by_the_app(world):
-    with pytest.raises(Reverted, match="NotApp"):
+    with pytest.raises(Reverted, match="NotService"):
         world.settle(by=ANA)
     with pytest.raises(Reverted, match="WrongEpoch"):
         world.settle(epoch=1)
@@ -179,6 +179,16 @@ def test_an_epoch_is_settled_once_in_order_and_by_the_app(world):
         world.settle()
     world.settle(epoch=1, used=(), pays=())
     assert withdrawn(world, ANA) == 100
+
+
+def test_epochs_of_an_app_are_settled_by_its_instances_alone():
+    world = World(app=b"\x07" * 21)
+    for by in (APP, ANA):
+        with pytest.raises(Reverted, match="RoflOriginNotAuthorizedForApp"):
+            world.settle(used=(), pays=(), by=by)
+        with pytest.raises(Reverted, match="RoflOriginNotAuthorizedForApp"):
+            world.pay.send("serveAs", address(by), by=by)
+    assert world.meter.ask("nextEpoch") == 0
 
 
 def test_no_more_is_paid_than_was_charged(world):
@@ -198,7 +208,7 @@ def test_nobody_else_reaches_meter_vault_or_contract(world):
     with pytest.raises(Reverted, match="NotMarket"):
         world.vault.send("credit", b"j" * 32, [address(APP)], [0], by=APP)
     for name in ("spendable", "creditOf"):
-        with pytest.raises(Exception, match=r"revert|NotApp"):
+        with pytest.raises(Exception, match=r"revert|NotService"):
             world.pay.ask(name, KEY_HASH)
 
 
