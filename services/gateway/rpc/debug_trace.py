@@ -8,12 +8,11 @@ from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import find_block, resolve_state
-from services.gateway.rpc.errors import InvalidParameters, QueryRejected
+from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
-    BadParameter,
     BlockId,
     any_block_id,
     block_id,
@@ -22,17 +21,7 @@ from services.gateway.rpc.parameters import (
 )
 from services.gateway.rpc.replays import Replays, joined
 from services.gateway.rpc.shapes import show_bytes
-from services.gateway.rpc.simulated import show_call
-
-CALL_ONLY = ("stateOverrides", "blockOverrides", "txIndex")
-"""Options of `debug_traceCall` that are none of its tracer."""
-
-
-def trace_options(value: Any) -> dict[str, Any]:
-    """Tracer, its configuration, and what of the steps is shown."""
-    if type(value) is not dict:
-        raise BadParameter("must be an object of tracer, tracerConfig, timeout and the like")
-    return value
+from services.gateway.rpc.simulations import trace_options, traced_call
 
 
 class DebugTraceMethods:
@@ -81,30 +70,10 @@ class DebugTraceMethods:
         self, request: CallRequest, block: AnyBlockId, options: dict[str, Any] | None
     ) -> Any:
         """Trace of a call on the state after a block, with overrides of state and block."""
-        options = options or {}
-        if options.get("txIndex") is not None:
-            raise QueryRejected("txIndex is not supported: a call runs on the state after a block")
-        of_tracer = {name: one for name, one in options.items() if name not in CALL_ONLY}
-        simulation = {
-            "style": _style(of_tracer),
-            "blocks": [
-                {
-                    "state": _given(options, "stateOverrides"),
-                    "block": _given(options, "blockOverrides"),
-                    "calls": [show_call(request)],
-                }
-            ],
-        }
+        simulation = traced_call(request, options or {})
         state = await resolve_state(self._index, block)
         ((outcome,),) = await self._replays.simulate(simulation, state)
         return outcome["trace"]
-
-
-def _given(options: dict[str, Any], name: str) -> Any:
-    found = options.get(name)
-    if found is not None and type(found) is not dict:
-        raise InvalidParameters(f"invalid argument 2: {name} must be an object")
-    return found or {}
 
 
 def _style(options: dict[str, Any] | None) -> dict[str, Any]:

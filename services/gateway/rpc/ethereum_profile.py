@@ -13,7 +13,6 @@ from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import find_any_block, find_block
 from services.gateway.rpc.errors import INVALID_PARAMETERS_CODE, EthereumRejected
 from services.gateway.rpc.eth import LATEST_STATE
-from services.gateway.rpc.eth_simulate import state_overrides
 from services.gateway.rpc.ethereum_facts import EthereumFactMethods
 from services.gateway.rpc.ethereum_pool import EthereumPoolMethods
 from services.gateway.rpc.field_names import fold_names
@@ -34,6 +33,7 @@ from services.gateway.rpc.parameters import (
     optional,
 )
 from services.gateway.rpc.shapes import Json, show_block, show_bytes
+from services.gateway.rpc.simulations import state_overrides
 from services.gateway.rpc.table import build_method_table
 from services.gateway.unlocked import load_unlocked
 

@@ -15,6 +15,7 @@ from services.gateway.index.record import number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import find_any_block, find_block, resolve_state
+from services.gateway.rpc.frames import creator_in, entries_of
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import (
     AnyBlockId,
@@ -95,23 +96,7 @@ class OtterscanMethods:
     @rpc_method("ots_traceTransaction", hash32)
     async def trace_transaction(self, hash_: bytes) -> list[Json]:
         """Calls of a transaction in order, each with its depth."""
-        entries: list[Json] = []
-        waiting = [(await self._call_tree(hash_), 0)]
-        while waiting:
-            frame, depth = waiting.pop()
-            entries.append(
-                {
-                    "type": frame["type"],
-                    "depth": depth,
-                    "from": frame["from"],
-                    "to": frame.get("to"),
-                    "value": frame.get("value"),
-                    "input": frame.get("input", "0x"),
-                    "output": frame.get("output", "0x"),
-                }
-            )
-            waiting += [(inner, depth + 1) for inner in reversed(frame.get("calls", []))]
-        return entries
+        return entries_of(await self._call_tree(hash_))
 
     @rpc_method("ots_getTransactionError", hash32)
     async def get_transaction_error(self, hash_: bytes) -> str:
@@ -158,10 +143,9 @@ class OtterscanMethods:
                 return _show_creator(one, show_bytes(one.record.sender))
         for one in transactions:
             frames = orjson.loads(await self._replays.trace_transaction(one, "frames"))
-            for frame in frames:
-                made = (frame.get("result") or {}).get("address")
-                if frame["type"] == "create" and made == show_bytes(contract):
-                    return _show_creator(one, frame["action"]["from"])
+            creator = creator_in(frames, show_bytes(contract))
+            if creator is not None:
+                return _show_creator(one, creator)
         return None
 
     async def _has_code(self, account: bytes, round_: Round | None) -> bool:

@@ -1,7 +1,6 @@
 """`trace_*`: what transactions and calls did, in Parity's forms, as Erigon and Reth answer them."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,100 +9,33 @@ from services.gateway.index.chain_index import ChainIndex
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import find_any_block, resolve_number, resolve_state
 from services.gateway.rpc.errors import QueryRejected
-from services.gateway.rpc.field_names import fold_names
+from services.gateway.rpc.frames import (
+    MAX_FILTER_BYTES,
+    MAX_FILTER_ROUNDS,
+    TraceFilter,
+    TypedCalls,
+    is_wanted,
+    path,
+    trace_filter,
+    trace_types,
+    traced_calls,
+    typed_calls,
+)
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
-    BadParameter,
-    BlockId,
     Tag,
-    address,
     any_block_id,
-    block_id,
-    count,
     data,
     hash32,
     optional,
-    quantity64,
 )
 from services.gateway.rpc.replays import Replays, concatenated, joined
-from services.gateway.rpc.shapes import show_bytes
-from services.gateway.rpc.simulated import show_call
 
-TRACE_TYPES = frozenset({"trace", "vmTrace", "stateDiff"})
-MAX_CALLS = 1000
-MAX_PATH = 1024
-"""Depth of the EVM's calls."""
-MAX_FILTER_ROUNDS = 100
-"""As of log queries [rounds]."""
 FILTER_TIMEOUT_S = 8.0
 """Time of all replays of a filter [s]; that of one trace is bounded by the enclave."""
-MAX_FILTER_BYTES = 24 * 1024 * 1024
-"""Frames of one answer [bytes]; as of one trace."""
 LATEST_STATE = optional(any_block_id, Tag.LATEST)
-
-
-def trace_types(value: Any) -> tuple[str, ...]:
-    """List of what is traced."""
-    if type(value) is not list or not all(type(one) is str and one in TRACE_TYPES for one in value):
-        raise BadParameter("must be a list of trace, vmTrace and stateDiff")
-    return tuple(dict.fromkeys(value))
-
-
-def typed_calls(value: Any) -> tuple[tuple[CallRequest, tuple[str, ...]], ...]:
-    """List of pairs: a call, and what of it is traced."""
-    if type(value) is not list or len(value) > MAX_CALLS:
-        raise BadParameter(f"must be a list of at most {MAX_CALLS} calls with their trace types")
-    if not all(type(pair) is list and len(pair) == 2 for pair in value):
-        raise BadParameter("each item must be a call and a list of trace types")
-    return tuple((call_request(call), trace_types(types)) for call, types in value)
-
-
-def path(value: Any) -> tuple[int, ...]:
-    """Address of a frame in the tree: the position of each call on the way."""
-    if type(value) is not list or len(value) > MAX_PATH:
-        raise BadParameter("must be a list of positions")
-    return tuple(one if type(one) is int and one >= 0 else quantity64(one) for one in value)
-
-
-@dataclass(frozen=True, slots=True)
-class TraceFilter:
-    """What `trace_filter` takes."""
-
-    first: BlockId
-    last: BlockId
-    senders: frozenset[str]
-    targets: frozenset[str]
-    after: int
-    count: int | None
-
-
-def trace_filter(value: Any) -> TraceFilter:
-    """Filter object."""
-    if type(value) is not dict:
-        raise BadParameter("must be a filter object")
-    fields = fold_names(value)
-
-    def read(name: str, reader: Any, default: Any) -> Any:
-        found = fields.get(name.lower())
-        return default if found is None else reader(found)
-
-    return TraceFilter(
-        first=read("fromBlock", block_id, Tag.LATEST),
-        last=read("toBlock", block_id, Tag.LATEST),
-        senders=read("fromAddress", _addresses, frozenset()),
-        targets=read("toAddress", _addresses, frozenset()),
-        after=read("after", count, 0),
-        count=read("count", count, None),
-    )
-
-
-def _addresses(value: Any) -> frozenset[str]:
-    items = value if type(value) is list else [value]
-    if len(items) > MAX_CALLS:
-        raise BadParameter(f"more than {MAX_CALLS} addresses")
-    return frozenset(show_bytes(address(one)) for one in items)
 
 
 class ParityMethods:
@@ -164,7 +96,7 @@ class ParityMethods:
             if round_ is None or not round_.transactions:
                 continue
             for trace in await self._replays.trace_round(round_, "frames"):
-                matching = [one for one in orjson.loads(trace) if _is_wanted(one, wanted)]
+                matching = [one for one in orjson.loads(trace) if is_wanted(one, wanted)]
                 if matching:
                     found += matching
                     size += len(trace)
@@ -207,12 +139,9 @@ class ParityMethods:
         return result
 
     @rpc_method("trace_callMany", typed_calls, LATEST_STATE)
-    async def trace_call_many(
-        self, calls: tuple[tuple[CallRequest, tuple[str, ...]], ...], block: AnyBlockId
-    ) -> list[Any]:
+    async def trace_call_many(self, calls: TypedCalls, block: AnyBlockId) -> list[Any]:
         """The same of calls that build on each other."""
-        shown = [show_call(request) | {"style": {"parity": types}} for request, types in calls]
-        simulation = {"style": {"outcome": False}, "blocks": [{"calls": shown}]}
+        simulation = traced_calls(calls)
         state = await resolve_state(self._index, block)
         (outcomes,) = await self._replays.simulate(simulation, state)
         return [outcome["trace"] for outcome in outcomes]
@@ -221,14 +150,3 @@ class ParityMethods:
     async def trace_raw_transaction(self, raw: bytes, types: tuple[str, ...]) -> Any:
         """The same of a signed transaction, as if it were the next one; it is not sent."""
         return orjson.Fragment(await self._replays.trace_raw(raw, {"parity": types}))
-
-
-def _is_wanted(frame: dict[str, Any], wanted: TraceFilter) -> bool:
-    action = frame["action"]
-    sender = action.get("from") or action.get("address")
-    target = action.get("to") or action.get("refundAddress")
-    if target is None:
-        target = (frame.get("result") or {}).get("address")
-    return (not wanted.senders or sender in wanted.senders) and (
-        not wanted.targets or target in wanted.targets
-    )
