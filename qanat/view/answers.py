@@ -8,10 +8,12 @@ import orjson
 from qanat.view.calls import Calls, to_hex
 from qanat.view.chain import Chain
 from qanat.view.errors import BadParameters, NotAnswered
+from qanat.view.exploring import Exploring
 from qanat.view.gateway import Gateway, Headers
 from qanat.view.journal import Journal
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
+from qanat.view.looking import Looking
 from qanat.view.passed import PLAIN_CALLS, RAW_TRANSACTIONS, may_pass
 from qanat.view.sending import Sending
 from qanat.view.tracing import Tracing
@@ -48,10 +50,13 @@ class Answers:
         passes_foreign : `bool`
             Whether transactions of foreign keys pass in plain, or are refused.
         debug_key : `Signer`, optional
-            The network's, by which a confidential ParaTime shows what transactions did.
+            The network's, by which a confidential ParaTime shows what strangers do not see.
         """
         self._gateway, self._chain, self._keys, self.journal = gateway, chain, keys, Journal()
-        calls = Calls(gateway, chain, keys, leaks)
+        owner = None
+        if debug_key is not None and chain.is_confidential:
+            owner = Looking(gateway, leaks, debug_key)
+        calls = Calls(gateway, chain, keys, leaks, owner)
         sending = Sending(
             gateway, chain, keys, calls, leaks, self.journal, passes_foreign=passes_foreign
         )
@@ -59,7 +64,7 @@ class Answers:
             "eth_accounts": (self._accounts, ""),
             "eth_requestAccounts": (self._accounts, ""),
             "eth_call": (calls.call, "request block? overrides? blockOverrides?"),
-            "eth_estimateGas": (calls.estimate, "request block? overrides?"),
+            "eth_estimateGas": (calls.estimate, "request block? overrides? blockOverrides?"),
             "eth_sendTransaction": (sending.send, "transaction"),
             "eth_signTransaction": (sending.sign, "transaction"),
             "eth_sendRawTransaction": (sending.send_raw, "raw"),
@@ -71,8 +76,11 @@ class Answers:
             "personal_sign": (self._personal_sign, "message account password?"),
         }
         """What answers a method, and its parameters; `?` may be left out."""
-        if debug_key is not None and chain.is_confidential:
-            self._handlers |= Tracing(gateway, self.journal, debug_key).handlers()
+        if debug_key is not None and owner is not None:
+            tracing = Tracing(gateway, self.journal, debug_key)
+            self._handlers |= owner.handlers()
+            self._handlers |= tracing.handlers()
+            self._handlers |= Exploring(gateway, self.journal, tracing).handlers()
 
     async def answer(self, method: str, params: Any, headers: Headers) -> Any:
         """
@@ -95,8 +103,8 @@ class Answers:
         if not may_pass(method, is_confidential=self._chain.is_confidential):
             text = f"the method {method[:MAX_NAME_CHARACTERS]} does not exist/is not available"
             if method in PLAIN_CALLS:
-                text += ": it would show calldata to the gateway, which a confidential ParaTime"
-                text += " would not answer"
+                text += ": its calldata would be seen by the gateway, which cannot answer it, as"
+                text += " this ParaTime is confidential, and the network's debug key is not here"
             raise NotAnswered(text)
         asked, params = _first(params)
         sent = None if asked is None else self.journal.find_shown(asked)

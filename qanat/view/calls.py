@@ -4,32 +4,57 @@ from typing import Any
 
 from qanat.view.chain import Chain
 from qanat.view.envelopes import Query, Sealed, is_sealed, open_answer, pack_query, seal
+from qanat.view.errors import NeedsDebugKey
 from qanat.view.gateway import Gateway, GatewayRefused, Headers, read_answer
 from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
+from qanat.view.looking import GAS, GAS_PRICE_WEI, Looking
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import data
 
-GAS = 30_000_000
-GAS_PRICE_WEI = 1
-"""What a call that names none is signed over: what a gateway fills in."""
 TRIES = 3
 """How often a call is sealed anew: the epoch may end, and the chain go on, under it."""
 STALE = ("core: invalid call format", "evm: invalid signed simulate call query")
 """Beginnings of errors of a call that was sealed or signed for what is no more."""
+NO_OVERRIDES = (
+    "overrides and authorizations need the network's debug key on a confidential ParaTime: with "
+    "code of his own in a contract's place anybody would read its storage"
+)
 
 
 class Calls:
     """Questions to contracts."""
 
-    def __init__(self, gateway: Gateway, chain: Chain, keys: Keyring, leaks: LeakLog) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        chain: Chain,
+        keys: Keyring,
+        leaks: LeakLog,
+        owner: Looking | None = None,
+    ) -> None:
+        """Ask a gateway; `owner` where the network's debug key is here."""
         self._gateway, self._chain, self._keys, self._leaks = gateway, chain, keys, leaks
+        self._owner = owner
 
-    async def call(self, headers: Headers, request: Any, block: Any = None, *_: Any) -> Any:
-        """Call; what the contract returned. Overrides have no effect, as at the gateway."""
+    async def call(
+        self,
+        headers: Headers,
+        request: Any,
+        block: Any = None,
+        overrides: Any = None,
+        block_overrides: Any = None,
+    ) -> Any:
+        """Call; what the contract returned."""
         call, block = call_request(request), block or "latest"
+        pretended = _without_nothing(overrides, block_overrides)
+        if not self._chain.is_confidential:
+            return await self._gateway.ask("eth_call", [request, block, *pretended], headers)
+        if pretended or call.authorizations:
+            owner = self._require_owner()
+            return to_hex(await owner.call(headers, call, block, overrides, block_overrides))
         is_ours = call.caller in self._keys
-        if self.is_open(call.data) and not (is_ours and self._chain.is_confidential):
+        if self.is_open(call.data) and not is_ours:
             return await self._gateway.ask("eth_call", [request, block], headers)
         what = "sealed and signed" if is_ours else "sealed; its sender is nobody, unsigned"
         self._leaks.note("eth_call", call.to, call.data, what)
@@ -71,13 +96,40 @@ class Calls:
         answer = read_answer(data, await self._gateway.ask("eth_call", [request, block], headers))
         return to_hex(open_answer(answer, sealed.key))
 
-    async def estimate(self, headers: Headers, request: Any, block: Any = None, *_: Any) -> Any:
+    async def estimate(
+        self,
+        headers: Headers,
+        request: Any,
+        block: Any = None,
+        overrides: Any = None,
+        block_overrides: Any = None,
+    ) -> Any:
         """Estimate the gas of a transaction whose calldata is sealed."""
-        call = call_request(request)
+        call, block = call_request(request), block or "latest"
+        pretended = _without_nothing(overrides, block_overrides)
+        if not self._chain.is_confidential:
+            return await self._gateway.ask("eth_estimateGas", [request, block, *pretended], headers)
+        if pretended or call.authorizations:
+            return await self._estimate_as_owner(headers, call, block, overrides, block_overrides)
         if not self.is_open(call.data):
             self._leaks.note("eth_estimateGas", call.to, call.data, "sealed")
             request = await self.seal_request(headers, request, call)
-        return await self._gateway.ask("eth_estimateGas", [request, block or "latest"], headers)
+        return await self._gateway.ask("eth_estimateGas", [request, block], headers)
+
+    async def _estimate_as_owner(
+        self, headers: Headers, call: CallRequest, block: Any, overrides: Any, block_overrides: Any
+    ) -> str:
+        owner, calldata = self._require_owner(), call.data
+        if not self.is_open(calldata):
+            # The transaction will carry an envelope, and pay for its bytes.
+            calldata = seal(calldata, await self._chain.fetch_key("latest", headers)).data
+        gas = await owner.estimate(headers, call, calldata, block, overrides, block_overrides)
+        return hex(gas)
+
+    def _require_owner(self) -> Looking:
+        if self._owner is None:
+            raise NeedsDebugKey(NO_OVERRIDES)
+        return self._owner
 
     async def seal_request(
         self, headers: Headers, request: dict[str, Any], call: CallRequest
@@ -89,6 +141,11 @@ class Calls:
     def is_open(self, calldata: bytes) -> bool:
         """Say whether there is nothing to hide: none, hidden already, or a public ParaTime."""
         return not calldata or not self._chain.is_confidential or is_sealed(calldata)
+
+
+def _without_nothing(*pretended: Any) -> list[Any]:
+    """Give what a call pretends, as it goes on; an empty list where that is nothing."""
+    return list(pretended) if any(pretended) else []
 
 
 def to_hex(raw: bytes) -> str:

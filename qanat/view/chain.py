@@ -51,7 +51,7 @@ class Chain:
         key, header, nonce, chain_id = await self._gateway.ask_all(
             [
                 _key_request(block),
-                _header_request(block),
+                header_request(block),
                 ("eth_getTransactionCount", ["0x" + caller.hex(), "latest"]),
                 ("eth_chainId", []),
             ],
@@ -84,7 +84,8 @@ def _key_request(block: Any) -> tuple[str, list[Any]]:
     return "eth_call", [{"to": SUBCALL, "data": KEY_QUERY}, block]
 
 
-def _header_request(block: Any) -> tuple[str, list[Any]]:
+def header_request(block: Any) -> tuple[str, list[Any]]:
+    """Give the question for a block, by whatever names one in a call."""
     match block:
         case {"blockHash": hash_} | str(hash_) if len(hash_) == 66:
             return "eth_getBlockByHash", [hash_, False]

@@ -77,7 +77,7 @@ PLAIN_CALLS = frozenset(
         "trace_rawTransaction",
     }
 )
-"""Carry calldata that cannot be sealed: they go to a public ParaTime only."""
+"""Carry calldata in plain: they go to a public ParaTime only, or to the enclave, under seal."""
 RAW_TRANSACTIONS = frozenset(
     {
         "debug_getRawTransaction",

@@ -9,17 +9,18 @@ from typing import Any
 
 import orjson
 
+from qanat.view.chain import header_request
 from qanat.view.gateway import Gateway, GatewayRefused, GatewaySilent, Headers, read_answer
 from qanat.view.journal import Journal
 from qanat.view.viewing import as_owner, fetch_view
-from services.gateway.rpc.parameters import BadParameter, hash32, quantity64
+from services.gateway.rpc.frames import path as read_path
+from services.gateway.rpc.frames import trace_types
+from services.gateway.rpc.parameters import BadParameter, hash32
 from shared.crypto.signing import Signer
 
 BLOCK_TIMEOUT_S = 60.0
 """Time for the transactions of a block [s]: each is run again after all before it."""
-TRACE_TYPES = frozenset({"trace", "vmTrace", "stateDiff"})
 MAX_STYLE_BYTES = 64 * 1024
-MAX_PATH = 1024
 FRAMES = b'"frames"'
 GENERAL_CODE = -32000
 
@@ -48,16 +49,13 @@ class Tracing:
     # -- geth's forms --------------------------------------------------------------------------
 
     async def _debug_transaction(self, headers: Headers, hash_: Any, options: Any = None) -> Any:
-        style = _geth_style(options)
-        if await self._find(headers, hash_) is None:
-            raise _not_found("transaction")
-        return orjson.Fragment(await self._view(hash_, style))
+        return orjson.Fragment(await self.view_mined(headers, hash_, _geth_style(options)))
 
     async def _debug_block(self, headers: Headers, block: Any, options: Any = None) -> Any:
         style = _geth_style(options)
         return [
             {"txHash": self._journal.show(hash_), "result": orjson.Fragment(trace)}
-            async for hash_, trace in self._views(headers, block, style)
+            async for hash_, trace in self.views(headers, block, style)
         ]
 
     # -- Parity's forms ------------------------------------------------------------------------
@@ -68,24 +66,19 @@ class Tracing:
         return self._journal.show(orjson.loads(await self._view(hash_, FRAMES)), hash_)
 
     async def _frame(self, headers: Headers, hash_: Any, path: Any) -> Any:
-        if type(path) is not list or len(path) > MAX_PATH:
-            raise BadParameter("must be a list of positions")
-        wanted = [one if type(one) is int else quantity64(one) for one in path]
+        wanted = list(read_path(path))
         frames = await self._frames(headers, hash_) or ()
         return next((one for one in frames if one["traceAddress"] == wanted), None)
 
     async def _block_frames(self, headers: Headers, block: Any) -> Any:
-        views = self._views(headers, block, FRAMES)
+        views = self.views(headers, block, FRAMES)
         return self._journal.show([one async for _, raw in views for one in orjson.loads(raw)])
 
     async def _replay(self, headers: Headers, hash_: Any, types: Any) -> Any:
-        style = _parity_style(types)
-        if await self._find(headers, hash_) is None:
-            raise _not_found("transaction")
-        return orjson.Fragment(await self._view(hash_, style))
+        return orjson.Fragment(await self.view_mined(headers, hash_, _parity_style(types)))
 
     async def _replay_block(self, headers: Headers, block: Any, types: Any) -> Any:
-        views = self._views(headers, block, _parity_style(types))
+        views = self.views(headers, block, _parity_style(types))
         return [
             orjson.loads(raw) | {"transactionHash": self._journal.show(hash_)}
             async for hash_, raw in views
@@ -99,16 +92,22 @@ class Tracing:
             "eth_getTransactionByHash", [self._journal.chain_hash(hash_)], headers
         )
 
+    async def view_mined(self, headers: Headers, hash_: Any, style: bytes) -> bytes:
+        """Trace of a transaction by either hash, which has to be mined; JSON."""
+        if await self._find(headers, hash_) is None:
+            raise _not_found("transaction")
+        return await self._view(hash_, style)
+
     async def _view(self, hash_: str, style: bytes) -> bytes:
         """Trace of a transaction by either hash; JSON that an enclave made."""
         wanted = hash32(self._journal.chain_hash(hash_))
         return (await fetch_view(self._gateway, wanted, self._sign, style=style)).trace
 
-    async def _views(
+    async def views(
         self, headers: Headers, block: Any, style: bytes
     ) -> AsyncIterator[tuple[str, bytes]]:
         """Hash and trace of each transaction of a block, in order."""
-        found = await self._gateway.ask(*_block_request(block), headers)
+        found = await self._gateway.ask(*header_request(block), headers)
         if found is None:
             raise _not_found("block")
         hashes = found.get("transactions") if type(found) is dict else None
@@ -129,16 +128,6 @@ def _not_found(what: str) -> GatewayRefused:
     return GatewayRefused({"code": GENERAL_CODE, "message": f"{what} not found"})
 
 
-def _block_request(block: Any) -> tuple[str, list[Any]]:
-    match block:
-        case {"blockHash": str(hash_)} | str(hash_) if len(hash_) == 66:
-            return "eth_getBlockByHash", [hash_, False]
-        case {"blockNumber": number}:
-            return "eth_getBlockByNumber", [number, False]
-        case _:
-            return "eth_getBlockByNumber", [block, False]
-
-
 def _geth_style(options: Any) -> bytes:
     if options is not None and type(options) is not dict:
         raise BadParameter("must be an object of tracer, tracerConfig, timeout and the like")
@@ -146,9 +135,7 @@ def _geth_style(options: Any) -> bytes:
 
 
 def _parity_style(types: Any) -> bytes:
-    if type(types) is not list or not all(type(one) is str and one in TRACE_TYPES for one in types):
-        raise BadParameter("must be a list of trace, vmTrace and stateDiff")
-    return _style({"parity": list(dict.fromkeys(types))})
+    return _style({"parity": trace_types(types)})
 
 
 def _style(style: Any) -> bytes:

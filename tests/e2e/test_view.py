@@ -120,6 +120,44 @@ def test_web3_py_without_any_middleware(network: RunningNetwork, view: View) -> 
     assert all(one.startswith(ENVELOPE) and SECRET.hex() not in one for one in inputs)
 
 
+def test_who_holds_the_debug_key_looks_into_contracts(network: RunningNetwork, view: View) -> None:
+    """Slots, traces of calls, overrides, simulations; the gateway shows nobody any of it."""
+    web3 = Web3(HTTPProvider(view.url))
+    artifact = load_artifact("Vault")
+    vault = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+
+    def mine(call: Any) -> Any:
+        receipt = web3.eth.wait_for_transaction_receipt(call.transact({"from": OWNER}), timeout=60)
+        assert receipt["status"] == 1
+        return receipt
+
+    vault = web3.eth.contract(mine(vault.constructor())["contractAddress"], abi=artifact.abi)
+    mine(vault.functions.store(SECRET))
+    place = int.from_bytes(Web3.keccak(bytes(32)), "big")
+    words = b"".join(web3.eth.get_storage_at(vault.address, place + n) for n in range(2))
+    assert words.rstrip(b"\0") == SECRET
+    asked = {"from": OWNER, "to": vault.address, "data": vault.encode_abi("reveal")}
+    reader = "0x7f" + place.to_bytes(32, "big").hex() + "545f5260205ff3"
+    pretended = web3.eth.call(asked, "latest", {vault.address: {"code": reader}})  # type: ignore[typeddict-item]
+    assert pretended == SECRET[:32]
+    access = web3.eth.create_access_list(asked)  # type: ignore[arg-type]
+    assert len(access["accessList"][0]["storageKeys"]) == 3
+
+    def ask(method: str, *params: Any) -> Any:
+        return web3.manager.request_blocking(method, list(params))  # type: ignore[arg-type]
+
+    questions: tuple[tuple[Any, ...], ...] = (
+        ("debug_traceCall", asked, "latest", {"tracer": "callTracer"}),
+        ("eth_simulateV1", {"blockStateCalls": [{"calls": [asked]}]}, "latest"),
+        ("trace_call", asked, ["trace"], "latest"),
+    )
+    for method, *params in questions:
+        assert SECRET.hex() in Web3.to_json(ask(method, *params))
+        with pytest.raises(RpcFailure, match="keep secrets"):
+            network.rpc(method, *params)
+    assert int(network.rpc("eth_getStorageAt", vault.address, hex(place), "latest"), 16) == 0
+
+
 @pytest.mark.node
 def test_viem_and_ethers_without_any_library(
     network: RunningNetwork, view: View, node_clients: Path
@@ -175,6 +213,7 @@ def test_cast_signs_calls_and_reads_its_transaction(
     assert cast("call", "--from", OWNER, vault, "reveal()(bytes)") == secret
     assert "the reason is plain" in cast("call", vault, "failWithReason()")
     assert secret[2:] in cast("tx", signed["transactionHash"], "input")
+    assert int(cast("storage", vault, "0"), 16) == 2 * len(SECRET) + 1
     # What nobody sees at the gateway: by the debug key in the network's data directory.
     hash_, tracer = signed["transactionHash"], '{"tracer":"callTracer"}'
     assert secret[2:] in json.loads(cast("rpc", "debug_traceTransaction", hash_, tracer))["input"]
