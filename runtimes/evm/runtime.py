@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import evm_native
 
-from runtimes.evm.calls import call, estimate_gas, estimate_gas_as_sender
+from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.core_errors import errors_of_the_core
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
@@ -197,6 +197,8 @@ class EvmRuntime(NativeState):
             case EvmQuery.CALL:
                 wanted = self._read_call(args)
                 return call(self._engine, self._environment(context), wanted, version)
+            case EvmQuery.CALL_WITH_MONEY:
+                return self._call_with_money(self._read_call(args), context)
             case EvmQuery.ESTIMATE_GAS:
                 wanted = self._read_call(args)
                 gas = estimate_gas(self._engine, self._environment(context), wanted, version)
@@ -261,6 +263,18 @@ class EvmRuntime(NativeState):
                 self._engine, _environment_of(context, keys, epoch), batch, accounts
             ),
         )
+
+    def _call_with_money(self, wanted: EvmCall, context: RoundContext) -> bytes:
+        """
+        Run a call that nobody signed with the money that it sends.
+
+        Sapphire refuses that. A contract that shows something to who pays enough would show it for
+        nothing, so an enclave answers it only where the network's owner rules it anyway.
+        """
+        if not (self.is_confidential and self._has_dev_controls):
+            raise RuntimeRejected(*FORBIDDEN)
+        environment = self._environment(context)
+        return call_with_money(self._engine, environment, wanted, context.parent.round)
 
     def _estimate_gas_as_sender(self, wanted: EvmCall, context: RoundContext) -> int:
         """

@@ -33,6 +33,10 @@ class EvmQueries:
         """Run a call; its output, sealed where the call was."""
         return await self._node.query(EvmQuery.CALL, encode_record(call), round_)
 
+    async def call_with_money(self, call: EvmCall, round_: Round | None = None) -> bytes:
+        """Run a call whose caller nobody proves, and who has what it spends all the same."""
+        return await self._node.query(EvmQuery.CALL_WITH_MONEY, encode_record(call), round_)
+
     async def estimate_gas(self, call: EvmCall, round_: Round | None = None) -> int:
         """Estimate gas as the runtime does: a revert is no error."""
         answer = await self._node.query(EvmQuery.ESTIMATE_GAS, encode_record(call), round_)

@@ -52,6 +52,7 @@ class EvmQuery:
     """Methods of `ComputeApi.query`: `arguments -> answer`, each a record unless it says bytes."""
 
     CALL: Final = "evm.Call"  # EvmCall -> bytes
+    CALL_WITH_MONEY: Final = "qanat.CallWithMoney"  # EvmCall -> bytes
     ESTIMATE_GAS: Final = "evm.EstimateGas"  # EvmCall -> Amount
     ESTIMATE_GAS_AS_SENDER: Final = "qanat.EstimateGasAsSender"  # EvmCall -> Amount
     ACCOUNT: Final = "evm.Account"  # AccountQuery -> Account

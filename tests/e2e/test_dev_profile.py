@@ -63,6 +63,7 @@ def test_web3_js_needs_no_settings(process_network: ProcessNetwork, node_clients
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert (seen["status"], seen["type"], seen["plainStatus"]) == (1, 2, 1)
+    assert (seen["paidStatus"], seen["paid"]) == (1, 5)
     assert seen["matches"] is seen["heard"] is True
     assert seen["reason"] == seen["sendReason"] == "execution reverted: the reason is plain"
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from evm_native import BlockEnv, ChainConfig, CheckError, Engine, Store, x25519_public
 
-from runtimes.evm.calls import call, estimate_gas, estimate_gas_as_sender
+from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
 from runtimes.evm.sight import forbid_sight, simulate, trace_round
@@ -267,6 +267,8 @@ class FakeComputeNode:
         match method:
             case EvmQuery.CALL:
                 return self._run(call, engine, args, number)
+            case EvmQuery.CALL_WITH_MONEY:
+                return self._run(call_with_money, engine, args, number)
             case EvmQuery.ESTIMATE_GAS:
                 gas = self._run(estimate_gas, engine, args, number)
                 return encode_record(Amount(gas))

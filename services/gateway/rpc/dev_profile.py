@@ -24,7 +24,7 @@ from services.gateway.rpc.parameters import (
     optional,
 )
 from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
-from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
+from services.gateway.rpc.shapes import Json, show_block, show_bytes, show_outcome, show_receipt
 from shared.api.evm import EvmQueries
 
 
@@ -42,13 +42,21 @@ class DevProfileMethods:
         """
         Run a call; a transfer is one of the sender that it names, by whom tools try it out first.
 
-        Whoever calls with data is the zero address without a signature, here as in `strict`.
+        Whoever calls with data is the zero address without a signature, here as in `strict`; but
+        he has the money that he sends.
         """
-        self._pretences.read(request, overrides, block_overrides)
-        if request.data or not request.value or request.caller is None or request.to is None:
+        pretence = self._pretences.read(request, overrides, block_overrides)
+        if not request.value or not self._node.settings.confidential:
             return await self._strict.call(request, block, overrides, block_overrides)
-        await self.estimate_gas(request, block, overrides, block_overrides)
-        return "0x"
+        if not request.data and request.caller is not None and request.to is not None:
+            await self.estimate_gas(request, block, overrides, block_overrides)
+            return "0x"
+        self._node.encryption.notice("eth_call", request.to, request.data)
+        call, round_ = evm_call(request, pretence), await resolve_state(self._index, block)
+        output = await self._node.nodes.ask(
+            lambda api: EvmQueries(api).call_with_money(call, round_)
+        )
+        return show_bytes(output)
 
     @rpc_method(
         "eth_estimateGas", call_request, LATEST_STATE, optional(anything), optional(anything)

@@ -106,6 +106,18 @@ async def test_a_transfer_that_is_tried_out_is_that_of_the_sender(gateway):
     assert [answer["result"] for answer, _ in asked] == [unnamed["result"]] * 2
 
 
+async def test_a_call_that_pays_is_tried_out_with_its_money(gateway):
+    identity = "0x" + "00" * 19 + "04"
+    pays = {"from": ACCOUNT.address, "to": identity, "value": hex(7 * 10**24), "data": "0x1234"}
+    assert "error" in (await ask(gateway, STRICT, "eth_call", pays, "latest"))[0]
+    answer, _ = await ask(gateway, DEV, "eth_call", pays, "latest")
+    assert answer["result"] == pays["data"]
+    # CALLVALUE as the data of a revert.
+    reverts = {"from": ACCOUNT.address, "value": "0x7", "data": "0x345f5260205ffd"}
+    error = (await ask(gateway, DEV, "eth_call", reverts, "latest"))[0]["error"]
+    assert (error["code"], int(error["data"], 16)) == (3, 7)
+
+
 async def test_what_is_filled_in_has_a_tip_where_blocks_have_a_base_fee(gateway):
     call = {"from": ACCOUNT.address, "to": RECEIVER, "value": "0x1"}
     for headers, changes, kind in (

@@ -30,7 +30,20 @@ const heard = new Promise((resolve, reject) => {
 const stored = await vault.methods.store(secret).send({ from: address });
 const sent = await web3.eth.getTransaction(stored.transactionHash);
 const plain = await web3.eth.sendTransaction({ from: address, to: "0x000000000000000000000000000000000000bEEF", value: 1n });
+// A call that pays: the entry point that every chain has keeps a deposit.
+const entryPoint = new web3.eth.Contract(
+  [
+    { type: "function", name: "depositTo", stateMutability: "payable", inputs: [{ name: "account", type: "address" }], outputs: [] },
+    { type: "function", name: "balanceOf", stateMutability: "view", inputs: [{ name: "account", type: "address" }],
+      outputs: [{ name: "", type: "uint256" }] },
+  ],
+  "0x0000000071727De22E5E9d8BAf0edAc6f37da032",
+);
+const held = await entryPoint.methods.balanceOf(address).call();
+const paid = await entryPoint.methods.depositTo(address).send({ from: address, value: "5" });
 const result = {
+  paidStatus: Number(paid.status),
+  paid: Number((await entryPoint.methods.balanceOf(address).call()) - held),
   chainId: Number(await web3.eth.getChainId()),
   status: Number(stored.status),
   type: Number(sent.type),

@@ -48,7 +48,21 @@ def context_of(header: BlockHeader) -> RoundContext:
     )
 
 
-def estimate(*, confidential: bool, has_dev_controls: bool, caller: bytes = OWNER) -> int:
+def call_with_money(**rules: bool) -> bytes:
+    """Pay the precompile that gives back what it is told."""
+    call = EvmCall(OWNER, bytes(19) + b"\x04", GAS, 1, 7, b"told")
+    return ask_new_chain(EvmQuery.CALL_WITH_MONEY, call, **rules)
+
+
+def estimate(*, caller: bytes = OWNER, **rules: bool) -> int:
+    call = EvmCall(caller, None, GAS, 1, 0, FOR_OWNER)
+    answer = ask_new_chain(EvmQuery.ESTIMATE_GAS_AS_SENDER, call, **rules)
+    return decode_record(Amount, answer).value
+
+
+def ask_new_chain(
+    method: str, call: EvmCall, *, confidential: bool, has_dev_controls: bool
+) -> bytes:
     genesis = EvmGenesis(0x5AFD, ((OWNER, RICH),), confidential=confidential)
     runtime = open_runtime(
         "", encode_record(genesis), None, lambda _: bytes(32), has_dev_controls=has_dev_controls
@@ -65,14 +79,10 @@ def estimate(*, confidential: bool, has_dev_controls: bool, caller: bytes = OWNE
         pending.io_root,
         pending.state_root,
     )
-    call = EvmCall(caller, None, GAS, 1, 0, FOR_OWNER)
     try:
-        answer = runtime.query(
-            EvmQuery.ESTIMATE_GAS_AS_SENDER, encode_record(call), context_of(head)
-        )
+        return runtime.query(method, encode_record(call), context_of(head))
     finally:
         runtime.close()
-    return decode_record(Amount, answer).value
 
 
 def test_no_enclave_plays_another_sender_unless_its_owner_rules_the_network():
@@ -90,6 +100,16 @@ def test_elsewhere_an_estimate_is_that_of_its_sender(confidential, has_dev_contr
     with pytest.raises(RuntimeRejected) as reverted:
         estimate(**rules, caller=OTHER)
     assert (reverted.value.module, reverted.value.code) == ("evm", 8)
+
+
+def test_nobody_has_money_unless_the_networks_owner_rules_it():
+    with pytest.raises(RuntimeRejected) as refused:
+        call_with_money(confidential=True, has_dev_controls=False)
+    assert (refused.value.module, refused.value.code) == ("core", 22)
+    with pytest.raises(RuntimeRejected) as refused:
+        call_with_money(confidential=False, has_dev_controls=True)
+    assert (refused.value.module, refused.value.code) == ("core", 22)
+    assert call_with_money(confidential=True, has_dev_controls=True) == b"told"
 
 
 @pytest.mark.parametrize(("charges_for_size", "gas_used"), [(False, 21_000), (True, None)])
