@@ -5,12 +5,17 @@ Question and answer are sealed: a gateway learns the round, who asks, and length
 is the enclave's to decide: `runtimes/evm/questions.py`.
 """
 
-from qanat.view.gateway import Gateway, GatewayRefused, GatewaySilent
+from qanat.view.chain import METHOD_MISSING_CODE
+from qanat.view.gateway import Gateway, GatewayRefused, GatewaySilent, read_answer
 from qanat.view.sight import open_owner_answer, seal_question, sign_question
 from qanat.view.viewing import LIFETIME_S, read_key, read_sealed, read_standing
+from services.gateway.rpc.parameters import quantity64
 from shared.crypto.signing import Signer
+from shared.encoding.record import encode_record
+from shared.types.evm import EvmQuery, StorageQuery
 from shared.types.sight import OwnerQuestion, Question
 
+REFUSED = ("sight: the view request is not signed", "sight: this network has no debug key")
 TRIES = 3
 """How often a question is sealed anew: the epoch may end under it."""
 STALE = "sight: the question is sealed to a key of epoch"
@@ -52,6 +57,20 @@ async def ask_as_owner(
         if of_answer is not None:
             return open_owner_answer(answer, asked, of_answer)
     raise GatewaySilent("the gateway's answers and keys are of different epochs")
+
+
+async def is_owner(gateway: Gateway, debug_key: Signer) -> bool:
+    """Say whether a key is the debug key of the network behind a gateway, by asking for nothing."""
+    nothing = encode_record(StorageQuery(bytes(20), bytes(32)))
+    try:
+        newest = read_answer(quantity64, await gateway.ask("eth_blockNumber", [], {}))
+        await ask_as_owner(gateway, debug_key, Question(EvmQuery.STORAGE, nothing), newest)
+    except GatewayRefused as error:
+        # Whatever else is wrong now may be well when a tool asks.
+        return not (
+            error.message.startswith(REFUSED) or error.error.get("code") == METHOD_MISSING_CODE
+        )
+    return True
 
 
 def _wire_of(question: OwnerQuestion, signature: bytes) -> dict[str, str]:

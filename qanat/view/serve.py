@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass, field
 
 from qanat.view.answers import Answers
+from qanat.view.asking import is_owner
 from qanat.view.chain import find_chain
 from qanat.view.endpoint import MAX_MESSAGE_BYTES, ViewEndpoint
 from qanat.view.gateway import Gateway
@@ -58,13 +59,16 @@ async def serve_view(options: ViewOptions, write: Print) -> None:
     leaks = LeakLog(write if options.is_logged else None)
     async with Gateway(options.gateway) as gateway:
         chain = await find_chain(gateway)
+        debug_key = options.debug_key
+        if debug_key is not None and chain.is_confidential:
+            debug_key = debug_key if await is_owner(gateway, debug_key) else None
         answers = Answers(
             gateway,
             chain,
             keys,
             leaks,
             passes_foreign=options.passes_foreign,
-            debug_key=options.debug_key,
+            debug_key=debug_key,
         )
         app = ViewEndpoint(answers, options.gateway_ws, options.origins, options.profile)
         server = HttpServer(
@@ -82,8 +86,10 @@ async def serve_view(options: ViewOptions, write: Print) -> None:
         write(f"http and ws://localhost:{server.port} -> {options.gateway}")
         if not chain.is_confidential:
             write("this ParaTime is public: nothing is sealed")
-        elif options.debug_key is None:
-            write("no debug key of the network is here: traces are refused")
+        elif debug_key is None:
+            found = "the debug key here is not this network's"
+            missing = "no debug key of the network is here"
+            write(f"{missing if options.debug_key is None else found}: nothing secret is shown")
         write(f"signs for {len(keys.addresses)} accounts; Ctrl-C ends it")
         serving = asyncio.ensure_future(server.serve())
         loop = asyncio.get_running_loop()

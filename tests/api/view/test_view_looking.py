@@ -9,6 +9,7 @@ import json
 import pytest
 from eth_account import Account
 
+from qanat.view.asking import is_owner
 from services.gateway.probe import PlainCallProbe
 from shared.crypto.signing import Signer
 from tests.api.view.test_view_calls import PARTS, SECRET, call, decode, encode, send
@@ -279,6 +280,18 @@ async def test_another_networks_debug_key_is_refused(gateway, kept):
             assert "not signed by this network's debug key" in error["message"], method
             assert "data" not in error
         assert not view.wire.has_heard(bytes.fromhex(encode("reveal")[2:]))
+
+
+async def test_whose_key_it_is_is_known_before_a_tool_asks(gateway, view, public):
+    upstream = view.answers._gateway
+    assert await is_owner(upstream, DEBUG_KEY)
+    assert not await is_owner(upstream, Signer(b"\x05" * 32))
+    async with running_view(public) as other:
+        # No enclave there has a key to which a question is sealed.
+        assert not await is_owner(other.answers._gateway, DEBUG_KEY)
+    gateway.computes[0].is_cut_off = True
+    # Who cannot be asked now may know it later.
+    assert await is_owner(upstream, Signer(b"\x05" * 32))
 
 
 async def test_without_a_debug_key_it_is_refused_and_nothing_is_sent(gateway, kept):
