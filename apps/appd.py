@@ -97,17 +97,7 @@ class Appd:
         sent = {"gas_limit": gas, "to": to, "value": 0, "data": "0x" + data.hex()}
         body = {"tx": {"kind": "eth", "data": sent}, "encrypt": True}
         answer = await self._json("/rofl/v1/tx/sign-submit", body, SUBMIT_TIMEOUT_S)
-        try:
-            outcome = cbor.decode(bytes.fromhex(str(answer.get("data"))))
-        except (ValueError, Rejected) as error:
-            raise AppdAway("the app daemon gives no result of a transaction") from error
-        match outcome:
-            case {"ok": bytes(returned)}:
-                return returned
-            case {"fail": {"message": str(message)}}:
-                raise CallRefused(message[:200], _reverted(message))
-            case _:
-                raise AppdAway("the app daemon gives no result of a transaction")
+        return read_outcome(str(answer.get("data")))
 
     async def _json(
         self, path: str, body: dict[str, Any], timeout_s: float = TIMEOUT_S
@@ -129,6 +119,21 @@ class Appd:
             return answer.raise_for_status().content
         except httpx.HTTPError as error:
             raise AppdAway(f"the app daemon does not answer {path}: {error!r}") from error
+
+
+def read_outcome(text: str) -> bytes:
+    """Give what a call returned, of its result as hex of CBOR; raises as `Appd.submit`."""
+    try:
+        outcome = cbor.decode(bytes.fromhex(text))
+    except (ValueError, Rejected) as error:
+        raise AppdAway("the app daemon gives no result of a transaction") from error
+    match outcome:
+        case {"ok": bytes(returned)}:
+            return returned
+        case {"fail": {"message": str(message)}}:
+            raise CallRefused(message[:200], _reverted(message))
+        case _:
+            raise AppdAway("the app daemon gives no result of a transaction")
 
 
 def _reverted(message: str) -> bytes:
