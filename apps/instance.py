@@ -20,7 +20,11 @@ class Daemon(Protocol):
         ...
 
 
-def tell(daemon: Daemon, contract: Contract, name: str, arguments: list[Any], gas: int) -> None:
-    """Have the daemon sign and send a call, encrypted, until it is mined; raises as it does."""
+def tell(daemon: Daemon, contract: Contract, name: str, arguments: list[Any], gas: int) -> bytes:
+    """
+    Have the daemon sign and send a call, encrypted, until it is mined; raises as it does.
+
+    Gives what the contract returns.
+    """
     data = bytes.fromhex(str(contract.encode_abi(name, arguments)).removeprefix("0x"))
-    daemon.submit(contract.address, data, min(gas, MOST_GAS))
+    return daemon.submit(contract.address, data, min(gas, MOST_GAS))

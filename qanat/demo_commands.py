@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from qanat.options import JsonOption, err, out
+from qanat.network import DEFAULT_PORT_BASE
+from qanat.options import (
+    DEFAULT_NETWORK,
+    DataOption,
+    JsonOption,
+    NetworkOption,
+    PortOption,
+    err,
+    find_network,
+    out,
+)
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -47,8 +57,13 @@ def data_market(
     ] = Path("data-market.html"),
     gateway: Annotated[
         str | None,
-        typer.Option(help="URL of a running network's gateway: workers run the job, all are paid."),
+        typer.Option(
+            help="URL of a running network's gateway: its workers run the job, all are paid."
+        ),
     ] = None,
+    network: NetworkOption = DEFAULT_NETWORK,
+    data: DataOption = None,
+    port_base: PortOption = DEFAULT_PORT_BASE,
     as_json: JsonOption = False,
 ) -> None:
     """
@@ -56,8 +71,9 @@ def data_market(
 
     Without files it is about public data, handwritten digits. By default everything is computed by
     this command on this machine, outside an enclave, nobody is paid, and the story on digits writes
-    a report page. With --gateway the same job runs on a network: contributors commit on the chain
-    and seal their rows to two workers, whose equal results are paid by contracts.
+    a report page. With --gateway the same job runs on a network with two workers or more: the app
+    is built and deployed there, contributors commit on the chain and seal their rows to its
+    measured code, and equal results of two workers are paid by contracts.
     """
     if importlib.util.find_spec("dp_accounting") is None:
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
@@ -74,7 +90,8 @@ def data_market(
     if gateway is not None:
         from qanat.demo_network import pay_on_network
 
-        paid_there = pay_on_network(gateway, files, recipe, eps, pot, say)
+        running = find_network(network, data, port_base)
+        paid_there = pay_on_network(running, gateway, files, recipe, eps, pot, say)
         if as_json:
             print(json.dumps(paid_there.summary()))
             return

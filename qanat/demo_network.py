@@ -1,35 +1,41 @@
-"""`qanat demo data-market --gateway`: the processes it needs, and the account that pays."""
+"""`qanat demo data-market --gateway`: the app on the network's workers, and who pays."""
 
-import secrets
+import contextlib
 import tempfile
 from pathlib import Path
 
 from eth_account import Account
 
-from apps.appd import BlockingAppd
 from apps.data_market.chain.uploads import Params
 from apps.data_market.demo.digits import JobFiles, digits_files
-from apps.data_market.demo.on_network import NetworkOutcome, run_on_network
+from apps.data_market.demo.on_network import NetworkOutcome, Started, run_on_network
 from apps.data_market.intake.files import list_contributors, read_file
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
 from apps.data_market.train.recipe import public_count
-from apps.data_market.worker.keys import WorkerKeys
 from qanat.accounts import DERIVATION_PATH, TEST_MNEMONIC
-from qanat.demo_workers import running_appd, running_workers
+from qanat.demo_market import MarketApp
+from qanat.observe import Running
 
 Files = tuple[Path, Path, str]
 """Folder of contributors, validation file, label."""
 
 
 def pay_on_network(
-    gateway: str, chosen: Files | None, recipe: str, eps: float, pot_wei: int, progress: Progress
+    running: Running,
+    gateway: str,
+    chosen: Files | None,
+    recipe: str,
+    eps: float,
+    pot_wei: int,
+    progress: Progress,
 ) -> NetworkOutcome:
     """
-    Run a job on a network, with two workers of this machine, until everybody is paid.
+    Run a job on a network with two workers, until everybody is paid.
 
     It is about these files, or without any about digits. The first account of the test mnemonic
-    pays. Raises what `run_on_network` does, `WorkerDied` and `BadTable`.
+    pays. The app is made for this job alone, and removed after it. Raises what `run_on_network` and
+    `MarketApp` do, and `BadTable`.
     """
     files = digits_files() if chosen is None else _read(*chosen)
     rows = sum(
@@ -39,22 +45,16 @@ def pay_on_network(
     asked = Params(recipe, float(eps), 1 / (2 * rows), files.label)
     Account.enable_unaudited_hdwallet_features()
     funder = Account.from_mnemonic(TEST_MNEMONIC, account_path=DERIVATION_PATH.format(index=0))
-    with tempfile.TemporaryDirectory(prefix="qanat-market-") as made:
-        folder = Path(made)
-        # A seed of its own: another run's workers have other accounts, as other apps would.
-        with running_appd(folder, secrets.token_hex(16)) as socket:
-            derive = BlockingAppd(socket).derive
-            first, second = (WorkerKeys.derive(derive, one).account.address for one in (0, 1))
-            return run_on_network(
-                gateway,
-                funder,
-                (first, second),
-                lambda market: running_workers(folder, socket, gateway, market),
-                files,
-                asked,
-                pot_wei,
-                progress,
-            )
+    with tempfile.TemporaryDirectory(prefix="qanat-market-") as made, contextlib.ExitStack() as end:
+        progress("making an attested app for the market (mock TEE)")
+        app = MarketApp.create(running, gateway, Path(made))
+        end.callback(app.remove)
+
+        def start(market: str) -> Started:
+            attested = app.run(market, progress)
+            return Started(app.urls(), attested)
+
+        return run_on_network(gateway, funder, app.app_id, start, files, asked, pot_wei, progress)
 
 
 def _read(contributors: Path, validation: Path, label: str) -> JobFiles:

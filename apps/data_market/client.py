@@ -32,7 +32,9 @@ from apps.data_market.job import Progress
 from apps.data_market.train.model import LinearModel
 from apps.data_market.train.recipe import public_count, recipe_of
 from apps.inference.verify.policy import Policy as Attested
+from shared.crypto.address import MalformedAddress
 from shared.crypto.secret import SecretBytes
+from shared.rules.app_ids import decode_app_id
 
 TIMEOUT_S = 60.0
 POLL_S = 0.25
@@ -57,8 +59,7 @@ class Worker:
         Rejected
             What the verifier refuses, by its name for it.
         WorkerAway
-            It does not answer, or it works for another market or under another account than the
-            chain names.
+            It does not answer, or it works for another market, or in another app than the market's.
         """
         self.url, self._http = url, httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         try:
@@ -92,14 +93,14 @@ class Worker:
     def _verified_key(self, market: Market, policy: Attested) -> bytes:
         try:
             about = self._ask("GET", "/v1/market").json()
-            place, worker = (about["chain_id"], about["market"]), about["worker"]
+            place, app = (about["chain_id"], about["market"]), decode_app_id(about["app"])
             key = bytes.fromhex(about["upload_key"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, MalformedAddress) as error:
             raise WorkerAway(f"{self.url} does not answer as workers do") from error
         if place != (market.chain_id, market.address):
             raise WorkerAway(f"{self.url} works for another market")
-        if worker not in market.workers():
-            raise WorkerAway(f"{self.url} is no worker of this market")
+        if app != market.app():
+            raise WorkerAway(f"{self.url} is in another app than this market's")
         nonce = secrets.token_bytes(NONCE_BYTES)
         evidence = self._ask("GET", f"/v1/market/evidence?nonce={nonce.hex()}").content
         verify_worker(nonce, about, evidence, policy, int(time.time()))

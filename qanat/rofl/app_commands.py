@@ -38,7 +38,8 @@ def init(
         bool, typer.Option("--reset", help="Keep the manifest, and forget its deployments.")
     ] = False,
     program: Annotated[
-        str | None, typer.Option(help="An app of this project instead: inference or knowledge.")
+        str | None,
+        typer.Option(help="An app of this project instead: data-market, inference, knowledge."),
     ] = None,
 ) -> None:
     """Make the manifest of a new app, and a small program if there is none."""

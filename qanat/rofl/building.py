@@ -50,7 +50,7 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
         Consensus does not answer.
     """
     bundle = pack_app(project)
-    identity = enclave_identity(bundle, fetch_genesis(running), _runtime_id(running, project))
+    identity = enclave_identity(bundle, fetch_genesis(running), runtime_id_of(running, project))
     name = f"{project.manifest.name}.{project.name}{BUNDLE_SUFFIX}"
     path = output or project.path.parent / name
     path.write_bytes(bundle)
@@ -103,7 +103,7 @@ def fetch_genesis(running: Running) -> Genesis:
     return decode_record(Genesis, asyncio.run(main()))
 
 
-def _runtime_id(running: Running, project: Project) -> bytes:
+def runtime_id_of(running: Running, project: Project) -> bytes:
     """Id of the ParaTime that a deployment names, or of the network's first."""
     paratimes = running.network.paratime
     named = [one for one in paratimes if one.name == project.deployment.paratime]

@@ -8,6 +8,7 @@ from services.worker.rules.bundle import AppManifest, decode_bundle, encode_bund
 from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.tee.config import EnclaveConfig
+from shared.tee.quote import TdReport
 from shared.types.attestation import EnclaveIdentity
 from shared.types.genesis import Genesis
 from shared.types.registry import RuntimeDescriptor, RuntimeKind
@@ -62,9 +63,14 @@ def enclave_identity(bundle: bytes, genesis: Genesis, runtime_id: bytes) -> Encl
     BadBundle, NoSuchParaTime, NotMeasurable
         See each class.
     """
+    return enclave_report(bundle, genesis, runtime_id).identity
+
+
+def enclave_report(bundle: bytes, genesis: Genesis, runtime_id: bytes) -> TdReport:
+    """As `enclave_identity`: what is measured, before any event; its MRTD is what clients name."""
     decode_bundle(bundle)
     config = encode_record(worker_config(genesis, runtime_id))
-    return domain_report(measure_enclave(WORKER, config, bundle=bundle)).identity
+    return domain_report(measure_enclave(WORKER, config, bundle=bundle))
 
 
 def worker_config(genesis: Genesis, runtime_id: bytes) -> EnclaveConfig:

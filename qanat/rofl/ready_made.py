@@ -49,6 +49,7 @@ class ReadyMade:
 
 
 PROGRAMS = {
+    "data-market": ReadyMade("apps.data_market.worker.__main__", 4096),
     "inference": ReadyMade("apps.inference.__main__", 2048),
     "knowledge": ReadyMade("apps.knowledge.__main__", 2048),
 }

@@ -1,24 +1,25 @@
-"""The data market on a network: paid once, to the wei, whatever is killed; nobody sees a row."""
+"""The data market on workers: paid once, to the wei, whatever is killed; nobody sees a row."""
 
 import contextlib
 import json
 import os
 import random
+import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from apps.appd import BlockingAppd
+from apps.account import ChainAccount
+from apps.data_market.chain.contracts import ERRORS, MARKET
 from apps.data_market.errors import ContractRefused, WorkerAway
-from apps.data_market.worker.keys import WorkerKeys
+from apps.data_market.train.model import LinearModel
 from apps.inference.errors import MeasurementRefused, MockRefused
 from qanat.ai.market import (
     DP_LOGREG,
-    Attested,
     Contributor,
     Market,
     ModelOwner,
@@ -26,14 +27,16 @@ from qanat.ai.market import (
     State,
     Worker,
 )
-from qanat.demo_workers import running_appd, running_worker
+from qanat.demo_market import MarketApp
+from qanat.layout import DataLayout
+from qanat.observe import find_running
+from qanat.rofl.deploying import fetch_instances
 from tests.support.eavesdropper import Eavesdropper, eavesdrop, missing_eavesdropper
-from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, run_cli, wait_for
 from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 PORT_BASE = 25545
 POT_WEI = 10**18 + 7
-ALLOWED = Attested(allow_mock=True)
 NAMES = ("ana", "ben", "cem")
 LABEL = "kind"
 
@@ -53,42 +56,33 @@ def rows_of(seed: int, count: int, canary: str = "") -> bytes:
 
 @pytest.fixture(scope="module")
 def own_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
-    """Give a network that may be broken."""
-    network = ProcessNetwork(tmp_path_factory.mktemp("market") / "data", PORT_BASE)
+    """Give a network with two workers that may be broken."""
+    folder = tmp_path_factory.mktemp("market")
+    text = (ROOT / "networks" / "workers.toml").read_text()
+    file = folder / "workers.toml"
+    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
+    network = ProcessNetwork(folder / "data", PORT_BASE, file)
     network.up()
     yield network
     network.down()
     network.close()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "workers"
-    made.mkdir()
-    return made
-
-
 class Scene:
-    """A market with two workers, three contributors and a model owner."""
+    """A market whose app runs on two workers; contributors and a model owner come to it."""
 
-    def __init__(self, network: ProcessNetwork, folder: Path, socket: Path) -> None:
-        self.network, self.folder, self.socket = network, folder, socket
-        derive = BlockingAppd(socket).derive
-        first, second = (WorkerKeys.derive(derive, one).account.address for one in (0, 1))
+    def __init__(self, network: ProcessNetwork, folder: Path) -> None:
+        self.network, self.folder = network, folder
+        running = find_running(DataLayout(network.data), network.network_file, network.http_port)
+        self.app = MarketApp.create(running, network.url, folder)
         self.funder: LocalAccount = Account.from_key(FIRST_KEY)
-        self.market = Market.deploy(network.url, self.funder, (first, second))
-        for address in (first, second):
-            self.market.send_wei(address, 10**18)
-        self.processes: dict[int, Any] = {}
+        self.market = Market.deploy(network.url, self.funder, self.app.app_id)
+        self.attested = self.app.run(self.market.address, print)
         self._stack = contextlib.ExitStack()
-
-    def start_worker(self, number: int) -> Worker:
-        running = running_worker(
-            self.folder, self.socket, self.network.url, self.market.address, number
-        )
-        worker = self._stack.enter_context(running)
-        self.processes[number] = worker.process
-        return self._stack.enter_context(Worker(worker.url(), self.market, ALLOWED))
+        self.workers = [
+            self._stack.enter_context(Worker(url, self.market, self.attested))
+            for url in self.app.urls()
+        ]
 
     def contributor(self, csv: bytes) -> Contributor:
         account = Account.create()
@@ -99,6 +93,30 @@ class Scene:
     def policy(self) -> Policy:
         expiry = self.market.now() + 86_400
         return Policy(10**13, 1, expiry, bytes(32), (DP_LOGREG.hash,))
+
+    def program_of(self, worker: str) -> int:
+        """Process of the app's program, below its enclave."""
+        found = fetch_instances(self.app.workers, self.app.app_id)[worker]
+        assert found is not None
+        assert found.app is not None
+        return found.app.pid or 0
+
+    def enclave_of(self, worker: str) -> int:
+        listed = json.loads((self.network.data / "launcher.json").read_text())["processes"]
+        found = (one for one in listed if (one["name"], one["part"]) == (worker, "enclave"))
+        return int(next(found)["pid"])
+
+    def fetch(self, owner: ModelOwner, job: bytes, worker: Worker) -> tuple[LinearModel, bytes]:
+        """Fetch what is released, once the worker answers again."""
+        found = []
+
+        def answers() -> bool:
+            with contextlib.suppress(WorkerAway):
+                found.append(owner.fetch(job, worker))
+            return bool(found)
+
+        wait_for(answers, 60, f"{worker.url} releases the model")
+        return found[0]
 
     def close(self) -> None:
         self._stack.close()
@@ -114,20 +132,19 @@ def ear() -> Iterator[Eavesdropper]:
         yield ear
 
 
-@pytest.fixture
-def scene(own_network: ProcessNetwork, folder: Path) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def scene(own_network: ProcessNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     own_network.until_ready()
-    with running_appd(folder, "e2e") as socket:
-        scene = Scene(own_network, folder, socket)
-        yield scene
-        scene.close()
+    scene = Scene(own_network, tmp_path_factory.mktemp("app"))
+    yield scene
+    scene.close()
 
 
 def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
     scene: Scene, own_network: ProcessNetwork, ear: Eavesdropper
 ) -> None:
     canary = "7.31415926535897"
-    workers = [scene.start_worker(0), scene.start_worker(1)]
+    workers = scene.workers
     contributors = [scene.contributor(rows_of(at, 40, canary)) for at in range(len(NAMES))]
     for one in contributors:
         one.register(scene.policy())
@@ -141,18 +158,20 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
         pot_wei=POT_WEI,
     )
     before = [scene.market.budget_left(one.commitment) for one in contributors]
+    killed = [scene.program_of("worker-0"), scene.enclave_of("worker-1")]
     for one in contributors:
         one.accept(job)
     wait_for(lambda: scene.market.job(job).state is State.RUNNING, 60, "a worker starts the job")
-    for number in (0, 1):
-        scene.processes[number].kill()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
     for name in ("consensus-0", "gateway", "compute-0"):
         own_network.kill(name)
     own_network.until_ready()
-    workers = [scene.start_worker(0), scene.start_worker(1)]
-    state = owner.wait(job, workers, 90, progress=lambda _: None)
+    state = owner.wait(job, workers, 90, progress=print)
     assert state is State.SETTLED
-    model, card = owner.fetch(job, workers[1])
+    model, card = scene.fetch(owner, job, workers[0])
+    other, other_card = scene.fetch(owner, job, workers[1])
+    assert (other.encode(), other_card) == (model.encode(), card)
     assert json.loads(card)["model_hash"] == model.hash.hex()
     assert json.loads(card)["accuracy"] > 0.8
 
@@ -181,11 +200,17 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
 
 
 def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
-    worker = scene.start_worker(0)
+    worker = scene.workers[0]
     with pytest.raises(MockRefused):
         Worker(worker.url, scene.market)
+    other = replace(scene.attested, measurements=frozenset({"00" * 48}))
     with pytest.raises(MeasurementRefused):
-        Worker(worker.url, scene.market, Attested(True, measurements=frozenset({"00" * 48})))
+        Worker(worker.url, scene.market, other)
+    anybody = ChainAccount(scene.network.url, scene.funder, ERRORS)
+    stranger = anybody.contract(MARKET, scene.market.address).functions
+    for step in (stranger.start(bytes(32)), stranger.report(bytes(32), b"\1" * 32)):
+        with pytest.raises(ContractRefused, match="RoflOriginNotAuthorizedForApp"):
+            anybody.tell(step)
     contributor = scene.contributor(rows_of(1, 40))
     with pytest.raises(WorkerAway, match="UnknownDataset"):
         contributor.commitment = bytes(32)
@@ -199,14 +224,16 @@ def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
     contributor.upload([worker])
     with pytest.raises(ContractRefused, match="AlreadyCommitted"):
         contributor.register(scene.policy())
-    with pytest.raises(WorkerAway, match="not sealed to the key of this app"):
-        worker.upload_key = bytes(range(32))
-        contributor.upload([worker])
+    with Worker(worker.url, scene.market, scene.attested) as mistaken:
+        mistaken.upload_key = bytes(range(32))
+        with pytest.raises(WorkerAway, match="not sealed to the key of this app"):
+            contributor.upload([mistaken])
 
 
 def test_the_demo_pays_twelve_contributors_on_a_network(own_network: ProcessNetwork) -> None:
     own_network.until_ready()
-    told = run_cli("demo", "data-market", "--gateway", own_network.url, "--json")
+    here = ("--data", str(own_network.data), "--network", str(own_network.network_file))
+    told = run_cli("demo", "data-market", "--gateway", own_network.url, *here, "--json")
     found = json.loads(told)
     assert len(found["paid_wei"]) == 12
     assert sum(found["paid_wei"].values()) == found["pot_wei"] == 10**18

@@ -102,7 +102,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a worker reports and, once two did so alike, is paid by."""
+    """What an instance reports and, once two nodes did so alike, is paid by."""
 
     masked_wei: tuple[int, ...]
     """Amounts in the order of the datasets, each under a mask of `blind`."""
@@ -124,39 +124,36 @@ def mask_of(blind: bytes, place: int) -> int:
     return int.from_bytes(keccak256(blind + place.to_bytes(32, "big")), "big")
 
 
-class Market:
-    """The market by the account that it is asked and told as."""
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the chain says to an instance that starts a job."""
 
-    def __init__(self, url: str, account: LocalAccount, address: str) -> None:
+    terms: Terms
+    pot_wei: int
+    committed_at: tuple[int, ...]
+    """Blocks in which the datasets were committed to, in their order in the terms."""
+
+
+class MarketView:
+    """The market as anybody sees it."""
+
+    def __init__(self, url: str, address: str) -> None:
         """Reach the market at an address; raises `GatewayAway`, or `ContractRefused` for none."""
-        self.account, self.address = account, address
-        self._own, self._public = (
-            ChainAccount(url, account, ERRORS),
-            ChainAccount(url, None, ERRORS),
-        )
-        self._market = self._own.contract(MARKET, address).functions
+        self.address, self._public = address, ChainAccount(url, None, ERRORS)
         self._asked = self._public.contract(MARKET, address).functions
-        registry, ledger = self._ask(self._asked.registry()), self._ask(self._asked.ledger())
-        self._registry = self._own.contract(REGISTRY, registry).functions
-        self._vault = self._own.contract(VAULT, self._ask(self._asked.vault())).functions
-        self._asked_registry = self._public.contract(REGISTRY, registry).functions
+        self._registry_address = self._ask(self._asked.registry())
+        ledger = self._ask(self._asked.ledger())
+        self._asked_registry = self._public.contract(REGISTRY, self._registry_address).functions
         self._asked_ledger = self._public.contract(LEDGER, ledger).functions
         self.chain_id = self._public.chain_id()
-
-    @classmethod
-    def deploy(cls, url: str, account: LocalAccount, workers: tuple[str, str]) -> "Market":
-        """Make a market with two workers, by their addresses."""
-        return cls(url, account, ChainAccount(url, account, ERRORS).deploy(MARKET, *workers))
-
-    # -- what is known ------------------------------------------------------------------------
 
     def now(self) -> int:
         """Time of the newest block, by which deadlines are kept [Unix s]."""
         return self._public.now()
 
-    def workers(self) -> tuple[str, str]:
-        """Give the addresses of the two that report."""
-        return self._ask(self._asked.firstWorker()), self._ask(self._asked.secondWorker())
+    def app(self) -> bytes:
+        """Give the id of the app whose instances run jobs, 21 bytes."""
+        return bytes(self._ask(self._asked.app()))
 
     def dataset(self, commitment: bytes) -> Dataset:
         """Look a dataset up. Raises `ContractRefused`, `UnknownDataset`."""
@@ -169,15 +166,34 @@ class Market:
         """Give what a dataset has left for further jobs [1e-12]."""
         return int(self._ask(self._asked_ledger.left(commitment)))
 
-    def job_id(self, salt: bytes) -> bytes:
-        """Give the id of this account's job with a salt of 32 bytes."""
-        return bytes(self._ask(self._asked.idOf(self.account.address, salt)))
-
     def job(self, id_: bytes) -> Job:
         """Look a job up; of state `NONE` where there is none."""
         state, owner, pot_wei, _, _, _, _, terms = self._ask(self._asked.jobOf(id_))
-        *fixed, datasets = terms
-        return Job(State(state), owner, pot_wei, Terms(*(*fixed, tuple(datasets))))
+        return Job(State(state), owner, pot_wei, read_terms(terms))
+
+    def _ask(self, call: Any) -> Any:
+        return self._public.ask(call)
+
+
+class Market(MarketView):
+    """The market by the account that it is asked and told as."""
+
+    def __init__(self, url: str, account: LocalAccount, address: str) -> None:
+        """Reach the market at an address; raises as `MarketView`."""
+        super().__init__(url, address)
+        self.account, self._own = account, ChainAccount(url, account, ERRORS)
+        self._market = self._own.contract(MARKET, address).functions
+        self._registry = self._own.contract(REGISTRY, self._registry_address).functions
+        self._vault = self._own.contract(VAULT, self._ask(self._asked.vault())).functions
+
+    @classmethod
+    def deploy(cls, url: str, account: LocalAccount, app: bytes) -> "Market":
+        """Make a market for instances of an app, by its id of 21 bytes."""
+        return cls(url, account, ChainAccount(url, account, ERRORS).deploy(MARKET, app))
+
+    def job_id(self, salt: bytes) -> bytes:
+        """Give the id of this account's job with a salt of 32 bytes."""
+        return bytes(self._ask(self._asked.idOf(self.account.address, salt)))
 
     def my_pay_wei(self) -> int:
         """What the market owes this account: nobody else learns it."""
@@ -202,19 +218,6 @@ class Market:
         """Take part with the dataset at a place of the terms; its budget is reserved."""
         self._own.tell(self._market.accept(id_, place))
 
-    def start(self, id_: bytes) -> None:
-        """Spend the budgets; workers only."""
-        self._own.tell(self._market.start(id_))
-
-    def report(self, id_: bytes, result: Result) -> None:
-        """Say what was found, by its hash; workers only."""
-        found = self._ask(self._asked.resultHash(id_, result.as_tuple()))
-        self._own.tell(self._market.report(id_, found))
-
-    def settle(self, id_: bytes, result: Result) -> None:
-        """Pay what two workers reported alike. Raises `ContractRefused`, `BadResult` before."""
-        self._own.tell(self._market.settle(id_, result.as_tuple()))
-
     def expire(self, id_: bytes) -> None:
         """Give the pot of a job back whose deadline has passed."""
         self._own.tell(self._market.expire(id_))
@@ -227,8 +230,16 @@ class Market:
         """Give another account what it needs for gas."""
         self._own.send_wei(to, amount_wei)
 
-    def _ask(self, call: Any) -> Any:
-        return self._public.ask(call)
+
+def read_terms(found: Sequence[Any]) -> Terms:
+    """Read terms in the order of the contract."""
+    *fixed, datasets = found
+    return Terms(*(*fixed, tuple(datasets)))
+
+
+def error_name(data: bytes) -> str:
+    """Name what a contract reverted with: its error, or the bytes in hex."""
+    return _NAMES.get(data[:4].hex(), "0x" + data.hex())
 
 
 def _refused(error: ContractLogicError) -> ContractRefused:

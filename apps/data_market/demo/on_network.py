@@ -7,7 +7,7 @@ and is the model owner.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import orjson
@@ -27,8 +27,19 @@ GAS_MONEY_WEI = 10**18
 DAY_S = 86_400
 PURPOSES = bytes(32)
 START_TIMEOUT_S = 600.0
-StartWorkers = Callable[[str], AbstractContextManager[Sequence[str]]]
-"""Starts both workers of a market at an address; their URLs while it is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Workers that run."""
+
+    urls: Sequence[str]
+    attested: Attested
+    """Which code rows are sealed to."""
+
+
+StartWorkers = Callable[[str], Started]
+"""Starts the workers of a market at an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class NetworkOutcome:
 def run_on_network(
     url: str,
     funder: LocalAccount,
-    workers: tuple[str, str],
+    app: bytes,
     start_workers: StartWorkers,
     files: JobFiles,
     asked: Params,
@@ -81,8 +92,8 @@ def run_on_network(
         Of the gateway of a confidential ParaTime.
     funder : `LocalAccount`
         Pays for gas and the pot; the model owner.
-    workers : `tuple[str, str]`
-        Addresses of the workers' accounts.
+    app : `bytes`
+        Id of the app whose instances the workers run, 21 bytes.
     start_workers : callable
         See `StartWorkers`.
     files : `JobFiles`
@@ -103,14 +114,12 @@ def run_on_network(
     """
     began = time.monotonic()
     progress(f"deploying the market on {url}")
-    market = Market.deploy(url, funder, workers)
-    for address in workers:
-        market.send_wei(address, GAS_MONEY_WEI)
-    progress("starting two workers (mock TEE)")
+    market = Market.deploy(url, funder, app)
+    progress("starting its instances on the workers (mock TEE)")
     with ExitStack() as stack:
-        urls = stack.enter_context(start_workers(market.address))
+        started = start_workers(market.address)
         reached = [
-            stack.enter_context(Worker(one, market, Attested(allow_mock=True))) for one in urls
+            stack.enter_context(Worker(one, market, started.attested)) for one in started.urls
         ]
         policy = Policy(
             precision_cap=4 * asked.precision,

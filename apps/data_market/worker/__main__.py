@@ -1,21 +1,25 @@
 """
 Runs a worker: `python -m apps.data_market.worker --help`.
 
-It needs an app daemon for its keys, a gateway for the chain, and a folder for what it seals.
+It is the program of the market's app (`qanat rofl init --program data-market`): what the command
+line does not say is taken from the environment, where a worker of a network puts an app's secrets.
 """
 
 import argparse
 import asyncio
+import os
+import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 import uvicorn
 
 from apps.appd import BlockingAppd
-from apps.data_market.chain.contracts import Market
+from apps.data_market.chain.instance import InstanceMarket
 from apps.data_market.errors import BadJob, GatewayAway
 from apps.data_market.worker.api import build_api
 from apps.data_market.worker.jobs import JobRunner
@@ -23,26 +27,41 @@ from apps.data_market.worker.keys import WorkerKeys
 from apps.sealed_files import SealedFiles
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
-from shared.kit.sockets import open_sockets
+from shared.kit.sockets import PortTaken, open_sockets
+from shared.rules.app_ids import decode_app_id
 
+HOST = "127.0.0.1"
 POLL_S = 0.25
 """Between two looks at the chain [s]."""
 PATIENCE_S = 60.0
 """How long a gateway may take to be there when a worker starts [s]."""
+SERVING = "serving"
+"""What it writes once it serves, with its `url`."""
+PORT_FILE = "port"
 log = structlog.get_logger(__name__)
 
 
 def main() -> None:
     """Read the command line and work until a signal comes."""
+    known = os.environ.get
     parser = argparse.ArgumentParser(prog="data-market-worker", description=__doc__)
-    parser.add_argument("--appd", type=Path, required=True, help="socket of the app daemon")
-    parser.add_argument("--gateway", required=True, help="URL of the ParaTime's gateway")
-    parser.add_argument("--market", required=True, help="address of JobMarket")
-    parser.add_argument("--worker", type=int, default=0, help="number of this worker, 0 or 1")
-    parser.add_argument("--store", type=Path, required=True, help="folder of sealed files")
-    parser.add_argument("--port", type=int, default=8590, help="loopback port; 0 takes a free one")
+
+    def add(name: str, variable: str, kind: Callable[[str], object], text: str) -> None:
+        default = known(variable)
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=default,
+            required=not default,
+            help=f"{text} ({variable})",
+        )
+
+    add("appd", "ROFL_APPD_SOCKET", Path, "socket of the app daemon")
+    add("gateway", "GATEWAY", str, "URL of the ParaTime's gateway")
+    add("market", "MARKET", str, "address of JobMarket")
+    add("home", "HOME", Path, "folder of what it seals, and of the port it had")
     options = parser.parse_args()
-    configure_logs(service="data-market-worker", worker=options.worker)
+    configure_logs(service="data-market-worker")
     try:
         work(options)
     except QanatError as error:
@@ -52,17 +71,18 @@ def main() -> None:
 def work(options: argparse.Namespace) -> None:
     """Derive keys, serve uploads and run jobs."""
     appd = BlockingAppd(options.appd)
-    keys = WorkerKeys.derive(appd.derive, options.worker)
-    market = reach_market(options.gateway, keys, options.market)
-    if keys.account.address not in market.workers():
-        raise BadJob(f"the market has other workers than {keys.account.address}")
-    files = SealedFiles(options.store, keys.storage)
+    keys = WorkerKeys.derive(appd.derive)
+    market = reach_market(options.gateway, appd, options.market)
+    app = appd.app_id()
+    if market.app() != decode_app_id(app):
+        raise BadJob(f"the market {market.address} is of another app than {app}")
+    files = SealedFiles(options.home / "sealed", keys.storage)
     runner = JobRunner(market, keys, files, lambda job, what: log.info(what, job=job))
-    sockets = open_sockets("127.0.0.1", options.port)
+    sockets = listen(options.home / PORT_FILE)
     about = {
         "chain_id": market.chain_id,
         "market": market.address,
-        "worker": keys.account.address,
+        "app": app,
         "upload_key": bytes(keys.upload.public_key).hex(),
         "tee": "mock",
     }
@@ -80,7 +100,7 @@ def work(options: argparse.Namespace) -> None:
 
     thread = threading.Thread(target=run, name="jobs")
     thread.start()
-    log.info("serving", url=f"http://127.0.0.1:{sockets[0].getsockname()[1]}")
+    log.info(SERVING, url=f"http://{HOST}:{sockets[0].getsockname()[1]}")
     try:
         asyncio.run(server.serve(sockets))
     finally:
@@ -88,17 +108,27 @@ def work(options: argparse.Namespace) -> None:
         thread.join()
 
 
-def reach_market(url: str, keys: WorkerKeys, address: str) -> Market:
+def reach_market(url: str, appd: BlockingAppd, address: str) -> InstanceMarket:
     """Reach the market; a gateway that is not there yet is waited for. Raises `GatewayAway`."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return Market(url, keys.account, address)
+            return InstanceMarket(url, appd, address)
         except GatewayAway:
             if time.monotonic() > deadline:
                 raise
             log.info("waiting_for_the_gateway", url=url)
             time.sleep(1)
+
+
+def listen(kept: Path) -> list[socket.socket]:
+    """Take the port of the start before, so that URLs outlive it; another one where it is taken."""
+    try:
+        sockets = open_sockets(HOST, int(kept.read_text()))
+    except (FileNotFoundError, ValueError, PortTaken):
+        sockets = open_sockets(HOST, 0)
+    kept.write_text(str(sockets[0].getsockname()[1]))
+    return sockets
 
 
 def run_jobs(runner: JobRunner, ended: threading.Event) -> None:

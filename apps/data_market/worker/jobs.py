@@ -5,6 +5,10 @@ Where a job stands is what the chain says; here are the sealed inputs and, once 
 sealed result. Everything that a job draws follows from the app's key and its id, so a worker that
 was killed computes the same again, and a second worker the same as the first. A model goes out
 after its pot was paid, not before.
+
+Who answers questions about the chain may lie, so that nothing secret follows from them alone: rows
+are used by the terms that a transaction of this instance gives, once it has spent their budgets,
+and a model goes out once another has paid for it.
 """
 
 from collections.abc import Callable
@@ -15,7 +19,16 @@ import orjson
 
 from apps.boxes import seal_to
 from apps.data_market.arrays import Contribution
-from apps.data_market.chain.contracts import FINAL, Dataset, Job, Result, State, Terms, mask_of
+from apps.data_market.chain.contracts import (
+    FINAL,
+    Dataset,
+    Job,
+    Result,
+    Started,
+    State,
+    Terms,
+    mask_of,
+)
 from apps.data_market.chain.uploads import (
     DatasetUpload,
     OrderUpload,
@@ -44,7 +57,7 @@ Progress = Callable[[str, str], None]
 
 
 class Chain(Protocol):
-    """What a worker does on the chain; `contracts.Market` is it."""
+    """What a worker does on the chain; `chain.instance.InstanceMarket` is it."""
 
     chain_id: int
     address: str
@@ -52,10 +65,10 @@ class Chain(Protocol):
     def now(self) -> int: ...  # noqa: D102
     def dataset(self, commitment: bytes) -> Dataset: ...  # noqa: D102
     def job(self, id_: bytes) -> Job: ...  # noqa: D102
-    def start(self, id_: bytes) -> None: ...  # noqa: D102
+    def start(self, id_: bytes, datasets: int) -> Started: ...  # noqa: D102
     def report(self, id_: bytes, result: Result) -> None: ...  # noqa: D102
     def settle(self, id_: bytes, result: Result) -> None: ...  # noqa: D102
-    def expire(self, id_: bytes) -> None: ...  # noqa: D102
+    def expire(self, id_: bytes, datasets: int) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +174,12 @@ class JobRunner:
         if job.state in FINAL:
             self._final.add(id_)
         elif self._chain.now() >= job.terms.deadline:
-            self._chain.expire(id_)
+            self._chain.expire(id_, len(job.terms.datasets))
         elif job.state is State.COMMITTED and not self._missing(job.terms):
             self._tell(id_, "starting: every budget is spent from here on")
-            self._chain.start(id_)
+            self._chain.start(id_, len(job.terms.datasets))
         elif job.state is State.RUNNING and self._refusal(id_) is None:
-            self._finish(id_, job)
+            self._finish(id_, len(job.terms.datasets))
         return job.state
 
     def standing(self, id_: bytes) -> Standing:
@@ -181,13 +194,17 @@ class JobRunner:
         raw, found = self._files.get(_order_file(id_)), self._found(id_)
         if raw is None or found is None or self._chain.job(id_).state is not State.SETTLED:
             raise NotReleased("the job is not settled, or not by this worker")
+        if _paid_file(id_) not in self._files:
+            # The other worker settled it, or somebody says so: done again, it changes nothing.
+            self._settle(id_, found)
         return seal_to(decode_record(OrderUpload, raw).reply_key, found.release)
 
-    def _finish(self, id_: bytes, job: Job) -> None:
+    def _finish(self, id_: bytes, datasets: int) -> None:
         found = self._found(id_)
         if found is None:
+            started = self._chain.start(id_, datasets)
             try:
-                found = self._compute(id_, job)
+                found = self._compute(id_, started)
             except Rejected as error:
                 # What the reason says may be about rows: its name is all that leaves.
                 self._files.put(_refusal_file(id_), type(error).__name__.encode())
@@ -199,28 +216,32 @@ class JobRunner:
             self._reported.add(id_)
             self._tell(id_, "reported")
         try:
-            self._chain.settle(id_, found.result)
-            self._tell(id_, "settled")
+            self._settle(id_, found)
         except ContractRefused as refused:
             # The other worker has not reported yet; what differed is a dispute, and seen as one.
             if refused.name not in ("BadResult", "WrongState"):
                 raise
 
-    def _compute(self, id_: bytes, job: Job) -> Found:
-        raw = self._files.get(_order_file(id_))
+    def _settle(self, id_: bytes, found: Found) -> None:
+        self._chain.settle(id_, found.result)
+        self._files.put(_paid_file(id_), b"")
+        self._tell(id_, "settled")
+
+    def _compute(self, id_: bytes, started: Started) -> Found:
+        raw, terms = self._files.get(_order_file(id_)), started.terms
         if raw is None:
             raise BadJob("the job's order is not here")
         order = decode_record(OrderUpload, raw)
+        self._verify_place(order.place)
+        _verify_terms(order, terms)
         params = read_params(order.params)
         owners = read_table(order.csv, params.label)
         schema = Schema.of(owners)
         # Of two equal rows the earlier commitment's counts, and of one block's the lesser's.
-        datasets = sorted(
-            job.terms.datasets, key=lambda one: (self._chain.dataset(one).block_number, one)
-        )
+        datasets = sorted(zip(started.committed_at, terms.datasets, strict=True))
         outcome = run_job(
-            params.order(id_, job.pot_wei),
-            [self._contribution(one, schema) for one in datasets],
+            params.order(id_, started.pot_wei),
+            [self._contribution(one, schema) for _, one in datasets],
             schema.rows_of(owners),
             schema,
             self._keys.noise_of(id_),
@@ -231,7 +252,7 @@ class JobRunner:
         return Found(
             tuple(
                 outcome.paid_wei[one.hex()] ^ mask_of(blind, at)
-                for at, one in enumerate(job.terms.datasets)
+                for at, one in enumerate(terms.datasets)
             ),
             blind,
             outcome.valuation.value_hash,
@@ -244,6 +265,8 @@ class JobRunner:
         if raw is None:
             raise BadJob("a dataset's rows are not here")
         upload = decode_record(DatasetUpload, raw)
+        # Kept for another market, whose budgets these are not.
+        self._verify_place(upload.place)
         table = read_table(upload.csv, upload.label)
         return Contribution(commitment.hex(), schema.rows_of(table))
 
@@ -304,6 +327,10 @@ def _order_file(id_: bytes) -> str:
 
 def _found_file(id_: bytes) -> str:
     return f"found-{id_.hex()}"
+
+
+def _paid_file(id_: bytes) -> str:
+    return f"paid-{id_.hex()}"
 
 
 def _refusal_file(id_: bytes) -> str:

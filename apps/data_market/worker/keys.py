@@ -1,10 +1,8 @@
-"""Every key of a worker, each derived from the app's by a name of its own."""
+"""Every key of a worker, each derived from the app's by a name of its own; all replicas' alike."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from nacl.public import PrivateKey
 
 from shared.crypto.hashes import kmac256
@@ -19,20 +17,17 @@ Derive = Callable[[str, str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class WorkerKeys:
-    """What one worker holds. Only the account is its own: the rest are the app's."""
+    """What each worker holds. By what an instance signs, the app's daemon keeps."""
 
-    account: LocalAccount = field(repr=False)
-    """By which it reports; two workers are two accounts."""
     upload: PrivateKey = field(repr=False)
-    """To which rows are sealed, for all replicas."""
+    """To which rows are sealed."""
     storage: bytes = field(repr=False)
     jobs: bytes = field(repr=False)
 
     @classmethod
-    def derive(cls, derive: Derive, worker: int) -> "WorkerKeys":
-        """Derive the keys of a worker by its number. Raises what `derive` does."""
+    def derive(cls, derive: Derive) -> "WorkerKeys":
+        """Derive the keys. Raises what `derive` does."""
         return cls(
-            account=Account.from_key(derive(f"{PREFIX}worker {worker}", "secp256k1")),
             upload=PrivateKey(derive(f"{PREFIX}uploads", "raw-256")),
             storage=derive(f"{PREFIX}storage", "raw-256"),
             jobs=derive(f"{PREFIX}jobs", "raw-256"),

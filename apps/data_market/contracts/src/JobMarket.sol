@@ -2,15 +2,17 @@
 pragma solidity ^0.8.24;
 
 import {Sapphire} from "@oasisprotocol/sapphire-contracts/contracts/Sapphire.sol";
+import {Subcall} from "@oasisprotocol/sapphire-contracts/contracts/Subcall.sol";
 import {DataRegistry} from "./DataRegistry.sol";
 import {PayVault} from "./PayVault.sol";
 import {PrivacyLedger} from "./PrivacyLedger.sol";
 
-/// Jobs with their pots: opened by a model owner, committed to by every dataset's owner, run by workers.
+/// Jobs with their pots: opened by a model owner, committed to by every dataset's owner, run by instances of one
+/// attested app.
 ///
-/// Two workers report the hash of what they found. Where both are equal the pot is paid to the datasets'
-/// owners; where they differ nobody is paid. A job that is not settled by its deadline is refunded. What a
-/// worker does again after a crash changes nothing.
+/// Instances on two nodes report the hash of what they found. Where both are equal the pot is paid to the
+/// datasets' owners; where any two differ nobody is paid. A job that is not settled by its deadline is refunded.
+/// What an instance does again after a crash, by its new key, changes nothing.
 contract JobMarket {
     enum State {
         None,
@@ -39,7 +41,7 @@ contract JobMarket {
     struct Result {
         /// Amounts in the order of the datasets, each masked by `maskOf`: the gas of calldata counts its zeros.
         uint256[] maskedWei;
-        /// Random, the same of both workers: they derive it from the app's key.
+        /// Random, the same of all instances: they derive it from the app's key.
         bytes32 blind;
         bytes32 modelHash;
         bytes32 cardHash;
@@ -57,7 +59,15 @@ contract JobMarket {
         Terms terms;
     }
 
+    struct Reports {
+        /// What the first one found; in a running job all others did as well.
+        bytes32 found;
+        uint256 count;
+        mapping(bytes32 => bytes32) byNode;
+    }
+
     uint256 public constant MAX_DATASETS = 64;
+    uint256 public constant MUST_AGREE = 2;
     uint64 public constant LONGEST_S = 30 days;
     uint128 private constant SETTLE_GAS = 300_000;
     uint128 private constant SETTLE_GAS_EACH = 60_000;
@@ -65,18 +75,17 @@ contract JobMarket {
     DataRegistry public immutable registry;
     PrivacyLedger public immutable ledger;
     PayVault public immutable vault;
-    address public immutable firstWorker;
-    address public immutable secondWorker;
+    bytes21 public immutable app;
 
     mapping(bytes32 => Job) private jobs;
     mapping(bytes32 => mapping(bytes32 => bool)) public hasAccepted;
-    mapping(bytes32 => mapping(address => bytes32)) private reports;
+    mapping(bytes32 => Reports) private reports;
 
     event Opened(bytes32 indexed job, address indexed owner, uint256 potWei);
     event Moved(bytes32 indexed job, State state);
 
     error WrongState(bytes32 job, State state);
-    error NotWorker(address caller);
+    error NotInstance();
     error NotOwner(address caller);
     error NotAllowed(bytes32 dataset);
     error BadTerms();
@@ -84,18 +93,18 @@ contract JobMarket {
     error TooEarly();
     error TooLate();
 
-    /// Workers are two accounts, whose keys are the apps'; equal ones would agree with themselves.
-    constructor(address first, address second) {
-        if (first == second || first == address(0) || second == address(0)) revert BadTerms();
-        firstWorker = first;
-        secondWorker = second;
+    /// Instances register with the chain by evidence of their code, which the app's policy names.
+    constructor(bytes21 app_) {
+        if (app_ == 0) revert BadTerms();
+        app = app_;
         registry = new DataRegistry();
         ledger = new PrivacyLedger(registry, address(this));
         vault = new PayVault(address(this));
     }
 
-    modifier onlyWorker() {
-        if (msg.sender != firstWorker && msg.sender != secondWorker) revert NotWorker(msg.sender);
+    /// Who signed the transaction counts, not who calls.
+    modifier onlyApp() {
+        Subcall.roflEnsureAuthorizedOrigin(app);
         _;
     }
 
@@ -134,30 +143,39 @@ contract JobMarket {
         if (job.accepted == job.terms.datasets.length) _move(id, State.Committed);
     }
 
-    /// From now on every budget is spent, however the job ends.
-    function start(bytes32 id) external onlyWorker {
-        if (jobs[id].state == State.Running) return;
-        Job storage job = _in(id, State.Committed);
-        if (block.timestamp >= job.terms.deadline) revert TooLate();
-        for (uint256 at = 0; at < job.terms.datasets.length; at++) {
-            _check(job, job.terms.datasets[at]);
-            ledger.spend(job.terms.datasets[at], id);
+    /// From now on every budget is spent, however the job ends. What it gives is all that an instance believes of a
+    /// job, since whoever answers its questions may lie: terms, pot, and when each dataset was committed to.
+    function start(bytes32 id)
+        external
+        onlyApp
+        returns (Terms memory terms, uint256 potWei, uint256[] memory committedAt)
+    {
+        if (jobs[id].state != State.Running) _start(id);
+        terms = jobs[id].terms;
+        committedAt = new uint256[](terms.datasets.length);
+        for (uint256 at = 0; at < committedAt.length; at++) {
+            committedAt[at] = registry.datasetOf(terms.datasets[at]).blockNumber;
         }
-        _move(id, State.Running);
+        potWei = jobs[id].potWei;
     }
 
-    /// A worker says what it found, by `resultHash`; saying another thing later is a dispute with itself.
-    function report(bytes32 id, bytes32 found) external onlyWorker {
+    /// An instance says what it found, by `resultHash`. It speaks for its node, whichever key it has by now: a node
+    /// that says another thing later is a dispute with itself.
+    function report(bytes32 id, bytes32 found) external onlyApp {
         if (found == 0) revert BadResult();
-        bytes32 before = reports[id][msg.sender];
+        Reports storage all = reports[id];
+        bytes32 node = _originNode();
+        bytes32 before = all.byNode[node];
         if (before == found) return;
         _in(id, State.Running);
-        reports[id][msg.sender] = found;
-        bytes32 other = reports[id][msg.sender == firstWorker ? secondWorker : firstWorker];
-        if (before != 0 || (other != 0 && other != found)) {
+        all.byNode[node] = found;
+        if (before != 0 || (all.count != 0 && all.found != found)) {
             _move(id, State.Disputed);
             _refund(id);
+            return;
         }
+        all.found = found;
+        all.count += 1;
     }
 
     function resultHash(bytes32 id, Result calldata result) public pure returns (bytes32) {
@@ -168,10 +186,9 @@ contract JobMarket {
         return uint256(keccak256(abi.encode(blind, place)));
     }
 
-    /// Pay what both workers reported to the datasets' owners. Its gas says nothing about the amounts.
-    function settle(bytes32 id, Result calldata result) external onlyWorker {
-        bytes32 found = resultHash(id, result);
-        bool isAgreed = reports[id][firstWorker] == found && reports[id][secondWorker] == found;
+    /// Pay what two nodes reported to the datasets' owners. Its gas says nothing about the amounts.
+    function settle(bytes32 id, Result calldata result) external onlyApp {
+        bool isAgreed = reports[id].count >= MUST_AGREE && reports[id].found == resultHash(id, result);
         if (jobs[id].state == State.Settled && isAgreed) return;
         Job storage job = _in(id, State.Running);
         if (!isAgreed || result.maskedWei.length != job.terms.datasets.length) revert BadResult();
@@ -206,6 +223,27 @@ contract JobMarket {
 
     function jobOf(bytes32 id) external view returns (Job memory) {
         return jobs[id];
+    }
+
+    function _start(bytes32 id) private {
+        Job storage job = _in(id, State.Committed);
+        if (block.timestamp >= job.terms.deadline) revert TooLate();
+        for (uint256 at = 0; at < job.terms.datasets.length; at++) {
+            _check(job, job.terms.datasets[at]);
+            ledger.spend(job.terms.datasets[at], id);
+        }
+        _move(id, State.Running);
+    }
+
+    /// The node that answers for the instance which signed the transaction, 32 bytes.
+    function _originNode() private view returns (bytes32 node) {
+        // CBOR of byte strings: 21 bytes to ask with, 32 in the answer.
+        (uint64 status, bytes memory data) =
+            Subcall.subcall_static("rofl.AuthorizedOriginNode", abi.encodePacked(hex"55", app));
+        if (status != 0 || data.length != 34 || data[0] != 0x58 || data[1] != 0x20) revert NotInstance();
+        assembly {
+            node := mload(add(data, 34))
+        }
     }
 
     function _check(Job storage job, bytes32 dataset) private view {

@@ -37,7 +37,7 @@ def test_the_program_runs_on_its_own_files(tmp_path: Path, name: str) -> None:
     loaded = done.stderr.split()
     assert len(loaded) > 20
     assert [one for one in loaded if not Path(one).is_relative_to(tmp_path)] == []
-    assert "--epoch-s" in done.stdout
+    assert "--gateway" in done.stdout
 
 
 def test_a_bundle_has_no_more_than_its_app_needs() -> None:

@@ -9,10 +9,16 @@ import evm_native as native
 import pytest
 from eth_abi import decode, encode
 
-from tests.unit.native.chain import ACCOUNTS, CHAIN_ID, Chain, address, block_hash
+from apps.data_market.chain.contracts import Result
+from apps.data_market.chain.instance import result_hash
+from shared.crypto.hashes import sha512_256
+from shared.rules.app_ids import app_key
+from tests.unit.native.chain import ACCOUNTS, CHAIN_ID, EPOCH, Chain, address, block_hash
 
 ARTIFACTS = Path(__file__).parents[5] / "apps" / "data_market" / "contracts" / "artifacts"
 OWNER, ANA, BEN, FIRST, SECOND = ACCOUNTS
+APP, OTHER_APP = b"\x00" + b"a" * 20, b"\x00" + b"b" * 20
+NODES = {FIRST: b"\x0a" * 32, SECOND: b"\x0b" * 32}
 POT = 10**18 + 1
 NOW = 1_700_000_000
 DEADLINE = NOW + 10_000
@@ -50,12 +56,12 @@ def typed(field):
 
 
 class Contract:
-    def __init__(self, chain, name, at=None, *arguments):
+    def __init__(self, chain, name, at=None, app=APP):
         artifact = json.loads((ARTIFACTS / f"{name}.json").read_text())
         self.chain = chain
         self.functions = {one["name"]: one for one in artifact["abi"] if one["type"] == "function"}
         self.address = at or chain.deploy(
-            bytes.fromhex(artifact["bytecode"][2:]) + encode(["address"] * 2, arguments)
+            bytes.fromhex(artifact["bytecode"][2:]) + encode(["bytes21"], [app])
         )
 
     def data(self, name, *arguments):
@@ -146,12 +152,26 @@ def errors():
 ERRORS = errors()
 
 
+def endorse(chain, account, node, app=APP, until=EPOCH + 1):
+    """
+    Let an account speak for an instance of an app, as a registration does.
+
+    Source: `crates/evm-core/src/modules/rofl/state.rs`.
+    """
+    key = b"\x09\x03" + sha512_256(b"secp256k1eth" + address(account))
+    record = cbor2.dumps([app, node, None, until])
+    changes = {app_key(app): b"\xa0", key: record}
+    chain.store.stage(changes, version=chain.round).persist()
+
+
 class Market:
-    """Four contracts, and the two datasets of ana and ben."""
+    """Four contracts, the two datasets of ana and ben, and instances of an app on two nodes."""
 
     def __init__(self):
         self.chain = Chain()
-        self.jobs = Contract(self.chain, "JobMarket", None, address(FIRST), address(SECOND))
+        for account, node in NODES.items():
+            endorse(self.chain, account, node)
+        self.jobs = Contract(self.chain, "JobMarket")
         self.registry = self.part("DataRegistry", "registry")
         self.ledger = self.part("PrivacyLedger", "ledger")
         self.vault = self.part("PayVault", "vault")
@@ -331,9 +351,68 @@ def test_strangers_do_nothing(market) -> None:
     market.open()
     market.refuses("NotOwner", market.jobs, "accept", ID, 0, by=BEN)
     market.commit()
-    for name, arguments in (("start", ()), ("report", (b"\x01" * 32,)), ("settle", (RESULT,))):
-        market.refuses("NotWorker", market.jobs, name, ID, *arguments, by=ANA)
+    refuses_instance(market, ANA)
     market.refuses("NotOwner", market.registry, "revoke", DATASETS[0], by=BEN)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"app": OTHER_APP}, {"until": EPOCH}], ids=["another app", "its time is up"]
+)
+def test_only_registered_instances_of_the_app_act(market, changes) -> None:
+    market.open()
+    market.commit()
+    endorse(market.chain, ANA, b"\x0c" * 32, **changes)
+    refuses_instance(market, ANA)
+    market.jobs.send("start", ID, by=FIRST)
+
+
+def test_instances_of_a_removed_app_do_nothing(market) -> None:
+    market.run()
+    changes = {app_key(APP): None}
+    market.chain.store.stage(changes, version=market.chain.round).persist()
+    refuses_instance(market, FIRST)
+
+
+def refuses_instance(market, account):
+    for name, arguments in (("start", ()), ("report", (b"\x01" * 32,)), ("settle", (RESULT,))):
+        market.refuses(
+            "RoflOriginNotAuthorizedForApp", market.jobs, name, ID, *arguments, by=account
+        )
+
+
+def test_two_instances_of_one_node_are_one(market) -> None:
+    """As the instance before and after its enclave started anew, with another key."""
+    market.run()
+    endorse(market.chain, OWNER, NODES[FIRST])
+    found = market.jobs.ask("resultHash", ID, RESULT)
+    for account in (FIRST, OWNER):
+        market.jobs.send("report", ID, found, by=account)
+    market.refuses("BadResult", market.jobs, "settle", ID, RESULT, by=OWNER)
+    market.jobs.send("report", ID, found, by=SECOND)
+    market.jobs.send("settle", ID, RESULT, by=OWNER)
+    assert market.owed(ANA) == POT - 7
+
+
+def test_a_third_node_that_differs_is_a_dispute(market) -> None:
+    market.run()
+    market.report()
+    endorse(market.chain, OWNER, b"\x0c" * 32)
+    market.jobs.send("report", ID, b"\x01" * 32, by=OWNER)
+    assert (market.state, market.owed(OWNER)) == ("Disputed", POT)
+
+
+def test_a_start_gives_what_instances_go_by(market) -> None:
+    market.open()
+    market.commit()
+    for _ in range(2):
+        raw = market.chain.sign(
+            FIRST, to=market.jobs.address, data=market.jobs.data("start", ID), gas=3_000_000
+        )
+        (record,) = market.chain.run(raw)
+        types = [typed(field) for field in market.jobs.functions["start"]["outputs"]]
+        terms, pot_wei, committed_at = decode(types, record["output"])
+        assert (terms[:2], terms[6], pot_wei) == (TERMS[:2], tuple(DATASETS), POT)
+        assert committed_at[0] < committed_at[1] < market.chain.round
 
 
 def test_the_first_commitment_wins(market) -> None:
@@ -451,6 +530,12 @@ def test_gas_says_nothing_about_who_is_paid_what() -> None:
     assert len(used) == 1
 
 
-def test_workers_are_two() -> None:
+def test_a_worker_hashes_results_as_the_contract_does(market) -> None:
+    assert result_hash(ID, Result(tuple(RESULT[0]), *RESULT[1:])) == market.jobs.ask(
+        "resultHash", ID, RESULT
+    )
+
+
+def test_a_market_has_an_app() -> None:
     with pytest.raises(AssertionError):
-        Contract(Chain(), "JobMarket", None, address(FIRST), address(FIRST))
+        Contract(Chain(), "JobMarket", app=bytes(21))

@@ -6,7 +6,7 @@ import pytest
 from nacl.public import PrivateKey
 
 from apps.boxes import seal_to
-from apps.data_market.chain.contracts import Dataset, Job, State, Terms, mask_of
+from apps.data_market.chain.contracts import Dataset, Job, Started, State, Terms, mask_of
 from apps.data_market.chain.uploads import (
     DatasetUpload,
     OrderUpload,
@@ -24,6 +24,7 @@ from apps.data_market.worker.keys import WorkerKeys
 from apps.sealed_files import SealedFiles
 from shared.crypto.hashes import kmac256
 from shared.crypto.secret import SecretBytes
+from shared.encoding.record import encode_record
 
 CHAIN_ID, MARKET = 0x5AFD, "0x" + "3a" * 20
 PLACE = Place(CHAIN_ID, bytes.fromhex(MARKET[2:]))
@@ -51,6 +52,7 @@ class Chain:
     def __init__(self):
         self.chain_id, self.address, self.time = CHAIN_ID, MARKET, 1000
         self.datasets, self.jobs, self.reports, self.paid = {}, {}, [], None
+        self.real, self.started = {}, []
 
     def now(self):
         return self.time
@@ -66,8 +68,15 @@ class Chain:
     def move(self, id_, state):
         self.jobs[id_] = dataclasses.replace(self.jobs[id_], state=state)
 
-    def start(self, id_):
+    def start(self, id_, datasets):
+        job = self.real.get(id_) or self.jobs[id_]
+        assert len(job.terms.datasets) == datasets
+        if job.state not in (State.COMMITTED, State.RUNNING):
+            raise ContractRefused("WrongState")
+        self.started.append(id_)
         self.move(id_, State.RUNNING)
+        blocks = (self.datasets[one].block_number for one in job.terms.datasets)
+        return Started(job.terms, job.pot_wei, tuple(blocks))
 
     def report(self, id_, result):
         self.reports.append(result)
@@ -75,6 +84,8 @@ class Chain:
             self.move(id_, State.DISPUTED)
 
     def settle(self, id_, result):
+        if id_ in self.real and self.real[id_].state is not State.SETTLED:
+            raise ContractRefused("WrongState")
         if self.reports.count(result) < 2:
             raise ContractRefused("BadResult")
         self.paid = [
@@ -82,14 +93,12 @@ class Chain:
         ]
         self.move(id_, State.SETTLED)
 
-    def expire(self, id_):
+    def expire(self, id_, datasets):
         self.move(id_, State.EXPIRED)
 
 
-def keys(worker=0, app=b"app"):
-    return WorkerKeys.derive(
-        lambda name, kind: kmac256(app * 16, name.encode(), kind.encode()), worker
-    )
+def keys(app=b"app"):
+    return WorkerKeys.derive(lambda name, kind: kmac256(app * 16, name.encode(), kind.encode()))
 
 
 UPLOAD_KEY = bytes(keys().upload.public_key)
@@ -103,7 +112,7 @@ def chain():
 @pytest.fixture
 def make(chain, tmp_path):
     def make(worker=0, app=b"app", folder=None):
-        held = keys(worker, app)
+        held = keys(app)
         files = SealedFiles(tmp_path / str(worker if folder is None else folder), held.storage)
         return JobRunner(chain, held, files, lambda *_: None)
 
@@ -220,6 +229,65 @@ def test_worthless_rows_are_not_reported_and_only_the_errors_name_is_told(chain,
     assert chain.reports == []
     assert runner.standing(JOB).refused == "NothingOfValue"
     make().advance(JOB)
+    assert chain.reports == []
+
+
+def test_a_gateway_that_lies_about_a_job_gets_nothing_of_the_rows(chain, make, inputs):
+    """What it says is running was never opened, so no budget is spent and nothing computed."""
+    runner = make()
+    for document in inputs:
+        hand(runner, document)
+    lie = dataclasses.replace(chain.jobs[JOB], state=State.RUNNING)
+    chain.real[JOB] = dataclasses.replace(lie, state=State.OPEN)
+    chain.jobs[JOB] = lie
+    with pytest.raises(ContractRefused, match="WrongState"):
+        runner.advance(JOB)
+    assert (chain.started, chain.reports) == ([], [])
+    assert runner.standing(JOB).waits_for == "the computation"
+
+
+def test_a_gateway_that_lies_about_terms_is_not_believed(chain, make, inputs):
+    """At another epsilon than is paid for by budgets, the order is none of this job."""
+    dear = Params("dp-logreg/1", 8.0, 1e-3, "kind")
+    order = order_of(chain, inputs[:2], params=dear)
+    lie = chain.jobs[JOB]
+    order_of(chain, inputs[:2])
+    chain.real[JOB] = dataclasses.replace(chain.jobs[JOB], state=State.RUNNING)
+    chain.jobs[JOB] = dataclasses.replace(lie, state=State.RUNNING)
+    runner = make()
+    for document in (*inputs[:2], order):
+        hand(runner, document)
+    runner.advance(JOB)
+    assert runner.standing(JOB).refused == "BadJob"
+    assert chain.reports == []
+
+
+def test_a_gateway_that_lies_about_pay_gets_no_model(chain, make, inputs):
+    runner = make()
+    for document in inputs:
+        hand(runner, document)
+    runner.advance(JOB)
+    runner.advance(JOB)
+    chain.real[JOB] = chain.jobs[JOB]
+    chain.move(JOB, State.SETTLED)
+    with pytest.raises(ContractRefused, match="WrongState"):
+        runner.release(JOB)
+
+
+def test_rows_kept_for_another_market_are_not_used(chain, make, inputs):
+    """Who leads the app could name another market to it, where budgets are fresh."""
+    runner = make()
+    for document in inputs:
+        hand(runner, document)
+    chain.address = "0x" + "4b" * 20
+    moved = make()
+    place = Place(CHAIN_ID, bytes.fromhex(chain.address[2:]))
+    moved._files.put(
+        f"order-{JOB.hex()}", encode_record(dataclasses.replace(inputs[2], place=place))
+    )
+    moved.advance(JOB)
+    moved.advance(JOB)
+    assert moved.standing(JOB).refused == "BadUpload"
     assert chain.reports == []
 
 

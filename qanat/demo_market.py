@@ -1,0 +1,126 @@
+"""The market's app on the workers of a network, as `qanat rofl` leads it there."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.data_market.worker.__main__ import SERVING
+from apps.inference.verify.policy import Policy as Attested
+from qanat.observe import Running
+from qanat.rofl.building import Built, build, fetch_genesis, note_identity, runtime_id_of
+from qanat.rofl.bundle import enclave_report
+from qanat.rofl.deploying import Workers, deploy
+from qanat.rofl.project import Project, Signer, create_app, init_project
+from qanat.rofl.ready_made import find_program, write_program
+from shared.errors import Rejected, Unavailable
+from shared.rules.app_ids import decode_app_id
+
+PROGRAM = "data-market"
+PATIENCE_S = 60.0
+POLL_S = 0.2
+WORKERS = 2
+
+
+class WorkerSilent(Unavailable, module="demo", code=4):
+    """An instance of the market's app runs, and does not serve."""
+
+
+class TooFewWorkers(Rejected, module="demo", code=5):
+    """The network has fewer workers than must agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketApp:
+    """An app of its own on the chain, whose instances run the jobs of one market."""
+
+    project: Project
+    signer: Signer
+    running: Running
+    workers: Workers
+
+    @classmethod
+    def create(cls, running: Running, gateway: str, folder: Path) -> "MarketApp":
+        """
+        Make an app on the chain, whose files and manifest are in a folder; the stake is locked.
+
+        Raises
+        ------
+        NoWorkers, TooFewWorkers
+            The network cannot run it.
+        AppRefused, NotMined, GatewaySilent
+            The chain did not make it.
+        """
+        workers = Workers.of(running, [])
+        if len(workers.plans) < WORKERS:
+            raise TooFewWorkers(
+                "two workers must agree, and the network has one: start it with `--workers 2`"
+            )
+        directory, program = folder / PROGRAM, find_program(PROGRAM)
+        init_project(directory, reset=False, memory_mib=program.memory_mib)
+        write_program(directory, program)
+        signer = Signer(gateway, None, None)
+        create_app(directory, signer, name=None, scheme="cn", network="qanat", paratime="sapphire")
+        return cls(Project(directory, None), signer, running, workers)
+
+    @property
+    def app_id(self) -> bytes:
+        """Id of the app, 21 bytes."""
+        return decode_app_id(self.project.app_id)
+
+    def run(self, market: str, progress: Callable[[str], None]) -> Attested:
+        """
+        Let instances work for a market at an address; gives which code clients are to accept.
+
+        Raises
+        ------
+        AppRefused, NotMined, NotRunningYet, PeerUnavailable
+            See each class.
+        """
+        secrets = {"GATEWAY": self.signer.gateway.encode(), "MARKET": market.encode()}
+        self.project.put_secrets(secrets, self.signer.gateway, force=True)
+        built = build(self.project, self.running)
+        note_identity(self.project, built)
+        self.project.update(self.signer)
+        deploy(self.workers, self.app_id, built.bundle, PATIENCE_S, progress)
+        return self._attested(built)
+
+    def urls(self) -> list[str]:
+        """Wait until every instance says where it serves. Raises `WorkerSilent`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            logs = self.workers.each(lambda one: one.fetch_logs(self.app_id))
+            found = {name: _served(text) for name, text in logs.items()}
+            if all(found.values()):
+                return [url for url in found.values() if url]
+            time.sleep(POLL_S)
+        silent = {name: logs[name][-500:].decode(errors="replace") for name in logs}
+        raise WorkerSilent(f"not every instance serves after {PATIENCE_S:g} s: {silent}")
+
+    def remove(self) -> None:
+        """End the instances and remove the app, whose keys are lost; the stake comes back."""
+        self.workers.each(lambda one: one.remove(self.app_id))
+        self.project.remove(self.signer)
+
+    def _attested(self, built: Built) -> Attested:
+        genesis = fetch_genesis(self.running)
+        report = enclave_report(built.bundle, genesis, runtime_id_of(self.running, self.project))
+        return Attested(
+            allow_mock=True,
+            root_ca=genesis.registry.tee_root_ca,
+            measurements=frozenset({report.mr_td.hex()}),
+        )
+
+
+def _served(log: bytes) -> str | None:
+    """Where an instance says last that it serves."""
+    url = None
+    for line in log.decode(errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("event") == SERVING:
+            url = str(event.get("url"))
+    return url
