@@ -62,7 +62,7 @@ def deploy_all() -> list[Deployed]:
         raw = _transaction(engine, one)
         block = engine.execute(environment(store.version + 1), [raw], strict=True)
         block.persist()
-        (result,) = [cbor2.loads(record) for record in block.results]
+        result = cbor2.loads(block.results[0])
         assert result["error"] is None, (one["name"], result["error"])
     return [
         Deployed(

@@ -24,6 +24,7 @@ use crate::{
         AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, placeholder_address,
         public_slot_key, slot_prefix,
     },
+    merkle::{Written, address_key},
     modules::Outgoing,
 };
 use state_core::{errors::StateError, store::Snapshot, tree::Items};
@@ -36,6 +37,14 @@ struct Account {
     record: AccountRecord,
     code: Bytecode,
     stored: Option<AccountRecord>,
+    /// By which this round wrote to it; None where it only read, or wrote by the Oasis address.
+    written_by: Option<Address>,
+}
+
+impl Account {
+    fn is_changed(&self) -> bool {
+        self.stored.as_ref() != Some(&self.record) && !(self.stored.is_none() && self.record.is_empty())
+    }
 }
 
 struct Slot {
@@ -100,7 +109,7 @@ impl<'e> StateDatabase<'e> {
     }
 
     /// The snapshot underneath.
-    pub fn snapshot(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
@@ -149,7 +158,7 @@ impl<'e> StateDatabase<'e> {
                     self.snapshot.get(&account_key(&key))?.map(|record| AccountRecord::decode(&record)).transpose()?;
                 let record = stored.clone().unwrap_or_default();
                 let code = self.codes.load(&self.snapshot, &record.code_hash)?;
-                Ok(entry.insert(Account { record, code, stored }))
+                Ok(entry.insert(Account { record, code, stored, written_by: None }))
             }
         }
     }
@@ -164,9 +173,10 @@ impl<'e> StateDatabase<'e> {
     /// Changes nonce and balance outside the EVM: fees, refunds, genesis.
     pub fn set_nonce_and_balance(&mut self, address: Address, nonce: u64, balance: U256) -> Result<(), EngineError> {
         let key = self.oasis_of(address);
-        let record = &mut self.account(key)?.record;
-        record.nonce = nonce;
-        record.balance = balance;
+        let account = self.account(key)?;
+        account.record.nonce = nonce;
+        account.record.balance = balance;
+        account.written_by = Some(address);
         Ok(())
     }
 
@@ -234,6 +244,7 @@ impl<'e> StateDatabase<'e> {
         let key = self.oasis_of(address);
         let target = self.account(key)?;
         target.record.code_hash = hash;
+        target.written_by = Some(address);
         if raw.is_empty() {
             target.code = Bytecode::default();
             return Ok(());
@@ -309,6 +320,7 @@ impl<'e> StateDatabase<'e> {
             }
             let key = self.oasis_of(address);
             let target = self.account(key)?;
+            target.written_by = Some(address);
             if account.is_selfdestructed() {
                 // Made in the same transaction (EIP-6780), so that no storage of it was ever stored.
                 target.record = AccountRecord::default();
@@ -349,13 +361,49 @@ impl<'e> StateDatabase<'e> {
         self.placeholders.clear();
     }
 
+    /// What this round changed of accounts that Ethereum knows, for its tries, in order. Those it sees for the first
+    /// time are remembered among the changes.
+    ///
+    /// It looks at writes alone: what else a node has read hangs on transactions that were left out.
+    pub fn written(&mut self) -> Result<Vec<Written>, EngineError> {
+        let mut slots: BTreeMap<Address, Vec<(U256, U256)>> = BTreeMap::new();
+        for ((contract, slot), held) in self.slots.iter().filter(|(_, held)| held.value != held.stored) {
+            slots.entry(*contract).or_default().push((*slot, held.value));
+        }
+        for contract in slots.keys() {
+            self.account(oasis_address(contract))?.written_by = Some(*contract);
+        }
+        let mut written = BTreeMap::new();
+        for (key, account) in &self.accounts {
+            // Who signed by a key that is not Ethereum's has a stand-in, and no address there.
+            let address = account.written_by.filter(|address| oasis_address(address) == *key);
+            if address.is_none() && !account.is_changed() {
+                continue;
+            }
+            let known = self.snapshot.get(&address_key(key))?;
+            let address = match (address, &known) {
+                (Some(address), _) => address,
+                (None, Some(known)) => Address::try_from(known.as_slice())
+                    .map_err(|_| StateError::Corrupt("address is not 20 bytes".into()))?,
+                (None, None) => continue,
+            };
+            let slots = slots.remove(&address).unwrap_or_default();
+            if slots.is_empty() && !account.is_changed() && (known.is_some() || account.record.is_empty()) {
+                continue;
+            }
+            if known.is_none() {
+                self.module_records.insert(address_key(key), Some(address.to_vec()));
+            }
+            written.insert(address, Written { address, record: account.record.clone(), slots });
+        }
+        Ok(written.into_values().collect())
+    }
+
     /// Everything this round changed, sealed under `round`.
     pub fn into_changes(self, round: u64) -> Result<Changes, EngineError> {
         let mut changes = Changes::new();
         for (key, account) in &self.accounts {
-            if account.stored.as_ref() == Some(&account.record)
-                || (account.stored.is_none() && account.record.is_empty())
-            {
+            if !account.is_changed() {
                 continue;
             }
             let record = (!account.record.is_empty()).then(|| account.record.encode());

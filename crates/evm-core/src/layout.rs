@@ -11,6 +11,7 @@
 //! | `07` | fees paid so far (16, big-endian) |
 //! | `08 …` | module `consensus`; see `modules::consensus` |
 //! | `09 …` | module `rofl`; see `modules::rofl` |
+//! | `0a` to `0d …` | Ethereum's tries, on a chain without confidentiality; see `merkle` |
 //!
 //! Accounts lie under their Oasis address, not their Ethereum one, because sub-calls pay to Oasis
 //! addresses, which may have no Ethereum form at all.

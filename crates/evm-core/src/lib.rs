@@ -22,6 +22,7 @@ pub mod fees;
 pub mod genesis;
 pub mod layout;
 pub mod machine;
+pub mod merkle;
 pub mod modules;
 pub mod precompiles;
 pub mod results;

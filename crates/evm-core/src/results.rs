@@ -2,7 +2,7 @@
 //! question about it without knowing RLP or a key.
 
 use alloy_eips::eip7702::SignedAuthorization;
-use alloy_primitives::{Address, Bloom, Log, U256};
+use alloy_primitives::{Address, B256, Bloom, Log, U256};
 
 use crate::{errors::ModuleError, transaction::Transaction};
 use state_core::cbor::{self, Value};
@@ -71,6 +71,11 @@ pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
         entries.push(("events", Value::Array(outcome.events.iter().map(event).collect())));
     }
     cbor::encode(&map(entries))
+}
+
+/// The record of a round, behind those of its transactions: the root of Ethereum's trie of accounts.
+pub fn round_record(ethereum_root: &B256) -> Vec<u8> {
+    cbor::encode(&map(vec![("ethereum_root", bytes(ethereum_root.as_slice()))]))
 }
 
 /// Module ‖ code (4, big-endian), and the CBOR of what it tells.

@@ -52,6 +52,6 @@ pub(crate) fn slices(strings: &[PyBackedBytes]) -> Vec<&[u8]> {
 }
 
 /// A tuple of bytes objects.
-pub(crate) fn byte_tuple<'py>(py: Python<'py>, items: &[Vec<u8>]) -> PyResult<Bound<'py, PyTuple>> {
-    PyTuple::new(py, items.iter().map(|item| PyBytes::new(py, item)))
+pub(crate) fn byte_tuple<'py>(py: Python<'py>, items: &[impl AsRef<[u8]>]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, items.iter().map(|item| PyBytes::new(py, item.as_ref())))
 }

@@ -192,7 +192,8 @@ impl PendingBlock {
 
     #[getter]
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        byte_tuple(py, &self.inner.results)
+        let records: Vec<&Vec<u8>> = self.inner.results.iter().chain(&self.inner.summary).collect();
+        byte_tuple(py, &records)
     }
 
     #[getter]
@@ -423,6 +424,44 @@ impl Engine {
         let (account, slot) = (address(py, account)?, fixed(py, "slot", slot)?);
         let at = self.at(py, version, root)?;
         Ok(PyBytes::new(py, &run(py, || self.inner.storage(&account, &slot, at))?))
+    }
+
+    /// Nonce, balance, code hash and storage root as the trie has them, the account's nodes, and of each slot its value
+    /// and nodes; None where an account or the chain is in no trie.
+    #[pyo3(signature = (account, slots, version=None, *, root=None))]
+    #[allow(clippy::type_complexity)]
+    fn prove<'py>(
+        &self,
+        py: Python<'py>,
+        account: &[u8],
+        slots: &Bound<'py, PyAny>,
+        version: Option<u64>,
+        root: Option<&[u8]>,
+    ) -> PyResult<
+        Option<(
+            u64,
+            Bound<'py, PyAny>,
+            Bound<'py, PyBytes>,
+            Bound<'py, PyBytes>,
+            Bound<'py, PyTuple>,
+            Vec<(Bound<'py, PyAny>, Bound<'py, PyTuple>)>,
+        )>,
+    > {
+        let (account, at) = (address(py, account)?, self.at(py, version, root)?);
+        let slots = byte_strings(slots)?;
+        let slots =
+            slots.iter().map(|slot| Ok(fixed::<32>(py, "slot", slot)?.into())).collect::<PyResult<Vec<B256>>>()?;
+        let Some(proof) = run(py, || self.inner.prove(&account, &slots, at))? else { return Ok(None) };
+        let held = &proof.account;
+        let proven = proof.slots.iter().map(|(value, nodes)| Ok((int(py, *value)?, byte_tuple(py, nodes)?)));
+        Ok(Some((
+            held.nonce,
+            int(py, held.balance)?,
+            PyBytes::new(py, held.code_hash.as_slice()),
+            PyBytes::new(py, held.storage_root.as_slice()),
+            byte_tuple(py, &proof.nodes)?,
+            proven.collect::<PyResult<_>>()?,
+        )))
     }
 
     /// Answer of a module of the SDK to a question about a version, CBOR to CBOR.

@@ -26,8 +26,9 @@ use crate::{
     genesis::GenesisAccount,
     layout::{FEES_KEY, MIN_GAS_PRICE_KEY, block_hash_key, decode_quantity},
     machine::{Machine, Message, Observer, Pricing, Run, Unwatched},
+    merkle,
     modules::{Effect, Effects, Inbox, PENDING_KEY, process, rofl, written_bytes},
-    results::{Event, Outcome, record},
+    results::{Event, Outcome, record, round_record},
     rng::{Mode, RootRng},
     sdk_transaction::SdkParts,
     tracing::render::Ended,
@@ -51,9 +52,11 @@ pub struct PendingBlock {
     pub rejected: Vec<(usize, Rejection)>,
     /// A record for each included transaction.
     pub results: Vec<Vec<u8>>,
+    /// A record of the round itself, where a public chain's Ethereum state root changes in it.
+    pub summary: Option<Vec<u8>>,
     /// Gas of all of them [gas].
     pub gas_used: u64,
-    /// Root over included transactions and their records.
+    /// Root over included transactions and their records, that of the round behind those.
     pub io_root: Root,
     /// Messages to consensus, in order.
     pub messages: Vec<Vec<u8>>,
@@ -519,18 +522,31 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         rofl::expire(&mut database, environment.epoch)?;
         let messages = keep_pending(&mut database);
         let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
+        let snapshot = Arc::clone(database.snapshot());
+        let keeps_tries = !engine.config.confidential && merkle::is_kept(&snapshot)?;
+        let written = keeps_tries.then(|| database.written()).transpose()?;
         let mut changes = database.into_changes(environment.round)?;
+        let ethereum_root = match written {
+            Some(written) => Some(merkle::update(&snapshot, &written, &mut changes)?),
+            None => None,
+        };
         record_block_hash(&mut changes, environment);
         let next_price =
             tally.next_price.unwrap_or_else(|| next_min_gas_price(&engine.config, min_gas_price, tally.gas_used));
         changes.insert(MIN_GAS_PRICE_KEY.to_vec(), Some(next_price.to_be_bytes().to_vec()));
         changes.insert(FEES_KEY.to_vec(), Some(fees.to_be_bytes().to_vec()));
         let staged = engine.store.stage(parent, &changes)?;
+        let summary = match ethereum_root {
+            Some(root) if merkle::root(&snapshot)? != Some(root) => Some(round_record(&root)),
+            _ => None,
+        };
+        let records: Vec<&Vec<u8>> = tally.results.iter().chain(&summary).collect();
         Ok(PendingBlock {
             store: Arc::clone(&engine.store),
             staged,
             round: environment.round,
-            io_root: io_root(&tally.transactions, &tally.results)?,
+            io_root: io_root(&tally.transactions, &records)?,
+            summary,
             included: tally.included,
             rejected: tally.rejected,
             results: tally.results,

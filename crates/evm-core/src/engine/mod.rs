@@ -38,6 +38,7 @@ use crate::{
     errors::ModuleError,
     failure::{EngineError, core},
     layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, decode_quantity, oasis_address},
+    merkle::{self, AccountProof},
     subcall::Subcalls,
 };
 use state_core::store::{At, Snapshot, Store};
@@ -123,6 +124,25 @@ impl Engine {
         }
         let (_, value) = read_slot(&snapshot, self.keys.as_ref(), address, &U256::from_be_bytes(*slot))?;
         Ok(value.to_be_bytes())
+    }
+
+    /// Proof of an account and of slots of it in Ethereum's form; None where an account or the chain is in no trie.
+    ///
+    /// An account that was only ever paid by its Oasis address is in none; see `merkle`.
+    pub fn prove(
+        &self,
+        address: &Address,
+        slots: &[B256],
+        at: impl Into<At>,
+    ) -> Result<Option<AccountProof>, EngineError> {
+        let snapshot = self.store.snapshot(at)?;
+        if merkle::root(&snapshot)?.is_none() {
+            return Ok(None);
+        }
+        let (proof, held) = (merkle::prove(&snapshot, address, slots)?, self.record(address, &snapshot)?);
+        let account = &proof.account;
+        let proven = AccountRecord { nonce: account.nonce, balance: account.balance, code_hash: account.code_hash };
+        Ok((proven == held).then_some(proof))
     }
 
     /// Least price a transaction of the round after a state must offer.

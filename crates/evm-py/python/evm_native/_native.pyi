@@ -255,7 +255,10 @@ class PendingBlock:
 
     @property
     def results(self) -> tuple[bytes, ...]:
-        """A canonical CBOR record for each included transaction."""
+        """
+        A canonical CBOR record for each included transaction, and behind them one of the round
+        where a public chain's Ethereum state root changes in it.
+        """
 
     @property
     def messages(self) -> tuple[bytes, ...]:
@@ -402,6 +405,23 @@ class Engine:
         self, account: bytes, slot: bytes, version: int | None = None, *, root: bytes | None = None
     ) -> bytes:
         """What may be known of a slot: zero on a confidential chain, but for EIP-1967's."""
+
+    def prove(
+        self,
+        account: bytes,
+        slots: Sequence[bytes],
+        version: int | None = None,
+        *,
+        root: bytes | None = None,
+    ) -> (
+        tuple[int, int, bytes, bytes, tuple[bytes, ...], list[tuple[int, tuple[bytes, ...]]]] | None
+    ):
+        """
+        Nonce, balance [wei], code hash and storage root of an account as its trie has them, the
+        nodes from the root of accounts, and of each slot its value and nodes from the storage root.
+
+        None where an account or the chain is in no trie; a confidential chain never is.
+        """
 
     def min_gas_price(self, version: int | None = None, *, root: bytes | None = None) -> int:
         """Least price for the round after a version [wei]."""

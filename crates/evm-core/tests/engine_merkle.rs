@@ -1,0 +1,156 @@
+//! Ethereum's tries of a public chain: what rounds leave in them, against tries made from scratch.
+
+mod support;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy_consensus::TxLegacy;
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, hex, keccak256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount, proof::verify_proof, root};
+use evm_core::{
+    config::{ChainConfig, PUBLIC_FORK},
+    engine::Engine,
+    genesis::GenesisAccount,
+    merkle::AccountProof,
+};
+use state_core::{
+    cbor::{self, Value},
+    store::Store,
+};
+use support::{Account, ETHER, GWEI, Record, account, environment};
+
+const CHAIN: u64 = 0xa514;
+/// Stores the second word of calldata in the slot that the first one names.
+const SHELF: &[u8] = &hex!("6020 35 5f 35 55");
+
+fn send(from: &Account, nonce: u64, to: TxKind, value: u128, data: &[u8]) -> Vec<u8> {
+    from.sign(TxLegacy {
+        chain_id: Some(CHAIN),
+        nonce,
+        gas_price: 100 * GWEI,
+        gas_limit: 500_000,
+        to,
+        value: U256::from(value),
+        input: Bytes::copy_from_slice(data),
+    })
+}
+
+fn put(from: &Account, nonce: u64, shelf: Address, slot: u64, value: u64) -> Vec<u8> {
+    let data = [U256::from(slot).to_be_bytes::<32>(), U256::from(value).to_be_bytes()].concat();
+    send(from, nonce, TxKind::Call(shelf), 0, &data)
+}
+
+/// A chain, and what its tries must hold: by address, the slots that were written.
+struct Chain {
+    engine: Engine,
+    version: u64,
+    known: BTreeMap<Address, BTreeMap<U256, U256>>,
+    root: Option<B256>,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let config = ChainConfig { confidential: false, fork: PUBLIC_FORK, ..ChainConfig::new(CHAIN) };
+        let engine = support::engine(config, Arc::new(Store::memory().unwrap()));
+        let mut chain = Self { engine, version: 0, known: BTreeMap::new(), root: None };
+        let funds = |number| GenesisAccount::funded(account(number).address, U256::from(1_000 * ETHER));
+        chain.run(&[], &[funds(1), funds(2)]);
+        chain
+    }
+
+    /// Makes a round, and takes its Ethereum state root over where it names one.
+    fn run(&mut self, batch: &[Vec<u8>], genesis: &[GenesisAccount]) {
+        self.version += 1;
+        let raw: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+        let block = self.engine.execute(&environment(self.version), &raw, genesis, true).unwrap();
+        assert!(block.results.iter().all(|result| Record::read(result).error.is_none()));
+        if let Some(summary) = &block.summary {
+            let Ok(Value::Map(entries)) = cbor::decode(summary) else { panic!("no map") };
+            let [(Value::Text(name), Value::Bytes(root))] = &entries[..] else { panic!("no root") };
+            assert_eq!(name, "ethereum_root");
+            self.root = Some(B256::from_slice(root));
+        }
+        block.persist().unwrap();
+    }
+
+    fn proof(&self, address: Address, slots: &[u64]) -> AccountProof {
+        let slots: Vec<B256> = slots.iter().map(|slot| B256::from(U256::from(*slot))).collect();
+        let proof = self.engine.prove(&address, &slots, self.version).unwrap().unwrap();
+        let there = (proof.account != TrieAccount::default()).then(|| alloy_rlp::encode(proof.account));
+        verify_proof(self.root.unwrap(), Nibbles::unpack(keccak256(address)), there, &proof.nodes).unwrap();
+        for (slot, (value, nodes)) in slots.iter().zip(&proof.slots) {
+            let there = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+            verify_proof(proof.account.storage_root, Nibbles::unpack(keccak256(slot)), there, nodes).unwrap();
+        }
+        proof
+    }
+
+    /// Root of tries made at once from the flat state.
+    fn from_scratch(&self) -> B256 {
+        root::state_root_unhashed(self.known.iter().map(|(address, slots)| {
+            let (nonce, balance) = self.engine.account(address, self.version).unwrap();
+            let code = self.engine.code(address, self.version).unwrap();
+            let held = slots.iter().filter(|(_, value)| !value.is_zero());
+            let storage_root = root::storage_root_unhashed(held.map(|(slot, value)| (B256::from(*slot), *value)));
+            let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(code) };
+            (*address, TrieAccount::new(nonce, balance, storage_root, code_hash))
+        }))
+    }
+}
+
+#[test]
+fn each_round_leads_to_the_root_of_a_trie_from_scratch() {
+    let mut chain = Chain::new();
+    let (owner, other) = (account(1), account(2));
+    let shelf = owner.address.create(0);
+    chain.known.extend([(owner.address, BTreeMap::new()), (other.address, BTreeMap::new())]);
+    assert_eq!(chain.root, Some(chain.from_scratch()), "what genesis gave is there");
+
+    chain.run(&[send(&owner, 0, TxKind::Create, 0, &support::deployer(SHELF))], &[]);
+    chain.known.insert(shelf, BTreeMap::new());
+    assert_eq!(chain.root, Some(chain.from_scratch()));
+
+    for nonce in 1..30u64 {
+        // Slots come, change and go again; every third round pays somebody new as well.
+        let (slot, value) = (nonce * nonce % 11, nonce % 4);
+        let mut batch = vec![put(&owner, nonce, shelf, slot, value)];
+        chain.known.get_mut(&shelf).unwrap().insert(U256::from(slot), U256::from(value));
+        if nonce % 3 == 0 {
+            let somebody = Address::repeat_byte(nonce as u8);
+            batch.push(send(&other, nonce / 3 - 1, TxKind::Call(somebody), 7, &[]));
+            chain.known.insert(somebody, BTreeMap::new());
+        }
+        chain.run(&batch, &[]);
+        assert_eq!(chain.root, Some(chain.from_scratch()), "round {}", chain.version);
+        let proof = chain.proof(shelf, &[slot, 99]);
+        assert_eq!(proof.slots[0].0, U256::from(value));
+        assert!(proof.slots[1].0.is_zero());
+    }
+}
+
+#[test]
+fn what_is_not_there_is_proven_absent() {
+    let chain = Chain::new();
+    let proof = chain.proof(Address::repeat_byte(0xee), &[0]);
+    assert_eq!((proof.account.storage_root, proof.slots[0].1.len()), (EMPTY_ROOT_HASH, 0));
+    assert!(!proof.nodes.is_empty());
+}
+
+#[test]
+fn a_round_without_a_change_names_no_root_and_an_older_version_keeps_its_own() {
+    let mut chain = Chain::new();
+    let before = chain.root;
+    let quiet = chain.engine.execute(&environment(2), &[], &[], true).unwrap();
+    assert_eq!(quiet.summary, None);
+    chain.run(&[send(&account(1), 0, TxKind::Call(account(2).address), 5, &[])], &[]);
+    assert_ne!(chain.root, before);
+    (chain.root, chain.version) = (before, 1);
+    assert_eq!(chain.proof(account(2).address, &[]).account.balance, U256::from(1_000 * ETHER));
+}
+
+#[test]
+fn a_confidential_chain_has_none() {
+    let chain = support::Chain::new();
+    assert_eq!(chain.engine.prove(&account(1).address, &[], 1).unwrap(), None);
+    assert_eq!(chain.propose(&[account(1).call(0, account(2).address, &[])], true).unwrap().summary, None);
+}
