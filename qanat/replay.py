@@ -17,7 +17,7 @@ from qanat.recording import RecordedRound, Recording
 from shared.api.compute import ComputeApi, compute_client
 from shared.api.consensus import ConsensusApi, consensus_client
 from shared.errors import Rejected
-from shared.types.block import BlockHeader, HeaderType
+from shared.types.block import BlockHeader, HeaderType, results_of
 from shared.types.identity import Round, RuntimeId
 
 ROUND_TIMEOUT_S = 30.0
@@ -200,7 +200,8 @@ async def _first_difference(nodes: Nodes, wanted: RecordedRound) -> int | None:
     block = await nodes.compute[0].fetch_round(wanted.header.round)
     if block is None:
         return None
-    pairs = itertools.zip_longest(block.results, wanted.results)
+    of_transactions = wanted.results[: len(wanted.transactions)]
+    pairs = itertools.zip_longest(results_of(block), of_transactions)
     return next((at for at, (found, expected) in enumerate(pairs) if found != expected), None)
 
 

@@ -262,7 +262,7 @@ class Store:
                 "epoch": block.epoch,
                 "header": encode_record(block.header),
                 "outputs": _encode_outputs(block.transactions, block.results)
-                if block.transactions
+                if block.results
                 else None,
             }
             for block in blocks

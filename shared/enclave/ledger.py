@@ -19,7 +19,7 @@ from shared.enclave.finality import Finality
 from shared.enclave.history import Anchor, ChainedHeader, HeaderHistory
 from shared.enclave.state import VersionedState
 from shared.rules.incarnations import last_shared_round
-from shared.types.block import BlockHeader, HeaderType, RoundChange
+from shared.types.block import BlockHeader, HeaderType, RoundChange, has_its_results
 from shared.types.identity import Round, RuntimeId
 from shared.types.incarnation import IncarnationState
 
@@ -217,7 +217,7 @@ class Ledger:
             if block.transactions or block.results:
                 raise WrongOutputs(f"round {block.header.round} is not normal but has transactions")
             return
-        if len(block.transactions) != len(block.results) or (
+        if not has_its_results(block) or (
             self._state.io_root(block.transactions, block.results) != block.header.io_root
         ):
             raise WrongOutputs(f"round {block.header.round} has other transactions or results")

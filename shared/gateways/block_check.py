@@ -8,7 +8,7 @@ from evm_native import StateError, io_root
 
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import Unavailable
-from shared.types.block import RoundBlock
+from shared.types.block import RoundBlock, has_its_results
 
 
 class ForgedResults(Unavailable, module="gateway", code=8):
@@ -24,7 +24,7 @@ def verify_results(untrusted: RoundBlock) -> None:
             root = io_root(untrusted.transactions, untrusted.results)
         except StateError as error:
             raise ForgedResults(f"round {header.round} has no I/O root: {error}") from error
-    if len(untrusted.transactions) != len(untrusted.results) or root != header.io_root:
+    if not has_its_results(untrusted) or root != header.io_root:
         raise ForgedResults(
             f"round {header.round} has the I/O root {header.io_root.hex()}, and what was shown "
             f"under it {root.hex()}"

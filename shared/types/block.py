@@ -58,13 +58,33 @@ class RoundBlock:
     transactions: tuple[bytes, ...] = ()
     """Raw signed transactions, in order."""
     results: tuple[bytes, ...] = ()
-    """One result of the runtime per transaction; see `docs/services/compute.md`."""
+    """
+    One result of the runtime per transaction, and behind them, where it has one, that of the round.
+
+    See `docs/services/compute.md`; `results_of` and `summary_of` tell them apart.
+    """
     epoch: Epoch | None = None
     """
     Epoch in which the round was finalized: executing it again needs that epoch's keys.
 
     Nothing proves it but the outcome. None where a node does not know.
     """
+
+
+def results_of(block: RoundBlock) -> tuple[bytes, ...]:
+    """The results of the transactions, one for each."""
+    return block.results[: len(block.transactions)]
+
+
+def summary_of(block: RoundBlock) -> bytes | None:
+    """The result of the round itself; None where it has none."""
+    behind = block.results[len(block.transactions) :]
+    return behind[0] if behind else None
+
+
+def has_its_results(block: RoundBlock) -> bool:
+    """Whether there is a result for each transaction, and at most one of the round itself."""
+    return len(block.results) - len(block.transactions) in (0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from shared.tee.runtime import EnclaveContext
 from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.tee.transport import sync_client_of
-from shared.types.block import BlockHeader, RoundChange
+from shared.types.block import BlockHeader, RoundChange, results_of
 from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
@@ -179,7 +179,7 @@ class ComputeProgram(EnclaveProgram):
     def apply(self, changes: tuple[RoundChange, ...]) -> AppliedRounds:
         """Take up finalized rounds that were executed elsewhere; see `Ledger.apply_changes`."""
         taken_up = self._ledger.apply_changes(changes)
-        results = [result for change in taken_up for result in change.block.results]
+        results = [result for change in taken_up for result in results_of(change.block)]
         return AppliedRounds(self._state(), self._runtime.read_spent(results))
 
     def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
@@ -289,7 +289,7 @@ class ComputeProgram(EnclaveProgram):
             included=pending.included,
             refused=pending.refused,
             results=pending.results,
-            spent=runtime.read_spent(pending.results),
+            spent=runtime.read_spent(pending.results[: len(pending.included)]),
             messages=pending.messages,
             stages=None
             if stopwatch_ns is None

@@ -54,7 +54,7 @@ class PendingRound(Protocol):
 
     @property
     def results(self) -> tuple[bytes, ...]:
-        """One canonical result for each included transaction."""
+        """One canonical result for each included transaction; one more may tell of the round."""
         ...
 
     @property
@@ -101,7 +101,7 @@ class Runtime(VersionedState, Protocol):
         ...
 
     def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
-        """Say from the results of a round, which are the runtime's own, whose sequences it used."""
+        """Say whose sequences transactions used, from their results (the runtime's own)."""
         ...
 
     def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
