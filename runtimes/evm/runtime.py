@@ -15,7 +15,7 @@ from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas
 from runtimes.evm.core_errors import errors_of_the_core
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
-from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.sight import forbid_sight, prove, simulate, trace_round
 from runtimes.evm.state_pages import read_page
 from runtimes.evm.views import view_transaction
 from runtimes.native_state import NativeState, errors_of_the_store
@@ -37,6 +37,7 @@ from shared.types.evm import (
     EvmCall,
     EvmGenesis,
     EvmQuery,
+    ProofQuery,
     StateQuery,
     StorageQuery,
     TraceQuery,
@@ -220,6 +221,11 @@ class EvmRuntime(NativeState):
                 where = decode_record(StorageQuery, args)
                 with errors_of_the_core():
                     return self._engine.storage(where.address, where.slot, version, root=root)
+            case EvmQuery.PROOF:
+                keys, is_sealed = decode_record(ProofQuery, args), self.is_confidential
+                return encode_record(
+                    prove(self._engine, keys, version, root, is_confidential=is_sealed)
+                )
             case EvmQuery.MIN_GAS_PRICE:
                 with errors_of_the_core():
                     return encode_record(Amount(self._engine.min_gas_price(version, root=root)))

@@ -15,7 +15,15 @@ import evm_native
 from runtimes.evm.core_errors import errors_of_the_core
 from shared.encoding.record import encode_record
 from shared.errors import RuntimeRejected, Unavailable
-from shared.types.evm import TracedTransaction, TraceQuery, Traces
+from shared.types.evm import (
+    AccountProof,
+    ProofQuery,
+    SlotProof,
+    TracedTransaction,
+    TraceQuery,
+    Traces,
+)
+from shared.types.identity import Hash
 
 NO_SIGHT_CODE = 1
 NO_SIGHT = (
@@ -23,6 +31,15 @@ NO_SIGHT = (
     "asks: debug the contract on a public ParaTime (`confidential = false` in the network file)"
 )
 """Why the enclave of a confidential ParaTime gives no traces, and what to do instead."""
+SEALED_STATE = (
+    "contracts of this ParaTime keep secrets: its state is ciphertext, and there is no proof in "
+    "Ethereum's form of what it hides; public ParaTimes have them (`confidential = false`)"
+)
+NO_PROOF = (
+    "there is no proof of this account in Ethereum's form: this chain is older than such proofs, "
+    "or has had no round, or nothing but its Oasis address was ever paid"
+)
+"""Why there is no proof in Ethereum's form."""
 
 
 AT_ONCE = 2
@@ -39,6 +56,21 @@ def forbid_sight(*, is_confidential: bool) -> None:
     """Refuse a question whose answer shows storage, calldata and results in the clear."""
     if is_confidential:
         raise RuntimeRejected("trace", NO_SIGHT_CODE, NO_SIGHT)
+
+
+def prove(
+    engine: evm_native.Engine, query: ProofQuery, version: int, root: Hash, *, is_confidential: bool
+) -> AccountProof:
+    """Prove an account, or that there is none, and slots of it; or raise `RuntimeRejected`."""
+    if is_confidential:
+        raise RuntimeRejected("proof", 1, SEALED_STATE)
+    with errors_of_the_core():
+        proof = engine.prove(query.address, query.slots, version, root=root)
+    if proof is None:
+        raise RuntimeRejected("proof", 2, NO_PROOF)
+    nonce, balance, code_hash, storage_root, nodes, slots = proof
+    proven = tuple(SlotProof(*one) for one in slots)
+    return AccountProof(nonce, balance, code_hash, storage_root, nodes, proven)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest migration; a database that is there needs no look at the others."""
 
 metadata = MetaData()
@@ -37,6 +37,7 @@ rounds = Table(
     Column("hash", LargeBinary(32), nullable=False),
     Column("header", LargeBinary, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("ethereum_root", LargeBinary(32)),
     Index("rounds_by_hash", "runtime", "hash"),
 )
 

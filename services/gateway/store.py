@@ -85,6 +85,7 @@ class BlockStore:
             "hash": one.hash,
             "header": encode_record(one.header),
             "size_bytes": one.size_bytes,
+            "ethereum_root": one.ethereum_root,
         }
 
     def _transaction_row(self, transaction: IndexedTransaction, raw: bytes) -> dict[str, Any]:
@@ -202,9 +203,8 @@ class BlockStore:
         return [_log_entry(row, times[row.round]) for row in found]
 
     def _rounds_query(self) -> Select[Any]:
-        return select(rounds.c.round, rounds.c.header, rounds.c.size_bytes).where(
-            rounds.c.runtime == self._runtime
-        )
+        columns = rounds.c.round, rounds.c.header, rounds.c.size_bytes, rounds.c.ethereum_root
+        return select(*columns).where(rounds.c.runtime == self._runtime)
 
     def _load_one(self, query: Select[Any]) -> IndexedRound | None:
         with self._engine.connect() as connection:
@@ -217,7 +217,8 @@ class BlockStore:
             .where(transactions.c.runtime == self._runtime, transactions.c.round == row.round)
             .order_by(transactions.c.position)
         ).all()
-        return build_round(decode_record(BlockHeader, row.header), records, row.size_bytes)
+        header = decode_record(BlockHeader, row.header)
+        return build_round(header, records, row.size_bytes, row.ethereum_root)
 
 
 def _insert(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:

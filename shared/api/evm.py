@@ -4,10 +4,12 @@ from shared.api.compute import ComputeApi
 from shared.encoding.record import decode_record, encode_record
 from shared.types.evm import (
     Account,
+    AccountProof,
     AccountQuery,
     Amount,
     EvmCall,
     EvmQuery,
+    ProofQuery,
     StateItems,
     StateQuery,
     StorageQuery,
@@ -63,6 +65,11 @@ class EvmQueries:
         """Storage slot as anybody may see it: zero on a confidential chain, but for EIP-1967's."""
         args = encode_record(StorageQuery(address, slot))
         return await self._node.query(EvmQuery.STORAGE, args, round_)
+
+    async def prove(self, query: ProofQuery, round_: Round) -> AccountProof:
+        """Prove an account and slots in Ethereum's form; refused where storage is secret."""
+        answer = await self._node.query(EvmQuery.PROOF, encode_record(query), round_)
+        return decode_record(AccountProof, answer)
 
     async def fetch_min_gas_price(self) -> int:
         """Smallest gas price that the next round takes [wei]."""

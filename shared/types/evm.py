@@ -7,6 +7,8 @@ from shared.encoding.notes import AtMost
 from shared.encoding.record import Bytes20, Bytes32, Uint256
 
 MAX_PRETENCE_BYTES = 4 * 1024 * 1024
+MAX_PROVEN_SLOTS = 1024
+"""Slots of one proof. Source: go-ethereum internal/ethapi/api.go (`maxGetStorageSlots`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class EvmQuery:
     ACCOUNT: Final = "evm.Account"  # AccountQuery -> Account
     CODE: Final = "evm.Code"  # AccountQuery -> bytes
     STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
+    PROOF: Final = "qanat.EthereumProof"  # ProofQuery -> AccountProof
     MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
     PROVE_APP: Final = "qanat.ProveApp"  # app id -> proof of its record under the state root
     TRACE: Final = "evm.Trace"  # TraceQuery -> Traces; of the round after
@@ -96,6 +99,44 @@ class StorageQuery:
 
     address: Bytes20
     slot: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSummary:
+    """The result of a round of a public chain, where it changes its Ethereum state root."""
+
+    ethereum_root: Bytes32
+    """Of the Merkle-Patricia trie of accounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofQuery:
+    """Asks for a proof in Ethereum's form of an account and of slots of it; of a public chain."""
+
+    address: Bytes20
+    slots: Annotated[tuple[Bytes32, ...], AtMost(MAX_PROVEN_SLOTS)]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotProof:
+    """A slot as the trie of its contract has it."""
+
+    value: Uint256
+    nodes: tuple[bytes, ...]
+    """From the contract's storage root down, RLP."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """Answer to `ProofQuery`, under the Ethereum state root of the round (EIP-1186)."""
+
+    nonce: int
+    balance: Uint256
+    code_hash: Bytes32
+    storage_root: Bytes32
+    nodes: tuple[bytes, ...]
+    """From the state root down, RLP."""
+    slots: tuple[SlotProof, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from evm_native import BlockEnv, ChainConfig, CheckError, Engine, Store, x25519_
 from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
-from runtimes.evm.sight import forbid_sight, simulate, trace_round
+from runtimes.evm.sight import forbid_sight, prove, simulate, trace_round
 from runtimes.evm.state_pages import read_page
 from runtimes.evm.views import view_transaction
 from shared.api.compute import (
@@ -36,6 +36,7 @@ from shared.types.evm import (
     Amount,
     EvmCall,
     EvmQuery,
+    ProofQuery,
     StateQuery,
     StorageQuery,
     TraceQuery,
@@ -285,6 +286,13 @@ class FakeComputeNode:
                 return engine.storage(where.address, where.slot, number)
             case EvmQuery.MIN_GAS_PRICE:
                 return encode_record(Amount(engine.min_gas_price(number)))
+            case EvmQuery.PROOF:
+                root = self.chain.blocks[number].header.state_root
+                is_confidential = self.chain.is_confidential
+                query = decode_record(ProofQuery, args)
+                return encode_record(
+                    prove(engine, query, number, root, is_confidential=is_confidential)
+                )
             case EvmQuery.VIEW:
                 return encode_record(self._view(decode_record(ViewQuery, args), number))
             case EvmQuery.ASK_AS_OWNER:

@@ -125,7 +125,8 @@ class ChainIndex:
 
     def append_block(self, block: RoundBlock) -> None:
         """Take the next round as a node gave it; see `index_block` and `append`."""
-        self.append(index_block(block))
+        newest = self._recent.newest
+        self.append(index_block(block, None if newest is None else newest.ethereum_root))
 
     async def wait_for_room(self) -> None:
         """Hold back whoever appends faster than the database writes."""

@@ -10,8 +10,9 @@ from services.gateway.index.record import (
     TransactionRecord,
     decode_transaction_record,
 )
-from shared.encoding.record import encode_record
-from shared.types.block import BlockHeader, RoundBlock
+from shared.encoding.record import decode_record, encode_record
+from shared.types.block import BlockHeader, RoundBlock, results_of, summary_of
+from shared.types.evm import RoundSummary
 
 NO_BLOOM = bytes(BLOOM_BYTES)
 
@@ -102,6 +103,8 @@ class IndexedRound:
     """Union of the transactions' blooms."""
     ethereum: EthereumBlock | None = None
     """None on a chain of Oasis."""
+    ethereum_root: bytes | None = None
+    """Root of the trie of accounts; None on a confidential chain, and where no round named it."""
 
     @property
     def number(self) -> int:
@@ -142,9 +145,9 @@ def logs_of(transaction: IndexedTransaction) -> Iterator[LogEntry]:
         )
 
 
-def index_block(block: RoundBlock) -> IndexedRound:
+def index_block(block: RoundBlock, parent_root: bytes | None = None) -> IndexedRound:
     """
-    Read a block from a compute node.
+    Read a block from a compute node; `parent_root` is the Ethereum state root of the one before.
 
     Raises
     ------
@@ -152,10 +155,17 @@ def index_block(block: RoundBlock) -> IndexedRound:
         A result record is not one.
     """
     size = len(encode_record(block.header)) + sum(map(len, block.transactions))
-    return build_round(block.header, block.results, size)
+    summary = summary_of(block)
+    root = parent_root if summary is None else decode_record(RoundSummary, summary).ethereum_root
+    return build_round(block.header, results_of(block), size, root)
 
 
-def build_round(header: BlockHeader, raw_records: Sequence[bytes], size_bytes: int) -> IndexedRound:
+def build_round(
+    header: BlockHeader,
+    raw_records: Sequence[bytes],
+    size_bytes: int,
+    ethereum_root: bytes | None = None,
+) -> IndexedRound:
     """Put a round together from its header and the bytes of its result records."""
     hash_ = header.hash()
     transactions: list[IndexedTransaction] = []
@@ -184,4 +194,5 @@ def build_round(header: BlockHeader, raw_records: Sequence[bytes], size_bytes: i
         size_bytes=size_bytes,
         gas_used=gas_used,
         bloom=bloom.to_bytes(BLOOM_BYTES, "big") if bloom else NO_BLOOM,
+        ethereum_root=ethereum_root,
     )

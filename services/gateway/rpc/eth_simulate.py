@@ -1,6 +1,4 @@
-"""`eth_*` methods that run calls which never were: simulations, access lists; and proofs."""
-
-from typing import Any
+"""`eth_*` methods that run calls which never were: simulations and access lists."""
 
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.node import GatewayNode
@@ -11,9 +9,7 @@ from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
     Tag,
-    address,
     any_block_id,
-    anything,
     optional,
 )
 from services.gateway.rpc.replays import Replays
@@ -62,11 +58,3 @@ class EthSimulateMethods:
         request = simulation_of(blocks, wanted)
         outcomes = await self._replays.simulate(request, Round(base.number))
         return show_simulation(start, blocks, outcomes, wanted)
-
-    @rpc_method("eth_getProof", address, anything, LATEST_STATE)
-    async def get_proof(self, _account: bytes, _slots: Any, _block: AnyBlockId) -> None:
-        """None: the state is no Merkle-Patricia trie, so that no proof in its form would verify."""
-        raise QueryRejected(
-            "there is no proof in Ethereum's form: the state root of this chain is that of a "
-            "binary Merkle tree (crates/state-core), not of a Merkle-Patricia trie"
-        )

@@ -21,7 +21,6 @@ from services.gateway.rpc.methods import Method, methods_of, rpc_method
 from services.gateway.rpc.modules import RpcMethods
 from services.gateway.rpc.objects import call_request
 from services.gateway.rpc.parameters import (
-    HASH_BYTES,
     AnyBlockId,
     BadParameter,
     BlockHash,
@@ -34,11 +33,10 @@ from services.gateway.rpc.parameters import (
 )
 from services.gateway.rpc.shapes import Json, show_block, show_bytes
 from services.gateway.rpc.simulations import state_overrides
+from services.gateway.rpc.storage_keys import MAX_SLOTS, read_slot, show_slot, slot_list
 from services.gateway.rpc.table import build_method_table
 from services.gateway.unlocked import load_unlocked
 
-MAX_SLOTS = 1024
-"""Slots of one question. Source: go-ethereum internal/ethapi/api.go (`maxGetStorageSlots`)."""
 FIELDS = {
     name.lower(): name
     for name in (
@@ -63,15 +61,6 @@ def payload(value: Any) -> Json:
     """Payload of a simulation; the native module reads it."""
     if type(value) is not dict:
         raise BadParameter("must be an object with a list blockStateCalls")
-    return value
-
-
-def slot_list(value: Any) -> list[str]:
-    """Storage keys as the client wrote them."""
-    if type(value) is not list or not all(type(one) is str for one in value):
-        raise BadParameter("must be a list of storage keys")
-    if len(value) > MAX_SLOTS:
-        raise BadParameter(f"too many slots (max {MAX_SLOTS})")
     return value
 
 
@@ -135,13 +124,13 @@ class EthereumMethods:
     @rpc_method("eth_getProof", address, slot_list, LATEST_STATE)
     async def get_proof(self, account: bytes, slots: list[str], block: AnyBlockId) -> Any:
         """Account and slots with the nodes of the trie that prove them (EIP-1186)."""
-        named = [(_slot(one), _shown_slot(one)) for one in slots]
+        named = [(read_slot(one), show_slot(one)) for one in slots]
         return orjson.Fragment(await self._chain.prove(await self._at(block), account, named))
 
     @rpc_method("eth_getStorageAt", address, any_text, LATEST_STATE)
     async def get_storage_at(self, account: bytes, slot: str, block: AnyBlockId) -> str:
         """Slot of a contract."""
-        key = _slot(slot)
+        key = read_slot(slot)
         return show_bytes(await self._chain.read_slot(await self._at(block), account, key))
 
     @rpc_method("eth_getStorageValues", slots_by_address, LATEST_STATE)
@@ -157,7 +146,7 @@ class EthereumMethods:
         number = await self._at(block)
         return {
             account: [
-                show_bytes(await self._chain.read_slot(number, address(account), _slot(one)))
+                show_bytes(await self._chain.read_slot(number, address(account), read_slot(one)))
                 for one in slots
             ]
             for account, slots in wanted.items()
@@ -184,30 +173,6 @@ class EthereumMethods:
 
 def _last_if_final(block: BlockId) -> BlockId:
     return Tag.LATEST if block in (Tag.SAFE, Tag.FINALIZED) else block
-
-
-def _slot(text: str) -> bytes:
-    """
-    Read a storage key.
-
-    Source: go-ethereum internal/ethapi/api.go (`decodeStorageKey`).
-    """
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    if len(digits) > 2 * HASH_BYTES:
-        why = f'storage key too long (want at most 32 bytes): "{text}"'
-        raise EthereumRejected(why, INVALID_PARAMETERS_CODE)
-    try:
-        return bytes.fromhex(digits.rjust(2 * HASH_BYTES, "0"))
-    except ValueError:
-        why = f'invalid hex in storage key: "{text}"'
-        raise EthereumRejected(why, INVALID_PARAMETERS_CODE) from None
-
-
-def _shown_slot(text: str) -> str:
-    """A slot as a proof repeats it: short ones as numbers, as go-ethereum does."""
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    whole = len(digits) == 2 * HASH_BYTES
-    return show_bytes(_slot(text)) if whole else hex(int.from_bytes(_slot(text), "big"))
 
 
 def build_ethereum_table(node: GatewayNode, chain: ImportedChain) -> dict[str, Method]:

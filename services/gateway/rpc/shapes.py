@@ -93,7 +93,7 @@ def _show_header(round_: IndexedRound) -> Json:
         "parentHash": show_bytes(header.previous_hash),
         "receiptsRoot": EMPTY_ROOT,
         "sha3Uncles": EMPTY_UNCLES,
-        "stateRoot": show_bytes(header.state_root),
+        "stateRoot": show_bytes(round_.ethereum_root or header.state_root),
         "timestamp": hex(header.timestamp),
         "transactionsRoot": show_bytes(header.io_root) if round_.transactions else EMPTY_ROOT,
     }

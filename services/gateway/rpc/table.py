@@ -14,6 +14,7 @@ from services.gateway.rpc.eth_accounts import EthAccountMethods, UnlockedAccount
 from services.gateway.rpc.eth_blocks import EthBlockMethods
 from services.gateway.rpc.eth_config import EthConfigMethods
 from services.gateway.rpc.eth_fill import EthFillMethods
+from services.gateway.rpc.eth_proof import EthProofMethods
 from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.eth_simulate import EthSimulateMethods
 from services.gateway.rpc.ethereum_only import EthereumOnlyMethods
@@ -72,6 +73,7 @@ def build_method_table(
         EthConfigMethods(node.index, settings.chain_id, confidential=settings.confidential),
         EthBlockMethods(node.index, settings.logs_max_rounds),
         EthSimulateMethods(node, replays),
+        EthProofMethods(node),
         DebugMethods(node.index),
         DebugTraceMethods(node, replays),
         ParityMethods(node, replays),

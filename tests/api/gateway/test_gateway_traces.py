@@ -212,11 +212,6 @@ async def test_simulated_blocks_follow_each_other(gateway, cell):
     assert "in order" in (await gateway.error("eth_simulateV1", back, "latest"))["message"]
 
 
-async def test_proofs_are_refused_with_the_reason(gateway):
-    error = await gateway.error("eth_getProof", FIRST_ADDRESS, [], "latest")
-    assert "binary Merkle tree" in error["message"]
-
-
 async def test_what_otterscan_asks(gateway, cell):
     assert await gateway.rpc("ots_getApiLevel") == 8
     through = await deploy(gateway, 1, forwarder(cell))
