@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from qanat import dump_commands, look_commands, recording_commands, snapshot_commands
+from qanat.ai_commands import ai_app
 from qanat.chain_commands import chain_app
 from qanat.demo_commands import demo_app
 from qanat.epoch_commands import epoch_app
@@ -51,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A confidential devnet on your own machine. Its TEE is a MOCK.",
 )
+app.add_typer(ai_app, name="ai")
 app.add_typer(chain_app, name="chain")
 app.add_typer(demo_app, name="demo")
 app.add_typer(epoch_app, name="epoch")

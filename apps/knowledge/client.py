@@ -43,6 +43,11 @@ class Given:
         return commit(self.chunks, SecretBytes(self.secret))
 
 
+def prepare(document: bytes, secret: bytes | None = None) -> Given:
+    """Split a text as the app does; with the secret it was kept with. Raises `BadDocument`."""
+    return Given(document, secret or secrets.token_bytes(32), split(read_text(document)))
+
+
 class App:
     """The app, verified by a fresh challenge."""
 
@@ -115,11 +120,14 @@ class Contributor:
         BadDocument, ContractRefused, GatewayAway, AppAway
             See each class.
         """
-        chunks = split(read_text(document))
-        given = Given(document, secrets.token_bytes(32), chunks)
-        self._chain.register(given.commitment, len(chunks), max_run, budget)
-        self.hand(given)
+        given = prepare(document)
+        self.give(given, max_run=max_run, budget=budget)
         return given
+
+    def give(self, given: Given, *, max_run: int = 120, budget: int = 600) -> None:
+        """As `add`, where what its owner keeps is kept already."""
+        self._chain.register(given.commitment, len(given.chunks), max_run, budget)
+        self.hand(given)
 
     def hand(self, given: Given) -> None:
         """Hand a document over that is registered: to a replica, or again. Raises `AppAway`."""

@@ -19,7 +19,7 @@ import time
 
 from apps.knowledge.answers import Source, SourcedAnswer, read_answer
 from apps.knowledge.chain import KnowledgeChain
-from apps.knowledge.client import App, Contributor, Given
+from apps.knowledge.client import App, Contributor, Given, prepare
 from apps.knowledge.service import MODEL_ID
 from qanat.ai import infer
 from qanat.ai.infer import Policy
@@ -34,6 +34,7 @@ __all__ = [
     "SourcedAnswer",
     "app",
     "ask",
+    "prepare",
 ]
 
 

@@ -55,8 +55,15 @@ class AppState:
 
 
 def find_account(name: str, key_file: Path | None = None) -> EthereumKey:
+    """Give the account of `find_secret`."""
+    return EthereumKey(find_secret(name, key_file))
+
+
+def find_secret(name: str, key_file: Path | None = None) -> bytes:
     """
-    Give the account that a command names: `test:N` of the test mnemonic, or the key in a file.
+    Give the key of an account that a command names, 32 bytes.
+
+    It is `test:N` of the test mnemonic, or the key in a file.
 
     Raises
     ------
@@ -65,14 +72,16 @@ def find_account(name: str, key_file: Path | None = None) -> EthereumKey:
     """
     try:
         if key_file is not None:
-            return EthereumKey(bytes.fromhex(key_file.read_text().strip().removeprefix("0x")))
+            found = bytes.fromhex(key_file.read_text().strip().removeprefix("0x"))
+            EthereumKey(found)
+            return found
         kind, _, index = name.partition(":")
         if kind != "test" or not index.isascii() or not index.isdigit() or int(index) > 99:
             raise NoAccount(
                 f"{name!r} is no account: name test:0 to test:99, or a file with --key-file"
             )
         account = derive_accounts(TEST_MNEMONIC, int(index) + 1)[-1]
-        return EthereumKey(bytes.fromhex((account.private_key or "").removeprefix("0x")))
+        return bytes.fromhex((account.private_key or "").removeprefix("0x"))
     except (OSError, ValueError, BadAccounts, RuntimeRejected) as error:
         # The text of the error might quote a key, so only its kind is told.
         place = key_file or name

@@ -1,6 +1,7 @@
 """Private AI in workers of a network: inference as a bundle, asked by an unmodified client."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from eth_account import Account
 from apps.inference.errors import ChainRefused
 from apps.inference.metering.chain import ChainMeter
 from apps.inference.metering.usage import Epoch, Prices
+from apps.knowledge.chain import KnowledgeChain
 from qanat.ai import infer
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
@@ -24,7 +26,8 @@ from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
 
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE = 25545
-KEY, CREDIT_WEI = "sk-mine", 10**16
+KEY, CREDIT_WEI, ANSWER_WEI = "sk-mine", 10**16, 1_000_003
+CHAIN = ("--allow-mock", "--account", "test:0")
 ALLOWED = infer.Policy(allow_mock=True)
 ASKED: dict[str, Any] = {
     "model": "smollm2-135m-instruct",
@@ -85,6 +88,7 @@ class Deployed:
         return said[-1]
 
 
+@pytest.mark.timeout(300)
 def test_inference_in_two_workers_answers_alike_and_is_verified(
     workers: ProcessNetwork, tmp_path: Path
 ) -> None:
@@ -119,6 +123,63 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     assert meter.next_epoch() >= len(WORKERS)
     with pytest.raises(ChainRefused):
         meter.commit(Epoch(meter.next_epoch(), (), ()))
+
+
+@pytest.mark.timeout(300)
+def test_knowledge_in_two_workers_earns_by_commands(
+    workers: ProcessNetwork, tmp_path: Path
+) -> None:
+    service = Deployed(workers, tmp_path / "knowledge", "knowledge")
+    owner, app = Account.from_key(FIRST_KEY), decode_app_id(service.app_id)
+    chain = KnowledgeChain.deploy(workers.url, owner, None, ANSWER_WEI, app)
+    service.run(PORT="0", GATEWAY=workers.url, PAY=chain.address, EPOCH_S="1")
+    urls = service.urls()
+    document = tmp_path / "mill.txt"
+    document.write_text("The mill at the ford grinds barley for nine villages.")
+    ai = Ai(workers)
+    given = [ai.json("add", str(document), "--url", url, *CHAIN) for url in urls]
+    assert given[0] == given[1]
+    paid_in = ai.json("deposit", str(CREDIT_WEI), "--url", urls[0], "--api-key", KEY, *CHAIN)
+    assert paid_in == {"credit_wei": CREDIT_WEI}
+    question = ("Who grinds barley at the mill?", "--api-key", KEY, "--max-tokens", "8")
+    answers = [ai.json("ask", *question, "--url", url, "--allow-mock") for url in urls]
+    assert answers[0] == answers[1]
+    assert answers[0]["sources"] == [{"commitment": given[0]["commitment"], "chunk": 0}]
+    # Each instance settles the answer that it gave, to the wei.
+    wait_for(lambda: chain.my_pay_wei() == 2 * ANSWER_WEI, 60, "both epochs are settled")
+    taken = ai.json("earned", "--pay", chain.address, "--withdraw", *CHAIN)
+    assert taken == {"earned_wei": 2 * ANSWER_WEI, "withdrawn": True}
+    left = ai.json("credit", "--pay", chain.address, "--api-key", KEY, *CHAIN)
+    assert left["credit_wei"] < CREDIT_WEI - 2 * ANSWER_WEI
+    ai.json("remove", given[0]["commitment"], "--pay", chain.address, *CHAIN)
+    gone = ai.json("ask", *question, "--url", urls[1], "--allow-mock")
+    assert gone["sources"] == []
+    refused = ai.run("ask", *question, "--url", urls[1])
+    assert refused.returncode == 1
+    assert "MOCK" in refused.stderr
+
+
+class Ai:
+    """`qanat ai knowledge`."""
+
+    def __init__(self, network: ProcessNetwork) -> None:
+        self._environment = os.environ | {"QANAT_GATEWAY": network.url}
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "qanat", "ai", "knowledge", *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
 
 def cost_of(said: Any) -> int:
