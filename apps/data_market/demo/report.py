@@ -45,7 +45,7 @@ code { font-size: .85em; overflow-wrap: anywhere; }
 
 NOTE = (
     "Computed locally, outside an enclave: this machine saw every row, and nobody was paid on a "
-    "chain. The worker that would run this in an enclave is not there yet."
+    "chain. With --gateway the same job runs in enclaves of a network's workers, and pays."
 )
 
 
