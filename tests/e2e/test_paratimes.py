@@ -21,6 +21,7 @@ from web3 import Web3
 from qanat.paratime.client import ParaTimeClient
 from qanat.paratime.signing import Account as Author
 from shared.errors import RuntimeRejected
+from tests.support.merkle_patricia import verify
 from tests.support.networks import (
     FIRST_KEY,
     ROOT,
@@ -172,6 +173,7 @@ def test_ethers_and_viem_read_traces_and_simulations(
     assert seen["numbers"][1] == seen["numbers"][0] + 1
     assert [one["storageKeys"] for one in seen["accessed"]] == [[zero]]
     assert seen["read"] == eight
+    assert list(verify(seen["proof"], seen["stateRoot"]).values()) == [8]
 
 
 def test_paratime_in_python_answers_beside_them(paratimes: ProcessNetwork) -> None:

@@ -32,8 +32,17 @@ const blocks = await client.simulateBlocks({
   blocks: [{ calls: [{ account: signer.address, to: cell, data: other }] }, { calls: [{ to: cell }] }],
 });
 const list = await client.createAccessList({ account: signer.address, to: cell, data: other });
+const proof = await client.getProof({ address: cell, storageKeys: ["0x" + "0".repeat(64)] });
+const block = await client.getBlock();
 console.log(
   JSON.stringify({
+    stateRoot: block.stateRoot,
+    proof: {
+      ...proof,
+      balance: "0x" + proof.balance.toString(16),
+      nonce: "0x" + proof.nonce.toString(16),
+      storageProof: proof.storageProof.map((one) => ({ ...one, value: "0x" + one.value.toString(16) })),
+    },
     gasUsed: [BigInt(calls.gasUsed).toString(), stored.gasUsed.toString()],
     input: calls.input,
     after: changes.post[cell.toLowerCase()].storage,
