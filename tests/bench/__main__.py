@@ -11,12 +11,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import contestants, curves, machine, measures, page, report
+from tests.bench import contestants, curves, machine, measures, page, report, suite
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
 from tests.bench.curves import CURVES
@@ -48,37 +49,49 @@ ENCRYPTED: dict[str, Measure] = {
 }
 OURS: dict[str, Measure] = {"weight": measures.weight}
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
-MORE = ("resume", "single")
-"""Measures of whole networks, that `run_one` takes."""
+SUITE = "suite"
+MORE = (SUITE, "resume", "single")
+"""Upstream's suite, where it is there, and measures of whole networks, that `run_one` takes."""
 
 Say = Callable[[str], None]
 
 
-async def measure(
-    contestant: Contestant, began: float, wanted: set[str], scale: float, age: int, say: Say
-) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is measured of each network, and how much of it."""
+
+    wanted: set[str]
+    """Names of measures; empty for all."""
+    scale: float
+    age: int
+    """Blocks after which some is measured again; 0 for never."""
+    last: dict[str, Measure]
+    """Measures after all others, since they leave much behind."""
+
+
+async def measure(contestant: Contestant, began: float, load: Load, say: Say) -> Figures:
     """Take every measure of a network that was started at `began`."""
     session = Session(contestant)
     await session.deploy_first()
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
-    chosen = MEASURES | (ENCRYPTED | OURS if contestant.encrypts else {}) | LAST
+    chosen = MEASURES | (ENCRYPTED | OURS if contestant.encrypts else {}) | LAST | load.last
     for name, take in chosen.items():
-        if wanted and name not in wanted:
+        if load.wanted and name not in load.wanted:
             continue
         say(f"{contestant.name}: {name}")
         try:
-            found = await take(session, scale)
-        except RpcError as error:
+            found = await take(session, load.scale)
+        except (RpcError, CannotRun) as error:
             # A row that a network cannot fill stays empty; the reason is said, not hidden.
             say_aside(f"{contestant.name}: {name}: {error}")
             await session.recover()
             continue
         figures["lost"] += found.pop("lost", 0)
         figures |= found
-    if age and contestant.encrypts:
-        say(f"{contestant.name}: {age} blocks, then again")
-        figures |= await measures.aged(session, scale, age)
+    if load.age and contestant.encrypts:
+        say(f"{contestant.name}: {load.age} blocks, then again")
+        figures |= await measures.aged(session, load.scale, load.age)
         if "closed plain" in figures:
             figures["aged share"] = 100 * figures["aged closed plain"] / figures["closed plain"]
     return figures
@@ -94,22 +107,22 @@ def seconds_of(act: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def run_one(contestant: Contestant, wanted: set[str], scale: float, age: int, say: Say) -> Figures:
+def run_one(contestant: Contestant, load: Load, say: Say) -> Figures:
     """Start, measure and stop one network."""
     say(f"{contestant.name}: start")
     began = time.perf_counter()
     try:
         contestant.start()
-        figures = asyncio.run(measure(contestant, began, wanted, scale, age, say))
-        if isinstance(contestant, Qanat) and (not wanted or "resume" in wanted):
+        figures = asyncio.run(measure(contestant, began, load, say))
+        if isinstance(contestant, Qanat) and (not load.wanted or "resume" in load.wanted):
             say("qanat: start on the same chain")
             figures["halt"] = seconds_of(contestant.halt)
             figures["resume"] = seconds_of(contestant.resume)
     finally:
         contestant.stop()
-    if isinstance(contestant, Qanat) and (not wanted or "single" in wanted):
+    if isinstance(contestant, Qanat) and (not load.wanted or "single" in load.wanted):
         say("qanat: with one worker")
-        figures |= run_single(contestant.http_port, scale)
+        figures |= run_single(contestant.http_port, load.scale)
     return figures
 
 
@@ -150,6 +163,15 @@ def chosen_contestants(names: list[str], port: int) -> list[Contestant]:
     return found
 
 
+def suite_measure(upstream: Path) -> dict[str, Measure]:
+    """Give upstream's suite as a measure, or nothing where it cannot run here."""
+    try:
+        return {SUITE: suite.prepare(upstream).measure}
+    except CannotRun as error:
+        say_aside(f"without {SUITE}: {error}")
+        return {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="how much of the load [factor]")
@@ -162,6 +184,12 @@ def main() -> None:
         nargs="*",
         choices=sorted(CURVES),
         help="instead: what a transaction costs as the network grows; all curves, or these",
+    )
+    parser.add_argument(
+        "--upstream",
+        type=Path,
+        default=suite.UPSTREAM,
+        help="checkout of sapphire-paratime, whose `contracts` suite is run",
     )
     parser.add_argument("--port-base", type=int, default=PORT_BASE)
     parser.add_argument(
@@ -191,14 +219,16 @@ def main() -> None:
     if arguments.curves is not None:
         draw_curves(arguments.curves or list(CURVES), arguments, console, facts)
         return
+    last = suite_measure(arguments.upstream) if SUITE in (arguments.only or [SUITE]) else {}
     runs: dict[str, list[Figures]] = {}
     with console.status("measuring") as status:
         for repetition in range(arguments.repeat):
             for contestant in chosen_contestants(arguments.peers, arguments.port_base):
                 say = partial(_show, status, repetition + 1, arguments.repeat)
                 age = arguments.age if repetition == 0 else 0
+                load = Load(set(arguments.only), arguments.scale, age, last)
                 try:
-                    figures = run_one(contestant, set(arguments.only), arguments.scale, age, say)
+                    figures = run_one(contestant, load, say)
                 except CannotRun as error:
                     say_aside(str(error))
                     continue
