@@ -86,7 +86,7 @@ impl Chain {
     }
 
     /// Root of tries made at once from the flat state.
-    fn from_scratch(&self) -> B256 {
+    fn root_from_scratch(&self) -> B256 {
         root::state_root_unhashed(self.known.iter().map(|(address, slots)| {
             let (nonce, balance) = self.engine.account(address, self.version).unwrap();
             let code = self.engine.code(address, self.version).unwrap();
@@ -104,11 +104,11 @@ fn each_round_leads_to_the_root_of_a_trie_from_scratch() {
     let (owner, other) = (account(1), account(2));
     let shelf = owner.address.create(0);
     chain.known.extend([(owner.address, BTreeMap::new()), (other.address, BTreeMap::new())]);
-    assert_eq!(chain.root, Some(chain.from_scratch()), "what genesis gave is there");
+    assert_eq!(chain.root, Some(chain.root_from_scratch()), "what genesis gave is there");
 
     chain.run(&[send(&owner, 0, TxKind::Create, 0, &support::deployer(SHELF))], &[]);
     chain.known.insert(shelf, BTreeMap::new());
-    assert_eq!(chain.root, Some(chain.from_scratch()));
+    assert_eq!(chain.root, Some(chain.root_from_scratch()));
 
     for nonce in 1..30u64 {
         // Slots come, change and go again; every third round pays somebody new as well.
@@ -121,7 +121,7 @@ fn each_round_leads_to_the_root_of_a_trie_from_scratch() {
             chain.known.insert(somebody, BTreeMap::new());
         }
         chain.run(&batch, &[]);
-        assert_eq!(chain.root, Some(chain.from_scratch()), "round {}", chain.version);
+        assert_eq!(chain.root, Some(chain.root_from_scratch()), "round {}", chain.version);
         let proof = chain.proof(shelf, &[slot, 99]);
         assert_eq!(proof.slots[0].0, U256::from(value));
         assert!(proof.slots[1].0.is_zero());
