@@ -23,9 +23,7 @@ from qanat.options import (
 )
 
 if TYPE_CHECKING:
-    from qanat.layout import DataLayout
     from qanat.observe import Running
-    from shared.crypto.signing import Signer
 
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 MAX_DEPTH = 12
@@ -57,6 +55,7 @@ def tx(
 ) -> None:
     """Show a transaction: its envelope, votes and gas, and inside it, by your debug key."""
     from qanat.abi import load_abi, read_signature
+    from qanat.debug_keys import find_debug_key
     from qanat.transaction import Look, look_at
     from qanat.view.gateway import Gateway
 
@@ -72,7 +71,7 @@ def tx(
         known = load_abi(abi)
     elif signature is not None:
         known = read_signature(signature)
-    key = None if public else _debug_key(layout, running)
+    key = None if public else find_debug_key(layout, running)
     look = Look(key, known, running, runtime_id)
 
     async def main() -> dict[str, Any]:
@@ -97,19 +96,6 @@ def _gateway_of(running: "Running", name: str | None) -> tuple[str, str]:
         if found.is_evm and name in (None, found.name):
             return f"http://{plan.address}", found.id
     raise typer.BadParameter(f"the network has no EVM {name or ''}")
-
-
-def _debug_key(layout: "DataLayout", running: "Running | None") -> "Signer | None":
-    from qanat.compose import read_container_file
-    from qanat.compose_file import project_of
-    from qanat.provision.debug_key import load_debug_key, read_debug_key
-
-    if running is not None and running.launcher_pid is None:
-        node = running.network.consensus.nodes[0]
-        path = layout.kept_debug_key(node).relative_to(layout.root)
-        content = read_container_file(project_of(running.network), node, str(path))
-        return None if content is None else read_debug_key(content)
-    return load_debug_key(layout.debug_key)
 
 
 # -- for a person ------------------------------------------------------------------------------

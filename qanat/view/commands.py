@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 import typer
 from rich.markup import escape
 
-from qanat.options import DEFAULT_NETWORK, DataOption, NetworkOption, data_layout, err, out
+from qanat.network import DEFAULT_PORT_BASE
+from qanat.options import (
+    DEFAULT_NETWORK,
+    DataOption,
+    NetworkOption,
+    data_layout,
+    err,
+    find_network,
+    out,
+)
 
 if TYPE_CHECKING:
     from shared.crypto.signing import Signer
@@ -87,13 +96,21 @@ def _gateway_of(network: Path, data: Path | None) -> str:
 
 
 def _debug_key(network: Path, data: Path | None, file: Path | None) -> "Signer | None":
+    from qanat.debug_keys import find_debug_key
+    from qanat.observe import NotRunning
     from qanat.provision.debug_key import load_debug_key
     from qanat.view.keystore import BadKeyFile
 
-    found = load_debug_key(file or data_layout(network, data).debug_key)
-    if found is None and file is not None:
-        raise BadKeyFile(f"{file}: there is no such file")
-    return found
+    if file is not None:
+        found = load_debug_key(file)
+        if found is None:
+            raise BadKeyFile(f"{file}: there is no such file")
+        return found
+    try:
+        running = find_network(network, data, DEFAULT_PORT_BASE)
+    except NotRunning:
+        running = None
+    return find_debug_key(data_layout(network, data), running)
 
 
 def _websocket_of(url: str) -> str:
