@@ -101,6 +101,14 @@ class EthereumRejected(Rejected, module="rpc", code=16):
         self.shown_code = shown_code
 
 
+class SimulationRefused(Rejected, module="rpc", code=18):
+    """Blocks of a simulation do not follow each other, or are too many; with the method's codes."""
+
+    def __init__(self, message: str, shown_code: int) -> None:
+        super().__init__(message)
+        self.shown_code = shown_code
+
+
 CODES: dict[type[QanatError], int] = {
     UnreadableJson: PARSE_CODE,
     InvalidRequest: INVALID_REQUEST_CODE,
@@ -128,7 +136,7 @@ def describe_error(error: QanatError) -> dict[str, Any]:
         "code": CODES.get(type(error), GENERAL_CODE),
         "message": error.message,
     }
-    if isinstance(error, EthereumRejected):
+    if isinstance(error, EthereumRejected | SimulationRefused):
         described["code"] = error.shown_code
     if isinstance(error, NotMinedInTime | NonceMissing):
         described["data"] = error.shown_data

@@ -7,7 +7,7 @@ The gateway asks so on a public ParaTime, and `qanat view` for the owner of a co
 from dataclasses import dataclass
 from typing import Any
 
-from services.gateway.rpc.errors import InvalidParameters, QueryRejected
+from services.gateway.rpc.errors import InvalidParameters, QueryRejected, SimulationRefused
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import BadParameter, quantity64
 from services.gateway.rpc.shapes import Json
@@ -17,6 +17,8 @@ MAX_BLOCKS = 256
 """Blocks of one simulation, gaps included. Source: go-ethereum `internal/ethapi/simulate.go`."""
 BLOCK_TIME_S = 12
 """Between two simulated blocks where nothing is said [s]. Same source."""
+NUMBER_CODE, TIME_CODE, TOO_MANY_CODE = -38020, -38021, -38026
+"""Source: execution-apis, `eth_simulateV1`."""
 CALL_ONLY = ("stateOverrides", "blockOverrides", "txIndex")
 """Options of `debug_traceCall` that are none of its tracer."""
 
@@ -63,8 +65,10 @@ def wanted_simulation(value: Any) -> WantedSimulation:
     if type(value) is not dict or type(value.get("blockStateCalls")) is not list:
         raise BadParameter("must be an object with a list blockStateCalls")
     blocks = value["blockStateCalls"]
-    if not 0 < len(blocks) <= MAX_BLOCKS:
-        raise BadParameter(f"blockStateCalls: must be 1 to {MAX_BLOCKS} blocks")
+    if not blocks:
+        raise BadParameter("empty input: blockStateCalls must have a block")
+    if len(blocks) > MAX_BLOCKS:
+        raise SimulationRefused("too many blocks", TOO_MANY_CODE)
     if value.get("validation"):
         raise BadParameter("validation: not supported; nonces, balances and fees are not checked")
     return WantedSimulation(
@@ -98,15 +102,19 @@ def fill_gaps(base: Base, wanted: WantedSimulation) -> list[SimulatedBlock]:
     for one in wanted.blocks:
         next_number = number + 1 if one.number is None else one.number
         if next_number <= number:
-            raise QueryRejected(f"block numbers must be in order: {next_number} <= {number}")
+            raise SimulationRefused(
+                f"block numbers must be in order: {next_number} <= {number}", NUMBER_CODE
+            )
         if next_number - base.number > MAX_BLOCKS:
-            raise QueryRejected("too many blocks")
+            raise SimulationRefused("too many blocks", TOO_MANY_CODE)
         for empty in range(number + 1, next_number):
             time += BLOCK_TIME_S
             blocks.append(SimulatedBlock(empty, time, {}, {}, ()))
         next_time = time + BLOCK_TIME_S if one.time is None else one.time
         if next_time <= time:
-            raise QueryRejected(f"block timestamps must be in order: {next_time} <= {time}")
+            raise SimulationRefused(
+                f"block timestamps must be in order: {next_time} <= {time}", TIME_CODE
+            )
         blocks.append(SimulatedBlock(next_number, next_time, one.overrides, one.state, one.calls))
         number, time = next_number, next_time
     return blocks

@@ -208,8 +208,23 @@ async def test_simulated_blocks_follow_each_other(gateway, cell):
     assert (await gateway.rpc("eth_call", {"to": cell}, "latest")) == "0x" + "0" * 64
     for bad in ({}, {"blockStateCalls": []}, {"blockStateCalls": [{}], "validation": True}):
         assert (await gateway.error("eth_simulateV1", bad, "latest"))["code"] == -32602
-    back = {"blockStateCalls": [{"blockOverrides": {"number": "0x0"}}]}
-    assert "in order" in (await gateway.error("eth_simulateV1", back, "latest"))["message"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "code", "message"),
+    [
+        ([{"blockOverrides": {"number": "0x0"}}], -38020, "block numbers must be in order"),
+        ([{"blockOverrides": {"time": "0x0"}}], -38021, "block timestamps must be in order"),
+        ([{"blockOverrides": {"number": "0xffff"}}], -38026, "too many blocks"),
+        ([{}] * 257, -38026, "too many blocks"),
+    ],
+)
+async def test_blocks_that_do_not_follow_are_refused_with_the_codes_of_ethereum(
+    gateway, blocks, code, message
+):
+    error = await gateway.error("eth_simulateV1", {"blockStateCalls": blocks}, "latest")
+    assert error["code"] == code
+    assert message in error["message"]
 
 
 async def test_what_otterscan_asks(gateway, cell):
