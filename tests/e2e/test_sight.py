@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from web3.exceptions import Web3RPCError
 
-from tests.e2e.test_python_clients import connect, deploy, send
-from tests.support.networks import ROOT, RpcFailure, RunningNetwork, load_artifact
+from tests.e2e.test_python_clients import GAS_PRICE, connect, deploy, send
+from tests.support.networks import ROOT, RunningNetwork, load_artifact
 
 VAULT = str(load_artifact("Vault").path)
 
@@ -92,12 +93,29 @@ def test_plain_transactions_are_marked_and_shown_as_well(network: RunningNetwork
     assert "agreed" in printed
 
 
-def test_a_contract_may_ask_for_encrypted_calls_only(network: RunningNetwork) -> None:
-    plain = {"to": "0x" + "78" * 20, "data": "0x01020304"}
-    network.rpc("eth_call", plain, "latest")
-    network.rpc("qanat_requireEncryption", [plain["to"]])
+def test_what_comes_in_plain_to_a_listed_contract_fails_and_says_where_from(
+    network: RunningNetwork,
+) -> None:
+    plain, sealed = connect(network, encrypted=False), connect(network, encrypted=True)
+    vault = deploy(sealed, "Vault")
+    exposed = plain.eth.contract(address=vault.address, abi=vault.abi)
+    sent_before = send(plain, exposed.functions.store(b"seen by all"))
+    network.rpc("qanat_requireEncryption", [vault.address])
     try:
-        with pytest.raises(RpcFailure, match=r"came in plain.*python-httpx"):
-            network.rpc("eth_call", plain, "latest")
+        store = exposed.functions.store(b"seen by the gateway")
+        with pytest.raises(Web3RPCError) as call:
+            store.call()
+        with pytest.raises(Web3RPCError) as transaction:
+            store.transact({**GAS_PRICE, "gas": 200_000})
+        receipt = send(sealed, vault.functions.store(b"seen by nobody"))
     finally:
         network.rpc("qanat_requireEncryption", "none")
+    for method, refused in (("eth_call", call), ("eth_sendRawTransaction", transaction)):
+        message = str(refused.value)
+        assert f"{method} to {vault.address.lower()} came in plain" in message
+        assert "from peer " in message
+        assert "User-Agent 'web3.py/" in message
+    assert receipt["status"] == 1
+    for one, was_encrypted in ((sent_before, False), (receipt, True)):
+        shown = look(network, one["transactionHash"].to_0x_hex())
+        assert shown["encrypted"] is was_encrypted
