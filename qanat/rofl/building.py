@@ -23,6 +23,10 @@ class OtherIdentity(Rejected, module="rofl_cli", code=7):
     """What was built is not what the manifest or the chain lets register."""
 
 
+class KindNotRun(Rejected, module="rofl_cli", code=11):
+    """The manifest asks for another kind of app than workers of this network run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A bundle and what it is measured as."""
@@ -46,6 +50,8 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
     ------
     BadBundle, NoSuchParaTime
         The files are no app, or the network has no such ParaTime.
+    KindNotRun
+        The app is one of containers.
     PeerUnavailable
         Consensus does not answer.
     """
@@ -58,8 +64,13 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
 
 
 def pack_app(project: Project) -> bytes:
-    """Pack the app's directory, or raise `BadBundle`."""
+    """Pack the app's directory, or raise `BadBundle` or `KindNotRun`."""
     manifest = project.manifest
+    if manifest.kind == "container":
+        raise KindNotRun(
+            f"{project.path} says `kind: container`, and workers here run Python programs only: "
+            "say `kind: raw`, with the program in `main.py`"
+        )
     described = AppManifest(
         name=manifest.name, version=manifest.version, memory_mib=manifest.resources.memory
     )
