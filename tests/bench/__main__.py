@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench import contestants, curves, machine, measures, page, report, suite
+from tests.bench.assistants import with_model
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
 from tests.bench.curves import CURVES
@@ -47,7 +48,7 @@ ENCRYPTED: dict[str, Measure] = {
     "flight-encrypted": partial(measures.in_flight, encrypted=True),
     "calls-encrypted": partial(measures.calls, encrypted=True),
 }
-OURS: dict[str, Measure] = {"weight": measures.weight}
+OURS: dict[str, Measure] = {"weight": measures.weight, "model": with_model}
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
 SUITE = "suite"
 MORE = (SUITE, "resume", "single")

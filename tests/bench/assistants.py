@@ -1,0 +1,123 @@
+"""Do blocks keep their time while a language model answers on the same machine?"""
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.bench.measures import Figures, ms_since
+from tests.bench.session import Session
+from tests.support.networks import ROOT
+
+CLIENTS = 4
+SLICES = 6
+"""Quiet and busy ones take turns, so that what changes in between is in both."""
+ASKED = {
+    "model": "smollm2-135m-instruct",
+    "messages": [{"role": "user", "content": "Tell a long story about a mill at a ford."}],
+    "max_tokens": 256,
+}
+START_TIMEOUT_S = 60
+POLL_S = 0.05
+
+
+async def with_model(session: Session, scale: float) -> Figures:
+    """One transfer after the other, with four clients of the inference service and without."""
+    each = max(int(30 * scale), 10)
+    quiet: list[float] = []
+    busy: list[float] = []
+    async with serving() as url:
+        for at in range(SLICES):
+            if at % 2:
+                async with asking(url):
+                    busy += await transfers(session, each)
+            else:
+                quiet += await transfers(session, each)
+    found = [statistics.median(one) for one in (quiet, busy)]
+    return {"quiet p50": found[0], "model p50": found[1], "model share": 100 * found[1] / found[0]}
+
+
+async def transfers(session: Session, count: int) -> list[float]:
+    """Give how long each of so many transfers takes from sending to its receipt [ms]."""
+    (raws,) = await session.transfers([session.owner], count, encrypted=False)
+    client, times = await session.client(), []
+    for raw in raws:
+        began = time.perf_counter()
+        await client.receipt(await client.rpc("eth_sendRawTransaction", raw), 0.0)
+        times.append(ms_since(began))
+    client.close()
+    return times
+
+
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[None]:
+    """Have four clients ask without end; the model computes before this begins."""
+    async with httpx.AsyncClient(base_url=url, timeout=None) as client:  # noqa: S113 - no patience
+        first = asyncio.Event()
+
+        async def ask() -> None:
+            while True:
+                async with client.stream(
+                    "POST", "/v1/chat/completions", json=ASKED | {"stream": True}
+                ) as answer:
+                    answer.raise_for_status()
+                    async for _ in answer.aiter_lines():
+                        first.set()
+
+        tasks = [asyncio.create_task(ask()) for _ in range(CLIENTS)]
+        try:
+            await asyncio.wait_for(first.wait(), START_TIMEOUT_S)
+            yield
+            failed = [one for one in tasks if one.done()]
+            if failed:
+                await asyncio.gather(*failed)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """Run an app daemon and the inference service; gives its URL."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        socket, log = folder / "appd.sock", folder / "log"
+        daemon = ("qanat", "rofl", "appd", "--socket", str(socket))
+        await stack.enter_async_context(_running(folder / "daemon", *daemon))
+        await _until(socket.exists)
+        service = ("apps.inference", "--appd", str(socket), "--port", "0")
+        await stack.enter_async_context(_running(log, *service))
+        await _until(lambda: _port(log))
+        yield f"http://127.0.0.1:{_port(log)}"
+
+
+@asynccontextmanager
+async def _running(log: Path, *command: str) -> AsyncIterator[None]:
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *command, cwd=ROOT, stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _port(log: Path) -> int | None:
+    events = (line for line in log.read_text().splitlines() if '"ready"' in line)
+    return next((int(json.loads(line)["port"]) for line in events), None)
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while not condition():
+            await asyncio.sleep(POLL_S)
