@@ -324,6 +324,7 @@ def test_rows_from_before_results_were_verified_are_forgotten(tmp_path):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         connection.execute(text("ALTER TABLE runtimes DROP COLUMN incarnation"))
+        connection.execute(text("ALTER TABLE rounds DROP COLUMN ethereum_root"))
     engine.dispose()
     store = BlockStore(url, RUNTIME_ID)
     assert store.load_bounds() is None
