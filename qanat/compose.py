@@ -52,6 +52,19 @@ def _read_file(container: Any, path: str) -> bytes | None:
         return None if found is None else found.read()
 
 
+def run_in_container(project: str, *command: str) -> bytes:
+    """Run a command in a container, all of which have one image; what it printed or said wrong."""
+    from docker.errors import DockerException
+
+    printed = b""
+    for container in find_containers(project)[:1]:
+        try:
+            printed = container.exec_run(list(command)).output
+        except DockerException as error:
+            return str(error).encode()
+    return printed
+
+
 def find_containers(project: str, *, is_stopped_too: bool = False) -> list[Any]:
     """
     Give the containers of one network.

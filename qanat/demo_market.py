@@ -9,7 +9,14 @@ from pathlib import Path
 from apps.data_market.worker.__main__ import SERVING
 from apps.inference.verify.policy import Policy as Attested
 from qanat.observe import Running
-from qanat.rofl.building import Built, build, fetch_genesis, note_identity, runtime_id_of
+from qanat.rofl.building import (
+    Built,
+    build,
+    fetch_code,
+    fetch_genesis,
+    note_identity,
+    runtime_id_of,
+)
 from qanat.rofl.bundle import enclave_report
 from qanat.rofl.deploying import Workers, deploy
 from qanat.rofl.project import Project, Signer, create_app, init_project
@@ -105,7 +112,8 @@ class MarketApp:
 
     def _attested(self, built: Built) -> Attested:
         genesis = fetch_genesis(self.running)
-        report = enclave_report(built.bundle, genesis, runtime_id_of(self.running, self.project))
+        runtime_id = runtime_id_of(self.running, self.project)
+        report = enclave_report(built.bundle, genesis, runtime_id, fetch_code(self.running))
         return Attested(
             allow_mock=True,
             root_ca=genesis.registry.tee_root_ca,

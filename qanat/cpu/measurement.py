@@ -54,18 +54,30 @@ def code_root() -> Path:
 
 
 def measure_enclave(
-    service: str, config: bytes, *, root: Path | None = None, bundle: bytes | None = None
+    service: str,
+    config: bytes,
+    *,
+    root: Path | None = None,
+    bundle: bytes | None = None,
+    code: Mapping[str, bytes] | None = None,
 ) -> EnclaveIdentity:
     """
     Measure an enclave's files as they are now, its configuration, and the app that it is for.
+
+    `code` are hashes of files that are elsewhere, as `hash_code` gives them there.
 
     Raises
     ------
     NotMeasurable
         A part of the code is missing, such as a native package that is not installed.
     """
-    paths = enclave_files(service, config, root or code_root())
-    return measure(_hashes(paths) | hash_bundle(bundle), config)
+    hashes = hash_code(service, config, root) if code is None else dict(code)
+    return measure(hashes | hash_bundle(bundle), config)
+
+
+def hash_code(service: str, config: bytes = b"", root: Path | None = None) -> dict[str, bytes]:
+    """SHA-256 of each file of an enclave by its name in the measurement, or `NotMeasurable`."""
+    return _hashes(enclave_files(service, config, root or code_root()))
 
 
 def hash_bundle(bundle: bytes | None) -> dict[str, bytes]:

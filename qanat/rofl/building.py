@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from qanat.compose import run_in_container
+from qanat.compose_file import project_of
 from qanat.node_client import NodeClient
 from qanat.observe import Running
 from qanat.rofl.bundle import BUNDLE_SUFFIX, enclave_identity, pack
@@ -17,6 +20,13 @@ from shared.errors import Rejected
 from shared.rules.app_ids import decode_app_id
 from shared.types.attestation import EnclaveIdentity
 from shared.types.genesis import Genesis
+
+HASH_CODE = """
+import json
+from qanat.cpu.measurement import hash_code
+print(json.dumps({name: one.hex() for name, one in hash_code("worker").items()}))
+"""
+"""What a container runs, to say of what files a worker's enclaves are."""
 
 
 class OtherIdentity(Rejected, module="rofl_cli", code=7):
@@ -56,7 +66,8 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
         Consensus does not answer.
     """
     bundle = pack_app(project)
-    identity = enclave_identity(bundle, fetch_genesis(running), runtime_id_of(running, project))
+    genesis, runtime_id = fetch_genesis(running), runtime_id_of(running, project)
+    identity = enclave_identity(bundle, genesis, runtime_id, fetch_code(running))
     name = f"{project.manifest.name}.{project.name}{BUNDLE_SUFFIX}"
     path = output or project.path.parent / name
     path.write_bytes(bundle)
@@ -101,6 +112,24 @@ def verify_accepted(project: Project, built: Built, gateway: str) -> None:
         raise OtherIdentity(
             f"the chain does not accept {built.text} yet: run `qanat rofl update` first"
         )
+
+
+def fetch_code(running: Running) -> dict[str, bytes] | None:
+    """
+    Ask the image of a network in containers for the hashes of what its workers run.
+
+    It is not this checkout's code: the native module was compiled there. None of processes.
+    """
+    if running.launcher_pid is not None:
+        return None
+    told = run_in_container(project_of(running.network), "python", "-c", HASH_CODE)
+    try:
+        return {name: bytes.fromhex(hash_) for name, hash_ in json.loads(told).items()}
+    except (ValueError, AttributeError):
+        raise OtherIdentity(
+            "the image cannot tell what its workers run: `docker compose build` makes one of "
+            f"this code ({told[-200:].decode(errors='replace').strip()})"
+        ) from None
 
 
 def fetch_genesis(running: Running) -> Genesis:

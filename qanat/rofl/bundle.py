@@ -1,5 +1,6 @@
 """Packing an app's directory, and saying offline what its enclave will be measured as."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from qanat.cpu import measure_enclave
@@ -43,7 +44,9 @@ def pack(directory: Path, manifest: AppManifest) -> bytes:
     return encode_bundle(manifest, files)
 
 
-def enclave_identity(bundle: bytes, genesis: Genesis, runtime_id: bytes) -> EnclaveIdentity:
+def enclave_identity(
+    bundle: bytes, genesis: Genesis, runtime_id: bytes, code: Mapping[str, bytes] | None = None
+) -> EnclaveIdentity:
     """
     Say what an instance's enclave is measured as, on any worker of a network.
 
@@ -57,20 +60,24 @@ def enclave_identity(bundle: bytes, genesis: Genesis, runtime_id: bytes) -> Encl
         The network's: what enclaves pin stands there.
     runtime_id : `bytes`
         The ParaTime in which the app is registered, 32 bytes.
+    code : `Mapping`, optional
+        Hashes of what workers run, where that is not this checkout.
 
     Raises
     ------
     BadBundle, NoSuchParaTime, NotMeasurable
         See each class.
     """
-    return enclave_report(bundle, genesis, runtime_id).identity
+    return enclave_report(bundle, genesis, runtime_id, code).identity
 
 
-def enclave_report(bundle: bytes, genesis: Genesis, runtime_id: bytes) -> TdReport:
+def enclave_report(
+    bundle: bytes, genesis: Genesis, runtime_id: bytes, code: Mapping[str, bytes] | None = None
+) -> TdReport:
     """As `enclave_identity`: what is measured, before any event; its MRTD is what clients name."""
     decode_bundle(bundle)
     config = encode_record(worker_config(genesis, runtime_id))
-    return domain_report(measure_enclave(WORKER, config, bundle=bundle))
+    return domain_report(measure_enclave(WORKER, config, bundle=bundle, code=code))
 
 
 def worker_config(genesis: Genesis, runtime_id: bytes) -> EnclaveConfig:

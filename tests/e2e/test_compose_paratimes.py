@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.networks import ROOT, ComposeNetwork, RpcFailure, missing_docker, wait_for
+from tests.support.networks import ROOT, ComposeNetwork, RpcFailure, compose_network, wait_for
 
 pytestmark = pytest.mark.timeout(900)
 """The image may have to be built first."""
@@ -29,29 +29,11 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNetwork]:
-    """Start it from the image that the default network has, whose ports it takes meanwhile."""
-    reason = missing_docker()
-    if reason is not None:
-        pytest.skip(reason)
-    file = tmp_path_factory.mktemp("compose") / "paratimes.yml"
-    default, network = ComposeNetwork(), ComposeNetwork(NETWORK, file)
-    command = ["compose", "--network", str(NETWORK), "--output", str(file)]
-    subprocess.run([ROOT / ".venv" / "bin" / "qanat", *command], cwd=ROOT, check=True)
-    default.compose("build", timeout=900)
-    was_up = default.is_up()
-    if was_up:
-        default.compose("stop")
-    network.down()
     with pytest.MonkeyPatch.context() as environment:
         for name, text in SETTINGS.items():
             environment.setenv(name, text)
-        network.up()
-        yield network
-        network.down()
-    network.close()
-    if was_up:
-        default.up()
-    default.close()
+        with compose_network(NETWORK, tmp_path_factory.mktemp("compose")) as network:
+            yield network
 
 
 def readme_examples() -> dict[str, list[str]]:

@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "contracts" / "artifacts"
@@ -207,6 +209,35 @@ class ComposeNetwork(RunningNetwork):
         names = [f"qanat_{name}" for name in listed]
         done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
         return [Path(line) for line in done.stdout.split()]
+
+
+@contextmanager
+def compose_network(network_file: Path, folder: Path) -> Iterator[ComposeNetwork]:
+    """
+    Start a network file's network by containers; skips without Docker.
+
+    It runs the image that the default network has, whose ports it takes meanwhile.
+    """
+    reason = missing_docker()
+    if reason is not None:
+        pytest.skip(reason)
+    file = folder / f"{network_file.stem}.yml"
+    default, network = ComposeNetwork(), ComposeNetwork(network_file, file)
+    run_cli("compose", "--network", str(network_file), "--output", str(file))
+    default.compose("build", timeout=900)
+    was_up = default.is_up()
+    if was_up:
+        default.compose("stop")
+    network.down()
+    try:
+        network.up()
+        yield network
+    finally:
+        network.down()
+        network.close()
+        if was_up:
+            default.up()
+        default.close()
 
 
 def run_cli(*arguments: str) -> str:
