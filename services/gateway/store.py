@@ -6,6 +6,7 @@ for all the rounds of a call, and leave only by `rollback`.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
@@ -23,6 +24,9 @@ from services.gateway.schema import TOPIC_COLUMNS, logs, rounds, runtimes, trans
 from shared.encoding.record import decode_record, encode_record
 from shared.types.block import BlockHeader
 from shared.types.identity import Incarnation
+
+READ_ROWS = 1000
+"""Rows that a search holds at a time."""
 
 
 class BlockStore:
@@ -143,28 +147,45 @@ class BlockStore:
     def load_transaction(self, hash_: bytes) -> IndexedTransaction | None:
         """One transaction by hash."""
         query = (
-            select(transactions, rounds.c.hash.label("round_hash"), rounds.c.header)
-            .join(
-                rounds,
-                (rounds.c.runtime == transactions.c.runtime)
-                & (rounds.c.round == transactions.c.round),
-            )
-            .where(transactions.c.runtime == self._runtime, transactions.c.hash == hash_)
+            self._transactions_query()
+            .where(transactions.c.hash == hash_)
             .order_by(transactions.c.round.desc())
             .limit(1)
         )
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return IndexedTransaction(
-            round=row.round,
-            round_hash=row.round_hash,
-            timestamp=decode_record(BlockHeader, row.header).timestamp,
-            position=row.position,
-            first_log=row.first_log,
-            record=decode_transaction_record(row.record),
+        return None if row is None else _indexed_transaction(row)
+
+    def load_transactions_of(
+        self, account: bytes, first: int, last: int, count: int, *, newest_first: bool
+    ) -> tuple[list[IndexedTransaction], bool]:
+        """
+        Transactions of Ethereum in rounds `first` to `last` that name an account, in that order.
+
+        There is no index by account: every record of these rounds is read until there are `count`
+        and their round is whole. Also says whether there are more.
+        """
+        order = (transactions.c.round, transactions.c.position)
+        query = (
+            self._transactions_query()
+            .where(transactions.c.round.between(first, last))
+            .order_by(*(one.desc() if newest_first else one for one in order))
         )
+        found: list[IndexedTransaction] = []
+        query = query.execution_options(yield_per=READ_ROWS)
+        with self._engine.connect() as connection, closing(connection.execute(query)) as rows:
+            for row in rows:
+                # Most name others, which the bytes tell before they are read.
+                if account not in row.record:
+                    continue
+                one = _indexed_transaction(row)
+                named = (one.record.sender, one.record.to, one.record.contract_address)
+                if account not in named or one.record.is_native:
+                    continue
+                if len(found) >= count and one.round != found[-1].round:
+                    return found, True
+                found.append(one)
+        return found, False
 
     def load_accounts(self) -> set[bytes]:
         """Addresses that transactions name as sender, receiver or new contract, and logs'."""
@@ -202,6 +223,17 @@ class BlockStore:
                 times[row.round] = decode_record(BlockHeader, row.header).timestamp
         return [_log_entry(row, times[row.round]) for row in found]
 
+    def _transactions_query(self) -> Select[Any]:
+        return (
+            select(transactions, rounds.c.hash.label("round_hash"), rounds.c.header)
+            .join(
+                rounds,
+                (rounds.c.runtime == transactions.c.runtime)
+                & (rounds.c.round == transactions.c.round),
+            )
+            .where(transactions.c.runtime == self._runtime)
+        )
+
     def _rounds_query(self) -> Select[Any]:
         columns = rounds.c.round, rounds.c.header, rounds.c.size_bytes, rounds.c.ethereum_root
         return select(*columns).where(rounds.c.runtime == self._runtime)
@@ -234,6 +266,17 @@ def _find_or_add_runtime(connection: Connection, runtime_id: bytes) -> int:
         found = connection.scalar(query)
     assert isinstance(found, int)  # noqa: S101 - inserted above
     return found
+
+
+def _indexed_transaction(row: Row[Any]) -> IndexedTransaction:
+    return IndexedTransaction(
+        round=row.round,
+        round_hash=row.round_hash,
+        timestamp=decode_record(BlockHeader, row.header).timestamp,
+        position=row.position,
+        first_log=row.first_log,
+        record=decode_transaction_record(row.record),
+    )
 
 
 def _log_entry(row: Row[Any], timestamp: int) -> LogEntry:

@@ -244,6 +244,22 @@ class ChainIndex:
             found += wanted.select(round_)
         return found
 
+    async def find_transactions_of(
+        self, account: bytes, first: int, last: int, count: int, *, newest_first: bool
+    ) -> tuple[list[IndexedTransaction], bool]:
+        """Find transactions that name an account; see `BlockStore.load_transactions_of`."""
+        await self.flush()
+        return await self._in_thread(
+            partial(
+                self._store.load_transactions_of,
+                account,
+                first,
+                last,
+                count,
+                newest_first=newest_first,
+            )
+        )
+
     async def find_accounts(self) -> set[bytes]:
         """Addresses that are named in any round: by its transactions, or by its logs."""
         await self.flush()

@@ -3,6 +3,8 @@
 
 Source: Otterscan's page "custom JSON-RPC", API level 8. Where a contract was made and which
 transaction had a nonce is found by bisecting what accounts were; that takes no index by address.
+Transactions of an account are those that name it as sender, receiver or new contract; calls between
+contracts are no such names, and are in no index.
 """
 
 from collections.abc import Awaitable, Callable
@@ -128,6 +130,24 @@ class OtterscanMethods:
 
     # -- accounts ------------------------------------------------------------------------------
 
+    @rpc_method("ots_searchTransactionsBefore", address, count, count)
+    async def search_transactions_before(self, account: bytes, block: int, size: int) -> Json:
+        """Newest transactions that name an account, of blocks before one; 0 is the newest."""
+        last = self._index.require_newest().number if block == 0 else block - 1
+        found, has_more = await self._index.find_transactions_of(
+            account, self._index.first_number, last, min(size, MAX_PAGE), newest_first=True
+        )
+        return _show_page(found, is_first=block == 0, is_last=not has_more)
+
+    @rpc_method("ots_searchTransactionsAfter", address, count, count)
+    async def search_transactions_after(self, account: bytes, block: int, size: int) -> Json:
+        """Oldest transactions that name an account, of blocks after one, newest first."""
+        last = self._index.require_newest().number
+        found, has_more = await self._index.find_transactions_of(
+            account, block + 1 if block else 0, last, min(size, MAX_PAGE), newest_first=False
+        )
+        return _show_page(found[::-1], is_first=not has_more, is_last=block == 0)
+
     @rpc_method("ots_hasCode", address, optional(any_block_id, Tag.LATEST))
     async def has_code(self, account: bytes, block: AnyBlockId) -> bool:
         """Whether an account is a contract."""
@@ -168,6 +188,15 @@ class OtterscanMethods:
     async def _transactions_of(self, number_: int | None) -> tuple[IndexedTransaction, ...]:
         round_ = None if number_ is None else await find_any_block(self._index, number_)
         return () if round_ is None else tuple(round_.transactions)
+
+
+def _show_page(found: list[IndexedTransaction], *, is_first: bool, is_last: bool) -> Json:
+    return {
+        "txs": list(map(show_transaction, found)),
+        "receipts": [show_receipt(one) | {"timestamp": one.timestamp} for one in found],
+        "firstPage": is_first,
+        "lastPage": is_last,
+    }
 
 
 def _show_slim(round_: IndexedRound) -> Json:

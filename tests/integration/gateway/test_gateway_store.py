@@ -100,6 +100,32 @@ def test_runtimes_do_not_see_each_other(url, store):
         other.close()
 
 
+def test_transactions_of_an_account_come_in_whole_rounds(store):
+    """The same receiver twice in each even round, and a native one of his that is not shown."""
+    mine = make_record(7)
+    store.save_rounds(
+        make_chain(
+            6,
+            lambda number: (
+                ()
+                if number % 2
+                else (mine, make_record(8), mine, make_record(7, type_=NATIVE_TYPE))
+            ),
+        )
+    )
+    account = digest("to", 7)[:20]
+
+    def places(first, last, count, *, newest_first):
+        found, has_more = store.load_transactions_of(
+            account, first, last, count, newest_first=newest_first
+        )
+        return [(one.round, one.position) for one in found], has_more
+
+    assert places(0, 5, 1, newest_first=True) == ([(4, 2), (4, 0)], True)
+    assert places(0, 3, 3, newest_first=False) == ([(0, 0), (0, 2), (2, 0), (2, 2)], False)
+    assert places(1, 1, 3, newest_first=True) == ([], False)
+
+
 @pytest.mark.parametrize("is_empty", [True, False], ids=["made at once", "migrated"])
 def test_migrations_make_exactly_the_tables_that_the_code_uses(url, is_empty, monkeypatch):
     from alembic.autogenerate import compare_metadata
