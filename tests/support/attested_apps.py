@@ -15,20 +15,12 @@ from shared.encoding import cbor
 from shared.encoding.record import encode_record
 from shared.encoding.values import to_wire
 from shared.rules.attested_apps import ENDORSE_CAPABILITY, proof_keys
+from shared.rules.transaction_keys import sign_transaction
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
 from shared.types.sdk_transaction import (
-    NATIVE,
-    TRANSACTION_VERSION,
     AddressSpec,
-    AuthInfo,
     Call,
-    Fee,
-    FeeProxy,
     SignatureSpec,
-    SignerInfo,
-    Transaction,
-    encode_signed,
-    encode_transaction,
     signature_context,
 )
 from tests.support import mock_tee
@@ -129,14 +121,14 @@ class Client:
         nonces = [await self.nonce(key) for key in keys]
         if nonce is not None:
             nonces[0] = nonce
-        signers = tuple(
-            SignerInfo(key.spec, nonce) for key, nonce in zip(keys, nonces, strict=True)
+        return sign_transaction(
+            call,
+            tuple(zip(keys, nonces, strict=True)),
+            context=self.context,
+            gas=GAS,
+            gas_price=price,
+            proxy=proxy,
         )
-        fee = Fee(
-            (GAS * price, NATIVE), GAS, proxy=None if proxy is None else FeeProxy("rofl", proxy)
-        )
-        body = encode_transaction(Transaction(TRANSACTION_VERSION, call, AuthInfo(signers, fee)))
-        return encode_signed(body, *(key.sign(self.context, body) for key in keys))
 
     async def send(self, method: str, body: Any, *keys: Key, **options: Any) -> Outcome:
         return await self.submit(await self.sign(Call(body, method), *(keys or (RICH,)), **options))
