@@ -32,7 +32,7 @@ from qanat.layout import DataLayout
 from qanat.observe import find_running
 from qanat.rofl.deploying import fetch_instances
 from tests.support.eavesdropper import Eavesdropper, eavesdrop, missing_eavesdropper
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, run_cli, wait_for
+from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, two_workers, wait_for
 from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 PORT_BASE = 25545
@@ -57,15 +57,8 @@ def rows_of(seed: int, count: int, canary: str = "") -> bytes:
 @pytest.fixture(scope="module")
 def own_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     """Give a network with two workers that may be broken."""
-    folder = tmp_path_factory.mktemp("market")
-    text = (ROOT / "networks" / "workers.toml").read_text()
-    file = folder / "workers.toml"
-    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
-    network = ProcessNetwork(folder / "data", PORT_BASE, file)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with two_workers(tmp_path_factory.mktemp("market"), PORT_BASE) as network:
+        yield network
 
 
 class Scene:

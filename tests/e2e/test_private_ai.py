@@ -22,7 +22,7 @@ from qanat.ai import infer
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, two_workers, wait_for
 
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE = 25545
@@ -39,15 +39,8 @@ ASKED: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
-    folder = tmp_path_factory.mktemp("private-ai")
-    text = (ROOT / "networks" / "workers.toml").read_text()
-    file = folder / "workers.toml"
-    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
-    network = ProcessNetwork(folder / "data", PORT_BASE, file)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with two_workers(tmp_path_factory.mktemp("private-ai"), PORT_BASE) as network:
+        yield network
 
 
 class Deployed:

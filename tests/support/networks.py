@@ -155,6 +155,21 @@ class ProcessNetwork(RunningNetwork):
         return "".join(path.read_text(errors="replace") for path in self.data.glob("logs/*.log"))
 
 
+@contextmanager
+def two_workers(folder: Path, port_base: int) -> Iterator[ProcessNetwork]:
+    """Start a network with two workers by processes."""
+    file = folder / "workers.toml"
+    text = (ROOT / "networks" / file.name).read_text()
+    file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
+    network = ProcessNetwork(folder / "data", port_base, file)
+    try:
+        network.up()
+        yield network
+    finally:
+        network.down()
+        network.close()
+
+
 class ComposeNetwork(RunningNetwork):
     """The network of docker-compose.yml, or of the Compose file of another network file."""
 
