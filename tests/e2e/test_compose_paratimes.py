@@ -29,11 +29,9 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeNetwork]:
-    with pytest.MonkeyPatch.context() as environment:
-        for name, text in SETTINGS.items():
-            environment.setenv(name, text)
-        with compose_network(NETWORK, tmp_path_factory.mktemp("compose")) as network:
-            yield network
+    folder = tmp_path_factory.mktemp("compose")
+    with compose_network(NETWORK, folder, SETTINGS) as network:
+        yield network
 
 
 def readme_examples() -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,8 +175,14 @@ class ComposeNetwork(RunningNetwork):
 
     kind = "compose"
 
-    def __init__(self, network_file: Path | None = None, compose_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        network_file: Path | None = None,
+        compose_file: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(8545)
+        self._settings = {} if settings is None else settings
         self._network = [] if network_file is None else ["--network", str(network_file)]
         # The image is built from the project's directory, wherever the file lies.
         self._file = (
@@ -192,6 +198,7 @@ class ComposeNetwork(RunningNetwork):
         done = subprocess.run(
             ["docker", "compose", *self._file, *arguments],
             cwd=ROOT,
+            env={**os.environ, **self._settings},
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -227,17 +234,20 @@ class ComposeNetwork(RunningNetwork):
 
 
 @contextmanager
-def compose_network(network_file: Path, folder: Path) -> Iterator[ComposeNetwork]:
+def compose_network(
+    network_file: Path, folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[ComposeNetwork]:
     """
     Start a network file's network by containers; skips without Docker.
 
-    It runs the image that the default network has, whose ports it takes meanwhile.
+    It runs the image that the default network has, whose ports it takes meanwhile. Settings are
+    variables of the shell for this network alone.
     """
     reason = missing_docker()
     if reason is not None:
         pytest.skip(reason)
     file = folder / f"{network_file.stem}.yml"
-    default, network = ComposeNetwork(), ComposeNetwork(network_file, file)
+    default, network = ComposeNetwork(), ComposeNetwork(network_file, file, settings)
     run_cli("compose", "--network", str(network_file), "--output", str(file))
     default.compose("build", timeout=900)
     was_up = default.is_up()
