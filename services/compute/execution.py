@@ -14,7 +14,8 @@ from services.compute.enclave.errors import NotLevel
 from services.compute.enclave.protocol import ComputeEnclaveApi, ExecutedBatch
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import PeerFailed, QanatError, Unavailable
-from shared.kit.tracing import SpanContext, active, begin_ns
+from shared.kit.spans import SpanContext
+from shared.kit.tracing import active, begin_ns
 from shared.types.commitment import CommitmentFailure, Proposal
 from shared.types.identity import Hash
 from shared.types.messages import Inbox

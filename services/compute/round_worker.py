@@ -43,7 +43,8 @@ from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
-from shared.kit.tracing import SpanContext, begin_ns, record_in_round
+from shared.kit.spans import SpanContext
+from shared.kit.tracing import begin_ns, record_in_round
 from shared.types.block import BlockHeader
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round

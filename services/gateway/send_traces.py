@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from services.gateway.encryption import ASKER
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
-from shared.kit.tracing import SpanContext, active, begin_ns, now_ns, read_traceparent
+from shared.kit.spans import SpanContext
+from shared.kit.tracing import active, begin_ns, now_ns, read_traceparent
 from shared.types.identity import RuntimeId
 
 MAX_REQUESTS = 10_000

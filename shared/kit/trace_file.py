@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from shared.kit.tracing import Span
+from shared.kit.spans import Span
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, NonRecordingSpan, TraceFlags, set_span_in_context
 from opentelemetry.trace import SpanContext as OtelContext
 
-from shared.kit.tracing import Span, SpanContext
+from shared.kit.spans import Span, SpanContext
 
 log = structlog.get_logger()
 

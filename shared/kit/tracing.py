@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 from shared.crypto.hashes import sha256
 from shared.kit.settings import PREFIX, BadSettings, read_settings
+from shared.kit.spans import NO_ATTRIBUTES, Attributes, Span, SpanContext
 
 FILE, OTLP = "file", "otlp"
 TARGETS = ("", FILE, OTLP)
@@ -25,8 +25,6 @@ TRACE_FILE = "trace.jsonl"
 """In the node's own directory, of which hosts may write no other."""
 ROOT = "round"
 """Name of the span over all others of a round."""
-Attributes = Mapping[str, str | int]
-NO_ATTRIBUTES: Attributes = MappingProxyType({})
 _TRACE_LABEL = b"qanat/trace: id of a round's trace"
 _ROOT_LABEL = b"qanat/trace: id of its first span"
 
@@ -41,31 +39,6 @@ class TraceSettings:
     """Its bytes tell the rounds of one network from those of another."""
     trace: str = ""
     """`file`, `otlp`, or empty: nothing is traced."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpanContext:
-    """Which span of which trace."""
-
-    trace_id: bytes
-    """16 bytes."""
-    span_id: bytes
-    """8 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Something that took time."""
-
-    name: str
-    context: SpanContext
-    parent: SpanContext | None
-    begun_ns: int
-    """Unix time [ns]; all processes of a machine share the clock."""
-    ended_ns: int
-    attributes: Attributes
-    links: tuple[SpanContext, ...] = ()
-    """Spans of other traces, such as a client's, that this one belongs to."""
 
 
 class Sink(Protocol):

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.kit.tracing import Span, Tracer, traced_by
+from shared.kit.spans import Span
+from shared.kit.tracing import Tracer, traced_by
 
 NETWORK = b"only network"
 

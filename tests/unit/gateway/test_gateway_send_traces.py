@@ -8,7 +8,8 @@ from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.recent import RecentRounds
 from services.gateway.send_traces import SendTraces
 from services.gateway.store import BlockStore
-from shared.kit.tracing import SpanContext, active
+from shared.kit.spans import SpanContext
+from shared.kit.tracing import active
 from tests.support.fake_compute import RUNTIME_ID
 from tests.support.rounds import digest, make_record, make_round
 from tests.support.spans import kept_spans
