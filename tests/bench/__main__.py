@@ -226,8 +226,7 @@ def main() -> None:
         for repetition in range(arguments.repeat):
             for contestant in chosen_contestants(arguments.peers, arguments.port_base):
                 say = partial(_show, status, repetition + 1, arguments.repeat)
-                age = arguments.age if repetition == 0 else 0
-                load = Load(set(arguments.only), arguments.scale, age, last)
+                load = Load(set(arguments.only), arguments.scale, arguments.age, last)
                 try:
                     figures = run_one(contestant, load, say)
                 except CannotRun as error:
