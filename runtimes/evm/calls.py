@@ -13,6 +13,11 @@ T = TypeVar("T")
 
 NOBODYS_WEI = 1 << 127
 """What nobody has where his calls are tried out with money: half of all that an account may."""
+NOBODY = bytes(20)
+MONEY_FOR_NOBODY = b'{"state":{"0x%b":{"balance":"%b"}}}' % (
+    NOBODY.hex().encode(),
+    hex(NOBODYS_WEI).encode(),
+)
 
 
 def call(
@@ -26,8 +31,7 @@ def call_with_money(
     engine: evm_native.Engine, environment: evm_native.BlockEnv, wanted: EvmCall, version: int
 ) -> bytes:
     """Run a call after the zero address, which makes those that nobody signed, has money for it."""
-    pretence = b'{"state":{"0x%b":{"balance":"%b"}}}' % (b"00" * 20, hex(NOBODYS_WEI).encode())
-    return call(engine, environment, replace(wanted, pretence=pretence), version)
+    return call(engine, environment, replace(wanted, pretence=MONEY_FOR_NOBODY), version)
 
 
 def estimate_gas(
@@ -40,7 +44,13 @@ def estimate_gas(
 def estimate_gas_as_sender(
     engine: evm_native.Engine, environment: evm_native.BlockEnv, wanted: EvmCall, version: int
 ) -> int:
-    """Estimate with the sender that the call claims, by an engine that believes it [gas]."""
+    """
+    Estimate with the sender that the call claims, by an engine that believes it [gas].
+
+    Nobody, the zero address, has money for it, as in `call_with_money`.
+    """
+    if wanted.caller == NOBODY and wanted.value and not wanted.pretence:
+        wanted = replace(wanted, pretence=MONEY_FOR_NOBODY)
     call(engine, environment, wanted, version)
     return estimate_gas(engine, environment, wanted, version)
 

@@ -1,82 +1,33 @@
 """
-The profile `dev`: answers that help a developer where Sapphire's hurt (ADR 0036).
+The profile `dev`: blocks and receipts that help a developer where Sapphire's hurt (ADR 0036).
 
-Only what differs stands here; all else is answered as in `strict`. A transaction means the same in
-both, and no enclave says more than its measured configuration allows.
+Only what differs stands here, in `dev_calls` and in `dev_send`; all else is answered as in
+`strict`. A transaction means the same in both, and no enclave says more than its measured
+configuration allows.
 """
 
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
-from services.gateway.rpc.block_ids import find_any_block, find_block, resolve_state
-from services.gateway.rpc.eth import LATEST_STATE, EthMethods, evm_call
+from services.gateway.rpc.block_ids import find_any_block, find_block
 from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
     BlockHash,
     BlockId,
     Tag,
     any_block_id,
-    anything,
     block_id,
     boolean,
     hash32,
-    optional,
 )
-from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
-from services.gateway.rpc.shapes import Json, show_block, show_bytes, show_outcome, show_receipt
-from shared.api.evm import EvmQueries
+from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
 
 
 class DevProfileMethods:
     """Answers that take the place of those of the profile `strict`."""
 
-    def __init__(self, node: GatewayNode, strict: EthMethods) -> None:
-        self._node, self._index, self._strict = node, node.index, strict
-        self._pretences = Pretences(confidential=node.settings.confidential, strict=False)
-
-    @rpc_method("eth_call", call_request, LATEST_STATE, optional(anything), optional(anything))
-    async def call(
-        self, request: CallRequest, block: AnyBlockId, overrides: object, block_overrides: object
-    ) -> str:
-        """
-        Run a call; a transfer is one of the sender that it names, by whom tools try it out first.
-
-        Whoever calls with data is the zero address without a signature, here as in `strict`; but
-        he has the money that he sends.
-        """
-        pretence = self._pretences.read(request, overrides, block_overrides)
-        if not request.value or not self._node.settings.confidential:
-            return await self._strict.call(request, block, overrides, block_overrides)
-        if not request.data and request.caller is not None and request.to is not None:
-            await self.estimate_gas(request, block, overrides, block_overrides)
-            return "0x"
-        self._node.encryption.notice("eth_call", request.to, request.data)
-        call, round_ = evm_call(request, pretence), await resolve_state(self._index, block)
-        output = await self._node.nodes.ask(
-            lambda api: EvmQueries(api).call_with_money(call, round_)
-        )
-        return show_bytes(output)
-
-    @rpc_method(
-        "eth_estimateGas", call_request, LATEST_STATE, optional(anything), optional(anything)
-    )
-    async def estimate_gas(
-        self,
-        request: CallRequest,
-        block: AnyBlockId,
-        overrides: object = None,
-        block_overrides: object = None,
-    ) -> str:
-        """Estimate with the sender that the call names; a call that reverts is an error."""
-        self._node.encryption.notice("eth_estimateGas", request.to, request.data)
-        call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
-        round_ = await resolve_state(self._index, block)
-        with telling_what_is_unreadable():
-            gas = await self._node.nodes.ask(
-                lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)
-            )
-        return hex(gas)
+    def __init__(self, node: GatewayNode) -> None:
+        self._node, self._index = node, node.index
 
     @rpc_method("eth_getBlockByNumber", block_id, boolean)
     async def get_block_by_number(self, block: BlockId, with_transactions: bool) -> Json | None:

@@ -21,6 +21,10 @@ INVALID_PARAMETERS_CODE = -32602
 PARSE_CODE = -32700
 
 
+MALFORMED_TEXT = "malformed transaction"
+"""Of a transaction of which a runtime says no more."""
+
+
 class UnreadableJson(Rejected, module="rpc", code=1):
     """The body is not JSON."""
 
@@ -48,7 +52,7 @@ class QueryRejected(Rejected, module="rpc", code=6):
 class MalformedTransaction(Rejected, module="rpc", code=7):
     """A raw transaction does not decode, or its signature or chain id is wrong."""
 
-    def __init__(self, why: str = "malformed transaction") -> None:
+    def __init__(self, why: str = MALFORMED_TEXT) -> None:
         super().__init__(why)
 
 
@@ -69,6 +73,8 @@ class TransactionRefused(Rejected, module="rpc", code=8):
             "client: transaction check failed: runtime error: "
             f"module: {module} code: {code} message: {message}"
         )
+        self.refusal, self.reason = (module, code), message
+        """Module and code of who refused, and the text."""
 
 
 class NotMinedInTime(Unavailable, module="rpc", code=10):

@@ -53,6 +53,8 @@ class CallRequest:
     data: bytes
     authorizations: tuple[Authorization, ...] = ()
     """Accounts that take on code before it (EIP-7702)."""
+    max_fee: int | None = None
+    """What it offers at most since EIP-1559 [wei/gas]; no call is run at it."""
 
 
 AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
@@ -116,7 +118,6 @@ def call_request(value: Any) -> CallRequest:
     fields = fold_names(value)
     for name, read in (
         ("nonce", quantity64),
-        ("maxFeePerGas", quantity),
         ("maxPriorityFeePerGas", quantity),
         ("chainId", quantity),
         ("accessList", access_list),
@@ -132,6 +133,7 @@ def call_request(value: Any) -> CallRequest:
         value=_field(fields, "value", quantity),
         data=newer if newer is not None else older or b"",
         authorizations=_field(fields, "authorizationList", authorization_list) or (),
+        max_fee=_field(fields, "maxFeePerGas", quantity),
     )
 
 

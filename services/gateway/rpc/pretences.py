@@ -19,6 +19,8 @@ from shared.types.evm import MAX_PRETENCE_BYTES
 
 UNREADABLE = ("trace", 2)
 """Module and code with which the enclave refuses what it cannot read."""
+NOBODY = "0x" + "00" * 20
+"""Sender of a call that names none."""
 NOT_HERE = (
     "overrides and authorizations have no effect on a confidential ParaTime: with code of his own "
     "in a contract's place anybody would read its storage. The profile strict ignores them, as "
@@ -32,9 +34,14 @@ class Pretences:
     def __init__(self, *, confidential: bool, strict: bool) -> None:
         self._confidential, self._strict = confidential, strict
 
-    def read(self, request: CallRequest, state: Any, block: Any) -> bytes:
+    def read(
+        self, request: CallRequest, state: Any, block: Any, *, lends_to_nobody: bool = False
+    ) -> bytes:
         """
         Give what a call pretends, in the JSON that the enclave reads; nothing where it does not.
+
+        A call without a sender may have the money that it sends lent, on a public ParaTime; on a
+        confidential one that is asked of the enclave by a question of its own.
 
         Raises `InvalidParameters`, and `QueryRejected` where it has no effect and that is told.
         """
@@ -42,6 +49,9 @@ class Pretences:
         if not self._confidential:
             named = (("state", state), ("block", block))
             pretended = {name: _object(name, value) for name, value in named if value is not None}
+            if lends_to_nobody and request.caller is None and request.value:
+                lent = {NOBODY: {"balance": hex(request.value)}}
+                pretended["state"] = lent | pretended.get("state", {})
             if request.authorizations:
                 pretended["authorizationList"] = show_authorizations(request.authorizations)
         elif not self._strict and (state or block or request.authorizations):

@@ -5,7 +5,9 @@ from services.gateway.dev_transactions import DevTransactions
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.debug import DebugMethods
 from services.gateway.rpc.debug_trace import DebugTraceMethods
+from services.gateway.rpc.dev_calls import DevCallMethods
 from services.gateway.rpc.dev_profile import DevProfileMethods
+from services.gateway.rpc.dev_send import DevSendMethods
 from services.gateway.rpc.drops import DropMethods
 from services.gateway.rpc.edits import EditMethods
 from services.gateway.rpc.encryption import EncryptionMethods
@@ -42,10 +44,15 @@ def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     """Give every method by name, for each profile."""
     unlocked, impersonated = load_unlocked(node.settings.data_dir), Impersonations()
     strict = build_method_table(node, unlocked, impersonated)
-    eth, send = EthMethods(node), EthSendMethods(node)
-    dev = DevProfileMethods(node, eth)
-    fill = EthFillMethods(node, eth, dev, has_base_fee=True)
-    changed: list[object] = [dev, fill, EthereumOnlyMethods(node.index)]
+    eth, send, calls = EthMethods(node), DevSendMethods(node), DevCallMethods(node)
+    fill = EthFillMethods(node, eth, calls, has_base_fee=True)
+    changed: list[object] = [
+        DevProfileMethods(node),
+        calls,
+        send,
+        fill,
+        EthereumOnlyMethods(node.index),
+    ]
     if node.settings.unsafe_dev_controls:
         owner = DevTransactions(node, eth, send)
         changed += [
