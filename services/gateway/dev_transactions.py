@@ -72,6 +72,10 @@ class DevTransactions:
         """
         await self.edit_all([Edit(kind, account, slot, value)])
 
+    async def balance_of(self, account: bytes) -> int:
+        """Balance now [wei]."""
+        return int(await self._eth.get_balance(account, Tag.LATEST), 16)
+
     async def edit_all(self, edits: Sequence[Edit]) -> None:
         """
         Make edits in this order, many in one block, and wait until a block shows the last.

@@ -15,6 +15,23 @@ import structlog.tracebacks
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
+_MUTED = [False]
+"""Whether lines that are no warnings are dropped now, in this process."""
+
+
+def mute_logs(is_muted: bool) -> None:
+    """Drop what is less than a warning from now on, or write it again."""
+    _MUTED[0] = is_muted
+
+
+def _drop_where_muted(
+    _logger: Any, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if _MUTED[0] and LEVELS.get(method, LEVELS["error"]) < LEVELS["warning"]:
+        raise structlog.DropEvent
+    return event
+
+
 def configure_logs(level: str = "info", *, as_json: bool = True, **bound: Any) -> None:
     """Set the process up: level by name, and fields such as service and node bound once."""
     renderer: Any = (
@@ -29,6 +46,7 @@ def configure_logs(level: str = "info", *, as_json: bool = True, **bound: Any) -
     )
     structlog.configure(
         processors=[
+            _drop_where_muted,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

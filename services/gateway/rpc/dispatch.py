@@ -134,6 +134,11 @@ def _failure(id_: Any, error: QanatError) -> bytes:
     )
 
 
+def answer_with(error: QanatError) -> bytes:
+    """Give the answer to a request that was not read."""
+    return _failure(None, error)
+
+
 def _too_large(request: Any) -> bytes:
     if type(request) is not dict:
         return b""

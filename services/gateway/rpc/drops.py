@@ -10,9 +10,10 @@ from collections.abc import Iterable
 import structlog
 
 from services.gateway.node import GatewayNode
+from services.gateway.pooled import UnreadableTransaction, read_transaction
 from services.gateway.rpc.errors import QueryRejected
-from services.gateway.rpc.methods import rpc_method
-from services.gateway.rpc.parameters import hash32
+from services.gateway.rpc.methods import also, rpc_method
+from services.gateway.rpc.parameters import address, hash32
 from services.gateway.rpc.shapes import show_bytes
 from shared.crypto.hashes import keccak256
 from shared.errors import QanatError
@@ -41,10 +42,17 @@ class DropMethods:
         """Give up a transaction that waits; its hash, null where none does."""
         return show_bytes(hash_) if await self.drop(hash_) else None
 
+    @also("hardhat_dropAllTransactions")
     @rpc_method("anvil_dropAllTransactions")
     async def drop_all(self) -> None:
         """Give up all transactions that wait."""
         await drop_everywhere(self._node, (await self._waiting()).values())
+
+    @rpc_method("anvil_removePoolTransactions", address)
+    async def drop_of(self, sender: bytes) -> None:
+        """Give up all transactions of an account that wait."""
+        waiting = (await self._waiting()).values()
+        await drop_everywhere(self._node, [raw for raw in waiting if _is_of(raw, sender)])
 
     async def _waiting(self) -> dict[bytes, bytes]:
         """Raw transactions by hash: what could run, and what this gateway knows to wait."""
@@ -61,6 +69,13 @@ async def drop_everywhere(node: GatewayNode, raws: Iterable[bytes]) -> bool:
         answers = await asyncio.gather(*(_drop_at(one, raw) for one in members))
         was_there |= any(answers)
     return was_there
+
+
+def _is_of(raw: bytes, sender: bytes) -> bool:
+    try:
+        return read_transaction(raw).sender == sender
+    except UnreadableTransaction:
+        return False
 
 
 async def _drop_at(member: ComputeNode, raw: bytes) -> bool:

@@ -10,7 +10,7 @@ from services.gateway import rlp
 from services.gateway.dev_transactions import DevTransactions, EditKind
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import also, rpc_method
-from services.gateway.rpc.parameters import address, amount, anything, count, data, slot
+from services.gateway.rpc.parameters import address, amount, count, data, slot
 
 
 class EditMethods:
@@ -19,14 +19,20 @@ class EditMethods:
     def __init__(self, edits: DevTransactions) -> None:
         self._edits = edits
 
-    @also("anvil_setBalance")
+    @also("anvil_setBalance", "evm_setAccountBalance")
     @rpc_method("hardhat_setBalance", address, amount)
     async def set_balance(self, account: bytes, balance: int) -> bool:
         """Give an account a balance [wei]."""
         await self._edits.edit(EditKind.BALANCE, account, value=rlp.quantity(balance))
         return True
 
-    @also("anvil_setNonce")
+    @also("anvil_addBalance")
+    @rpc_method("hardhat_addBalance", address, amount)
+    async def add_balance(self, account: bytes, amount: int) -> bool:
+        """Give an account so much more than it has [wei]."""
+        return await self.set_balance(account, await self._edits.balance_of(account) + amount)
+
+    @also("anvil_setNonce", "evm_setAccountNonce")
     @rpc_method("hardhat_setNonce", address, count)
     async def set_nonce(self, account: bytes, nonce: int) -> bool:
         """Give an account a nonce; a smaller one than it has is refused, as in Hardhat."""
@@ -38,14 +44,14 @@ class EditMethods:
             raise QueryRejected(f"nonce {nonce} is smaller than the account's") from None
         return True
 
-    @also("anvil_setCode")
+    @also("anvil_setCode", "evm_setAccountCode")
     @rpc_method("hardhat_setCode", address, data)
     async def set_code(self, account: bytes, code: bytes) -> bool:
         """Give an account code, `0x` for none."""
         await self._edits.edit(EditKind.CODE, account, value=code)
         return True
 
-    @also("anvil_setStorageAt")
+    @also("anvil_setStorageAt", "evm_setAccountStorageAt")
     @rpc_method("hardhat_setStorageAt", address, slot, slot)
     async def set_storage_at(self, account: bytes, slot: bytes, value: bytes) -> bool:
         """Write a slot of a contract; a confidential ParaTime does not give it back."""
@@ -61,14 +67,3 @@ class EditMethods:
             raise QueryRejected("the least price has at most 64 bits")
         await self._edits.edit(EditKind.MIN_GAS_PRICE, value=rlp.quantity(price))
         return True
-
-    @also("anvil_setCoinbase")
-    @rpc_method("hardhat_setCoinbase", anything)
-    async def set_coinbase(self, _account: object) -> bool:
-        """Refused: committees make blocks, and contracts see the zero address."""
-        raise QueryRejected("no account is paid for blocks: contracts see the zero address")
-
-    @rpc_method("hardhat_setPrevRandao", anything)
-    async def set_prev_randao(self, _value: object) -> bool:
-        """Refused: random bytes come of Sapphire's precompile, and PREVRANDAO is zero."""
-        raise QueryRejected("PREVRANDAO is zero; random bytes come of the precompile 0x0100…01")

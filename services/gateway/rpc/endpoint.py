@@ -13,7 +13,8 @@ from services.gateway.encryption import ASKER
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.callers import Callers, without_controls
-from services.gateway.rpc.dispatch import Dispatcher
+from services.gateway.rpc.dispatch import Dispatcher, answer_with
+from services.gateway.rpc.errors import InvalidRequest
 from services.gateway.rpc.methods import Method
 from services.gateway.rpc.websocket import WebSocketConnection
 from shared.gateways.cross_origin import CrossOrigin
@@ -29,6 +30,11 @@ CONTENT_TYPES = frozenset(
 BAD_TYPE = b"invalid content type, only application/json is supported\n"
 PROFILE = b"x-qanat-profile"
 """In a request, the profile that it asks for; in a response, the one that answered."""
+MAX_PROFILE_BYTES = 32
+"""Of a profile's name that an error repeats."""
+JSON = b"application/json"
+DENIAL = "websocket.http.response"
+"""Extension of ASGI: a handshake is answered by an HTTP response."""
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -68,9 +74,20 @@ class JsonRpcEndpoint:
             connection.push_pending(tx_hash)
 
     def _profile_of(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """Give the profile that a request asks for, or the network's."""
-        wanted = headers.get(PROFILE, b"").lower()
-        return wanted if (wanted, True) in self._tables else self._profile
+        """Give the profile that a request asks for, or the network's; see `_is_known`."""
+        return headers.get(PROFILE, b"").lower() or self._profile
+
+    def _is_known(self, profile: bytes) -> bool:
+        """Say whether there is a profile: who names another means something, and hears of it."""
+        return (profile, True) in self._tables
+
+    def _unknown_profile(self, profile: bytes) -> bytes:
+        """Give the answer to a request that names a profile that is none."""
+        known = " and ".join(sorted({name.decode() for name, _ in self._tables}))
+        shown = profile[:MAX_PROFILE_BYTES].decode("latin-1")
+        return answer_with(
+            InvalidRequest(f"unknown profile {shown!r} in x-qanat-profile: there are {known}")
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or one WebSocket."""
@@ -81,7 +98,12 @@ class JsonRpcEndpoint:
         peer = scope.get("client")
         ASKER.set((peer, headers))
         profile = self._profile_of(headers)
-        extra = [(PROFILE, profile), *self._origins.answer_headers(headers)]
+        extra = [*self._origins.answer_headers(headers)]
+        if not self._is_known(profile):
+            metrics.http_refusals.labels("400").inc()
+            await _respond(send, 400, extra, self._unknown_profile(profile), JSON)
+            return
+        extra.append((PROFILE, profile))
         match scope["method"]:
             case "POST":
                 may_control = self._callers.may_control(headers, peer)
@@ -111,7 +133,7 @@ class JsonRpcEndpoint:
             await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
             return
         answer = await self._dispatchers[answers_by].answer(body)
-        await _respond(send, 200, extra, answer, b"application/json")
+        await _respond(send, 200, extra, answer, JSON)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -121,6 +143,9 @@ class JsonRpcEndpoint:
             await send({"type": "websocket.close", "code": 1008})
             return
         profile = self._profile_of(headers)
+        if not self._is_known(profile):
+            await _refuse_websocket(scope, send, self._unknown_profile(profile))
+            return
         await send({"type": "websocket.accept", "headers": [(PROFILE, profile)]})
         table = self._tables[profile, self._callers.may_control(headers, scope.get("client"))]
         connection = WebSocketConnection(table, self._node.fees)
@@ -158,6 +183,17 @@ async def _respond(
         headers.append((b"content-type", content_type))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_websocket(scope: Scope, send: Send, body: bytes) -> None:
+    """Refuse a handshake; with the reason, where the server can send one."""
+    metrics.http_refusals.labels("400").inc()
+    if DENIAL not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON)]
+    await send({"type": f"{DENIAL}.start", "status": 400, "headers": headers})
+    await send({"type": f"{DENIAL}.body", "body": body})
 
 
 async def _refuse(send: Send, status: int, extra: Headers, text: bytes) -> None:

@@ -40,6 +40,7 @@ class Impersonations:
         self._accounts.discard(account)
         return was_there
 
+    @also("hardhat_autoImpersonateAccount")
     @rpc_method("anvil_autoImpersonateAccount", boolean)
     async def impersonate_everybody(self, enabled: bool) -> None:
         """Let `eth_sendTransaction` send for everybody, or for those who are named."""

@@ -13,6 +13,26 @@ from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.parameters import REQUIRED, BadParameter, Parameter
 
 MAX_NAME_CHARACTERS = 64
+OTHER_NAMES = {
+    "account": ("address",),
+    "block": ("blocktag", "blocknumber"),
+    "count": ("blockcount",),
+    "hash": ("transactionhash", "blockhash"),
+    "id": ("filteridentifier",),
+    "last": ("newestblock",),
+    "options": ("traceconfig",),
+    "percentiles": ("rewardpercentiles",),
+    "position": ("transactionindex",),
+    "query": ("filter",),
+    "raw": ("transaction",),
+    "request": ("transaction",),
+    "sender": ("address",),
+    "slot": ("storageslot",),
+    "slots": ("storagekeys",),
+    "wanted": ("payload",),
+    "withtransactions": ("hydratedtransactions",),
+}
+"""Of parameters, by ours: those of ethereum/execution-apis, in lower case and without spaces."""
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
@@ -85,12 +105,46 @@ class Method:
         return values
 
     def _in_order(self, untrusted: dict[str, Any]) -> list[Any]:
-        """Put parameters that came by name in order; names in any case, as fields of objects."""
-        given = fold_names(untrusted)
-        values = [given.pop(name.lower(), None) for name in self.names]
+        """
+        Put parameters that came by name in order; names in any case, as fields of objects.
+
+        They are those of `rpc.discover`, or of Ethereum's own description where that differs.
+        """
+        given = {name.replace(" ", ""): value for name, value in fold_names(untrusted).items()}
+        values = [self._take(name.lower(), given) for name in self.names]
         if given:
-            raise InvalidParameters(f"unknown parameter {min(given)[:MAX_NAME_CHARACTERS]!r}")
+            unknown = min(given)[:MAX_NAME_CHARACTERS]
+            raise InvalidParameters(f"unknown parameter {unknown!r}: {self._usage()}")
+        for name, value, parameter in zip(self.names, values, self.parameters, strict=True):
+            if value is None and parameter.default is REQUIRED:
+                raise InvalidParameters(f"missing parameter {name!r}: {self._usage()}")
         return values
+
+    @staticmethod
+    def _take(name: str, given: dict[str, Any]) -> Any:
+        if name in given:
+            return given.pop(name)
+        for other in OTHER_NAMES.get(name, ()):
+            if other in given:
+                return given.pop(other)
+        return None
+
+    def _usage(self) -> str:
+        """Say which parameters it takes."""
+        if not self.names:
+            return f"{self.name} takes none"
+        named = zip(self.names, self.parameters, strict=True)
+        shown = (name if parameter.default is REQUIRED else f"{name}?" for name, parameter in named)
+        return f"{self.name} takes {', '.join(shown)}"
+
+
+def meters(name: str) -> tuple[Counter, Counter, Callable[[float], None]]:
+    """Give what counts a method's requests and failures, and takes their time [s]."""
+    return (
+        metrics.rpc_requests.labels(name),
+        metrics.rpc_failures.labels(name),
+        metrics.rpc_seconds.labels(name).observe,
+    )
 
 
 def methods_of(*namespaces: object) -> dict[str, Method]:
@@ -111,8 +165,6 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
                     getattr(namespace, attribute),
                     parameters,
                     names_of(function)[: len(parameters)],
-                    metrics.rpc_requests.labels(name),
-                    metrics.rpc_failures.labels(name),
-                    metrics.rpc_seconds.labels(name).observe,
+                    *meters(name),
                 )
     return table

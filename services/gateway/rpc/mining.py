@@ -13,11 +13,14 @@ from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import BadParameter, boolean, count, optional, seconds
+from services.gateway.rpc.shapes import Json, show_block
 from shared.encoding.record import decode_record
 from shared.rules import state_keys
 from shared.types.identity import Round, RuntimeId
 from shared.types.mining import TimeShift
 
+MAX_SHOWN_BLOCKS = 1_000
+"""Of one `evm_mine_detailed`."""
 SHOWN_WAIT_S = 10.0
 """How long a dev control waits for this gateway to show a round [s]."""
 SECOND_NS, SECOND_MS = 10**9, 1_000
@@ -49,6 +52,7 @@ class MiningMethods:
 
     # -- time ----------------------------------------------------------------------------------
 
+    @also("anvil_increaseTime")
     @rpc_method("evm_increaseTime", seconds)
     async def increase_time(self, seconds: int) -> int:
         """Move time ahead [s], and show it to contracts by a block; by how much in all."""
@@ -57,6 +61,7 @@ class MiningMethods:
         (raw,) = await self._consensus.fetch_state((state_keys.TIME_SHIFT,))
         return 0 if raw is None else decode_record(TimeShift, raw).shift_ns // SECOND_NS
 
+    @also("anvil_setNextBlockTimestamp")
     @rpc_method("evm_setNextBlockTimestamp", count)
     async def set_next_block_timestamp(self, timestamp_s: int) -> str:
         """
@@ -69,6 +74,7 @@ class MiningMethods:
         )
         return str(timestamp_s)
 
+    @also("anvil_setTime")
     @rpc_method("evm_setTime", count)
     async def set_time(self, time: int) -> int:
         """Move time ahead to a point [s, or ms]; by how much that is [s]."""
@@ -91,6 +97,20 @@ class MiningMethods:
             await self._consensus.set_next_timestamp(self._runtime_id, timestamp_s)
         await self._mine(blocks, 0)
         return "0x0"
+
+    @also("anvil_mine_detailed")
+    @rpc_method("evm_mine_detailed", optional(mine_request, (1, None)))
+    async def mine_in_detail(self, request: tuple[int, int | None]) -> list[Json]:
+        """Mine as `evm_mine` does; the blocks, with their transactions."""
+        if request[0] > MAX_SHOWN_BLOCKS:
+            raise QueryRejected(f"{request[0]} blocks at once, at most {MAX_SHOWN_BLOCKS}")
+        before = self._index.newest
+        await self.mine(request)
+        after = self._index.newest
+        first, last = (-1 if one is None else one.number for one in (before, after))
+        found = [await self._index.find_round(number) for number in range(first + 1, last + 1)]
+        newest = [one for one in found if one is not None][-request[0] :] if request[0] else []
+        return [show_block(one, with_transactions=True) for one in newest]
 
     @also("anvil_mine")
     @rpc_method("hardhat_mine", optional(count, 1), optional(count))

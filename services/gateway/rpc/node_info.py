@@ -7,8 +7,10 @@ from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import also, rpc_method
+from services.gateway.rpc.parameters import boolean
 from services.gateway.rpc.shapes import show_bytes
 from services.gateway.rpc.web3 import client_name
+from shared.kit.logs import mute_logs
 
 CONFIDENTIAL_FORK, PUBLIC_FORK = "shanghai", "osaka"
 """Those of `crates/evm-core/src/config.rs`."""
@@ -51,6 +53,19 @@ class NodeInfoMethods:
             },
             "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
         }
+
+    @rpc_method("anvil_getGenesisTime")
+    async def genesis_time(self) -> int | None:
+        """Timestamp of the chain's first block [s]; null where this gateway has it no more."""
+        first = await self._node.index.find_round(0)
+        return None if first is None else first.header.timestamp
+
+    @also("anvil_setLoggingEnabled")
+    @rpc_method("hardhat_setLoggingEnabled", boolean)
+    async def set_logging_enabled(self, enabled: bool) -> bool:
+        """Have this gateway log as it is set up to, or only what is a warning or worse."""
+        mute_logs(not enabled)
+        return True
 
     def _newest(self) -> IndexedRound:
         newest = self._node.index.newest

@@ -13,7 +13,7 @@ from services.gateway.node import GatewayNode
 from services.gateway.public_state import PublicState
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
 from services.gateway.rpc.evm import EvmMethods
-from services.gateway.rpc.methods import rpc_method
+from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import boolean, data, optional
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.shapes import show_bytes
@@ -45,6 +45,7 @@ class StateDumpMethods:
         self._node, self._edits = node, edits
         self._state, self._evm = PublicState(node, replays), EvmMethods(node)
 
+    @also("hardhat_dumpState")
     @rpc_method("anvil_dumpState", optional(boolean, default=False))
     async def dump_state(self, with_history: bool) -> str:
         """
@@ -60,6 +61,7 @@ class StateDumpMethods:
         accounts = await self._state.read_accounts()
         return show_bytes(write_anvil_dump(one for one in accounts if one.address != owner))
 
+    @also("hardhat_loadState")
     @rpc_method("anvil_loadState", data)
     async def load_state(self, dump: bytes) -> bool:
         """

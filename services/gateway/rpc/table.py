@@ -31,6 +31,7 @@ from services.gateway.rpc.node_info import NodeInfoMethods
 from services.gateway.rpc.oasis import OasisMethods
 from services.gateway.rpc.otterscan import OtterscanMethods
 from services.gateway.rpc.parity import ParityMethods
+from services.gateway.rpc.refused_controls import refused_methods
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.sight import SightMethods
 from services.gateway.rpc.state_dumps import StateDumpMethods
@@ -115,4 +116,6 @@ def build_method_table(
         )
         namespaces.append(oasis)
     table = methods_of(*namespaces) | unsupported_methods()
+    if settings.unsafe_dev_controls:
+        table |= refused_methods()
     return table | methods_of(RpcMethods(table))

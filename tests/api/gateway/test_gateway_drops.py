@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.fake_compute import FakeChain
-from tests.support.gateway import BALANCES, running_gateway
+from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway
 from tests.support.signing import sign
 
 NOWHERE = "0x" + "00" * 32
@@ -45,6 +45,14 @@ async def test_all_are_dropped(gateway):
     assert gateway.chain.pool == []
     assert len(gateway.node.submitter.accepted) == 0
     assert (await gateway.rpc("txpool_status"))["pending"] == "0x0"
+
+
+async def test_those_of_one_sender_are_dropped(gateway):
+    await send_two(gateway)
+    theirs = sign(0, key="0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d")
+    await gateway.rpc("eth_sendRawTransaction", theirs)
+    assert await gateway.rpc("anvil_removePoolTransactions", FIRST_ADDRESS) is None
+    assert [one.hex() for one in gateway.chain.pool] == [theirs[2:]]
 
 
 async def test_what_is_in_a_block_stays(gateway):

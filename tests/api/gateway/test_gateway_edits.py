@@ -79,12 +79,11 @@ async def test_what_cannot_be_is_refused(gateway, method, params):
     assert (await gateway.error(method, *params))["code"] == -32602
 
 
-@pytest.mark.parametrize(
-    "method", ["hardhat_setCoinbase", "anvil_setCoinbase", "hardhat_setPrevRandao"]
-)
-async def test_what_means_nothing_here_says_so(gateway, method):
-    error = await gateway.error(method, STRANGER)
-    assert error["code"] == -32000
+@pytest.mark.parametrize("method", ["hardhat_addBalance", "anvil_addBalance"])
+async def test_more_is_added_to_a_balance(gateway, method):
+    await gateway.rpc("evm_setAccountBalance", STRANGER, "0x64")
+    assert await gateway.rpc(method, STRANGER, "0x5") is True
+    assert await gateway.rpc("eth_getBalance", STRANGER, "latest") == "0x69"
 
 
 async def test_the_owners_own_nonce_stays_his(gateway):

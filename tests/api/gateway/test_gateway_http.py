@@ -103,10 +103,32 @@ async def test_parameters_come_by_name(gateway):
     assert (await gateway.client.post("/", json=request)).json()["result"] == "0x0"
     request["params"] = {"block": "latest"}
     error = (await gateway.client.post("/", json=request)).json()["error"]
-    assert error == {"code": -32602, "message": "missing value for required argument 0"}
+    takes = "eth_getBalance takes account, block?"
+    assert error == {"code": -32602, "message": f"missing parameter 'account': {takes}"}
     request["params"] = by_name | {"adress": RECEIVER}
     error = (await gateway.client.post("/", json=request)).json()["error"]
-    assert error == {"code": -32602, "message": "unknown parameter 'adress'"}
+    assert error == {"code": -32602, "message": f"unknown parameter 'adress': {takes}"}
+    request |= {"method": "eth_chainId", "params": {"of": 1}}
+    error = (await gateway.client.post("/", json=request)).json()["error"]
+    assert error["message"] == "unknown parameter 'of': eth_chainId takes none"
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("eth_getBalance", {"Address": RECEIVER, "Block": "latest"}),
+        ("eth_call", {"Transaction": {"to": RECEIVER}, "Block": "latest"}),
+        ("eth_getStorageAt", {"Address": RECEIVER, "Storage slot": "0x0", "Block": "latest"}),
+        ("eth_getBlockByNumber", {"Block": "latest", "Hydrated transactions": False}),
+        ("eth_getTransactionByHash", {"Transaction hash": "0x" + "00" * 32}),
+        ("eth_getLogs", {"Filter": {}}),
+        ("eth_feeHistory", {"blockCount": "0x1", "newestBlock": "latest"}),
+        ("txpool_contentFrom", {"address": RECEIVER}),
+    ],
+)
+async def test_parameters_have_the_names_of_ethereums_description_as_well(gateway, method, params):
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    assert "result" in (await gateway.client.post("/", json=request)).json()
 
 
 async def test_batch_answers_are_cut(gateway, monkeypatch):

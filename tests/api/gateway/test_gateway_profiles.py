@@ -4,6 +4,7 @@ import json
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.support.gateway import listening, running_gateway
 from tests.support.signing import ACCOUNT, GWEI, RECEIVER, artifact, sign
@@ -31,7 +32,7 @@ async def ask(gateway, headers, method, *params):
         (DEV, "dev"),
         (STRICT, "strict"),
         ({"x-qanat-profile": "DEV"}, "dev"),
-        ({"x-qanat-profile": "other"}, "strict"),
+        ({"x-qanat-profile": ""}, "strict"),
     ],
 )
 async def test_a_request_names_its_profile_and_the_answer_says_which_it_was(
@@ -48,6 +49,24 @@ async def test_the_network_says_what_answers_where_a_request_names_none(tmp_path
         answer, profile = await ask(gateway, STRICT, "eth_getBlockByNumber", "latest", False)
         assert profile == "strict"
         assert "baseFeePerGas" not in answer["result"]
+
+
+async def test_a_profile_that_is_none_is_an_error_and_no_fallback(gateway):
+    body = {"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"}
+    wrong = {"x-qanat-profile": "odd" * 20}
+    answer = await gateway.client.post("/", json=body, headers=wrong)
+    assert (answer.status_code, "x-qanat-profile" in answer.headers) == (400, False)
+    assert answer.json()["error"] == {
+        "code": -32600,
+        "message": f"unknown profile {('odd' * 20)[:32]!r} in x-qanat-profile: "
+        "there are dev and strict",
+    }
+    async with listening(gateway.app) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"ws://127.0.0.1:{port}", additional_headers=wrong):
+                pass
+    assert refused.value.response.status_code == 400
+    assert json.loads(refused.value.response.body) == answer.json()
 
 
 async def test_a_websocket_keeps_the_profile_that_it_began_with(gateway):

@@ -24,6 +24,31 @@ except ValueError as error:
 """
 
 
+MUTED = """
+import structlog
+from shared.kit.logs import configure_logs, mute_logs
+
+configure_logs()
+log = structlog.get_logger()
+for is_muted in (False, True, False):
+    mute_logs(is_muted)
+    log.info("said", is_muted=is_muted)
+    log.warning("warned", is_muted=is_muted)
+"""
+
+
+def test_muted_logs_have_warnings_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", MUTED], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["event"], line["is_muted"]) for line in lines] == [
+        ("said", False),
+        ("warned", False),
+        ("warned", True),
+        ("said", False),
+        ("warned", False),
+    ]
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_traceback_names_places_and_no_values(as_json: bool) -> None:
     code = PROGRAM.format(as_json=as_json, canary=CANARY)
