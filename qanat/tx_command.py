@@ -45,6 +45,10 @@ def tx(
     gateway: Annotated[
         str | None, typer.Option(help="URL of the gateway; by default the running network's.")
     ] = None,
+    debug_key: Annotated[
+        Path | None,
+        typer.Option(help="File of the network's debug key; with --gateway that of --data."),
+    ] = None,
     paratime: Annotated[
         str | None, typer.Option("--paratime", help="Which one; the first EVM by default.")
     ] = None,
@@ -55,7 +59,7 @@ def tx(
 ) -> None:
     """Show a transaction: its envelope, votes and gas, and inside it, by your debug key."""
     from qanat.abi import load_abi, read_signature
-    from qanat.debug_keys import find_debug_key
+    from qanat.debug_keys import choose_debug_key
     from qanat.transaction import Look, look_at
     from qanat.view.gateway import Gateway
 
@@ -71,7 +75,7 @@ def tx(
         known = load_abi(abi)
     elif signature is not None:
         known = read_signature(signature)
-    key = None if public else find_debug_key(layout, running)
+    key = None if public else choose_debug_key(layout, running, debug_key)
     look = Look(key, known, running, runtime_id)
 
     async def main() -> dict[str, Any]:

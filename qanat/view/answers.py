@@ -66,6 +66,7 @@ class Answers:
             "eth_call": (calls.call, "request block? overrides? blockOverrides?"),
             "eth_estimateGas": (calls.estimate, "request block? overrides? blockOverrides?"),
             "eth_sendTransaction": (sending.send, "transaction"),
+            "eth_fillTransaction": (sending.fill, "transaction"),
             "eth_signTransaction": (sending.sign, "transaction"),
             "eth_sendRawTransaction": (sending.send_raw, "raw"),
             "eth_sendRawTransactionSync": (sending.send_raw_sync, "raw wantedMs?"),
@@ -154,7 +155,8 @@ def _in_order(untrusted: Any, names: list[str]) -> list[Any]:
         given = fold_names(untrusted)
         untrusted = [given.pop(name.rstrip("?").lower(), None) for name in names]
         if given:
-            raise BadParameters(f"unknown parameter {min(given)[:MAX_NAME_CHARACTERS]!r}")
+            unknown = min(given)[:MAX_NAME_CHARACTERS]
+            raise BadParameters(f"unknown parameter {unknown!r}: there are {', '.join(names)}")
     if untrusted is None:
         untrusted = []
     if type(untrusted) is not list:

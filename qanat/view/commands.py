@@ -21,7 +21,7 @@ from qanat.options import (
 )
 
 if TYPE_CHECKING:
-    from shared.crypto.signing import Signer
+    from qanat.observe import Running
 
 DEFAULT_PORT = 8547
 DEFAULT_GATEWAY_PORT = 8545
@@ -60,7 +60,7 @@ def view(
     ] = None,
     debug_key: Annotated[
         Path | None,
-        typer.Option(help="File of the network's debug key; that of --data by default."),
+        typer.Option(help="File of the network's debug key; with --gateway that of --data."),
     ] = None,
     log: Annotated[
         bool, typer.Option("--log", help="Print each request that would have leaked.")
@@ -69,6 +69,7 @@ def view(
     data: DataOption = None,
 ) -> None:
     """Serve unmodified tools: seal and sign what they send, show answers in plain."""
+    from qanat.debug_keys import choose_debug_key
     from qanat.view.serve import ViewOptions, serve_view
 
     url = gateway or _gateway_of(network, data)
@@ -82,7 +83,11 @@ def view(
         passes_foreign=foreign == "pass",
         origins=tuple(allow_origin or ()),
         profile=profile,
-        debug_key=_debug_key(network, data, debug_key),
+        debug_key=choose_debug_key(
+            data_layout(network, data),
+            None if gateway else _running(network, data),
+            debug_key,
+        ),
         is_logged=log,
     )
     asyncio.run(serve_view(options, lambda line: out.print(escape(line), soft_wrap=True)))
@@ -95,22 +100,13 @@ def _gateway_of(network: Path, data: Path | None) -> str:
     return f"http://127.0.0.1:{DEFAULT_GATEWAY_PORT if state is None else state.port_base}"
 
 
-def _debug_key(network: Path, data: Path | None, file: Path | None) -> "Signer | None":
-    from qanat.debug_keys import find_debug_key
+def _running(network: Path, data: Path | None) -> "Running | None":
     from qanat.observe import NotRunning
-    from qanat.provision.debug_key import load_debug_key
-    from qanat.view.keystore import BadKeyFile
 
-    if file is not None:
-        found = load_debug_key(file)
-        if found is None:
-            raise BadKeyFile(f"{file}: there is no such file")
-        return found
     try:
-        running = find_network(network, data, DEFAULT_PORT_BASE)
+        return find_network(network, data, DEFAULT_PORT_BASE)
     except NotRunning:
-        running = None
-    return find_debug_key(data_layout(network, data), running)
+        return None
 
 
 def _websocket_of(url: str) -> str:

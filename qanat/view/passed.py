@@ -70,7 +70,6 @@ PLAIN_CALLS = frozenset(
         "debug_traceCallMany",
         "eth_callMany",
         "eth_createAccessList",
-        "eth_fillTransaction",
         "eth_simulateV1",
         "trace_call",
         "trace_callMany",

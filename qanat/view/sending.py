@@ -15,6 +15,7 @@ from qanat.view.keys import Keyring
 from qanat.view.leaks import LeakLog
 from services.gateway.authorizations import SET_CODE
 from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
+from services.gateway.rpc.eth_fill import show_unsigned
 from services.gateway.rpc.parameters import BadParameter, data, quantity64
 from services.gateway.rpc.shapes import show_checksummed, show_pooled
 from services.gateway.transactions import (
@@ -23,6 +24,7 @@ from services.gateway.transactions import (
     WITH_TIP,
     Unsigned,
     Wanted,
+    encode_unsigned,
     read_wanted,
     sign,
     unsigned_of,
@@ -90,6 +92,20 @@ class Sending:
         unsigned = await self._fill(headers, wanted, caller)
         raw = (await self._sign(headers, unsigned, caller, "eth_signTransaction")).raw
         return {"raw": to_hex(raw), "tx": show_pooled(read_transaction(raw))}
+
+    async def fill(self, headers: Headers, untrusted: Any) -> dict[str, Any]:
+        """
+        Fill in what a tool left out, for it to sign: in plain, and with gas for an envelope.
+
+        Only counts, prices and a sealed estimate are asked for; what the tool signs is sealed when
+        it comes.
+        """
+        if not self._chain.is_confidential:
+            answer = await self._gateway.ask("eth_fillTransaction", [untrusted], headers)
+            return read_answer(_object, answer)
+        wanted, caller = _read(untrusted)
+        unsigned = await self._fill(headers, wanted, caller)
+        return {"raw": to_hex(encode_unsigned(unsigned)), "tx": show_unsigned(unsigned)}
 
     async def send_raw(self, headers: Headers, untrusted: Any) -> str:
         """Seal what a tool signed with one of our keys, and sign it anew; the tool's hash."""
@@ -206,6 +222,12 @@ def _read(untrusted: Any) -> tuple[Wanted, bytes]:
     if wanted.call.caller is None:
         raise BadParameter("missing from")
     return wanted, wanted.call.caller
+
+
+def _object(untrusted: Any) -> dict[str, Any]:
+    if type(untrusted) is not dict:
+        raise BadParameter("is no object")
+    return untrusted
 
 
 def _request_of(wanted: Wanted, caller: bytes) -> dict[str, Any]:

@@ -122,7 +122,6 @@ async def test_what_cannot_be_sealed_is_not_sent(view, vault):
         ("eth_createAccessList", [request]),
         ("eth_simulateV1", [{"blockStateCalls": [{"calls": [request]}]}]),
         ("trace_call", [request, ["trace"]]),
-        ("eth_fillTransaction", [request]),
         ("eth_sendBundle", [request]),
         ("engine_newPayloadV4", [request]),
     ):

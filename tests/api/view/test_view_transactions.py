@@ -269,3 +269,32 @@ async def test_receipt_of_a_sync_send_has_the_hash_of_the_tool(view, vault):
     assert receipt["status"] == "0x1"
     assert receipt["chainHash"] != receipt["transactionHash"]
     assert not view.wire.has_heard(SECRET)
+
+
+async def test_a_transaction_is_filled_in_and_its_calldata_stays_here(view, gateway, vault):
+    asked = {"from": FIRST_ADDRESS, "to": vault, "data": encode("store", SECRET)}
+    view.wire.heard.clear()
+    filled = await view.rpc("eth_fillTransaction", asked)
+    assert not view.wire.has_heard(SECRET)
+    shown = filled["tx"]
+    assert (shown["input"], shown["nonce"], shown["type"]) == (asked["data"], "0x1", "0x0")
+    assert shown["to"].lower() == vault.lower()
+    assert filled["raw"].startswith("0x")
+    # As the tool goes on: it signs what it got, and that is sealed on its way.
+    raw = sign(
+        int(shown["nonce"], 16),
+        to=vault,
+        value=int(shown["value"], 16),
+        data=shown["input"],
+        gas=int(shown["gas"], 16),
+        gasPrice=int(shown["gasPrice"], 16),
+    )
+    hash_ = await view.rpc("eth_sendRawTransaction", raw)
+    assert (await view.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x1"
+    assert await call(view, vault, "reveal") == (SECRET,)
+    assert not view.wire.has_heard(SECRET)
+
+
+async def test_what_cannot_be_filled_in_is_a_bad_parameter(view, vault):
+    assert (await view.error("eth_fillTransaction", {"to": vault}))["code"] == -32602
+    assert (await view.error("eth_fillTransaction"))["code"] == -32602
