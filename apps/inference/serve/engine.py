@@ -5,7 +5,6 @@ Computing has a thread of its own at the lowest priority of the machine, so that
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,12 @@ from apps.inference.documents.canonical import Document
 from apps.inference.errors import TooBusy
 from apps.inference.metering.usage import Pays
 from apps.inference.models.answered import Answered, OnText
+from shared.kit.cpu_share import give_way
 
 MAX_WAITING = 16
 """Requests that wait while one computes."""
 ANSWER_TIMEOUT_S = 60.0
 """An answer that takes longer ends where it is, as one that reached its length [s]."""
-_LOWEST = 19
 Result = TypeVar("Result")
 
 
@@ -89,7 +88,7 @@ class Engine:
     """Runs one computation at a time."""
 
     def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        self._thread = ThreadPoolExecutor(1, "inference", initializer=_give_way)
+        self._thread = ThreadPoolExecutor(1, "inference", initializer=give_way)
         self._turn, self._waiting, self._timeout_s = asyncio.Lock(), 0, timeout_s
         self._is_ending = False
 
@@ -173,8 +172,3 @@ class Engine:
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-
-
-def _give_way() -> None:
-    # Of this thread alone, and of those that the model starts from it. Linux only.
-    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST)

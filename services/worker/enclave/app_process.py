@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from services.worker.enclave.app import CODE, DATA, TEMPORARY
 from services.worker.enclave.daemon import SOCKET_NAME
+from shared.kit.cpu_share import lower_session
 from shared.kit.landlock import Reach, restrict
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -28,6 +29,8 @@ SYSTEM = (
 """What every program reads."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 CANNOT_START = 126
+NICE = 10
+"""Of an app's session: a tenth of what a process of the network gets where both want a CPU."""
 
 
 def become_app(
@@ -61,6 +64,7 @@ def become_app(
     """
     try:
         os.setsid()
+        lower_session(NICE)
         for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
