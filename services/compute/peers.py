@@ -15,7 +15,7 @@ from shared.kit.dialing import Credentials
 from shared.kit.link import Link
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import NodeId, RuntimeId
-from shared.types.registry import NodeDescriptor
+from shared.types.registry import Committee, NodeDescriptor
 
 Connect = Callable[[str, str, NodeId], NoticeTransport]
 """Makes the transport to a peer from its name, for errors, its address, and the key it proves."""
@@ -96,9 +96,24 @@ class Peers:
         rest = [node_id for node_id in self._clients if node_id not in first]
         return [self._clients[node_id] for node_id in (*first, *rest)]
 
-    def broadcast_proposal(self, proposal: Proposal, members: Iterable[NodeId]) -> None:
-        """Send a proposal to the members of the committee, without waiting."""
-        self._notify(dict.fromkeys(members), "propose", proposal)
+    def propose(self, proposal: Proposal, committee: Committee | None) -> None:
+        """Send a proposal to the workers of the committee, without waiting."""
+        if committee is not None:
+            self.send_proposal(proposal, committee.workers())
+
+    def hand_to_backups(self, proposal: Proposal, committee: Committee | None) -> None:
+        """
+        Send a proposal to backup workers: only now may they have to execute it.
+
+        Nearly every round ends without them, so that they are left in peace until then.
+        """
+        if committee is not None:
+            workers = committee.workers()
+            self.send_proposal(proposal, (id_ for id_ in committee.backups() if id_ not in workers))
+
+    def send_proposal(self, proposal: Proposal, node_ids: Iterable[NodeId]) -> None:
+        """Send a proposal to nodes, without waiting."""
+        self._notify(node_ids, "propose", proposal)
 
     def send_vote(self, vote: ExecutorCommitment, scheduler_id: NodeId) -> bool:
         """Send a vote to who gathers them, without waiting; say whether that peer is known."""

@@ -157,7 +157,8 @@ class RoundWorker:
         self._with.voice.send(vote.commitment)
         if vote.proposal.node_id == self._with.node_id:
             # Others may have stopped before they had it.
-            self._broadcast(vote.proposal)
+            self._with.peers.propose(vote.proposal, self._committee)
+            self._with.peers.hand_to_backups(vote.proposal, self._committee)
         self._with.votes.expect_end(vote)
 
     def _stand_by_vote(self, vote: Vote) -> None:
@@ -239,15 +240,11 @@ class RoundWorker:
         begun_ns = begin_ns()
         proposal = self._with.voice.propose(self._parent, batch)
         # Peers execute at the same time as our own enclave.
-        self._broadcast(proposal)
+        self._with.peers.propose(proposal, self._committee)
         self._with.pool_times.note_proposed(batch, begun_ns)
         self._tell("compute.propose", begun_ns)
         metrics.proposals.labels("made").inc()
         self._process(proposal, rank)
-
-    def _broadcast(self, proposal: Proposal) -> None:
-        members = () if self._committee is None else self._committee.members
-        self._with.peers.broadcast_proposal(proposal, [m.node_id for m in members])
 
     def _wake_at(self, due_ns: int) -> None:
         if self._timer is not None:
@@ -316,6 +313,13 @@ class RoundWorker:
             is_timeout=discrepancy.is_timeout,
         )
         self._discrepancy = discrepancy
+        phase = self._phase
+        if (
+            isinstance(phase, Processing | Committed | Failed)
+            and phase.duty.is_worker
+            and phase.rank == discrepancy.rank
+        ):
+            self._with.peers.hand_to_backups(phase.proposal, self._committee)
         self._judge_discrepancy()
 
     def _judge_discrepancy(self) -> None:
@@ -376,4 +380,12 @@ class RoundWorker:
 
     def on_votes_due(self, message: VotesDue) -> None:
         """Do what a vote that waited asks for."""
+        phase = self._phase
+        if (
+            message.alone is not None
+            and isinstance(phase, Committed)
+            and phase.round == message.round
+        ):
+            # It takes long: its scheduler may be gone, and backup workers be asked soon.
+            self._with.peers.hand_to_backups(phase.proposal, self._committee)
         self._with.joint_votes.on_due(message)

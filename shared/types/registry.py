@@ -187,11 +187,11 @@ class Committee:
     epoch: Epoch
     members: tuple[CommitteeMember, ...]
 
-    def workers(self) -> tuple[bytes, ...]:
+    def workers(self) -> tuple[NodeId, ...]:
         """Node ids of the workers, in committee order."""
         return tuple(m.node_id for m in self.members if m.role is CommitteeRole.WORKER)
 
-    def backups(self) -> tuple[bytes, ...]:
+    def backups(self) -> tuple[NodeId, ...]:
         """Node ids of the backup workers, in committee order."""
         return tuple(m.node_id for m in self.members if m.role is CommitteeRole.BACKUP_WORKER)
 

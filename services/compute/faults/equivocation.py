@@ -43,4 +43,4 @@ class EquivocatingVoice(Voice):
     async def _contradict(self, proposal: Proposal) -> None:
         # A task of its own: the true proposal is sent before it.
         log.warning("fault_equivocates", round=proposal.header.round)
-        self._peers.broadcast_proposal(proposal, self._peers.everybody)
+        self._peers.send_proposal(proposal, self._peers.everybody)

@@ -153,7 +153,7 @@ class Peers:
     def __init__(self) -> None:
         self.sent = []
 
-    def broadcast_proposal(self, proposal, members):
+    def send_proposal(self, proposal, members):
         self.sent.append((proposal, members))
 
 
