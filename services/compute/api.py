@@ -56,6 +56,7 @@ class ComputeEdge:
 
     async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
         """Check raw transactions and put the good ones into the pool."""
+        await self._node.be_current(for_client=True)
         return await self._node.admission.submit(raws)
 
     async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
@@ -97,6 +98,9 @@ class ComputeEdge:
     async def _round(self, round_: Round | None) -> Round:
         """Give the round whose state a question is about, once the enclave has it."""
         newest = await self._node.newest_taken_up()
+        if round_ is None or round_ > newest:
+            await self._node.be_current()
+            newest = await self._node.newest_taken_up()
         if round_ is None or round_ == newest:
             return newest
         if round_ > newest:

@@ -190,6 +190,16 @@ class ChainReader:
         is_registered = self.peers.own_id in events.registered
         return events.is_epoch_change or is_new_committee or is_registered
 
+    def is_only_rounds(self, events: BlockEvents) -> bool:
+        """Say whether a block makes rounds of this ParaTime final, and tells it nothing else."""
+        return bool(self.headers_in(events)) and not (
+            self.changes_more(events)
+            or events.registered
+            or events.secrets
+            or events.discrepancies
+            or events.mining
+        )
+
     async def learn_peers(self) -> None:
         """Read from the registry where fellow nodes and key managers are."""
         try:

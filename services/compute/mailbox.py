@@ -36,6 +36,11 @@ class ChainLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundsDue:
+    """Rounds that wait to be taken up together have waited for long enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnclaveMoved:
     """The enclave has seen a new proof."""
 
@@ -82,6 +87,7 @@ Offered = ProposalReceived | TransactionsReceived | VoteReceived
 Message = (
     BlockSeen
     | ChainLost
+    | RoundsDue
     | EnclaveMoved
     | Offered
     | Checked
@@ -111,6 +117,14 @@ class Mailbox:
     def post(self, message: Message) -> None:
         """Put a message of the node's own into the queue."""
         self._queue.put_nowait(message)
+
+    def post_in(self, message: Message, delay_s: float) -> None:
+        """Put a message of the node's own into the queue after a while [s]."""
+        asyncio.get_running_loop().call_later(delay_s, self.post, message)
+
+    def time_s(self) -> float:
+        """Time of the event loop [s]."""
+        return asyncio.get_running_loop().time()
 
     def offer(self, message: Offered) -> None:
         """Put a message of somebody else into the queue, or raise `NodeBusy`."""

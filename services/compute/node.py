@@ -8,10 +8,12 @@ changes; whatever takes time runs as a task and posts its outcome.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 from services.compute import metrics
 from services.compute.admission import Admission, Checked
+from services.compute.bundling import Bundle, Bundling
 from services.compute.catch_up import CatchUp, Gap, RoundsFetched, preferred_peers
 from services.compute.chain_reader import ChainReader
 from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
@@ -27,6 +29,7 @@ from services.compute.mailbox import (
     Message,
     Offered,
     ProposalReceived,
+    RoundsDue,
     TransactionsReceived,
     VoteReceived,
 )
@@ -51,6 +54,9 @@ from shared.types.identity import Epoch, Hash, Incarnation, NodeId, Round
 from shared.types.proof import ProvenState
 from shared.types.registry import Committee
 
+CURRENT_WAIT_S = 0.25
+"""How long a client waits for rounds that are taken up for it [s]: a matter of milliseconds,
+unless the node is far behind."""
 MAX_BEHIND = 4
 """How far behind a ready node may be [rounds]: one that only follows always is a little."""
 
@@ -84,6 +90,7 @@ class ComputeNode:
         self._incarnation = publisher.incarnation
         self._following: Following = Unaware()
         self._committee: Committee | None = None
+        self._bundling = Bundling(mailbox.time_s, partial(mailbox.post_in, RoundsDue()))
 
     # -- what others may know ------------------------------------------------------------------
 
@@ -135,6 +142,21 @@ class ComputeNode:
         """Take a message of a peer, or raise `NodeBusy`."""
         self._mailbox.offer(message)
 
+    async def be_current(self, *, for_client: bool = False) -> None:
+        """
+        Take up what waits, before somebody is answered who may know of it from another node.
+
+        `for_client` says that this will be so again for a while.
+        """
+        if for_client:
+            self._bundling.note_asked()
+        if isinstance(self._following, Unaware):
+            return
+        newest = self._bundling.newest or self.head
+        if newest.round >= self.feed.next_round:
+            self._mailbox.post(RoundsDue())
+            await self.feed.until_published(newest.round, CURRENT_WAIT_S)
+
     async def newest_taken_up(self) -> Round:
         """Give the newest published round, once the enclave has taken it up."""
         return await self._follower.newest_taken_up()
@@ -180,6 +202,8 @@ class ComputeNode:
                 self._worker.on_due(message)
             case VotesDue():
                 self._worker.on_votes_due(message)
+            case RoundsDue():
+                self._take_up_waiting()
             case ChainLost():
                 await self._look_anew()
             case _:
@@ -189,6 +213,7 @@ class ComputeNode:
 
     async def _look_anew(self) -> None:
         """Find out where consensus stands: at the start, and after it was rewound."""
+        self._bundling.clear()
         view = await self._chain.look()
         if self._publisher.go_back(view.life, view.head.round, self._chain.runtime_id):
             self._standing.forget()
@@ -219,6 +244,12 @@ class ComputeNode:
         if events.incarnation != self._incarnation:
             return  # void; `ChainLost` is on its way, or was here
         headers, proven = self._chain.headers_in(events), events.proven
+        if self._may_wait() and proven is not None and self._chain.is_only_rounds(events):
+            bundle = self._bundling.add(Bundle(headers, events.epoch, proven))
+            if bundle is not None:
+                self._on_finality(bundle)
+            return
+        self._take_up_waiting()
         if self._chain.changes_more(events):
             view = await self._chain.look_at(events.height)
             if view is None or view.life.incarnation != self._incarnation:
@@ -228,7 +259,7 @@ class ComputeNode:
             if not headers:
                 headers = (view.head,)
         if headers and proven is not None:
-            self._on_finality(headers, events.epoch, proven)
+            self._on_finality(Bundle(headers, events.epoch, proven))
         for change in events.mining:
             if change.runtime_id == self._chain.runtime_id:
                 self._worker.follow(change.mining)
@@ -241,15 +272,23 @@ class ComputeNode:
             if published.secret.runtime_id == self._chain.key_manager:
                 self._standing.announce(published.secret.epoch)
 
-    def _on_finality(
-        self, headers: tuple[BlockHeader, ...], epoch: Epoch, proven: ProvenState
-    ) -> None:
+    def _may_wait(self) -> bool:
+        """Say whether a round may be taken up a moment later, since no part of it is ours."""
+        return self.is_level and self._worker.only_follows
+
+    def _take_up_waiting(self) -> None:
+        bundle = self._bundling.take()
+        if bundle is not None:
+            self._on_finality(bundle)
+
+    def _on_finality(self, final: Bundle) -> None:
+        headers = final.headers
         # The enclave serves this before the next batch, so nothing here waits for it.
-        self._mailbox.spawn(self._advance(proven, headers[:-1]))
+        self._mailbox.spawn(self._advance(final.proven, headers[:-1]))
         head = headers[-1]
         if head.round <= self.head.round:
             return
-        self._settle(headers, epoch)
+        self._settle(headers, final.epoch)
         is_settled = self.feed.next_round == head.round + 1
         self._following = see_head(self._following, head, is_settled=is_settled)
         self._begin_round()

@@ -75,6 +75,12 @@ class RoundWorker:
         return self._phase
 
     @property
+    def only_follows(self) -> bool:
+        """Whether the node is no worker, and has nothing to do in the open round."""
+        is_idle = isinstance(self._phase, Following | WaitingForBatch | WaitingForEvent)
+        return is_idle and not self._duty().is_worker
+
+    @property
     def next_scheduler(self) -> NodeId | None:
         """Who schedules the next batch that can still take a transaction."""
         if self._committee is None:
