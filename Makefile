@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-ai setup-dev up down status logs fmt lint types test test-python rust e2e \
-	contracts oracle bench profile lock docs image hooks schedules conformance
+	contracts oracle bench upstream profile lock docs image hooks schedules conformance
 
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
@@ -76,6 +76,9 @@ conformance: setup-dev ## All 54,000 state tests of Ethereum and a chain, in the
 
 bench: setup-dev ## Measure this network, and Hardhat and Anvil beside it where Node >= 22 is; ARGS="--help"
 	@$(PY) -m tests.bench $(ARGS)
+
+upstream: setup-dev ## Run the `contracts` suite of a checkout of sapphire-paratime, all of it; DIR=…, Node >= 22
+	@$(PY) -m tests.upstream $(DIR) $(ARGS)
 
 profile: setup-dev ## Say where one transaction's time and CPU go, and draw a flame graph a service; ARGS="--help"
 	@$(PY) -m tests.bench.profile $(ARGS)

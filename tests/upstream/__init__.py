@@ -1,0 +1,1 @@
+"""Upstream's own test suites, unmodified, against a network of this project."""
