@@ -1,16 +1,25 @@
 """`qanat ai knowledge`: documents that earn, from the side of who has them and of who asks."""
 
-import importlib.util
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qanat.demo_commands import ExtraMissing, say
+from qanat.ai_options import (
+    FIRST,
+    AccountOption,
+    KeyOption,
+    MockOption,
+    UrlOption,
+    find_account,
+    tell,
+    verify_extra,
+)
+from qanat.demo_commands import say
 from qanat.options import JsonOption, out
 from qanat.rofl.app_commands import LOCAL_GATEWAY, GatewayOption, KeyFileOption
 from shared.crypto.hashes import sha256
@@ -34,7 +43,6 @@ class NotAnswered(Rejected, module="knowledge_cli", code=2):
     """The app refuses the question, or does not answer it."""
 
 
-UrlOption = Annotated[str, typer.Option("--url", help="Of an instance of the app.")]
 AppOption = Annotated[
     str | None, typer.Option("--url", help="Of an instance, which says which contract pays.")
 ]
@@ -42,14 +50,6 @@ PayOption = Annotated[
     str | None,
     typer.Option("--pay", envvar="QANAT_KNOWLEDGE_PAY", help="KnowledgePay, where no --url is."),
 ]
-AccountOption = Annotated[str, typer.Option("--account", help="test:N of the test mnemonic.")]
-MockOption = Annotated[
-    bool, typer.Option("--allow-mock", help="Accept evidence that the machine's owner can make.")
-]
-KeyOption = Annotated[
-    str, typer.Option("--api-key", envvar="QANAT_API_KEY", help="Whose prepaid credit pays.")
-]
-FIRST = "test:0"
 
 
 @knowledge_app.command()
@@ -92,7 +92,7 @@ def add(
             if not (is_known and error.name == "AlreadyCommitted"):
                 raise
             owner.hand(given)
-    _tell(as_json, commitment=given.commitment.hex(), kept=str(kept), pay=app.pay)
+    tell(as_json, commitment=given.commitment.hex(), kept=str(kept), pay=app.pay)
 
 
 @knowledge_app.command()
@@ -114,7 +114,7 @@ def remove(
     if len(named) != COMMITMENT_BYTES:
         raise typer.BadParameter("64 hex digits", param_hint="COMMITMENT")
     _reach(gateway, account, key_file, url, pay, allow_mock=allow_mock).remove(named)
-    _tell(as_json, commitment=commitment, removed=True)
+    tell(as_json, commitment=commitment, removed=True)
 
 
 @knowledge_app.command()
@@ -127,7 +127,7 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask, encrypted; the answer's receipt is verified, and its documents' owners are paid."""
-    _verify_extra()
+    verify_extra("knowledge")
     import openai
 
     from qanat.ai import knowledge
@@ -170,7 +170,7 @@ def deposit(
     """Pay in for an API key."""
     chain = _reach(gateway, account, key_file, url, pay, allow_mock=allow_mock)
     chain.deposit(sha256(api_key.encode()), wei)
-    _tell(as_json, credit_wei=chain.my_credit_wei(sha256(api_key.encode())))
+    tell(as_json, credit_wei=chain.my_credit_wei(sha256(api_key.encode())))
 
 
 @knowledge_app.command()
@@ -186,7 +186,7 @@ def credit(
 ) -> None:
     """Show what is left of an API key's credit; only who paid in is told."""
     chain = _reach(gateway, account, key_file, url, pay, allow_mock=allow_mock)
-    _tell(as_json, credit_wei=chain.my_credit_wei(sha256(api_key.encode())))
+    tell(as_json, credit_wei=chain.my_credit_wei(sha256(api_key.encode())))
 
 
 @knowledge_app.command()
@@ -205,12 +205,12 @@ def earned(
     owed = chain.my_pay_wei()
     if withdraw and owed:
         chain.withdraw(owed)
-    _tell(as_json, earned_wei=owed, withdrawn=withdraw and owed > 0)
+    tell(as_json, earned_wei=owed, withdrawn=withdraw and owed > 0)
 
 
 @contextmanager
 def _verified(url: str, *, allow_mock: bool) -> "Iterator[App]":
-    _verify_extra()
+    verify_extra("knowledge")
     from qanat.ai import knowledge
 
     say("verifying the app")
@@ -228,7 +228,7 @@ def _reach(
     allow_mock: bool,
 ) -> "KnowledgeChain":
     """Reach the contract: the one that is named, or the one that a verified instance measured."""
-    _verify_extra()
+    verify_extra("knowledge")
     if pay is None:
         if url is None:
             raise typer.BadParameter("--url or --pay says which contract")
@@ -238,24 +238,16 @@ def _reach(
 
 
 def _chain(gateway: str, account: str, key_file: Path | None, pay: str) -> "KnowledgeChain":
-    from eth_account import Account
-
     from qanat.ai.knowledge import KnowledgeChain
-    from qanat.rofl.owner import find_secret
 
     say(f"reaching {pay}")
-    return KnowledgeChain(gateway, Account.from_key(find_secret(account, key_file)), pay)
+    return KnowledgeChain(gateway, find_account(account, key_file), pay)
 
 
 def _policy(*, allow_mock: bool) -> "Policy":
     from qanat.ai.knowledge import Policy
 
     return Policy(allow_mock=allow_mock)
-
-
-def _verify_extra() -> None:
-    if importlib.util.find_spec("openai") is None:
-        raise ExtraMissing("knowledge needs the extra qanat[ai]: `make setup-ai`")
 
 
 def _read(path: Path) -> bytes:
@@ -276,7 +268,7 @@ def _keep(path: Path, given: "Given") -> None:
 
 
 def _kept(path: Path) -> "Given":
-    _verify_extra()
+    verify_extra("knowledge")
     from qanat.ai.knowledge import prepare
 
     try:
@@ -288,11 +280,3 @@ def _kept(path: Path) -> "Given":
     if not is_it:
         raise UnreadableDocument(f"{path} was changed: another document follows from it")
     return given
-
-
-def _tell(as_json: bool, **facts: Any) -> None:
-    if as_json:
-        print(json.dumps(facts))
-        return
-    for name, value in facts.items():
-        out.print(f"{name.replace('_', ' ')}: {value}", markup=False, soft_wrap=True)

@@ -59,7 +59,7 @@ def report(
     from apps.inference.verify.exchange import MAX_EXCHANGE_BYTES, Exchange
     from apps.inference.verify.report import verify_report
 
-    policy = _policy(root, measurement, allow_mock=allow_mock)
+    policy = read_policy(root, measurement, allow_mock=allow_mock)
     with _named(as_json=as_json):
         raw = _read(file)
         document = read_document(raw, MAX_EXCHANGE_BYTES)
@@ -91,7 +91,7 @@ def receipt(
     from apps.inference.verify.receipt import verify_receipt
     from apps.inference.verify.report import verify_report
 
-    policy, now_s = _policy(root, measurement, allow_mock=allow_mock), _now(at)
+    policy, now_s = read_policy(root, measurement, allow_mock=allow_mock), _now(at)
     with _named(as_json=as_json):
         raw = _read(file)
         document = read_document(raw, MAX_EXCHANGE_BYTES)
@@ -130,7 +130,8 @@ def _service_facts(service: "VerifiedService") -> dict[str, Any]:
     }
 
 
-def _policy(root: Path | None, measurement: list[str] | None, *, allow_mock: bool) -> "Policy":
+def read_policy(root: Path | None, measurement: list[str] | None, *, allow_mock: bool) -> "Policy":
+    """Read what is accepted, as the commands name it. Raises `UnreadableFile`."""
     from apps.inference.verify.policy import Policy
 
     return Policy(

@@ -5,13 +5,13 @@ A contributor commits to rows on the chain, hands them sealed to both workers, a
 model owner opens a job with its pot and gets model and card. Neither sees the other's rows.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx
 from nacl.public import PrivateKey
 
 from apps.boxes import seal_to
@@ -32,11 +32,11 @@ from apps.data_market.job import Progress
 from apps.data_market.train.model import LinearModel
 from apps.data_market.train.recipe import public_count, recipe_of
 from apps.inference.verify.policy import Policy as Attested
+from apps.service_http import ServiceHttp
 from shared.crypto.address import MalformedAddress
 from shared.crypto.secret import SecretBytes
 from shared.rules.app_ids import decode_app_id
 
-TIMEOUT_S = 60.0
 POLL_S = 0.25
 
 
@@ -61,7 +61,7 @@ class Worker:
         WorkerAway
             It does not answer, or it works for another market, or in another app than the market's.
         """
-        self.url, self._http = url, httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self.url, self._http = url, ServiceHttp(url, WorkerAway)
         try:
             self.upload_key = self._verified_key(market, policy or Attested())
         except BaseException:
@@ -78,21 +78,21 @@ class Worker:
 
     def hand(self, path: str, document: object) -> None:
         """Seal a document and hand it over. Raises `WorkerAway` with what it says against it."""
-        self._ask("POST", path, seal_to(self.upload_key, document))
+        self._http.ask("POST", path, seal_to(self.upload_key, document))
 
     def standing(self, job: bytes) -> dict[str, str | None]:
         """Ask where a job stands: `state`, `waits_for`, `refused`."""
-        found: dict[str, str | None] = self._ask("GET", f"/v1/jobs/{job.hex()}").json()
+        found: dict[str, str | None] = json.loads(self._http.ask("GET", f"/v1/jobs/{job.hex()}"))
         return found
 
     def release(self, job: bytes, key: PrivateKey) -> Release:
         """Fetch what a settled job gives its owner."""
-        sealed = self._ask("GET", f"/v1/jobs/{job.hex()}/release").content
+        sealed = self._http.ask("GET", f"/v1/jobs/{job.hex()}/release")
         return open_sealed(key, Release, sealed)
 
     def _verified_key(self, market: Market, policy: Attested) -> bytes:
         try:
-            about = self._ask("GET", "/v1/market").json()
+            about = json.loads(self._http.ask("GET", "/v1/market"))
             place, app = (about["chain_id"], about["market"]), decode_app_id(about["app"])
             key = bytes.fromhex(about["upload_key"])
         except (KeyError, TypeError, ValueError, MalformedAddress) as error:
@@ -102,18 +102,9 @@ class Worker:
         if app != market.app():
             raise WorkerAway(f"{self.url} is in another app than this market's")
         nonce = secrets.token_bytes(NONCE_BYTES)
-        evidence = self._ask("GET", f"/v1/market/evidence?nonce={nonce.hex()}").content
+        evidence = self._http.ask("GET", f"/v1/market/evidence?nonce={nonce.hex()}")
         verify_worker(nonce, about, evidence, policy, int(time.time()))
         return key
-
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, content=body)
-        except httpx.HTTPError as error:
-            raise WorkerAway(f"{self.url} does not answer: {error!r}") from error
-        if answer.is_error:
-            raise WorkerAway(f"{self.url} refuses: {answer.text[:500]}")
-        return answer
 
 
 @dataclass(slots=True, eq=False)

@@ -9,8 +9,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx
-
 from apps.boxes import seal_to
 from apps.inference.client.session import establish
 from apps.inference.documents.canonical import object_of, text_of
@@ -22,9 +20,9 @@ from apps.knowledge.chunks import read_text, split
 from apps.knowledge.commitment import commit
 from apps.knowledge.errors import AppAway
 from apps.knowledge.uploads import DocumentUpload
+from apps.service_http import ServiceHttp
 from shared.crypto.secret import SecretBytes
 
-TIMEOUT_S = 60.0
 KEY_BYTES = 32
 
 
@@ -60,8 +58,7 @@ class App:
         Rejected, AppAway
             It is not what the policy accepts, by the verifier's name for it; it does not answer.
         """
-        self.url = url
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self.url, self._http = url, ServiceHttp(url, AppAway)
         try:
             service = establish(self._report, policy, now_s).service
             self.chain_id, self.pay, self.upload_key = _measured(service)
@@ -79,19 +76,10 @@ class App:
 
     def hand(self, upload: DocumentUpload) -> None:
         """Seal a document to the app and hand it over. Raises `AppAway` with what it says."""
-        self._ask("POST", "/v1/knowledge/documents", seal_to(self.upload_key, upload))
+        self._http.ask("POST", "/v1/knowledge/documents", seal_to(self.upload_key, upload))
 
     def _report(self, nonce: str) -> bytes:
-        return self._ask("GET", f"/v1/aci/attestation?nonce={nonce}")
-
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        try:
-            answer = self._http.request(method, path, content=body)
-        except httpx.HTTPError as error:
-            raise AppAway(f"{self.url} does not answer: {error!r}") from error
-        if answer.is_error:
-            raise AppAway(f"{self.url} refuses: {answer.text[:500]}")
-        return answer.content
+        return self._http.ask("GET", f"/v1/aci/attestation?nonce={nonce}")
 
 
 class Contributor:

@@ -18,7 +18,6 @@ from apps.inference.errors import ChainRefused
 from apps.inference.metering.chain import ChainMeter
 from apps.inference.metering.usage import Epoch, Prices
 from apps.knowledge.chain import KnowledgeChain
-from qanat.ai import infer
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
@@ -28,10 +27,10 @@ WORKERS = ("worker-0", "worker-1")
 PORT_BASE = 25545
 KEY, CREDIT_WEI, ANSWER_WEI = "sk-mine", 10**16, 1_000_003
 CHAIN = ("--allow-mock", "--account", "test:0")
-ALLOWED = infer.Policy(allow_mock=True)
+QUESTION = "Name three colours."
 ASKED: dict[str, Any] = {
     "model": "smollm2-135m-instruct",
-    "messages": [{"role": "user", "content": "Name three colours."}],
+    "messages": [{"role": "user", "content": QUESTION}],
     "temperature": 0,
     "max_tokens": 12,
 }
@@ -89,22 +88,23 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     key_hash = sha256(KEY.encode())
     payer, app = Account.from_key(FIRST_KEY), decode_app_id(service.app_id)
     meter = ChainMeter.deploy(workers.url, payer, None, app)
-    meter.deposit(key_hash, CREDIT_WEI)
+    ai, paying = Ai(workers, "infer"), ("--meter", meter.address, "--api-key", KEY)
+    assert ai.json("deposit", str(CREDIT_WEI), *paying) == {"credit_wei": CREDIT_WEI}
     service.run(
         PORT="0", GATEWAY=workers.url, METER=meter.address, EPOCH_S="1", KEY_HASHES=key_hash.hex()
     )
     answers = []
     for at, url in enumerate(service.urls()):
-        # An unmodified client of OpenAI's, and the one that verifies, say the same.
+        # An unmodified client of OpenAI's, and the command that verifies, say the same.
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as plain:
             said = plain.chat.completions.create(**ASKED)
             streamed = plain.chat.completions.create(**ASKED, stream=True)
             pieces = [one.choices[0].delta.content or "" for one in streamed]
         answers += [said.choices[0].message.content, "".join(pieces)]
         kept = tmp_path / f"{at}.json"
-        with infer.client(url, policy=ALLOWED, api_key=KEY) as client:
-            answers.append(client.chat.completions.create(**ASKED).choices[0].message.content)
-            client.last_receipt.save(kept)
+        asked = ("ask", QUESTION, "--url", url, "--api-key", KEY, "--max-tokens", "12")
+        told = ai.json(*asked, "--keep", str(kept), "--allow-mock", *(["--stream"] if at else []))
+        answers.append(told["text"])
         found = verify(kept)
         assert found["subject"] == service.app_id
         assert found["bodies_verified"]
@@ -112,7 +112,7 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     assert len(set(answers)) == 1
     assert answers[0]
     # Both instances have charged, by keys that the chain knows them by; their account did not.
-    assert meter.credit_wei(key_hash) == CREDIT_WEI - 6 * cost_of(said)
+    assert ai.json("credit", *paying) == {"credit_wei": CREDIT_WEI - 6 * cost_of(said)}
     assert meter.next_epoch() >= len(WORKERS)
     with pytest.raises(ChainRefused):
         meter.commit(Epoch(meter.next_epoch(), (), ()))
@@ -129,7 +129,7 @@ def test_knowledge_in_two_workers_earns_by_commands(
     urls = service.urls()
     document = tmp_path / "mill.txt"
     document.write_text("The mill at the ford grinds barley for nine villages.")
-    ai = Ai(workers)
+    ai = Ai(workers, "knowledge")
     given = [ai.json("add", str(document), "--url", url, *CHAIN) for url in urls]
     assert given[0] == given[1]
     paid_in = ai.json("deposit", str(CREDIT_WEI), "--url", urls[0], "--api-key", KEY, *CHAIN)
@@ -153,14 +153,14 @@ def test_knowledge_in_two_workers_earns_by_commands(
 
 
 class Ai:
-    """`qanat ai knowledge`."""
+    """The commands of `qanat ai`."""
 
-    def __init__(self, network: ProcessNetwork) -> None:
-        self._environment = os.environ | {"QANAT_GATEWAY": network.url}
+    def __init__(self, network: ProcessNetwork, group: str) -> None:
+        self._group, self._environment = group, os.environ | {"QANAT_GATEWAY": network.url}
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "qanat", "ai", "knowledge", *arguments],
+            [sys.executable, "-m", "qanat", "ai", self._group, *arguments],
             cwd=ROOT,
             env=self._environment,
             capture_output=True,

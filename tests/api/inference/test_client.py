@@ -1,15 +1,10 @@
 """OpenAI's client against the service: as it is, and with the verifying transport."""
 
-import asyncio
 import json
-import threading
-from contextlib import contextmanager
-from types import SimpleNamespace
 
 import httpx2
 import openai
 import pytest
-import uvicorn
 from typer.testing import CliRunner
 
 from apps.inference.errors import (
@@ -22,39 +17,11 @@ from apps.inference.errors import (
 from apps.inference.models.answered import Answered
 from qanat.ai import infer
 from qanat.cli import app as command_line
-from shared.kit.sockets import open_sockets
-from tests.support.inference import KEY, MODELS, OTHER_KEY, Scripted, real_now, served
+from tests.support.inference import KEY, MODELS, OTHER_KEY, Scripted, a_server
 
 CHAT_MODEL, EMBEDDING_MODEL = MODELS
 QUESTION = [{"role": "user", "content": "canary-7f3a"}]
 ALLOWED = infer.Policy(allow_mock=True)
-
-
-@contextmanager
-def a_server(path, models=None):
-    """The service on a port, in a thread of its own; gives its URL, and what it was asked."""
-    scripted = models or Scripted()
-    known = SimpleNamespace(scripted=scripted, ready=threading.Event(), url="", stop=None)
-
-    async def serve():
-        async with served(path, scripted, now_s=real_now, began_s=real_now()) as app:
-            sockets = open_sockets("127.0.0.1", 0)
-            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-            loop = asyncio.get_running_loop()
-            known.stop = lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True)
-            known.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-            known.ready.set()
-            await server._serve(sockets)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert known.ready.wait(30)
-        yield known
-    finally:
-        known.stop()
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

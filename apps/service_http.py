@@ -1,0 +1,40 @@
+"""HTTP to an app's instance, as its clients speak it: one connection, typed refusals."""
+
+from typing import Self
+
+import httpx
+
+from shared.errors import Unavailable
+
+TIMEOUT_S = 60.0
+SHOWN_CHARACTERS = 500
+
+
+class ServiceHttp:
+    """A connection to one instance; what goes wrong is raised as the client's own error."""
+
+    def __init__(self, url: str, away: type[Unavailable]) -> None:
+        self.url, self._away = url, away
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Give the answer's body, or raise the error of this client with what is said."""
+        try:
+            answer = self._http.request(method, path, content=body)
+        except httpx.HTTPError as error:
+            raise self._away(f"{self.url} does not answer: {error!r}") from error
+        if answer.is_error:
+            raise self._away(f"{self.url} refuses: {answer.text[:SHOWN_CHARACTERS]}")
+        return answer.content
