@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +25,12 @@ from qanat.options import (
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
-    from apps.data_market.job import Outcome
+    from apps.data_market.demo.page import Page
     from apps.data_market.train.recipe import Recipe
+    from qanat.demo_network import Files
+    from qanat.observe import Running
+
+REPORT = "data-market.html"
 
 FEW_VALIDATION_ROWS = 100
 """Fewer make accuracy and values a matter of luck, and a row of them a question about others."""
@@ -53,14 +60,18 @@ def data_market(
     eps: Annotated[float, typer.Option(help="Privacy budget of each row.")] = 1.0,
     pot: Annotated[int, typer.Option(help="What is paid to contributors, in wei.")] = 10**18,
     report: Annotated[
-        Path, typer.Option(help="Page that the story on public data is written to.")
-    ] = Path("data-market.html"),
+        Path | None,
+        typer.Option(help=f"Page to write; the story on public data writes {REPORT}."),
+    ] = None,
     gateway: Annotated[
         str | None,
         typer.Option(
             help="URL of a running network's gateway: its workers run the job, all are paid."
         ),
     ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="The story without a network: nobody is paid.")
+    ] = False,
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
@@ -69,11 +80,12 @@ def data_market(
     """
     Value rows, train on them privately, attack the model, split a pot by value.
 
-    Without files it is about public data, handwritten digits. By default everything is computed by
-    this command on this machine, outside an enclave, nobody is paid, and the story on digits writes
-    a report page. With --gateway the same job runs on a network with two workers or more: the app
-    is built and deployed there, contributors commit on the chain and seal their rows to its
-    measured code, and equal results of two workers are paid by contracts.
+    Without files it is the story on public data, handwritten digits: on a network of its own with
+    two workers, contributors commit on the chain and seal their rows to an app's measured code,
+    equal results of two workers are paid by contracts, and a report page is written. With files the
+    job is computed by this command on this machine, outside an enclave, and nobody is paid, as the
+    story is with --local. With --gateway either runs on that network, which has two workers or
+    more.
     """
     if importlib.util.find_spec("dp_accounting") is None:
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
@@ -87,37 +99,66 @@ def data_market(
         files = (contributors, validation, label)
     elif not (contributors is None and validation is None and label is None):
         raise BadJob("--contributors, --validation and --label belong together")
+    if gateway is not None and local:
+        raise BadJob("--gateway and --local exclude each other")
+    page = report or (Path(REPORT) if files is None else None)
+    if page is not None:
+        # Before a minute is spent on what is to be on it.
+        _verify_writable(page)
     if gateway is not None:
-        from qanat.demo_network import pay_on_network
-
         running = find_network(network, data, port_base)
-        paid_there = pay_on_network(running, gateway, files, recipe, eps, pot, say)
-        if as_json:
-            print(json.dumps(paid_there.summary()))
-            return
-        out.print(f"accuracy {paid_there.card['accuracy']} at eps {eps:g}, paid and withdrawn:")
-        for name, paid in paid_there.paid_wei.items():
-            out.print(f"  {name}: {paid} wei", markup=False)
-        return
-    say("computed locally, outside an enclave; nobody is paid")
-    if files is None:
-        outcome = _story(chosen, eps, pot, report)
+        outcome = _on_network(running, gateway, files, recipe, eps, pot)
+    elif files is None and not local:
+        from qanat.demo_own_network import own_network
+
+        with own_network(say) as own:
+            outcome = _on_network(own.running, own.gateway, files, recipe, eps, pot)
     else:
-        outcome = _on_files(*files, chosen, eps, pot)
+        say("computed locally, outside an enclave; nobody is paid")
+        outcome = _story(chosen, eps, pot) if files is None else _on_files(*files, chosen, eps, pot)
+    if page is not None:
+        from apps.data_market.demo.report import render_report
+
+        with _writing(page):
+            page.write_text(render_report(outcome.page), encoding="utf-8")
+        say(f"wrote {page}")
     if as_json:
-        print(json.dumps(outcome.summary()))
+        print(json.dumps(outcome.summary))
         return
-    out.print(f"accuracy {outcome.training.accuracy:.3f} at eps {eps:g}")
-    out.print(f"attack AUC {outcome.training.attack.auc:.2f} (0.50 is guessing)")
-    for name, paid in outcome.paid_wei.items():
-        at = outcome.valuation.names.index(name)
-        used, dropped = outcome.valuation.rows_used[at], outcome.valuation.rows_dropped[at]
+    _show(outcome.page)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of a job: to scripts, and on its page."""
+
+    summary: dict[str, object]
+    page: "Page"
+
+
+def _show(page: "Page") -> None:
+    out.print(f"accuracy {page.card['accuracy']} at eps {page.card['eps']:g}")
+    out.print(f"attack AUC {page.card['attack_auc']} (0.50 is guessing)")
+    valuation = page.valuation
+    for at, name in enumerate(valuation.names):
+        used, dropped = valuation.rows_used[at], valuation.rows_dropped[at]
+        paid = page.paid_wei[name]
         out.print(f"  {name}: {paid} wei for {used} rows, {dropped} copies", markup=False)
+
+
+def _on_network(
+    running: "Running", gateway: str, files: "Files | None", recipe: str, eps: float, pot: int
+) -> Told:
+    from qanat.demo_network import pay_on_network
+
+    outcome = pay_on_network(running, gateway, files, recipe, eps, pot, say)
+    return Told(outcome.summary(), outcome.page())
 
 
 def _on_files(
     contributors: Path, validation: Path, label: str, recipe: "Recipe", eps: float, pot: int
-) -> "Outcome":
+) -> Told:
+    from apps.data_market.demo.page import page_of_outcome
     from apps.data_market.intake.files import read_job
     from apps.data_market.job import Order, run_job
     from shared.crypto.entropy import SystemEntropy
@@ -127,7 +168,7 @@ def _on_files(
     tables = read_job(contributors, validation, label)
     if len(tables.validation) < FEW_VALIDATION_ROWS:
         say(f"{len(tables.validation)} validation rows are few: values are a matter of luck")
-    return run_job(
+    outcome = run_job(
         Order(job="local", recipe=recipe, eps=eps, pot_wei=pot),
         tables.contributions,
         tables.validation,
@@ -135,21 +176,33 @@ def _on_files(
         SecretBytes(SystemEntropy().draw("data market")),
         progress=say,
     )
+    return Told(outcome.summary(), page_of_outcome(outcome, len(tables.validation)))
 
 
-def _story(recipe: "Recipe", eps: float, pot: int, report: Path) -> "Outcome":
+def _story(recipe: "Recipe", eps: float, pot: int) -> Told:
     from apps.data_market.demo.digits import digits_files
-    from apps.data_market.demo.report import render_report
+    from apps.data_market.demo.page import page_of_story
     from apps.data_market.demo.story import tell_story
     from shared.crypto.entropy import SystemEntropy
 
     story = tell_story(digits_files(), recipe, eps, pot, SystemEntropy(), say)
+    return Told(story.outcome.summary(), page_of_story(story))
+
+
+def _verify_writable(page: Path) -> None:
+    is_new = not page.exists()
+    with _writing(page), page.open("a"):
+        pass
+    if is_new:
+        page.unlink()
+
+
+@contextmanager
+def _writing(page: Path) -> Iterator[None]:
     try:
-        report.write_text(render_report(story), encoding="utf-8")
+        yield
     except OSError as error:
-        raise ReportNotWritten(f"{report}: {error.strerror}") from error
-    say(f"wrote {report}")
-    return story.outcome
+        raise ReportNotWritten(f"{page}: {error.strerror}") from error
 
 
 def say(what: str) -> None:

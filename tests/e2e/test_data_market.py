@@ -157,7 +157,7 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
     wait_for(lambda: scene.market.job(job).state is State.RUNNING, 60, "a worker starts the job")
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    for name in ("consensus-0", "gateway", "compute-0"):
+    for name in ("consensus-0", "gateway", "compute-0", "worker-0"):
         own_network.kill(name)
     own_network.until_ready()
     state = owner.wait(job, workers, 90, progress=print)
@@ -223,10 +223,34 @@ def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
             contributor.upload([mistaken])
 
 
-def test_the_demo_pays_twelve_contributors_on_a_network(own_network: ProcessNetwork) -> None:
+def test_the_demo_pays_who_brings_files_on_a_network(
+    own_network: ProcessNetwork, tmp_path: Path
+) -> None:
     own_network.until_ready()
+    (tmp_path / "rows").mkdir()
+    for at, name in enumerate(NAMES):
+        (tmp_path / "rows" / f"{name}.csv").write_bytes(rows_of(at, 40))
+    (tmp_path / "validation.csv").write_bytes(rows_of(99, 60))
     here = ("--data", str(own_network.data), "--network", str(own_network.network_file))
-    told = run_cli("demo", "data-market", "--gateway", own_network.url, *here, "--json")
+    files = ("--contributors", str(tmp_path / "rows"), "--label", LABEL, "--pot", str(POT_WEI))
+    files += ("--validation", str(tmp_path / "validation.csv"))
+    demo = ("demo", "data-market", "--json", "--report", str(tmp_path / "page.html"))
+    there = json.loads(run_cli(*demo, *files, "--gateway", own_network.url, *here))
+    here_too = json.loads(run_cli(*demo[:3], *files))
+    # Whoever has all files finds the same values as the workers, and all keys of the local job.
+    assert there["paid_wei"] == here_too["paid_wei"]
+    assert sum(there["paid_wei"].values()) == POT_WEI
+    assert here_too.keys() <= there.keys()
+    assert there["value_hash"] == here_too["value_hash"]
+    page = (tmp_path / "page.html").read_text()
+    assert there["market"] in page
+    assert "contracts paid" in page
+
+
+@pytest.mark.timeout(400)
+def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    told = run_cli("demo", "data-market", "--report", str(page), "--json", timeout_s=390)
     found = json.loads(told)
     assert len(found["paid_wei"]) == 12
     assert sum(found["paid_wei"].values()) == found["pot_wei"] == 10**18
@@ -234,3 +258,9 @@ def test_the_demo_pays_twelve_contributors_on_a_network(own_network: ProcessNetw
     assert found["paid_wei"]["ben"] < found["paid_wei"]["cem"] < min(honest)
     assert found["accuracy"] > 0.85
     assert 0.4 < found["attack_auc"] < 0.6
+    # Of eps 4, the jobs at 0.5, 1 and 2 together took less than their sum.
+    assert 0.5 < found["eps_left"] < 2.0
+    text = page.read_text()
+    assert text.count("class='dot'") == 3
+    assert "A last job asked for eps 4 and was refused" in text
+    assert found["job"] in text

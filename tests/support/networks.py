@@ -265,14 +265,14 @@ def compose_network(
         default.close()
 
 
-def run_cli(*arguments: str) -> str:
+def run_cli(*arguments: str, timeout_s: float = 120) -> str:
     """Run a command of `qanat`, which must succeed; its standard output."""
     done = subprocess.run(
         [sys.executable, "-m", "qanat", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

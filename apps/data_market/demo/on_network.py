@@ -14,19 +14,28 @@ import orjson
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from apps.data_market.arrays import Contribution, LabelledRows
 from apps.data_market.chain.contracts import Market, Policy, State
-from apps.data_market.chain.uploads import Params
+from apps.data_market.chain.uploads import PRECISION_UNITS, Params
 from apps.data_market.client import Contributor, ModelOwner, Worker
 from apps.data_market.demo.digits import JobFiles
-from apps.data_market.errors import BadJob
+from apps.data_market.demo.page import BudgetLine, Card, Page, hashes, parties
+from apps.data_market.errors import BadJob, ContractRefused
+from apps.data_market.intake.table import Schema, read_table
 from apps.data_market.job import Progress
+from apps.data_market.privacy.gaussian import spent_eps
 from apps.data_market.train.recipe import recipe_of
+from apps.data_market.value.valuation import Valuation, value_contributions
 from apps.inference.verify.policy import Policy as Attested
 
 GAS_MONEY_WEI = 10**18
 DAY_S = 86_400
 PURPOSES = bytes(32)
 START_TIMEOUT_S = 600.0
+NOTE = (
+    "Ran on a network: each contributor sealed his rows to two attested workers, contracts paid, "
+    "everybody withdrew. The TEE is a MOCK: who owns the machine can read all of it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +52,79 @@ StartWorkers = Callable[[str], Started]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The jobs of a story; all draw from the same budgets."""
+
+    paid: Params
+    pot_wei: int
+    """Of the job that the story is about; the others have a thousandth."""
+    cap_eps: float
+    """What each contributor allows for all jobs together."""
+    others: Sequence[Params] = ()
+    """They draw the curve of accuracy against epsilon."""
+    refused: Params | None = None
+    """It asks for more than is left."""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkOutcome:
-    """What a job on the network came to, as the one who ran the demo may see it."""
+    """What a story on the network came to, as the one who ran it may see it."""
 
     market: str
     job: bytes
     pot_wei: int
     paid_wei: Mapping[str, int]
     """What each contributor read of his own account in the vault and withdrew."""
-    card: Mapping[str, object]
-    budget_left: float
-    """Least of all datasets: sum of 1/sigma^2 that further jobs may spend."""
+    valuation: Valuation
+    """As the one who has all files finds it; the workers paid by the same."""
+    recipe_hash: bytes
+    card: Card
+    cards: Sequence[Card]
+    """By rising epsilon, the paid one among them."""
+    budgets: Sequence[BudgetLine]
+    refused: tuple[float, str] | None
+    validation_rows: int
     seconds: float
 
     def summary(self) -> dict[str, object]:
-        """Everything in one document."""
+        """Everything in one document, as of a job that ran locally, and where it ran."""
+        names = self.valuation.names
         return {
-            "market": self.market,
-            "job": self.job.hex(),
             "pot_wei": self.pot_wei,
             "paid_wei": dict(self.paid_wei),
             "accuracy": self.card["accuracy"],
             "eps": self.card["eps"],
             "delta": self.card["delta"],
             "attack_auc": self.card["attack_auc"],
-            "model_hash": self.card["model_hash"],
-            "budget_left": self.budget_left,
+            "rows_used": dict(zip(names, self.valuation.rows_used, strict=True)),
+            "rows_dropped": dict(zip(names, self.valuation.rows_dropped, strict=True)),
+            "value_hash": self.valuation.value_hash.hex(),
             "seconds": round(self.seconds, 3),
+            "market": self.market,
+            "job": self.job.hex(),
+            "model_hash": self.card["model_hash"],
+            "eps_left": min(one.left_eps for one in self.budgets),
         }
+
+    def page(self) -> Page:
+        """Give what its report shows."""
+        told = [("market", self.market), ("job", self.job.hex())]
+        return Page(
+            note=NOTE,
+            pot_wei=self.pot_wei,
+            paid_wei=self.paid_wei,
+            valuation=self.valuation,
+            card=self.card,
+            validation_rows=self.validation_rows,
+            parties=parties(
+                chain="the model",
+                enclave="two of them here, mock TEE; rows stay on its disk under a key of the app",
+            ),
+            hashes=[*hashes(self.valuation, self.recipe_hash, self.card), *told],
+            cards=self.cards,
+            budgets=self.budgets,
+            refused=self.refused,
+        )
 
 
 def run_on_network(
@@ -79,40 +133,40 @@ def run_on_network(
     app: bytes,
     start_workers: StartWorkers,
     files: JobFiles,
-    asked: Params,
-    pot_wei: int,
+    asked: Asked,
     progress: Progress = lambda _: None,
 ) -> NetworkOutcome:
     """
-    Run one job, from the contracts to what contributors withdraw.
+    Run a story, from the contracts to what contributors withdraw.
 
     Parameters
     ----------
     url : `str`
         Of the gateway of a confidential ParaTime.
     funder : `LocalAccount`
-        Pays for gas and the pot; the model owner.
+        Pays for gas and the pots; the model owner.
     app : `bytes`
         Id of the app whose instances the workers run, 21 bytes.
     start_workers : callable
         See `StartWorkers`.
     files : `JobFiles`
         What contributors and the model owner bring.
-    asked : `Params`
-        How the model is made.
-    pot_wei : `int`
-        What is paid to contributors.
+    asked : `Asked`
+        Which jobs.
     progress : callable
         Told what begins.
 
     Raises
     ------
     BadJob
-        The job ends without pay, or the vault does not owe what the pot was.
-    GatewayAway, WorkerAway, ContractRefused, BadTable
+        A job ends without pay, or pays otherwise than by the value of the rows.
+    GatewayAway, WorkerAway, ContractRefused, BadTable, NothingOfValue
         See each.
     """
     began = time.monotonic()
+    progress("valuing rows here as well, to compare with what the workers pay by")
+    valuation, validation = _value(files)
+    expected = valuation.pays(asked.pot_wei)
     progress(f"deploying the market on {url}")
     market = Market.deploy(url, funder, app)
     progress("starting its instances on the workers (mock TEE)")
@@ -121,45 +175,111 @@ def run_on_network(
         reached = [
             stack.enter_context(Worker(one, market, started.attested)) for one in started.urls
         ]
-        policy = Policy(
-            precision_cap=4 * asked.precision,
-            min_pot_wei=1,
-            expiry=market.now() + DAY_S,
-            purposes=PURPOSES,
-            recipes=(recipe_of(asked.recipe).hash,),
-        )
-        contributors = {}
+        day = _Day(market, ModelOwner(market, files.validation, files.label), reached, progress)
+        cap = Params(asked.paid.recipe, asked.cap_eps, asked.paid.delta, files.label)
         for name, csv in files.contributors.items():
-            progress(f"{name} commits to rows and hands them to both workers, sealed")
-            account = Account.create()
-            market.send_wei(account.address, GAS_MONEY_WEI)
-            one = Contributor(Market(url, account, market.address), csv, files.label)
-            one.register(policy)
-            one.upload(reached)
-            contributors[name] = one
-        progress(f"a model owner opens a job with {pot_wei} wei")
-        owner = ModelOwner(market, files.validation, files.label)
-        job = owner.open(
-            [one.commitment for one in contributors.values()],
-            reached,
-            recipe=asked.recipe,
-            eps=asked.eps,
-            delta=asked.delta,
-            pot_wei=pot_wei,
-        )
-        for one in contributors.values():
-            one.accept(job)
-        state = owner.wait(job, reached, START_TIMEOUT_S, progress)
-        if state is not State.SETTLED:
-            raise BadJob(f"the job is {state.name.lower()}: nobody is paid, the pot is its owner's")
-        _, card = owner.fetch(job, reached[0])
+            day.welcome(url, name, csv, files.label, cap)
+        job, card = day.run(asked.paid, asked.pot_wei)
         progress("every contributor reads his own pay and withdraws it")
-        paid = {name: one.withdraw() for name, one in contributors.items()}
-    if sum(paid.values()) != pot_wei:
-        raise BadJob(f"{sum(paid.values())} wei were paid, the pot had {pot_wei}")
-    left = min(market.budget_left(one.commitment) for one in contributors.values())
+        paid = day.withdraw()
+        if paid != expected:
+            raise BadJob(f"the workers paid {paid}, and the rows are worth {expected}")
+        small = max(asked.pot_wei // 1000, len(files.contributors))
+        cards = [card, *(day.run(other, small)[1] for other in asked.others)]
+        day.withdraw()
+        refused = None if asked.refused is None else day.ask_for_too_much(asked.refused)
+        budgets = day.budgets(cap)
     return NetworkOutcome(
-        *(market.address, job, pot_wei, paid, orjson.loads(card)),
-        budget_left=left / 10**12,
+        *(market.address, job, asked.pot_wei, paid, valuation),
+        recipe_hash=recipe_of(asked.paid.recipe).hash,
+        card=card,
+        cards=sorted(cards, key=lambda one: float(str(one["eps"]))),
+        budgets=budgets,
+        refused=refused,
+        validation_rows=len(validation),
         seconds=time.monotonic() - began,
     )
+
+
+def _value(files: JobFiles) -> tuple[Valuation, LabelledRows]:
+    owners = read_table(files.validation, files.label)
+    schema = Schema.of(owners)
+    validation = schema.rows_of(owners)
+    contributions = [
+        Contribution(name, schema.rows_of(read_table(csv, files.label)))
+        for name, csv in files.contributors.items()
+    ]
+    return value_contributions(contributions, validation), validation
+
+
+class _Day:
+    """A market, its workers, and who came to it."""
+
+    def __init__(
+        self, market: Market, owner: ModelOwner, workers: Sequence[Worker], progress: Progress
+    ) -> None:
+        self._market, self._owner, self._workers = market, owner, workers
+        self._progress = progress
+        self._contributors: dict[str, Contributor] = {}
+
+    def welcome(self, url: str, name: str, csv: bytes, label: str, cap: Params) -> None:
+        """Have somebody commit to rows, and hand them over; `cap` is what he allows."""
+        self._progress(f"{name} commits to rows and hands them to both workers, sealed")
+        account = Account.create()
+        self._market.send_wei(account.address, GAS_MONEY_WEI)
+        one = Contributor(Market(url, account, self._market.address), csv, label)
+        policy = Policy(
+            precision_cap=cap.precision,
+            min_pot_wei=1,
+            expiry=self._market.now() + DAY_S,
+            purposes=PURPOSES,
+            recipes=(recipe_of(cap.recipe).hash,),
+        )
+        one.register(policy)
+        one.upload(self._workers)
+        self._contributors[name] = one
+
+    def run(self, params: Params, pot_wei: int) -> tuple[bytes, Card]:
+        """Run a job until it is paid; its id and card."""
+        job = self._open(params, pot_wei)
+        for one in self._contributors.values():
+            one.accept(job)
+        state = self._owner.wait(job, self._workers, START_TIMEOUT_S, self._progress)
+        if state is not State.SETTLED:
+            raise BadJob(f"the job is {state.name.lower()}: nobody is paid, the pot is its owner's")
+        card: Card = orjson.loads(self._owner.fetch(job, self._workers[0])[1])
+        return job, card
+
+    def withdraw(self) -> dict[str, int]:
+        """Have everybody take what he is owed."""
+        return {name: one.withdraw() for name, one in self._contributors.items()}
+
+    def ask_for_too_much(self, params: Params) -> tuple[float, str]:
+        """Open a job that nobody has the budget for; its epsilon, and why it does not begin."""
+        job = self._open(params, len(self._contributors))
+        try:
+            next(iter(self._contributors.values())).accept(job)
+        except ContractRefused as error:
+            return params.eps, error.message
+        raise BadJob(f"a job at eps {params.eps:g} was accepted, and the budget is spent")
+
+    def budgets(self, cap: Params) -> list[BudgetLine]:
+        """Say what is left of each dataset's budget, by the chain."""
+        allowed = cap.precision / PRECISION_UNITS
+        found = []
+        for name, one in self._contributors.items():
+            left = self._market.budget_left(one.commitment) / PRECISION_UNITS
+            spent = spent_eps(max(0.0, allowed - left), cap.delta)
+            found.append(BudgetLine(name, cap.eps, spent, max(0.0, cap.eps - spent)))
+        return found
+
+    def _open(self, params: Params, pot_wei: int) -> bytes:
+        self._progress(f"a model owner opens a job at eps {params.eps:g} with {pot_wei} wei")
+        return self._owner.open(
+            [one.commitment for one in self._contributors.values()],
+            self._workers,
+            recipe=params.recipe,
+            eps=params.eps,
+            delta=params.delta,
+            pot_wei=pot_wei,
+        )

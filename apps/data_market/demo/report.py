@@ -8,8 +8,8 @@ own. Names come from files, so every text is escaped.
 from collections.abc import Sequence
 from html import escape
 
-from apps.data_market.demo.story import Story
-from apps.data_market.train.model import FORMAT
+from apps.data_market.demo.page import Card, Page
+from apps.data_market.gate.release import ReleaseLimit
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2a2f; --dim: #5c6b70; --line: #d8dfe0; --back: #fbfaf7;
@@ -43,45 +43,34 @@ svg .value { fill: var(--ink); font-weight: 600; }
 code { font-size: .85em; overflow-wrap: anywhere; }
 """
 
-NOTE = (
-    "Computed locally, outside an enclave: this machine saw every row, and nobody was paid on a "
-    "chain. With --gateway the same job runs in enclaves of a network's workers, and pays."
-)
+LIMIT = ReleaseLimit()
 
 
-def render_report(story: Story) -> str:
+def render_report(page: Page) -> str:
     """The page, as HTML."""
-    card = story.outcome.training.card()
     facts = [
-        (_tokens(story.outcome.order.pot_wei), "pot, shared to the wei"),
-        (f"{story.outcome.training.accuracy:.3f}", f"accuracy on {story.validation_rows} rows"),
-        (f"{story.outcome.order.eps:g}", "eps of the paid model"),
-        (f"{story.outcome.training.attack.auc:.2f}", "attack AUC; 0.50 is guessing"),
+        (_tokens(page.pot_wei), "pot, shared to the wei"),
+        (f"{page.card['accuracy']:.3f}", f"accuracy on {page.validation_rows} rows"),
+        (f"{page.card['eps']:g}", "eps of the paid model"),
+        (f"{page.card['attack_auc']:.2f}", "attack AUC; 0.50 is guessing"),
     ]
     shown = "".join(f"<li><b>{value}</b><span>{what}</span></li>" for value, what in facts)
+    hashes = [[escape(what), f"<code>{escape(hash_)}</code>"] for what, hash_ in page.hashes]
     parts = [
         "<h1>A data market in one run</h1>",
-        f"<p class='note'>{NOTE}</p>",
+        f"<p class='note'>{escape(page.note)}</p>",
         f"<ul class='facts'>{shown}</ul>",
         "<h2>Pay by contributor</h2>",
-        _pay(story),
+        _pay(page),
         "<h2>Accuracy against epsilon</h2>",
-        _curve(story),
+        _curve(page.cards),
         "<h2>Attack on each model</h2>",
-        _attacks(story),
-        "<h2>Privacy budget left</h2>",
-        _budgets(story),
+        _attacks(page.cards),
+        *(["<h2>Privacy budget left</h2>", _budgets(page)] if page.budgets else []),
         "<h2>What each party sees</h2>",
-        _parties(story),
+        _parties(page),
         "<h2>What the job can be checked by</h2>",
-        _table(
-            ["what", "hash"],
-            [
-                ["values, equal on every worker", _code(story.outcome.valuation.value_hash)],
-                [f"recipe {escape(story.recipe.name)}", _code(story.recipe.hash)],
-                [f"model, {FORMAT}", f"<code>{card['model_hash']}</code>"],
-            ],
-        ),
+        _table(["what", "hash"], hashes),
     ]
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
@@ -93,8 +82,8 @@ def render_report(story: Story) -> str:
     )
 
 
-def _pay(story: Story) -> str:
-    valuation, paid = story.outcome.valuation, story.outcome.paid_wei
+def _pay(page: Page) -> str:
+    valuation, paid = page.valuation, page.paid_wei
     most = max(paid.values())
     lines = []
     for at, name in enumerate(valuation.names):
@@ -102,7 +91,7 @@ def _pay(story: Story) -> str:
             "<svg viewBox='0 0 100 10' preserveAspectRatio='none' style='height:.8rem' role='img'>"
             f"<rect class='fill' width='{100 * paid[name] / most:.2f}' height='10' rx='1'/></svg>"
         )
-        share = f"{100 * paid[name] / story.outcome.order.pot_wei:.2f} %"
+        share = f"{100 * paid[name] / page.pot_wei:.2f} %"
         counts = [str(valuation.rows_used[at]), str(valuation.rows_dropped[at])]
         lines.append([escape(name), bar, share, str(paid[name]), *counts])
     lines.append(["together", "", "100 %", str(sum(paid.values())), "", ""])
@@ -110,8 +99,8 @@ def _pay(story: Story) -> str:
     return _table(heads, lines, bars=frozenset({1}))
 
 
-def _curve(story: Story) -> str:
-    points = [(one.budget.eps, one.accuracy) for one in story.trainings]
+def _curve(cards: Sequence[Card]) -> str:
+    points = [(_number(one, "eps"), _number(one, "accuracy")) for one in cards]
     width, height, left, top, bottom = 640, 240, 48, 16, 204
     most = max(eps for eps, _ in points) * 1.1
     low = min(0.8, *(accuracy for _, accuracy in points))
@@ -145,64 +134,49 @@ def _curve(story: Story) -> str:
     )
 
 
-def _attacks(story: Story) -> str:
+def _attacks(cards: Sequence[Card]) -> str:
     lines = [
         [
-            f"{one.budget.eps:g}",
-            f"{one.attack.auc:.2f}",
-            f"{100 * one.attack.hits_at_one_percent:.0f} %",
-            f"{one.noise_multiplier:.3f}",
-            str(one.steps),
+            f"{one['eps']:g}",
+            f"{one['attack_auc']:.2f}",
+            f"{100 * _number(one, 'attack_hits_at_one_percent'):.0f} %",
+            f"{one['noise_multiplier']:.3f}",
+            str(one["steps"]),
         ]
-        for one in story.trainings
+        for one in cards
     ]
-    limit = story.outcome.order.limit
     told = (
-        f"<p class='dim'>Released up to AUC {limit.auc:g} and "
-        f"{100 * limit.hits_at_one_percent:g} % found. Delta is "
-        f"{story.outcome.training.budget.delta:.2e}.</p>"
+        f"<p class='dim'>Released up to AUC {LIMIT.auc:g} and "
+        f"{100 * LIMIT.hits_at_one_percent:g} % found. Delta is {cards[0]['delta']:.2e}.</p>"
     )
     heads = ["#eps", "#attack AUC", "#rows found at 1 % false alarms", "#noise", "#steps"]
     return _table(heads, lines) + told
 
 
-def _budgets(story: Story) -> str:
+def _budgets(page: Page) -> str:
     lines = [
-        [escape(name), f"{ledger.cap.eps:g}", f"{ledger.eps:.3f}", f"{ledger.eps_left:.3f}"]
-        for name, ledger in story.ledgers.items()
+        [
+            escape(one.name),
+            f"{one.allowed_eps:g}",
+            f"{one.spent_eps:.3f}",
+            f"{one.left_eps:.3f}",
+        ]
+        for one in page.budgets
     ]
     told = ""
-    if story.refused is not None:
-        asked, why = story.refused
+    if page.refused is not None:
+        asked, why = page.refused
         told = f"<p>A last job asked for eps {asked:g} and was refused: {escape(why)}.</p>"
     return _table(["dataset of", "#eps allowed", "#spent, composed", "#left"], lines) + told
 
 
-def _parties(story: Story) -> str:
-    roots = next(iter(story.commitments.values()))
-    lines = [
-        [
-            "a contributor",
-            "his own rows; the recipe and its budget; his own pay; what is left of his budget",
-            "another's rows or pay; the value of any row; the model",
-        ],
-        [
-            "the model owner",
-            "his validation rows; the model and its card; the pot",
-            "a row; who was paid what",
-        ],
-        [
-            "the chain",
-            f"commitments, such as <code>{roots.root.hex()[:16]}…</code>; budgets; hashes",
-            "a row; a pay; the model; here there is none",
-        ],
-        [
-            "the enclave of the worker",
-            "all of it while the job runs",
-            "here it is an ordinary process on this machine, which kept nothing",
-        ],
-    ]
+def _parties(page: Page) -> str:
+    lines = [[escape(one.who), escape(one.sees), escape(one.does_not_see)] for one in page.parties]
     return _table(["who", "sees", "does not see"], lines)
+
+
+def _number(card: Card, name: str) -> float:
+    return float(str(card[name]))
 
 
 def _table(
@@ -225,10 +199,6 @@ def _table(
         for line in lines
     )
     return f"<div class='wide'><table><tr>{top}</tr>{rows}</table></div>"
-
-
-def _code(digest: bytes) -> str:
-    return f"<code>{digest.hex()}</code>"
 
 
 def _tokens(wei: int) -> str:

@@ -70,8 +70,7 @@ def tell_story(
     BadJob
         The paid job's budget is that of another one or passes the contributors' cap.
     """
-    if not 0 < eps <= CAP_EPS or eps in OTHER_EPS:
-        raise BadJob(f"the story's eps is above 0, at most {CAP_EPS:g} and none of {OTHER_EPS}")
+    verify_story_eps(eps)
     progress(f"{len(files.contributors)} contributors commit to their rows")
     owners = read_table(files.validation, files.label)
     schema = Schema.of(owners)
@@ -120,3 +119,9 @@ def tell_story(
         refused = (CAP_EPS, error.message)
     trainings.sort(key=lambda training: training.budget.eps)
     return Story(commitments, outcome, trainings, ledgers, refused, recipe, len(validation))
+
+
+def verify_story_eps(eps: float) -> None:
+    """Raise `BadJob` where the paid job's budget is another one's, or above the cap."""
+    if not 0 < eps <= CAP_EPS or eps in OTHER_EPS:
+        raise BadJob(f"the story's eps is above 0, at most {CAP_EPS:g} and none of {OTHER_EPS}")

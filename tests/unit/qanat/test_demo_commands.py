@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from qanat import cli
 from qanat.demo_commands import ExtraMissing, ReportNotWritten
+from qanat.demo_own_network import NetworkNotStarted, own_network
+from qanat.network.file import BadNetworkFile
 from tests.support.market import public_rows, shared_out, with_copies, with_flipped
 
 POT = 10**18 + 7
@@ -190,12 +192,43 @@ def test_without_files_it_tells_its_story_and_writes_a_page(tmp_path) -> None:
     page = tmp_path / "page.html"
     result = CliRunner().invoke(
         cli.app,
-        ["demo", "data-market", "--report", str(page), "--json"],
+        ["demo", "data-market", "--local", "--report", str(page), "--json"],
         standalone_mode=False,
     )
     assert list(json.loads(result.stdout)) == KEYS
     assert page.read_text().startswith("<!doctype html>")
     assert f"wrote {page}" in result.stderr
+
+
+def test_with_files_a_page_is_written_where_one_asks_for_it(files, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    assert list(json.loads(run(files, "--report", str(page), "--json").stdout)) == KEYS
+    text = page.read_text()
+    assert "Pay by contributor" in text
+    assert text.count("class='dot'") == 1
+    assert "Privacy budget left" not in text
+
+
+def test_a_story_runs_on_a_network_or_without_one(tmp_path) -> None:
+    named = ["--local", "--gateway", "http://127.0.0.1:1", "--report", str(tmp_path / "page.html")]
+    result = CliRunner().invoke(cli.app, ["demo", "data-market", *named], standalone_mode=False)
+    assert (result.exception.module, result.exception.code) == ("data_market", 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_does_not_start_is_an_error(monkeypatch, tmp_path) -> None:
+    """Before anything else is done; what was begun is stopped."""
+    monkeypatch.setattr("qanat.demo_own_network.DEFAULT_NETWORK", tmp_path / "none.toml")
+    named = ["--report", str(tmp_path / "page.html")]
+    result = CliRunner().invoke(cli.app, ["demo", "data-market", *named], standalone_mode=False)
+    assert isinstance(result.exception, BadNetworkFile)
+
+
+@pytest.mark.enable_socket
+def test_what_a_start_says_is_told(monkeypatch) -> None:
+    monkeypatch.setenv("QANAT_UNSAFE_MOCK_TEE", "0")
+    with pytest.raises(NetworkNotStarted, match="`qanat up`: error: "), own_network(print):
+        pass
 
 
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path) -> None:

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from apps.data_market.demo.digits import NAMES, JobFiles, digits_files
-from apps.data_market.demo.report import NOTE, render_report
+from apps.data_market.demo.page import LOCAL_NOTE, page_of_story
+from apps.data_market.demo.report import render_report
 from apps.data_market.demo.story import tell_story
 from apps.data_market.errors import BadJob
 from apps.data_market.train.recipe import DP_LOGREG
@@ -39,7 +40,7 @@ def story():
 
 @pytest.fixture(scope="module")
 def page(story):
-    return render_report(story)
+    return render_report(page_of_story(story))
 
 
 def test_the_careless_are_paid_less(story) -> None:
@@ -106,7 +107,7 @@ def test_the_page_is_whole_and_asks_for_nothing(page) -> None:
         *("Privacy budget left", "What each party sees"),
     ):
         assert heading in tags.text
-    assert NOTE in tags.text
+    assert LOCAL_NOTE in tags.text
     assert all(name in tags.text for name in NAMES if name != "lea")
     assert EVIL in tags.text
 
