@@ -12,6 +12,7 @@ from qanat.layout import DataLayout
 from qanat.network import DEFAULT_PORT_BASE, load_network
 from qanat.options import DEFAULT_NETWORK, DataOption, NetworkOption, data_layout, err, out
 from shared.api.control import LauncherControlApi
+from shared.rules.app_ids import encode_app_id
 
 MIB = 1024 * 1024
 
@@ -50,13 +51,19 @@ def load(
     made it, since you own the mock CPU that sealed it.
     """
     from qanat.dump import read_dump, read_manifest
+    from qanat.network import plan_nodes
     from qanat.provision.succession import take_over
+    from qanat.rofl.accepting import find_carried
 
     root = Path(".qanat") / read_manifest(file).network if data is None else data
     layout = DataLayout(root.resolve())
     read_dump(file, layout, lambda made: take_over(made, load_network(made.network_file)))
     if layout.succession.exists():
         err.print(" * other code made it: enclaves of this code go on for those that it had")
+    for app in find_carried(layout, plan_nodes(load_network(layout.network_file))):
+        # What its enclave was measured as stands on the chain, which does not run yet.
+        id_ = encode_app_id(app.app_id)
+        err.print(f" * {app.name}, {id_}: where it does not register, `qanat rofl accept`")
     out.print(f"loaded into {layout.root}; go on with")
     out.print(f"  qanat up --data {root} --network {root / layout.network_file.name}")
 

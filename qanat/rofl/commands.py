@@ -8,6 +8,7 @@ import typer
 
 from qanat.options import SeedOption, err, out, seed_of
 from qanat.rofl import app_commands, worker_commands
+from qanat.rofl.accept_command import accept
 from qanat.rofl.secret_commands import secret_app
 from shared.crypto.address import MalformedAddress
 from shared.rules.app_ids import decode_app_id
@@ -19,6 +20,7 @@ for command in ("init", "create", "update", "show", "set_admin", "remove"):
 rofl_app.command("list")(app_commands.list_apps)
 for command in ("build", "deploy", "instances", "logs", "stop", "start", "undeploy"):
     rofl_app.command(command)(getattr(worker_commands, command))
+rofl_app.command()(accept)
 
 
 @rofl_app.command()
