@@ -51,8 +51,9 @@ class Dispatcher:
         """Answer a request or a batch; empty where only notifications came."""
         try:
             message = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return _failure(None, UnreadableJson("parse error"))
+        except orjson.JSONDecodeError as error:
+            why = error if body else "the request is empty"
+            return _failure(None, UnreadableJson(f"parse error: {why}"))
         if type(message) is dict:
             return await self._answer_one(message)
         if type(message) is list:

@@ -27,7 +27,17 @@ CONTENT_TYPES = frozenset(
     {b"application/json", b"application/json-rpc", b"application/jsonrequest"}
 )
 """Others are refused: a form of a foreign web page must not reach the node."""
-BAD_TYPE = b"invalid content type, only application/json is supported\n"
+BAD_TYPE = (
+    b"invalid content type, only application/json is supported: "
+    b"curl says so by -H 'content-type: application/json'\n"
+)
+WELCOME = (
+    b"JSON-RPC of Qanat, a devnet (TEE: MOCK). Requests come by POST, or over a WebSocket; "
+    b"rpc.discover has the methods, /status how this gateway stands.\n"
+)
+"""For who looks with a browser, or asks whether anybody is there."""
+ALLOWED = (b"allow", b"GET, HEAD, OPTIONS, POST")
+TEXT = b"text/plain; charset=utf-8"
 PROFILE = b"x-qanat-profile"
 """In a request, the profile that it asks for; in a response, the one that answered."""
 MAX_PROFILE_BYTES = 32
@@ -111,10 +121,10 @@ class JsonRpcEndpoint:
             case "OPTIONS":
                 extra += self._origins.preflight_headers(headers)
                 await _respond(send, 204, extra, b"", None)
-            case "GET" if not scope["query_string"]:
-                await _respond(send, 200, extra, b"", None)
+            case "GET" | "HEAD" if not scope["query_string"]:
+                await _respond(send, 200, extra, WELCOME, TEXT)
             case _:
-                await _refuse(send, 405, extra, b"method not allowed\n")
+                await _refuse(send, 405, [*extra, ALLOWED], b"method not allowed\n")
 
     async def _serve_post(
         self,
@@ -198,4 +208,4 @@ async def _refuse_websocket(scope: Scope, send: Send, body: bytes) -> None:
 
 async def _refuse(send: Send, status: int, extra: Headers, text: bytes) -> None:
     metrics.http_refusals.labels(str(status)).inc()
-    await _respond(send, status, extra, text, b"text/plain; charset=utf-8")
+    await _respond(send, status, extra, text, TEXT)

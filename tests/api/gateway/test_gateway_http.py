@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import httpx
 import pytest
 
 from services.gateway.rpc import dispatch
@@ -32,12 +33,26 @@ async def post(gateway, body, **headers):
 
 
 @pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ("{", "column 2"),
+        ("{'id':1}", "column 2"),
+        (b"\xff\xfe", "column 1"),
+        ("[" * 2000, "column"),
+        ('{"id":1}}', "column 9"),
+    ],
+)
+async def test_what_is_no_json_says_where(gateway, body, where):
+    error = (await post(gateway, body)).json()["error"]
+    assert error["code"] == -32700
+    assert error["message"].startswith("parse error: ")
+    assert where in error["message"]
+
+
+@pytest.mark.parametrize(
     ("body", "code", "message"),
     [
-        ("{", -32700, "parse error"),
-        ("", -32700, "parse error"),
-        (b"\xff\xfe", -32700, "parse error"),
-        ("[" * 2000, -32700, "parse error"),
+        ("", -32700, "parse error: the request is empty"),
         ("[]", -32600, "empty batch"),
         ("17", -32600, "invalid request"),
         ("null", -32600, "invalid request"),
@@ -196,6 +211,7 @@ async def test_streamed_bodies_are_joined_and_limited(gateway):
 async def test_content_types_of_foreign_forms_are_refused(gateway, kind):
     answer = await gateway.client.post("/", content=CHAIN_ID, headers={"content-type": kind})
     assert answer.status_code == 415
+    assert "-H 'content-type: application/json'" in answer.text
 
 
 async def test_content_type_may_name_its_charset(gateway):
@@ -205,10 +221,20 @@ async def test_content_type_may_name_its_charset(gateway):
     assert answer.json()["result"] == "0x5afd"
 
 
-@pytest.mark.parametrize(("verb", "status"), [("GET", 200), ("PUT", 405), ("DELETE", 405)])
+@pytest.mark.parametrize(
+    ("verb", "status"), [("GET", 200), ("HEAD", 200), ("PUT", 405), ("DELETE", 405)]
+)
 async def test_other_verbs(gateway, verb, status):
     answer = await gateway.client.request(verb, "/")
     assert answer.status_code == status
+    assert answer.headers.get("allow") == (None if status == 200 else "GET, HEAD, OPTIONS, POST")
+
+
+async def test_who_looks_with_a_browser_is_told_what_is_here(gateway):
+    async with listening(gateway.app) as port, httpx.AsyncClient() as browser:
+        looked = await browser.get(f"http://127.0.0.1:{port}/")
+        assert "JSON-RPC of Qanat, a devnet (TEE: MOCK)" in looked.text
+        assert (await browser.head(f"http://127.0.0.1:{port}/")).text == ""
 
 
 async def test_any_web_page_may_call_by_default(gateway):
