@@ -16,6 +16,7 @@ from services.gateway.authorizations import SET_CODE, Authorization
 from shared.crypto.hashes import keccak256
 from shared.errors import Rejected
 
+OWNER_SIGNATURE_BYTES = 64
 LEGACY_FIELDS = 9
 FIELDS = {1: 11, 2: 12, SET_CODE: 13}
 """Fields of typed transactions, with the signature's three."""
@@ -54,6 +55,38 @@ def read_transaction(untrusted: bytes) -> PooledTransaction:
     try:
         return _read(untrusted)
     except (rlp.MalformedRlp, ConfigError, ValueError) as error:
+        raise UnreadableTransaction(str(error)) from None
+
+
+def read_impersonated(untrusted: bytes) -> PooledTransaction | None:
+    """
+    Read what the network's owner signed for somebody; None for an edit (ADR 0045).
+
+    Whether he signed it only an enclave says. Raises `UnreadableTransaction`.
+    """
+    try:
+        *call, change = _list(rlp.decode(untrusted[1 + OWNER_SIGNATURE_BYTES :]))
+        chain_id, nonce, fee, gas, sender, to, value, data = _strings(call, 8)
+        if _list(change):
+            return None
+        return PooledTransaction(
+            hash=keccak256(untrusted),
+            sender=_receiver(sender) or b"",
+            type=0,
+            nonce=_number(nonce),
+            gas=_number(gas),
+            max_fee=_number(fee),
+            max_tip=_number(fee),
+            to=_receiver(to),
+            value=_number(value),
+            input=data,
+            chain_id=_number(chain_id),
+            access_list=None,
+            v=0,
+            r=1,
+            s=1,
+        )
+    except (rlp.MalformedRlp, ValueError) as error:
         raise UnreadableTransaction(str(error)) from None
 
 

@@ -5,21 +5,42 @@ See `dev_profile`.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from services.gateway.encryption import read_envelope
 from services.gateway.node import GatewayNode
 from services.gateway.rpc import ethereum_words as words
 from services.gateway.rpc.block_ids import resolve_state
+from services.gateway.rpc.errors import EthereumRejected
 from services.gateway.rpc.eth import CALL_GAS, LATEST_STATE, ZERO_ADDRESS, evm_call
+from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
-from services.gateway.rpc.parameters import AnyBlockId, anything, optional
+from services.gateway.rpc.parameters import AnyBlockId, anything, data, optional
 from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
 from services.gateway.rpc.shapes import show_bytes
 from shared.api.evm import EvmQueries
 from shared.errors import Rejected, RuntimeRejected
 from shared.types.evm import Account
 from shared.types.identity import Round
+
+TIP = "maxpriorityfeepergas"
+
+
+def dev_call_request(value: Any) -> CallRequest:
+    """Call object, whose fields do not contradict each other. Source: go-ethereum ethapi."""
+    request = call_request(value)
+    fields = fold_names(value)
+    older, newer = (fields.get(name) for name in ("data", "input"))
+    if older is not None and newer is not None and data(older) != data(newer):
+        raise EthereumRejected(
+            'both "data" and "input" are set and not equal. '
+            'Please use "input" to pass transaction call data'
+        )
+    has_fees = any(fields.get(name) is not None for name in ("maxfeepergas", TIP))
+    if request.gas_price is not None and has_fees:
+        raise EthereumRejected("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+    return request
 
 
 class DevCallMethods:
@@ -30,7 +51,7 @@ class DevCallMethods:
         self._is_confidential = node.settings.confidential
         self._pretences = Pretences(confidential=self._is_confidential, strict=False)
 
-    @rpc_method("eth_call", call_request, LATEST_STATE, optional(anything), optional(anything))
+    @rpc_method("eth_call", dev_call_request, LATEST_STATE, optional(anything), optional(anything))
     async def call(
         self, request: CallRequest, block: AnyBlockId, overrides: object, block_overrides: object
     ) -> str:
@@ -62,7 +83,7 @@ class DevCallMethods:
         return show_bytes(output)
 
     @rpc_method(
-        "eth_estimateGas", call_request, LATEST_STATE, optional(anything), optional(anything)
+        "eth_estimateGas", dev_call_request, LATEST_STATE, optional(anything), optional(anything)
     )
     async def estimate_gas(
         self,

@@ -9,6 +9,8 @@ configuration allows.
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.block_ids import find_any_block, find_block
+from services.gateway.rpc.errors import EthereumRejected
+from services.gateway.rpc.eth import EthMethods
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import (
     AnyBlockId,
@@ -18,7 +20,10 @@ from services.gateway.rpc.parameters import (
     any_block_id,
     block_id,
     boolean,
+    count,
     hash32,
+    optional,
+    percentiles,
 )
 from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
 
@@ -26,8 +31,8 @@ from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_rec
 class DevProfileMethods:
     """Answers that take the place of those of the profile `strict`."""
 
-    def __init__(self, node: GatewayNode) -> None:
-        self._node, self._index = node, node.index
+    def __init__(self, node: GatewayNode, strict: EthMethods) -> None:
+        self._node, self._index, self._strict = node, node.index, strict
 
     @rpc_method("eth_getBlockByNumber", block_id, boolean)
     async def get_block_by_number(self, block: BlockId, with_transactions: bool) -> Json | None:
@@ -47,6 +52,14 @@ class DevProfileMethods:
         base_fee_wei = max(self._node.fees.min_price_wei, self._node.settings.default_gas_price_wei)
         shown = show_block(found, with_transactions=with_transactions)
         return shown | {"baseFeePerGas": hex(base_fee_wei)}
+
+    @rpc_method("eth_feeHistory", count, block_id, optional(percentiles, ()))
+    async def fee_history(self, count: int, last: BlockId, percentiles: tuple[float, ...]) -> Json:
+        """Fees of the last rounds; a round that is not there yet is refused."""
+        head = self._index.require_newest().number
+        if isinstance(last, int) and last > head:
+            raise EthereumRejected(f"request beyond head block: requested {last}, head {head}")
+        return await self._strict.fee_history(count, last, percentiles)
 
     @rpc_method("eth_getTransactionReceipt", hash32)
     async def get_transaction_receipt(self, hash_: bytes) -> Json | None:

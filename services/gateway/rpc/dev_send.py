@@ -11,7 +11,12 @@ from typing import Final
 
 from services.gateway.authorizations import SET_CODE
 from services.gateway.encryption import read_envelope
-from services.gateway.pooled import PooledTransaction, UnreadableTransaction, read_transaction
+from services.gateway.pooled import (
+    PooledTransaction,
+    UnreadableTransaction,
+    read_impersonated,
+    read_transaction,
+)
 from services.gateway.rpc import ethereum_words as words
 from services.gateway.rpc.errors import (
     MALFORMED_TEXT,
@@ -23,6 +28,7 @@ from services.gateway.rpc.eth_send import MAX_TRANSACTION_BYTES, EthSendMethods
 from shared.api.compute import Submission
 from shared.api.evm import EvmQueries
 from shared.errors import Rejected
+from shared.rules.dev_transactions import DEV_TYPE
 from shared.types.evm import Account
 
 UNSUPPORTED: Final = "transaction type not supported"
@@ -47,9 +53,11 @@ class DevSendMethods(EthSendMethods):
         if len(raw) > MAX_TRANSACTION_BYTES:
             return await super().submit(raw)
         try:
-            sent = read_transaction(raw)
+            sent = _read(raw)
         except UnreadableTransaction as error:
             return await self._submit_unread(raw, error.message)
+        if sent is None:
+            return await super().submit(raw)
         await self._verify(sent)
         try:
             return await super().submit(raw)
@@ -115,6 +123,15 @@ class DevSendMethods(EthSendMethods):
 
     async def _account(self, sent: PooledTransaction) -> Account:
         return await self._node.nodes.ask(lambda api: EvmQueries(api).fetch_account(sent.sender))
+
+
+def _read(raw: bytes) -> PooledTransaction | None:
+    """
+    Read a signed transaction, or one that the owner signed for somebody; None for an edit.
+
+    Raises `UnreadableTransaction` for all else.
+    """
+    return read_impersonated(raw) if raw.startswith(DEV_TYPE) else read_transaction(raw)
 
 
 def _cost(sent: PooledTransaction) -> int:

@@ -6,6 +6,11 @@ from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.objects import LogQuery
 from services.gateway.rpc.parameters import BlockId, Tag
 from services.gateway.rpc.shapes import Json, show_log
+from shared.errors import Rejected
+
+
+class BackwardRange(Rejected, module="rpc", code=19):
+    """A log query ends before it begins."""
 
 
 async def query_logs(index: ChainIndex, query: LogQuery, max_rounds: int) -> list[Json]:
@@ -24,7 +29,7 @@ async def _range(index: ChainIndex, query: LogQuery, max_rounds: int) -> tuple[i
     first = resolve_number(index, _or(query.from_block, Tag.EARLIEST))
     last = resolve_number(index, _or(query.to_block, Tag.LATEST))
     if last < first:
-        raise QueryRejected("invalid request: end round greater than start round")
+        raise BackwardRange("invalid request: end round greater than start round")
     if last - first > max_rounds:
         raise QueryRejected(
             f"invalid request: max allowed of rounds in logs query is: {max_rounds}"

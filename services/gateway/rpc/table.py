@@ -48,11 +48,11 @@ def build_method_tables(node: GatewayNode) -> dict[str, dict[str, Method]]:
     eth, send, calls = EthMethods(node), DevSendMethods(node), DevCallMethods(node)
     fill = EthFillMethods(node, eth, calls, has_base_fee=True)
     changed: list[object] = [
-        DevProfileMethods(node),
+        DevProfileMethods(node, eth),
         calls,
         send,
         fill,
-        EthereumOnlyMethods(node.index),
+        EthereumOnlyMethods(node.index, node.settings.logs_max_rounds),
     ]
     if node.settings.unsafe_dev_controls:
         owner = DevTransactions(node, eth, send)

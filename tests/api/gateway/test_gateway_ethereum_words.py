@@ -255,3 +255,69 @@ async def test_an_envelope_takes_the_gas_of_what_it_holds(tmp_path):
         raw = sign(0, data=sealed, gas=gas)
         hash_ = await gateway.send(raw)
         assert (await gateway.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x1"
+
+
+# -- other questions ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas"])
+async def test_fields_of_a_call_do_not_contradict_each_other(gateway, method):
+    call = {"from": ACCOUNT.address, "to": RECEIVER}
+    data = call | {"data": "0x12", "input": "0x13"}
+    assert (await refusal(gateway, method, data)).startswith('both "data" and "input" are set')
+    assert "result" in await gateway.ask(method, data | {"Input": "0x12", "input": "0x12"})
+    fees = call | {"gasPrice": "0x1", "maxPriorityFeePerGas": "0x1"}
+    assert (await refusal(gateway, method, fees)).startswith("both gasPrice and (maxFeePerGas")
+    for request in (data, fees):
+        assert "result" in await in_strict(gateway, method, request)
+
+
+async def test_blocks_and_places_that_are_not_there(gateway):
+    nowhere, block = "0x" + "ab" * 32, await gateway.rpc("eth_getBlockByNumber", "0x1", False)
+    for by, known, unknown in (("Hash", block["hash"], nowhere), ("Number", "0x1", "0xffff")):
+        count = f"eth_getBlockTransactionCountBy{by}"
+        place = f"eth_getTransactionByBlock{by}AndIndex"
+        assert await gateway.rpc(count, known) == "0x0"
+        assert await gateway.rpc(count, unknown) is None
+        assert await gateway.rpc(place, known, "0x0") is None
+        assert await gateway.rpc(place, unknown, "0x0") is None
+        assert (await in_strict(gateway, count, unknown))["result"] == "0x0"
+        assert "out of range" in (await in_strict(gateway, place, known, "0x0"))["error"]["message"]
+
+
+async def test_ranges_that_are_none(gateway):
+    backward = {"fromBlock": "0x1", "toBlock": "0x0"}
+    assert await gateway.error("eth_getLogs", backward) == {
+        "code": -32602,
+        "message": "invalid block range params",
+    }
+    strict = (await in_strict(gateway, "eth_getLogs", backward))["error"]
+    assert strict["code"] == -32000
+    head = int(await gateway.rpc("eth_blockNumber"), 16)
+    assert await refusal(gateway, "eth_feeHistory", "0x1", "0xffff", []) == (
+        f"request beyond head block: requested 65535, head {head}"
+    )
+    assert (await gateway.rpc("eth_feeHistory", "0x1", hex(head), []))["oldestBlock"] == hex(head)
+
+
+async def test_who_is_impersonated_hears_the_same(gateway):
+    stranger = "0x" + "77" * 20
+    await gateway.rpc("hardhat_impersonateAccount", stranger)
+    sent = {"from": stranger, "to": RECEIVER, "gas": "0x7530", "gasPrice": hex(100 * GWEI)}
+    cost = 30_000 * 100 * GWEI
+    for value in (0, 5):
+        assert await refusal(gateway, "eth_sendTransaction", sent | {"value": hex(value)}) == (
+            "insufficient funds for gas * price + value: "
+            f"balance 0, tx cost {cost + value}, overshot {cost + value}"
+        )
+    await gateway.rpc("hardhat_setBalance", stranger, hex(10**18))
+    cheap = sent | {"gasPrice": "0x1"}
+    assert (await refusal(gateway, "eth_sendTransaction", cheap)).startswith(
+        "max fee per gas less than block base fee: "
+    )
+    hash_ = await gateway.rpc("eth_sendTransaction", sent | {"value": "0x5"})
+    assert (await gateway.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x1"
+    used = sent | {"nonce": "0x0"}
+    assert await refusal(gateway, "eth_sendTransaction", used) == (
+        "nonce too low: next nonce 1, tx nonce 0"
+    )
