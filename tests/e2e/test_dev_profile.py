@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from web3 import HTTPProvider, Web3
-from web3.exceptions import ContractLogicError
+from web3.exceptions import ContractLogicError, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
 from tests.support.networks import SECOND_KEY, ProcessNetwork, RunningNetwork, load_artifact
@@ -47,6 +47,35 @@ def test_a_creation_is_estimated_and_a_failure_has_a_reason(network: RunningNetw
     assert receipt["status"] == 0
     assert receipt["error"]["module"] == "evm"
     assert receipt["error"]["message"]
+
+
+@pytest.mark.node
+def test_libraries_know_why_a_transaction_is_refused(
+    network: RunningNetwork, node_clients: Path
+) -> None:
+    web3, poor = connect(network, Account.from_key(SECOND_KEY)), Account.create()
+    web3.eth.wait_for_transaction_receipt(
+        web3.eth.send_transaction({"to": poor.address, "value": 1})
+    )
+    with pytest.raises(Web3RPCError, match="insufficient funds"):
+        connect(network, poor).eth.send_transaction({"to": RICH.address, "value": 1})
+    done = subprocess.run(
+        ["node", "failures.mjs", network.url, SECOND_KEY],
+        cwd=node_clients,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["ethers"] == [*["INSUFFICIENT_FUNDS"] * 2, "NONCE_EXPIRED"]
+    assert seen["viem"] == [
+        *["InsufficientFundsError"] * 2,
+        "NonceTooLowError",
+        "IntrinsicGasTooLowError",
+        "FeeCapTooLowError",
+    ]
 
 
 def test_web3_js_needs_no_settings(process_network: ProcessNetwork, node_clients: Path) -> None:
