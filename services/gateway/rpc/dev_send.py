@@ -27,7 +27,7 @@ from services.gateway.rpc.errors import (
 from services.gateway.rpc.eth_send import MAX_TRANSACTION_BYTES, EthSendMethods
 from shared.api.compute import Submission
 from shared.api.evm import EvmQueries
-from shared.errors import Rejected
+from shared.errors import Rejected, Unavailable
 from shared.rules.dev_transactions import DEV_TYPE
 from shared.types.evm import Account
 
@@ -62,7 +62,10 @@ class DevSendMethods(EthSendMethods):
         try:
             return await super().submit(raw)
         except (MalformedTransaction, TransactionRefused) as error:
-            raise await self._told(error, sent) from None
+            try:
+                raise await self._told(error, sent) from None
+            except Unavailable:
+                raise error from None
 
     async def _submit_unread(self, raw: bytes, why: str) -> Submission:
         """Submit what is none of Ethereum's transactions; only the pool knows if it is one."""
@@ -89,7 +92,11 @@ class DevSendMethods(EthSendMethods):
         if not sent.value:
             # Who cannot pay for gas is refused by the pool itself.
             return
-        account = await self._account(sent)
+        try:
+            account = await self._account(sent)
+        except Unavailable:
+            # Whom nobody knows of now is not refused for it.
+            return
         if sent.nonce < account.nonce:
             raise words.nonce_too_low(account.nonce, sent.nonce)
         if account.balance < _cost(sent):

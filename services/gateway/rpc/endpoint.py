@@ -114,6 +114,8 @@ class JsonRpcEndpoint:
             await _respond(send, 400, extra, self._unknown_profile(profile), JSON)
             return
         extra.append((PROFILE, profile))
+        if b"origin" in headers:
+            extra.append((b"access-control-expose-headers", PROFILE))
         match scope["method"]:
             case "POST":
                 may_control = self._callers.may_control(headers, peer)

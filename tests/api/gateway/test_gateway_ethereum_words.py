@@ -7,6 +7,7 @@ from qanat.view.envelopes import EpochKey, seal
 from services.gateway.probe import PlainCallProbe
 from services.gateway.rpc.ethereum_words import intrinsic_gas
 from shared.api.compute import Submission
+from shared.errors import PeerUnavailable
 from tests.support.fake_compute import FakeChain
 from tests.support.gateway import BALANCES, running_gateway
 from tests.support.signing import ACCOUNT, GWEI, RECEIVER, sign
@@ -242,6 +243,17 @@ async def test_what_a_pool_says(gateway, monkeypatch, refused, text):
     monkeypatch.setattr(gateway.computes[0], "submit_transactions", refuse)
     assert await refusal_of(gateway, nonce=7) == text
     assert await refusal(gateway, "eth_sendRawTransactionSync", sign(7)) == text
+
+
+async def test_where_no_balance_is_known_nobody_is_refused_for_it(gateway, monkeypatch):
+    async def silent(*_):
+        raise PeerUnavailable("no node answers")
+
+    monkeypatch.setattr(gateway.node.nodes, "ask", silent)
+    await gateway.rpc("eth_sendRawTransaction", sign(0, value=HAS))
+    answer = await refusal_of(gateway, key=POOR_KEY)
+    assert answer.startswith("client: transaction check failed: ")
+    assert answer.endswith("insufficient balance to pay fees")
 
 
 async def test_an_envelope_takes_the_gas_of_what_it_holds(tmp_path):

@@ -240,6 +240,7 @@ async def test_who_looks_with_a_browser_is_told_what_is_here(gateway):
 async def test_any_web_page_may_call_by_default(gateway):
     answer = await post(gateway, CHAIN_ID, origin="https://dapp.example")
     assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-expose-headers"] == "x-qanat-profile"
     preflight = await gateway.client.options(
         "/",
         headers={
