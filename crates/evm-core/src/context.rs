@@ -8,8 +8,15 @@ use revm::{
 };
 
 use crate::{
-    attested::AttestedHost, database::StateDatabase, environment::Environment, failure::HostError, modules::Effects,
-    rng::TransactionRng, sdk_transaction::Key, subcall::Subcalls,
+    attested::AttestedHost,
+    database::StateDatabase,
+    environment::Environment,
+    failure::HostError,
+    layout::OasisAddress,
+    modules::Effects,
+    rng::TransactionRng,
+    sdk_transaction::{Authority, Key},
+    subcall::Subcalls,
 };
 
 /// revm's context with our database and extras.
@@ -62,4 +69,16 @@ pub enum OriginKey {
     Known(Key),
     /// A secp256k1 key with this address.
     Ethereum(Address),
+    /// Several keys, of which none speaks for this account alone.
+    Multisig(OasisAddress),
+}
+
+impl OriginKey {
+    /// What signed for a signer of a transaction.
+    pub fn of(authority: &Authority) -> Self {
+        match authority {
+            Authority::Key(key) => Self::Known(key.clone()),
+            Authority::Multisig(keys) => Self::Multisig(keys.account()),
+        }
+    }
 }

@@ -46,6 +46,11 @@ pub fn staking_address(key: &[u8; 32]) -> OasisAddress {
     hashed_address(&[b"oasis-core/address: staking", &[0], key])
 }
 
+/// The address of whoever has enough of several keys, by their canonical CBOR.
+pub fn multisig_address(keys: &[u8]) -> OasisAddress {
+    hashed_address(&[b"oasis-runtime-sdk/address: multisig", &[0], keys])
+}
+
 /// Address of an account that a module has for itself.
 pub fn module_address(module: &str, kind: &str) -> OasisAddress {
     let parts = [module.as_bytes(), b".", kind.as_bytes()];

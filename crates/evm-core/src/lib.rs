@@ -24,6 +24,7 @@ pub mod layout;
 pub mod machine;
 pub mod merkle;
 pub mod modules;
+pub mod multisig;
 pub mod precompiles;
 pub mod results;
 pub mod rng;

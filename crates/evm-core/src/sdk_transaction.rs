@@ -2,8 +2,8 @@
 //!
 //! Raw, one is the CBOR array `[body, [{signature}, …]]`: a proof for each signer that the body names, all over the
 //! body in the context of this ParaTime on this network. Source: oasis-sdk
-//! `runtime-sdk/src/types/{transaction,address}.rs` @ 00da39c. Differs: signers have Ed25519 or secp256k1 keys, no
-//! multisig; what is paid is the whole part of the fee per gas.
+//! `runtime-sdk/src/types/{transaction,address}.rs` @ 00da39c. Differs: keys are Ed25519 or secp256k1, not Sr25519, whose
+//! signers are refused as malformed; what is paid is the whole part of the fee per gas.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use secp256k1::PublicKey;
@@ -14,6 +14,7 @@ use crate::{
     crypto::{Algorithm, sha512_256, verify},
     envelope::Call,
     layout::{OasisAddress, oasis_address, placeholder_address, staking_address},
+    multisig::Multisig,
     transaction::Transaction,
 };
 
@@ -72,7 +73,8 @@ impl Key {
         }
     }
 
-    fn has_signed(&self, context: &[u8], body: &[u8], signature: &[u8]) -> bool {
+    /// Whether a signature of a message in a context is of this key.
+    pub(crate) fn has_signed(&self, context: &[u8], body: &[u8], signature: &[u8]) -> bool {
         let (algorithm, key) = match self {
             Self::Ed25519(key) => (Algorithm::Ed25519Oasis, key.as_slice()),
             Self::Secp256k1(key, _) => (Algorithm::Secp256k1Oasis, key.as_slice()),
@@ -81,11 +83,63 @@ impl Key {
     }
 }
 
+/// What has to sign for an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// One key.
+    Key(Key),
+    /// Several.
+    Multisig(Multisig),
+}
+
+impl Authority {
+    /// The one key, where it is one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Multisig(_) => None,
+        }
+    }
+
+    /// The account that is signed for.
+    pub fn account(&self) -> OasisAddress {
+        match self {
+            Self::Key(key) => key.account(),
+            Self::Multisig(keys) => keys.account(),
+        }
+    }
+
+    /// The address by which the EVM knows that account.
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Key(key) => key.address(),
+            Self::Multisig(keys) => placeholder_address(&keys.account()),
+        }
+    }
+
+    /// Signatures that are paid for.
+    fn size(&self) -> usize {
+        match self {
+            Self::Key(_) => 1,
+            Self::Multisig(keys) => keys.size(),
+        }
+    }
+
+    fn has_signed(&self, context: &[u8], body: &[u8], proof: Value) -> Option<bool> {
+        let mut proof = Fields::of(proof)?;
+        let has_signed = match self {
+            Self::Key(key) => key.has_signed(context, body, &proof.take("signature")?.into_bytes()?),
+            Self::Multisig(keys) => keys.has_signed(context, body, proof.take("multisig")?),
+        };
+        Some(has_signed && proof.is_empty())
+    }
+}
+
 /// Who signed, and the place of the transaction in his sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
-    /// His key.
-    pub key: Key,
+    /// What signed for him.
+    pub authority: Authority,
     /// Position in his sequence.
     pub nonce: u64,
 }
@@ -106,9 +160,14 @@ pub struct SdkParts {
 }
 
 impl SdkParts {
-    /// Key of the sender.
-    pub fn sender(&self) -> &Key {
-        &self.signers[0].key
+    /// The sender.
+    pub fn sender(&self) -> &Authority {
+        &self.signers[0].authority
+    }
+
+    /// Signatures that are paid for, whether they were given or not.
+    pub fn signatures(&self) -> usize {
+        self.signers.iter().map(|signer| signer.authority.size()).sum()
     }
 }
 
@@ -136,17 +195,16 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
         return None;
     }
     for (position, (signer, proof)) in signers.iter().zip(proofs).enumerate() {
-        let mut proof = Fields::of(proof)?;
-        let signature = proof.take("signature")?.into_bytes()?;
-        let is_new = signers[..position].iter().all(|other| other.key.account() != signer.key.account());
-        if !proof.is_empty() || !is_new || !signer.key.has_signed(context, &body, &signature) {
+        let account = signer.authority.account();
+        let is_new = signers[..position].iter().all(|other| other.authority.account() != account);
+        if !is_new || !signer.authority.has_signed(context, &body, proof)? {
             return None;
         }
     }
     let price = fee.amount.checked_div(u128::from(fee.gas)).unwrap_or(0);
     Some(Transaction {
         hash: B256::from(sha512_256(&[raw])),
-        sender: signers[0].key.address(),
+        sender: signers[0].authority.address(),
         tx_type: SDK_TYPE,
         chain_id: None,
         nonce: signers[0].nonce,
@@ -170,9 +228,13 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
 fn signer(value: Value) -> Option<Signer> {
     let mut fields = Fields::of(value)?;
     let mut spec = Fields::of(fields.take("address_spec")?)?;
-    let key = Key::read(spec.take("signature")?, "secp256k1eth")?;
+    let authority = match (spec.take("signature"), spec.take("multisig")) {
+        (Some(key), None) => Authority::Key(Key::read(key, "secp256k1eth")?),
+        (None, Some(keys)) => Authority::Multisig(Multisig::read(keys)?),
+        _ => return None,
+    };
     let nonce = fields.take("nonce").map_or(Some(0), |nonce| nonce.as_unsigned())?;
-    (fields.is_empty() && spec.is_empty()).then_some(Signer { key, nonce })
+    (fields.is_empty() && spec.is_empty()).then_some(Signer { authority, nonce })
 }
 
 struct Fee {

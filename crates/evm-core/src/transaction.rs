@@ -160,7 +160,7 @@ impl Transaction {
         }
         let length = self.size as u64;
         match &self.sdk {
-            Some(sdk) => length * TX_BYTE_GAS + SIGNATURE_GAS * sdk.signers.len() as u64,
+            Some(sdk) => length * TX_BYTE_GAS + SIGNATURE_GAS * sdk.signatures() as u64,
             None => (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS,
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     machine::Message,
     modules::rofl,
     precompiles::{SUBCALL, call_data, read_answer},
-    sdk_transaction::{Key, SdkParts},
+    sdk_transaction::{Authority, Key, SdkParts},
     transaction::{Transaction, intrinsic_gas},
 };
 
@@ -52,12 +52,13 @@ pub(super) fn meet(
         Ok(paying) => paying,
         Err(error) => return Ok(Err(error)),
     };
-    let mut known = |key: &Key| match key {
-        Key::Ed25519(_) => database.adopt(&key.account()),
-        Key::Secp256k1(_, address) => *address,
+    let mut known = |authority: &Authority| match authority {
+        Authority::Key(Key::Secp256k1(_, address)) => *address,
+        Authority::Key(Key::Ed25519(_)) | Authority::Multisig(_) => database.adopt(&authority.account()),
     };
     let sender = known(parts.sender());
-    let cosigners: Vec<(Address, u64)> = parts.signers[1..].iter().map(|one| (known(&one.key), one.nonce)).collect();
+    let cosigners: Vec<(Address, u64)> =
+        parts.signers[1..].iter().map(|one| (known(&one.authority), one.nonce)).collect();
     for (address, nonce) in &cosigners {
         match nonce.cmp(&database.nonce_and_balance(*address)?.0) {
             std::cmp::Ordering::Less => return Ok(Err(core(4, "invalid nonce"))),
@@ -72,7 +73,7 @@ pub(super) fn meet(
 /// What a message of a transaction comes from.
 pub(super) fn origin(transaction: &Transaction, index: usize, opened: Option<&OpenedCall>) -> Origin {
     let signers = match &transaction.sdk {
-        Some(parts) => parts.signers.iter().map(|one| OriginKey::Known(one.key.clone())).collect(),
+        Some(parts) => parts.signers.iter().map(|one| OriginKey::of(&one.authority)).collect(),
         None => vec![OriginKey::Ethereum(transaction.sender)],
     };
     Origin {
@@ -104,7 +105,7 @@ impl OpenedCall {
         prepaid_gas: u64,
     ) -> Result<Message, ModuleError> {
         let (to, value, data, intrinsic_gas) = match self.call.method.as_str() {
-            "evm.Call" | "evm.Create" if !matches!(parts.sender(), Key::Secp256k1(..)) => {
+            "evm.Call" | "evm.Create" if !matches!(parts.sender(), Authority::Key(Key::Secp256k1(..))) => {
                 return Err(ModuleError { module: EVM, code: 6, message: "invalid signer type".into() });
             }
             "evm.Call" => {

@@ -251,7 +251,7 @@ pub(crate) fn payer(
         if asked.app != app || asked.expiration <= epoch {
             return refused("registration expired");
         }
-        if *parts.sender() != Key::Ed25519(asked.endorsement.rak) {
+        if parts.sender().key() != Some(&Key::Ed25519(asked.endorsement.rak)) {
             return refused("tx not signed by RAK");
         }
         if !asked.endorsement.is_signed() {
@@ -259,7 +259,8 @@ pub(crate) fn payer(
         }
         return Ok(Ok(Some(staking_address(&asked.endorsement.node))));
     }
-    let Some(endorsed) = lookup(&endorsed_key(&key_id(parts.sender())))? else { return Ok(Ok(None)) };
+    let Some(sender) = parts.sender().key() else { return Ok(Ok(None)) };
+    let Some(endorsed) = lookup(&endorsed_key(&key_id(sender)))? else { return Ok(Ok(None)) };
     let endorsed = Endorsed::decode(&endorsed)?;
     if endorsed.app != app {
         return refused("invalid argument");

@@ -39,6 +39,7 @@ pub(super) fn origin_id(key: &OriginKey) -> KeyId {
     match key {
         OriginKey::Known(key) => key_id(key),
         OriginKey::Ethereum(address) => sha512_256(&[b"secp256k1eth", address.as_slice()]),
+        OriginKey::Multisig(account) => sha512_256(&[b"multisig", account.as_slice()]),
     }
 }
 
