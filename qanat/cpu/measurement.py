@@ -31,6 +31,7 @@ FURTHER_PARTS = {
         "services/worker/appd",
         "shared/gateways/hosts.py",
         "shared/kit/bodies.py",
+        "shared/kit/cpu_share.py",
         "shared/kit/landlock.py",
     )
 }
