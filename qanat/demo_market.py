@@ -25,7 +25,7 @@ from shared.errors import Rejected, Unavailable
 from shared.rules.app_ids import decode_app_id
 
 PROGRAM = "data-market"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 POLL_S = 0.2
 WORKERS = 2
 
