@@ -40,3 +40,28 @@ def test_enclaves_load_neither_a_web_framework_nor_sql(service, runtime):
     command = (sys.executable, "-OO", "-c", LOAD_ALL, json.dumps(names))
     done = subprocess.run(command, capture_output=True, cwd=code_root(), check=True)
     assert not FORBIDDEN.intersection(json.loads(done.stdout))
+
+
+LOAD_MAIN = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+ours = {"apps", "examples", "qanat", "runtimes", "services", "shared"}
+print(json.dumps([one for one in sys.modules if one.partition(".")[0] in ours]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["keymanager", "compute", "worker"])
+def test_all_that_an_enclave_imports_of_ours_is_measured(service):
+    """What is not is not found in an enclave, which ends then (`qanat/cpu/bootstrap.py`)."""
+    config = encode_record(mock_tee.enclave_config(runtime="evm")) if service == "compute" else b""
+    measured = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in enclave_files(service, config, code_root())
+    }
+    folders = {name.rsplit(".", up)[0] for name in measured for up in range(1, name.count(".") + 1)}
+    command = (sys.executable, "-c", LOAD_MAIN, f"services.{service}.enclave.__main__")
+    done = subprocess.run(command, capture_output=True, cwd=code_root(), check=True)
+    loaded = set(json.loads(done.stdout))
+    assert loaded >= {f"services.{service}.enclave.protocol", "shared.errors"}
+    assert loaded - measured - folders == set()
