@@ -22,12 +22,37 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/loc
     CARGO_TARGET_DIR=/target /tmp/build/bin/maturin build --release --locked --quiet -m crates/evm-py/Cargo.toml --out /wheels && \
     uv pip install -q --python /opt/venv/bin/python --no-deps /wheels/*.whl
 
-# The official images are built with profile-guided and link-time optimization.
-FROM python:3.11-slim-bookworm
-ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
+# What only a debugger, a compiler or the packages' own tests read. Libraries that a wheel brings in *.libs are patched,
+# and strip may break them.
+RUN cd /opt/venv/lib/python3.11/site-packages && \
+    find . -name '*.so' -exec strip --strip-unneeded {} + && \
+    find . -type f \( -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete && \
+    rm -rf alembic/testing cytoolz/tests mako/testing parsimonious/tests regex/tests sqlalchemy/testing \
+        sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle toolz/tests toolz/sandbox
+
+# The official images are built with profile-guided and link-time optimization. This one goes on without what no node runs:
+# installers, Perl, the parts of Python's library that draw or package, texts.
+FROM python:3.11-slim-bookworm AS base
+COPY --from=build /opt/venv /opt/venv
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin qanat && \
     install -d -o qanat -g qanat /run/qanat && ln -s /run/qanat/ready /CONTAINER_READY
-COPY --from=build /opt/venv /opt/venv
+RUN library=$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') && \
+    cd "$library" && rm -rf distutils ensurepip idlelib lib2to3 pydoc_data test tkinter turtledemo && \
+    cd /usr/local/lib/python3.11/site-packages && rm -rf _distutils_hack distutils-precedence.pth pip pip-* pkg_resources \
+        setuptools setuptools-* wheel wheel-* && \
+    rm -rf /usr/local/include /usr/local/bin/2to3* /usr/local/bin/idle* /usr/local/bin/pip* /usr/local/bin/pydoc* \
+        /usr/bin/perl* /usr/lib/*/perl* /usr/lib/*/libperl* /usr/share/perl* \
+        /usr/bin/apt* /usr/lib/apt /usr/lib/*/libapt-p* /var/cache/* /var/lib/apt \
+        /usr/lib/*/gconv /usr/share/bash-completion /usr/share/info /usr/share/locale /usr/share/man \
+        /usr/share/zoneinfo/posix /usr/share/zoneinfo/right && \
+    find / -xdev -name '*.pyc' -delete && \
+    python -m compileall -q -j0 --invalidation-mode unchecked-hash -x '/pygments/lexers/[a-z]' "$library" /opt/venv/lib
+
+# One layer of all that changes seldom, so that what was removed is gone.
+FROM scratch
+COPY --from=base / /
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
 WORKDIR /srv/qanat
 COPY LICENSE ./
 COPY networks networks
@@ -42,9 +67,8 @@ RUN for node in . public $(python -m qanat.network); do \
         install -d -m 700 -o qanat -g qanat "/network/$node"; done
 # Compiled once here, since a user who cannot write there would compile at every start. As -OO runs it, only what enclaves
 # import beside their own code, which the launcher compiles from what it measured.
-RUN python -m compileall -q -x '/(ensurepip|idlelib|lib2to3|pip|pydoc_data|setuptools|tkinter|turtledemo)/' \
-        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /opt/venv/lib . || true
-RUN python -OO -c 'import sqlite3, dcap_qvl, runtimes.evm, runtimes.python, services.compute.enclave.__main__, services.keymanager.enclave.__main__'
+RUN python -m compileall -q . && \
+    python -OO -c 'import sqlite3, dcap_qvl, runtimes.evm, runtimes.python, services.compute.enclave.__main__, services.keymanager.enclave.__main__'
 ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
 USER qanat
 EXPOSE 8545 8546
