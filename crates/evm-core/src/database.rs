@@ -24,7 +24,7 @@ use crate::{
         AccountRecord, OasisAddress, account_key, block_hash_key, code_key, oasis_address, placeholder_address,
         public_slot_key, slot_prefix,
     },
-    merkle::{Written, address_key},
+    merkle::{self, Written, address_key},
     modules::Outgoing,
 };
 use state_core::{errors::StateError, store::Snapshot, tree::Items};
@@ -73,6 +73,8 @@ pub struct StateDatabase<'e> {
     outgoing: Vec<Outgoing>,
     /// What a simulation says of the state instead.
     pretended: Pretended,
+    /// Whether Ethereum's tries begin with this round.
+    begins_tries: bool,
 }
 
 /// Storage and hashes that a simulation pretends; empty for rounds and calls.
@@ -105,6 +107,7 @@ impl<'e> StateDatabase<'e> {
             module_records: BTreeMap::new(),
             outgoing: Vec::new(),
             pretended: Pretended::default(),
+            begins_tries: false,
         }
     }
 
@@ -164,9 +167,12 @@ impl<'e> StateDatabase<'e> {
     }
 
     /// Nonce and balance of an account.
+    ///
+    /// A look meets nobody: by whom this round has met hangs where a payment to an Oasis address goes, and who looks
+    /// may be a transaction that is left out, of which other nodes never hear.
     pub fn nonce_and_balance(&mut self, address: Address) -> Result<(u64, U256), EngineError> {
-        let key = self.oasis_of(address);
-        let record = &self.account(key)?.record;
+        let known = self.placeholders.get(&address).or_else(|| self.oasis.get(&address)).copied();
+        let record = &self.account(known.unwrap_or_else(|| oasis_address(&address)))?.record;
         Ok((record.nonce, record.balance))
     }
 
@@ -361,6 +367,38 @@ impl<'e> StateDatabase<'e> {
         self.placeholders.clear();
     }
 
+    /// Puts accounts into Ethereum's tries as they are. A chain that is older than the tries begins to keep them.
+    pub fn name(&mut self, addresses: &[Address]) -> Result<(), EngineError> {
+        if !merkle::is_kept(&self.snapshot)? {
+            self.begins_tries = true;
+            self.module_records.insert(merkle::LATE_KEY.to_vec(), Some(vec![1]));
+        }
+        for address in addresses {
+            let key = self.oasis_of(*address);
+            self.account(key)?.written_by = Some(*address);
+        }
+        Ok(())
+    }
+
+    /// Whether this round begins to keep the tries, on a chain that is older than they are.
+    pub fn begins_tries(&self) -> bool {
+        self.begins_tries
+    }
+
+    /// Slots of a contract after this round, where the trie has none of them yet.
+    fn all_slots(&self, contract: &Address, changed: Vec<(U256, U256)>) -> Result<Vec<(U256, U256)>, EngineError> {
+        let prefix = slot_prefix(contract, false);
+        let mut slots = BTreeMap::new();
+        for (key, value) in self.snapshot.scan(&prefix, None, usize::MAX)? {
+            let number = |raw: Option<&[u8]>| raw.and_then(U256::try_from_be_slice);
+            let slot = number(key.get(prefix.len()..)).zip(number(Some(&value)));
+            let (slot, value) = slot.ok_or_else(|| StateError::Corrupt("a slot is not 32 bytes".into()))?;
+            slots.insert(slot, value);
+        }
+        slots.extend(changed);
+        Ok(slots.into_iter().filter(|(_, value)| !value.is_zero()).collect())
+    }
+
     /// What this round changed of accounts that Ethereum knows, for its tries, in order. Those it sees for the first
     /// time are remembered among the changes.
     ///
@@ -373,6 +411,8 @@ impl<'e> StateDatabase<'e> {
         for contract in slots.keys() {
             self.account(oasis_address(contract))?.written_by = Some(*contract);
         }
+        // A contract that enters late brings slots of rounds before.
+        let is_late = self.begins_tries || self.snapshot.get(merkle::LATE_KEY)?.is_some();
         let mut written = BTreeMap::new();
         for (key, account) in &self.accounts {
             // Who signed by a key that is not Ethereum's has a stand-in, and no address there.
@@ -387,7 +427,10 @@ impl<'e> StateDatabase<'e> {
                     .map_err(|_| StateError::Corrupt("address is not 20 bytes".into()))?,
                 (None, None) => continue,
             };
-            let slots = slots.remove(&address).unwrap_or_default();
+            let mut slots = slots.remove(&address).unwrap_or_default();
+            if is_late && known.is_none() {
+                slots = self.all_slots(&address, slots)?;
+            }
             if slots.is_empty() && !account.is_changed() && (known.is_some() || account.record.is_empty()) {
                 continue;
             }

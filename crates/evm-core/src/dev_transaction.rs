@@ -33,6 +33,8 @@ pub enum Edit {
     Storage(Address, U256, U256),
     /// Least price of the next round [base units/gas].
     MinGasPrice(u128),
+    /// Accounts that are put into Ethereum's tries as they are; see `merkle`.
+    Names(Vec<Address>),
 }
 
 impl Edit {
@@ -41,7 +43,7 @@ impl Edit {
         match self {
             Self::Balance(address, _) | Self::Nonce(address, _) | Self::Code(address, _) => Some(*address),
             Self::Storage(address, ..) => Some(*address),
-            Self::MinGasPrice(_) => None,
+            Self::MinGasPrice(_) | Self::Names(_) => None,
         }
     }
 
@@ -53,9 +55,15 @@ impl Edit {
             3 => Self::Code(address, value),
             4 => Self::Storage(address, slot, number()?),
             5 => Self::MinGasPrice(u128::from(u64::try_from(number()?).ok()?)),
+            6 => Self::Names(addresses(&value)?),
             _ => return None,
         })
     }
+}
+
+fn addresses(joined: &[u8]) -> Option<Vec<Address>> {
+    let (whole, rest) = joined.as_chunks::<20>();
+    rest.is_empty().then(|| whole.iter().map(Address::from).collect())
 }
 
 /// Account whose nonces put edits in order: the last 20 bytes of the key's Keccak hash.

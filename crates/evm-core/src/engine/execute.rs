@@ -302,6 +302,8 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
             Edit::Code(address, code) => database.set_code(*address, code)?,
             Edit::Storage(address, slot, value) => database.set_slot(*address, *slot, *value)?,
             Edit::MinGasPrice(price) => self.tally.next_price = Some(*price),
+            Edit::Names(_) if self.engine.config.confidential => return Ok(Err(core(10, "there are no tries here"))),
+            Edit::Names(addresses) => database.name(addresses)?,
         }
         Ok(Ok(()))
     }
@@ -523,7 +525,7 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         let messages = keep_pending(&mut database);
         let fees = decode_quantity(database.snapshot().get(FEES_KEY)?)?.unwrap_or(0).saturating_add(tally.fees);
         let snapshot = Arc::clone(database.snapshot());
-        let keeps_tries = !engine.config.confidential && merkle::is_kept(&snapshot)?;
+        let keeps_tries = !engine.config.confidential && (database.begins_tries() || merkle::is_kept(&snapshot)?);
         let written = keeps_tries.then(|| database.written()).transpose()?;
         let mut changes = database.into_changes(environment.round)?;
         let ethereum_root = match written {

@@ -6,9 +6,12 @@
 //! | `0b ‖ path (a byte each nibble)` | node of the trie of accounts |
 //! | `0c ‖ contract (20) ‖ path` | node of a contract's trie of slots |
 //! | `0d ‖ Oasis address (21)` | Ethereum address of an account that is in the trie |
+//! | `0e` | 1, where the tries began after the chain's first round |
 //!
 //! They are rows of the state like every other, so that its root covers theirs, and go back with it. An account is in
 //! the trie from when a round first writes to it by its Ethereum address: that cannot be found from an Oasis address.
+//! So a chain that is older than the tries begins them when the network's owner names its accounts; what he leaves out
+//! enters when it is written to, with all that it has then.
 
 mod trie;
 
@@ -26,6 +29,8 @@ use state_core::{errors::StateError, store::Snapshot, tree::EMPTY_ROOT};
 type Result<T> = std::result::Result<T, StateError>;
 
 const ROOT_KEY: &[u8] = &[0x0a];
+/// Where it is, an account may have slots of before it entered the trie.
+pub const LATE_KEY: &[u8] = &[0x0e];
 
 /// Key of the Ethereum address of an account in the trie.
 pub fn address_key(account: &OasisAddress) -> Vec<u8> {
@@ -51,8 +56,7 @@ pub struct Written {
     pub slots: Vec<(U256, U256)>,
 }
 
-/// Whether a public chain keeps the tries: from its first round on, or not at all. A chain that is older than them
-/// cannot begin: its state names accounts by Oasis addresses only.
+/// Whether a public chain keeps the tries: from its first round on, or since the network's owner named its accounts.
 pub fn is_kept(snapshot: &Snapshot) -> Result<bool> {
     Ok(snapshot.root() == EMPTY_ROOT || snapshot.get(ROOT_KEY)?.is_some())
 }
