@@ -36,8 +36,9 @@ SEALED_STATE = (
     "Ethereum's form of what it hides; public ParaTimes have them (`confidential = false`)"
 )
 NO_PROOF = (
-    "there is no proof of this account in Ethereum's form: this chain is older than such proofs, "
-    "or has had no round, or nothing but its Oasis address was ever paid"
+    "there is no proof of this account in Ethereum's form at this block: the chain was older than "
+    "such proofs, or had no round, or nothing but the account's Oasis address was ever paid. In "
+    "networks with dev controls `qanat_keepProofs` has every account proven from then on"
 )
 """Why there is no proof in Ethereum's form."""
 

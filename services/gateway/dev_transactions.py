@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from services.gateway import rlp
 from services.gateway.node import GatewayNode
@@ -24,6 +25,7 @@ from shared.errors import QanatError
 from shared.rules.dev_transactions import DEV_TYPE, dev_address
 from shared.types.identity import RuntimeId
 
+T = TypeVar("T")
 MINED_WAIT_MS = 10_000
 """How long an edit waits for its block [ms]."""
 NOBODY = bytes(20)
@@ -39,6 +41,8 @@ class EditKind(enum.IntEnum):
     CODE = 3
     STORAGE = 4
     MIN_GAS_PRICE = 5
+    NAMES = 6
+    """Which accounts Ethereum's tries hold; none is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +168,8 @@ class DevTransactions:
         return DEV_TYPE + await self._node.consensus.sign_dev_transaction(body) + body
 
 
-def batched(edits: Iterable[Edit], size: int) -> Iterator[list[Edit]]:
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Give them in lists of a size, the last of which may be shorter."""
-    rest = iter(edits)
+    rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

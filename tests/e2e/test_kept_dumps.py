@@ -24,6 +24,7 @@ from tests.e2e.kept_dumps import (
     list_kept,
 )
 from tests.e2e.test_python_clients import connect, deploy, send
+from tests.support.merkle_patricia import verify
 from tests.support.networks import (
     ProcessNetwork,
     RpcFailure,
@@ -35,6 +36,8 @@ from tests.support.networks import (
 
 PORT_BASE = 24545
 KEPT = list_kept()
+BEFORE_PROOFS = "format-1-data-2"
+"""Written before public chains kept Ethereum's tries."""
 
 
 @pytest.fixture(scope="module", params=KEPT, ids=[one.name for one in KEPT])
@@ -119,6 +122,26 @@ def test_public_state_is_there_and_goes_on(kept: KeptDump, loaded: ProcessNetwor
     _, other = told["balances"]
     assert token.functions.balanceOf(web3.to_checksum_address(other)).call() == SENT
     assert send(web3, token.functions.transfer(web3.eth.default_account, 1))["status"] == 1
+    gateway.close()
+
+
+def test_a_public_chain_that_is_older_than_proofs_begins_to_prove(
+    kept: KeptDump, loaded: ProcessNetwork
+) -> None:
+    told, gateway = kept.told["emerald"], gateway_of(loaded, "emerald")
+    keys = [hex(slot) for slot in range(4)]
+    if kept.name == BEFORE_PROOFS:
+        with pytest.raises(RpcFailure, match="qanat_keepProofs"):
+            gateway.rpc("eth_getProof", told["token"], keys, "latest")
+    number = gateway.rpc("qanat_keepProofs")
+    root = gateway.rpc("eth_getBlockByNumber", number, False)["stateRoot"]
+    for account in (told["token"], told["vault"], *told["balances"]):
+        proof = gateway.rpc("eth_getProof", account, keys, number)
+        slots = verify(proof, root)
+        assert proof["balance"] == gateway.rpc("eth_getBalance", account, number)
+        assert slots == {
+            key: int(gateway.rpc("eth_getStorageAt", account, key, number), 16) for key in keys
+        }
     gateway.close()
 
 

@@ -31,6 +31,7 @@ from services.gateway.rpc.node_info import NodeInfoMethods
 from services.gateway.rpc.oasis import OasisMethods
 from services.gateway.rpc.otterscan import OtterscanMethods
 from services.gateway.rpc.parity import ParityMethods
+from services.gateway.rpc.proof_keeping import ProofKeepingMethods
 from services.gateway.rpc.refused_controls import refused_methods
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.sight import SightMethods
@@ -99,6 +100,7 @@ def build_method_table(
             NodeInfoMethods(node),
             EditMethods(owner),
             StateDumpMethods(node, owner, replays),
+            ProofKeepingMethods(node, owner, replays),
             DropMethods(node),
             impersonated,
             EthAccountMethods(unlocked, impersonated, fill, send, owner, node.turns),

@@ -93,6 +93,23 @@ async def test_edits_of_the_owner_are_in_the_trie(gateway):
     assert (proof["balance"], slots["0x3"]) == ("0x64", int(value, 16))
 
 
+async def test_every_account_is_put_into_the_tries(gateway, shelf):
+    await put(gateway, 1, shelf, 7, 9)
+    before = await gateway.rpc("eth_getBlockByNumber", "latest", False)
+    number = await gateway.rpc("qanat_keepProofs")
+    shown = await gateway.rpc("eth_getBlockByNumber", number, True)
+    assert bytes.fromhex(shown["transactions"][0]["input"][2:]) == b"edit: names"
+    # All were there already: nothing but the owner's own nonce has changed.
+    assert shown["stateRoot"] != before["stateRoot"]
+    _, slots = await proven(gateway, shelf, ["0x7"], number)
+    assert slots["0x7"] == 9
+
+
+async def test_a_confidential_paratime_has_no_tries_to_keep(tmp_path):
+    async with running_gateway(tmp_path, unsafe_dev_controls=True) as gateway:
+        assert "ciphertext" in (await gateway.error("qanat_keepProofs"))["message"]
+
+
 async def test_rounds_without_a_change_keep_the_root(gateway, shelf):
     number = await put(gateway, 1, shelf, 1, 1)
     block = await gateway.rpc("eth_getBlockByNumber", number, False)
