@@ -162,7 +162,10 @@ fn owner_key() -> [u8; 32] {
 /// What he signs to have accounts put into the tries.
 fn names(nonce: u64, accounts: &[Address]) -> Vec<u8> {
     let joined: Vec<u8> = accounts.iter().flat_map(|one| one.into_array()).collect();
-    let edit = Edit(6, Address::ZERO, U256::ZERO, Bytes::from(joined));
+    edited(nonce, Edit(6, Address::ZERO, U256::ZERO, Bytes::from(joined)))
+}
+
+fn edited(nonce: u64, edit: Edit) -> Vec<u8> {
     let owner = dev_address(&owner_key());
     let mut body = Vec::new();
     Body(CHAIN, nonce, 0, 0, owner, TxKind::Create, U256::ZERO, Bytes::new(), edit).encode(&mut body);
@@ -176,6 +179,9 @@ struct Edit(u8, Address, U256, Bytes);
 #[derive(RlpEncodable)]
 struct Body(u64, u64, u64, u64, Address, TxKind, U256, Bytes, Edit);
 
+/// Has a slot, and nothing else.
+const BARE: Address = Address::repeat_byte(0xbb);
+
 /// A chain as it was before there were tries: with two contracts, a slot in each, and another account.
 fn older_chain() -> (Chain, [Address; 2]) {
     let mut chain = Chain::new();
@@ -183,6 +189,7 @@ fn older_chain() -> (Chain, [Address; 2]) {
     let shelves = [owner.address.create(0), owner.address.create(1)];
     let create = |nonce| send(&owner, nonce, TxKind::Create, 0, &support::deployer(SHELF));
     chain.run(&[create(0), create(1), put(&owner, 2, shelves[0], 7, 70), put(&owner, 3, shelves[1], 8, 80)], &[]);
+    chain.run(&[edited(0, Edit(4, BARE, U256::ONE, Bytes::from([5])))], &[]);
     let snapshot = chain.engine.store().snapshot(chain.version).unwrap();
     let rows = (0x0a..=0x0d).flat_map(|kind: u8| snapshot.scan(&[kind], None, usize::MAX).unwrap());
     let changes = rows.map(|(key, _)| (key, None)).collect();
@@ -201,7 +208,7 @@ fn an_older_chain_keeps_tries_from_when_its_accounts_are_named() {
     assert_eq!((chain.root, chain.engine.prove(&shelf, &[], chain.version).unwrap()), (None, None));
     let absent = Address::repeat_byte(0xee);
 
-    chain.run(&[names(0, &[owner.address, shelf, absent])], &[]);
+    chain.run(&[names(1, &[owner.address, shelf, absent])], &[]);
     let slots =
         |pairs: &[(u64, u64)]| pairs.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value))).collect();
     chain.known.extend([(owner.address, BTreeMap::new()), (shelf, slots(&[(7, 70), (9, 90)]))]);
@@ -210,7 +217,7 @@ fn an_older_chain_keeps_tries_from_when_its_accounts_are_named() {
     assert_eq!(chain.proof(shelf, &[7, 8]).slots[0].0, U256::from(70));
     chain.proof(absent, &[]);
     // Who was not named is neither proven nor proven absent, until something is written to him.
-    for one in [late, other.address] {
+    for one in [late, other.address, BARE] {
         assert_eq!(chain.engine.prove(&one, &[], chain.version).unwrap(), None);
     }
 
@@ -219,8 +226,8 @@ fn an_older_chain_keeps_tries_from_when_its_accounts_are_named() {
     assert_eq!(chain.root, Some(chain.root_from_scratch()));
     assert!(chain.proof(late, &[8, 9]).slots[0].0.is_zero());
 
-    chain.run(&[names(1, &[other.address]), send(&owner, 7, TxKind::Call(late), 0, &word(3))], &[]);
-    chain.known.insert(other.address, BTreeMap::new());
+    chain.run(&[names(2, &[other.address, BARE]), send(&owner, 7, TxKind::Call(late), 0, &word(3))], &[]);
+    chain.known.extend([(other.address, BTreeMap::new()), (BARE, slots(&[(1, 5)]))]);
     assert_eq!(chain.root, Some(chain.root_from_scratch()));
 }
 

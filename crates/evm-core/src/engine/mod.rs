@@ -18,6 +18,7 @@ mod transaction_cache;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
+use alloy_trie::EMPTY_ROOT_HASH;
 
 use self::transaction_cache::TransactionCache;
 pub use self::{
@@ -37,7 +38,7 @@ use crate::{
     environment::Environment,
     errors::ModuleError,
     failure::{EngineError, core},
-    layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, decode_quantity, oasis_address},
+    layout::{AccountRecord, FEES_KEY, MIN_GAS_PRICE_KEY, decode_quantity, oasis_address, slot_prefix},
     merkle::{self, AccountProof},
     subcall::Subcalls,
 };
@@ -142,7 +143,10 @@ impl Engine {
         let (proof, held) = (merkle::prove(&snapshot, address, slots)?, self.record(address, &snapshot)?);
         let account = &proof.account;
         let proven = AccountRecord { nonce: account.nonce, balance: account.balance, code_hash: account.code_hash };
-        Ok((proven == held).then_some(proof))
+        // Nor is nothing proven of slots that the trie does not have yet.
+        let lacks_slots = account.storage_root == EMPTY_ROOT_HASH
+            && !snapshot.scan(&slot_prefix(address, self.config.confidential), None, 1)?.is_empty();
+        Ok((proven == held && !lacks_slots).then_some(proof))
     }
 
     /// Least price a transaction of the round after a state must offer.
