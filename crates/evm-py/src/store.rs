@@ -103,11 +103,11 @@ impl Store {
 
     /// A store in a file, made if absent.
     #[staticmethod]
-    #[pyo3(signature = (path, *, fsync=false, cache_mb=32, keep_versions=None))]
-    fn open(py: Python<'_>, path: PathBuf, fsync: bool, cache_mb: usize, keep_versions: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (path, *, fsync=false, cache_mb=32))]
+    fn open(py: Python<'_>, path: PathBuf, fsync: bool, cache_mb: usize) -> PyResult<Self> {
         let cache_bytes =
             cache_mb.checked_mul(1 << 20).ok_or_else(|| config_error(py, "cache_mb does not fit the address space"))?;
-        let options = store::Options { fsync, cache_bytes, keep_versions: keep_versions.unwrap_or(u64::MAX) };
+        let options = store::Options { fsync, cache_bytes };
         released(py, move || store::Store::open(&path, options))?.map(wrap).map_err(|error| state_error(py, &error))
     }
 
@@ -199,6 +199,12 @@ impl Store {
     /// Canonical diff of a version.
     fn diff_at<'py>(&self, py: Python<'py>, version: u64) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, move |store| store.diff_at(version))?))
+    }
+
+    /// Forgets versions below one, in steps; the oldest that is kept, and whether nothing is left to do.
+    fn prune(&self, py: Python<'_>, keep_from: u64, most: usize) -> PyResult<(u64, bool)> {
+        let pruned = self.with(py, move |store| store.prune(keep_from, most))?;
+        Ok((pruned.oldest, pruned.is_done))
     }
 
     /// Makes an older version the latest; what came after is gone.

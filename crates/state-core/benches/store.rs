@@ -25,7 +25,7 @@ fn main() {
     for size in [10_000u64, 200_000] {
         let directory = tempfile::tempdir().expect("a directory for the store");
         let path = directory.path().join("state");
-        let options = Options { keep_versions: 64, ..Options::default() };
+        let options = Options::default();
         let store = Store::open(&path, options.clone()).expect("a store");
         let started = Instant::now();
         let first = store.stage(0, &(0..size).map(|n| record(n, 0)).collect()).expect("changes");
@@ -65,7 +65,13 @@ fn main() {
             version += 1;
             store.skip(version).expect("a version");
         }
-        println!("  skip, and prune a version of the last size: {:?}", started.elapsed() / 100);
+        println!("  skip {:?}", started.elapsed() / 100);
+        let started = Instant::now();
+        let mut steps = 1;
+        while !store.prune(version - 64, 256).expect("pruned").is_done {
+            steps += 1;
+        }
+        println!("  prune {} versions, a step of 256 nodes: {:?}", version - 64, started.elapsed() / steps);
         drop(store);
         let started = Instant::now();
         drop(Store::open(&path, options).expect("a store"));

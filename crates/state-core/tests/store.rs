@@ -73,6 +73,9 @@ enum Step {
     Commit(Changes),
     Skip,
     Rollback(u64),
+    /// Keep so many below the latest; forget so many nodes and versions at most.
+    Prune(u64, usize),
+    BeginAnew,
     Reopen,
 }
 
@@ -81,6 +84,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => changes().prop_map(Step::Commit),
         1 => Just(Step::Skip),
         1 => (0u64..4).prop_map(Step::Rollback),
+        2 => (0u64..5, 0usize..40).prop_map(|(keep, most)| Step::Prune(keep, most)),
+        1 => Just(Step::BeginAnew),
         1 => Just(Step::Reopen),
     ]
 }
@@ -110,16 +115,15 @@ proptest! {
     fn a_store_behaves_as_a_list_of_maps(
         steps in proptest::collection::vec(step(), 1..14),
         probes in proptest::collection::vec(key(), 1..6),
-        keep in prop_oneof![Just(u64::MAX), 1u64..5],
         cache_bytes in prop_oneof![Just(0usize), Just(1 << 20)],
     ) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
-        let options = Options { keep_versions: keep, cache_bytes, ..Options::default() };
+        let options = Options { cache_bytes, ..Options::default() };
         let mut store = Store::open(&path, options.clone()).unwrap();
         let replica = Store::memory().unwrap();
         let mut model: Vec<(Map, Vec<u8>)> = vec![(Map::new(), vec![0x80])];
-        let mut oldest = 0;
+        let mut oldest = 0u64;
         for step in steps {
             let latest = model.len() as u64 - 1;
             match step {
@@ -143,27 +147,42 @@ proptest! {
                     replica.rollback(version).unwrap();
                     model.truncate(version as usize + 1);
                 }
+                Step::Prune(keep, most) => {
+                    let keep_from = latest.saturating_sub(keep);
+                    let pruned = store.prune(keep_from, most).unwrap();
+                    prop_assert!((oldest..=oldest.max(keep_from)).contains(&pruned.oldest));
+                    prop_assert!(!pruned.is_done || pruned.oldest >= keep_from);
+                    oldest = pruned.oldest;
+                }
+                Step::BeginAnew => {
+                    store.rollback(0).unwrap();
+                    replica.rollback(0).unwrap();
+                    model.truncate(1);
+                    oldest = 0;
+                }
                 Step::Reopen => {
                     drop(store);
                     store = Store::open(&path, options.clone()).unwrap();
                 }
             }
-            let latest = model.len() as u64 - 1;
-            oldest = oldest.max(latest.saturating_sub(keep));
             prop_assert_eq!(store.oldest(), oldest);
             prop_assert_eq!(store.latest(), replica.latest());
         }
         let latest = model.len() as u64 - 1;
         for version in oldest..=latest {
-            let (map, diff) = &model[version as usize];
+            let (map, _) = &model[version as usize];
             check_version(&store, version, map, &probes);
-            prop_assert_eq!(&store.diff_at(version).unwrap(), diff);
         }
-        for version in [oldest.wrapping_sub(1), latest + 1] {
-            let unknown = StateError::UnknownVersion { version, oldest, latest };
-            prop_assert_eq!(store.snapshot(version).unwrap_err(), unknown.clone());
-            prop_assert_eq!(store.diff_at(version).unwrap_err(), unknown.clone());
-            prop_assert_eq!(store.rollback(version).unwrap_err(), unknown);
+        for (version, (_, diff)) in model.iter().enumerate() {
+            prop_assert_eq!(&store.diff_at(version as u64).unwrap(), diff, "diffs are kept");
+        }
+        let unknown = |version| StateError::UnknownVersion { version, oldest, latest };
+        prop_assert_eq!(store.diff_at(latest + 1).unwrap_err(), unknown(latest + 1));
+        for version in (0..oldest).chain([latest + 1]) {
+            prop_assert_eq!(store.snapshot(version).unwrap_err(), unknown(version));
+            if version > 0 {
+                prop_assert_eq!(store.rollback(version).unwrap_err(), unknown(version));
+            }
         }
     }
 
@@ -304,15 +323,16 @@ fn use_deepest_tree() {
 fn pruning_frees_every_node_that_no_kept_version_uses() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
-    let store = Store::open(&path, Options { keep_versions: 2, ..Options::default() }).unwrap();
-    let value = "v".repeat(1000);
+    let store = Store::open(&path, Options::default()).unwrap();
+    let value = "v".repeat(100);
     for version in 1..=300u64 {
         let key = format!("key {}", version % 10);
         let changes = set(&[(&key, &format!("{value}{version}"))]);
         store.persist(&store.stage(version - 1, &changes).unwrap(), version).unwrap();
+        while !store.prune(version.saturating_sub(2), 7).unwrap().is_done {}
     }
     assert_eq!(store.oldest(), 298);
-    assert!(std::fs::metadata(&path).unwrap().len() < 3 << 20, "the file does not grow with its history");
+    assert!(std::fs::metadata(&path).unwrap().len() < 2 << 20, "the file does not grow with its history");
     assert_eq!(store.snapshot(298).unwrap().scan(&[], None, 100).unwrap().len(), 10);
 }
 
@@ -374,17 +394,14 @@ const CRASH_PATH: &str = "EVM_CORE_CRASH_PATH";
 #[test]
 fn write_until_killed() {
     let Some(path) = std::env::var_os(CRASH_PATH) else { return };
-    let store = Store::open(Path::new(&path), crash_options()).unwrap();
+    let store = Store::open(Path::new(&path), Options::default()).unwrap();
     loop {
         let (version, _) = store.latest();
         store.persist(&store.stage(version, &crash_changes(version + 1)).unwrap(), version + 1).unwrap();
         // Acknowledged: from here on the version must not be lost.
         println!("acknowledged {}", version + 1);
+        store.prune(version.saturating_sub(40), 100).unwrap();
     }
-}
-
-fn crash_options() -> Options {
-    Options { keep_versions: 40, ..Options::default() }
 }
 
 fn crash_changes(version: u64) -> Changes {
@@ -418,7 +435,7 @@ fn a_killed_writer_loses_no_acknowledged_version() {
         }
         writer.wait().unwrap();
 
-        let store = Store::open(&path, crash_options()).unwrap();
+        let store = Store::open(&path, Options::default()).unwrap();
         let (latest, root) = store.latest();
         assert!(latest >= acknowledged, "{latest} is there, {acknowledged} was acknowledged");
         for version in reference.latest().0 + 1..=latest {
@@ -429,6 +446,9 @@ fn a_killed_writer_loses_no_acknowledged_version() {
         for version in store.oldest()..=latest {
             let all = |store: &Store| store.snapshot(version).unwrap().scan(&[], None, usize::MAX).unwrap();
             assert_eq!(all(&store), all(&reference));
+        }
+        for version in 0..=latest {
+            assert_eq!(store.diff_at(version).unwrap(), reference.diff_at(version).unwrap());
         }
     }
 }

@@ -150,7 +150,7 @@ def test_state_survives_reopening(tmp_path) -> None:
     with pytest.raises(native.StateError, match="closed"):
         chain.store.get(b"\x06")
     del chain
-    store = native.Store.open(str(path), keep_versions=10)
+    store = native.Store.open(str(path))
     assert (store.version, store.root) == (version, root)
     assert Chain(store).engine.account(bytes.fromhex(FRESH[2:])) == (0, 7)
 

@@ -30,6 +30,32 @@ def test_staged_changes_are_invisible_until_persisted_and_apply_elsewhere() -> N
         staged.persist()
 
 
+def test_a_pruned_store_stays_as_large_as_its_window_and_keeps_what_replicas_need(
+    tmp_path: Path,
+) -> None:
+    path, replica, sizes = tmp_path / "state", native.Store.memory(), []
+    store = native.Store.open(path)
+    keys = [f"key {number}".encode() for number in range(1_000)]
+    store.stage({key: bytes(50) for key in keys}, version=0).persist()
+    roots = [store.root]
+    for version in range(1, 601):
+        changed = {keys[(version + 17 * n) % 1_000]: version.to_bytes(50, "big") for n in range(40)}
+        store.stage(changed, version=version).persist()
+        roots.append(store.root)
+        while not store.prune(max(version - 50, 0), 256)[1]:
+            pass
+        if version % 200 == 0:
+            sizes.append(path.stat().st_size)
+    assert store.oldest == 550
+    # 400 rounds of 40 keys: about 1 MB of changes, and none of the 13 MB of nodes.
+    assert sizes[2] - sizes[0] < 3 << 20
+    for version, root in enumerate(roots, start=1):
+        replica.apply(version, store.diff_at(version), expect_root=root)
+    assert replica.root == store.root
+    with pytest.raises(native.StateError, match="not kept"):
+        store.get(keys[0], version=549)
+
+
 def test_whoever_names_a_root_gets_that_state_or_none(tmp_path: Path) -> None:
     store = native.Store.open(tmp_path / "state")
     final = put(store, owner=b"alice").root

@@ -138,7 +138,6 @@ class Store:
         *,
         fsync: bool = False,
         cache_mb: int = 32,
-        keep_versions: int | None = None,
     ) -> Store:
         """
         A store in a file, made if absent.
@@ -179,9 +178,23 @@ class Store:
     def apply(self, version: int, diff: bytes, *, expect_root: bytes) -> None:
         """Make a version from its diff, without any key; a wrong root changes nothing."""
 
-    def diff_at(self, version: int) -> bytes: ...
+    def diff_at(self, version: int) -> bytes:
+        """Canonical diff of a version, also of one that was pruned."""
+
+    def prune(self, keep_from: int, most: int) -> tuple[int, bool]:
+        """
+        Forget versions below one, in steps of `most` nodes and versions together.
+
+        The latest version stays, and so do the diffs of all. Gives the oldest version that is kept
+        from then on, and whether nothing is left to do.
+        """
+
     def rollback(self, version: int) -> None:
-        """Make an older version the latest; what came after is gone."""
+        """
+        Make an older version the latest; what came after is gone.
+
+        Version 0 can be gone back to when it was pruned, too: then nothing is kept at all.
+        """
 
     def close(self) -> None:
         """Close the store. Its file is free once no engine uses it any more."""

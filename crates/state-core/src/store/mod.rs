@@ -7,6 +7,7 @@
 mod cache;
 mod database;
 mod packs;
+mod pruning;
 mod record;
 mod snapshot;
 
@@ -15,10 +16,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable};
 
 use self::cache::NodeCache;
 use self::database::{PACKS, VERSIONS, failed};
+pub use self::pruning::Pruned;
 use self::record::Record;
 pub use self::snapshot::Snapshot;
 pub use crate::errors::StateError;
@@ -35,13 +37,11 @@ pub struct Options {
     pub fsync: bool,
     /// Memory for nodes, half of it decoded, half as pages of the database [bytes].
     pub cache_bytes: usize,
-    /// How many versions below the latest stay readable. Older ones are pruned.
-    pub keep_versions: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fsync: false, cache_bytes: 32 << 20, keep_versions: u64::MAX }
+        Self { fsync: false, cache_bytes: 32 << 20 }
     }
 }
 
@@ -53,7 +53,6 @@ pub struct Store {
     tip: RwLock<Tip>,
     writing: Mutex<()>,
     next_batch: AtomicU64,
-    keep_versions: u64,
 }
 
 /// What the last committed transaction left, kept to answer without the database.
@@ -61,10 +60,8 @@ pub struct Store {
 struct Tip {
     version: u64,
     root: Option<Link>,
-    /// Oldest version that may be read.
+    /// Oldest version that is kept.
     oldest: u64,
-    /// Oldest version that is still on disk, at most [`PRUNE_VERSIONS`] older.
-    oldest_on_disk: u64,
 }
 
 /// A state to read: a version, and the root that it is known by.
@@ -85,9 +82,6 @@ impl From<u64> for At {
     }
 }
 
-/// Versions are pruned that many at a time: their nodes lie scattered over the same pages.
-const PRUNE_VERSIONS: u64 = 32;
-
 /// Changes computed on a version, not visible to anybody.
 #[derive(Debug)]
 pub struct Staged {
@@ -102,12 +96,12 @@ pub struct Staged {
 }
 
 impl Store {
-    /// A store in memory that keeps all versions.
+    /// A store in memory.
     ///
     /// # Errors
     /// [`StateError::Database`].
     pub fn memory() -> Result<Self> {
-        Self::start(database::in_memory()?, Options::default())
+        Self::start(database::in_memory()?, &Options::default())
     }
 
     /// The store in a file, which is made when it does not exist. One process can have it open.
@@ -116,25 +110,24 @@ impl Store {
     /// [`StateError::Database`] when the file cannot be used, [`StateError::Corrupt`] when it is no store.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let database = database::open_file(path, options.cache_bytes / 2, options.fsync)?;
-        Self::start(database, options)
+        Self::start(database, &options)
     }
 
-    fn start(database: Database, options: Options) -> Result<Self> {
+    fn start(database: Database, options: &Options) -> Result<Self> {
         let transaction = database.begin_write().map_err(failed)?;
         packs::convert(&transaction)?;
+        pruning::prepare(&transaction)?;
         let (tip, next_batch) = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             let packs = transaction.open_table(PACKS).map_err(failed)?;
             if versions.first().map_err(failed)?.is_none() {
-                let empty = Record { root: None, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
-                versions.insert(0, empty.encode().as_slice()).map_err(failed)?;
+                versions.insert(0, first_version().as_slice()).map_err(failed)?;
             }
             let missing = || StateError::Corrupt("no version".into());
-            let oldest_on_disk = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
+            let oldest = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
             let (version, stored) = versions.last().map_err(failed)?.ok_or_else(missing)?;
             let (version, root) = (version.value(), Record::decode(stored.value())?.root);
-            let oldest = oldest_on_disk.max(version.saturating_sub(options.keep_versions));
-            let tip = Tip { version, root, oldest, oldest_on_disk };
+            let tip = Tip { version, root, oldest };
             let last = packs.last().map_err(failed)?.map(|(row, _)| row.value());
             (tip, last.map_or(0, |row| packs::batch_of(row) + 1))
         };
@@ -145,7 +138,6 @@ impl Store {
             tip: RwLock::new(tip),
             writing: Mutex::new(()),
             next_batch: AtomicU64::new(next_batch),
-            keep_versions: options.keep_versions,
         })
     }
 
@@ -183,12 +175,15 @@ impl Store {
         Ok(Snapshot { version, root, packs, cache: self.cache.clone() })
     }
 
-    /// The canonical diff that made a version, kept as long as the version.
+    /// The canonical diff that made a version, which is kept when the version is pruned.
     ///
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn diff_at(&self, version: u64) -> Result<Vec<u8>> {
         let transaction = self.database.begin_read().map_err(failed)?;
+        if version < self.tip().oldest {
+            return pruning::diff_of(&transaction, version);
+        }
         self.record(&transaction, version, |record| record.diff.to_vec())
     }
 
@@ -260,16 +255,22 @@ impl Store {
 
     /// Go back to a version: all later ones are gone.
     ///
+    /// Version 0 can be gone back to when it is pruned, too: then nothing at all is kept.
+    ///
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn rollback(&self, version: u64) -> Result<()> {
         let _writing = self.lock_for_writing();
         let tip = self.tip();
-        if version < tip.oldest {
+        if version < tip.oldest && version > 0 {
             return Err(self.unknown(version));
         }
         let transaction = self.database.begin_write().map_err(failed)?;
-        prune(&transaction, tip.oldest_on_disk, tip.oldest)?;
+        if version < tip.oldest {
+            pruning::clear(&transaction)?;
+            let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+            versions.insert(0, first_version().as_slice()).map_err(failed)?;
+        }
         let root = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             let mut packs = transaction.open_table(PACKS).map_err(failed)?;
@@ -286,9 +287,25 @@ impl Store {
             root
         };
         transaction.commit().map_err(failed)?;
-        *self.tip.write().unwrap_or_else(PoisonError::into_inner) =
-            Tip { version, root, oldest: tip.oldest, oldest_on_disk: tip.oldest };
+        self.set_tip(Tip { version, root, oldest: tip.oldest.min(version) });
         Ok(())
+    }
+
+    /// Forget versions below `keep_from`, in steps of `most` nodes and versions together.
+    ///
+    /// The latest version stays, and so do diffs.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Database`].
+    pub fn prune(&self, keep_from: u64, most: usize) -> Result<Pruned> {
+        let _writing = self.lock_for_writing();
+        let tip = self.tip();
+        let keep_from = keep_from.min(tip.version).max(tip.oldest);
+        let transaction = self.database.begin_write().map_err(failed)?;
+        let pruned = pruning::forget(&transaction, tip.oldest, keep_from, most)?;
+        transaction.commit().map_err(failed)?;
+        self.set_tip(Tip { oldest: pruned.oldest, ..tip });
+        Ok(pruned)
     }
 
     /// A panic of an earlier writer left nothing half done: its transaction was dropped, and a tip changes at once.
@@ -298,6 +315,10 @@ impl Store {
 
     fn tip(&self) -> Tip {
         *self.tip.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_tip(&self, tip: Tip) {
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
     }
 
     fn expect_next(&self, version: u64) -> Result<Tip> {
@@ -322,42 +343,23 @@ impl Store {
         Ok(read(&Record::decode(stored.ok_or_else(|| self.unknown(version))?.value())?))
     }
 
-    /// Write a version and prune what falls out of the window, in one transaction. The caller holds `writing`.
+    /// Write a version. The caller holds `writing`.
     fn append(&self, version: u64, record: &Record<'_>, delta: &Delta) -> Result<()> {
-        let tip = self.tip();
-        let oldest = tip.oldest.max(version.saturating_sub(self.keep_versions));
-        let prune_to = if oldest - tip.oldest_on_disk >= PRUNE_VERSIONS { oldest } else { tip.oldest_on_disk };
         let transaction = self.database.begin_write().map_err(failed)?;
         {
             packs::write(&transaction, &delta.fresh)?;
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             versions.insert(version, record.encode().as_slice()).map_err(failed)?;
         }
-        prune(&transaction, tip.oldest_on_disk, prune_to)?;
         transaction.commit().map_err(failed)?;
-        *self.tip.write().unwrap_or_else(PoisonError::into_inner) =
-            Tip { version, root: record.root, oldest, oldest_on_disk: prune_to };
+        self.set_tip(Tip { version, root: record.root, ..self.tip() });
         Ok(())
     }
 }
 
-/// Forget the versions `from..to`. What version n replaced is used by versions below n only.
-fn prune(transaction: &WriteTransaction, from: u64, to: u64) -> Result<()> {
-    if from == to {
-        return Ok(());
-    }
-    let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-    let mut packs = transaction.open_table(PACKS).map_err(failed)?;
-    let mut unused = Vec::new();
-    for version in from..to {
-        versions.remove(version).map_err(failed)?;
-        match versions.get(version + 1).map_err(failed)? {
-            Some(stored) => unused.extend(Record::decode(stored.value())?.stale),
-            None => return Err(StateError::Corrupt(format!("version {} is missing", version + 1))),
-        }
-    }
-    unused.sort_unstable();
-    packs::remove(&mut packs, &unused)
+/// Record of version 0, the empty tree.
+fn first_version() -> Vec<u8> {
+    Record { root: None, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) }.encode()
 }
 
 fn hash_of(root: Option<Link>) -> Root {
