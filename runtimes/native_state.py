@@ -12,6 +12,7 @@ from pathlib import Path
 import evm_native
 
 from shared.enclave.errors import StateRejected
+from shared.enclave.state import Pruned
 from shared.types.identity import Hash, Round
 
 STATE_FILE = "state.redb"
@@ -62,6 +63,12 @@ class NativeState:
         """Change of state of a round."""
         with errors_of_the_store():
             return self._store.diff_at(round_)
+
+    def prune(self, keep_from: Round, most: int) -> Pruned:
+        """Forget states below a round, in steps of `most` nodes and states together."""
+        with errors_of_the_store():
+            oldest, is_done = self._store.prune(keep_from, most)
+        return Pruned(Round(oldest), is_done)
 
     def rollback(self, round_: Round) -> None:
         """Make an older round the newest."""

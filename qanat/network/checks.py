@@ -131,6 +131,8 @@ def _of_paratime(network: Network, paratime: ParaTime) -> Iterator[str]:
         yield f"{where}: profile of its gateway must be one of {', '.join(PROFILES)}"
     if paratime.nonce_window != "upstream" and not NUMBER.fullmatch(paratime.nonce_window):
         yield f'{where}: nonce_window must be a number as text, or "upstream"'
+    if paratime.keep_rounds < 0:
+        yield f"{where}: keep_rounds must not be negative"
     committee = paratime.committee
     for field in ("workers", "backup_workers"):
         if not 1 <= getattr(committee, field) <= count:

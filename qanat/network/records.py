@@ -83,6 +83,8 @@ class ParaTime:
     committee: Committee = Committee()
     nonce_window: str = "1000"
     """How far ahead of its account a nonce may wait: a number, or `upstream`, Sapphire's 9."""
+    keep_rounds: int = 32_768
+    """States before the newest that can be read, and more while consensus needs them; 0: all."""
     predeployed: bool = True
     """Whether an EVM has the contracts that every chain has, such as Multicall3, from genesis."""
     ethereum_gas: bool = False

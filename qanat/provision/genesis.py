@@ -323,6 +323,7 @@ def _paratime(
         ),
         slashing={reason: SLASHING[reason] for reason in SLASHING if reason.startswith("runtime")},
         genesis=_runtime_genesis(paratime, balances),
+        keep_rounds=paratime.keep_rounds or None,
     )
 
 

@@ -26,6 +26,7 @@ from services.compute.peers import (
     KeyManagers,
     Peers,
 )
+from services.compute.pruning import Pruning
 from services.compute.publishing import Publisher
 from services.compute.registration import Standing
 from services.compute.round_worker import RoundWorker
@@ -189,6 +190,7 @@ def build_node(
         forwarder=forwarder,
         worker=worker,
         catch_up=CatchUp(runtime.id, enclave, consensus, peers),
+        pruning=Pruning(runtime.id, runtime.keep_rounds, enclave, consensus),
         standing=Standing(identity.node.public_key, enclave, registrar),
         mailbox=mailbox,
         genesis_root=network.first_block.state_root,

@@ -43,6 +43,11 @@ equivocations = Counter(
 bad_peers = Counter("qanat_compute_bad_peer_answers", "Answers of peers that did not hold.")
 registrations = Counter("qanat_compute_registrations", "Registrations of this node.")
 queries = Counter("qanat_compute_queries", "Queries to the runtime.")
+oldest_state = Gauge(
+    "qanat_compute_oldest_state_rounds",
+    "Oldest round whose state is kept, by the end of the ParaTime's id.",
+    ["runtime"],
+)
 
 # Each round asks them several times.
 keep_children(is_ready, round_number, pool_transactions, pool_bytes, submissions)

@@ -34,6 +34,7 @@ from services.compute.mailbox import (
     VoteReceived,
 )
 from services.compute.own_votes import DueReached
+from services.compute.pruning import Pruning
 from services.compute.publishing import Publisher
 from services.compute.registration import Standing
 from services.compute.round_worker import RoundWorker
@@ -75,6 +76,7 @@ class ComputeNode:
         forwarder: Forwarder,
         worker: RoundWorker,
         catch_up: CatchUp,
+        pruning: Pruning,
         standing: Standing,
         mailbox: Mailbox,
         genesis_root: Hash,
@@ -82,7 +84,7 @@ class ComputeNode:
         self._chain, self.enclave, self._follower = chain, enclave, follower
         self._publisher = publisher
         self.feed, self.admission, self._worker = publisher.feed, admission, worker
-        self._forwarder, self._catch_up = forwarder, catch_up
+        self._forwarder, self._catch_up, self._pruning = forwarder, catch_up, pruning
         self._standing, self._mailbox = standing, mailbox
         self._pool_times = worker.pool_times
         self._label = metrics.runtime_label(chain.runtime_id)
@@ -341,6 +343,7 @@ class ComputeNode:
             next_round=self.feed.next_round,
         )
         metrics.is_ready.labels(self._label).set(self.is_ready)
+        self._pruning.start(Round(state.next_round - 1), self._mailbox.spawn)
         match self._following:
             case Level() if state.head.round == self.head.round:
                 self._worker.take_part()

@@ -193,6 +193,11 @@ class ConsensusService:
         """Epoch in which a round was finalized."""
         return self._node.store.rounds.load_epoch(runtime_id, round)
 
+    async def fetch_oldest_round(self, runtime_id: RuntimeId) -> Round:
+        """Round below which the chain cannot be taken back."""
+        store = self._node.store
+        return store.rounds.load_newest_by(runtime_id, store.first_height)
+
     async def fetch_round_headers(
         self, runtime_id: RuntimeId, first: Round, count: int
     ) -> tuple[BlockHeader, ...]:

@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from services.consensus.schema import round_headers
 from shared.api.consensus import BlockEvents
 from shared.encoding.record import decode_record, encode_record
 from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch
+from shared.types.identity import Epoch, Round
 
 LARGEST_ROUND = 2**63 - 1
 """That SQLite can look for; who asks may name larger ones, which nobody makes."""
 
 _ADD = prepare(insert(round_headers))
+_NEWEST_BY = text(
+    "SELECT round FROM round_headers INDEXED BY round_headers_by_height "
+    "WHERE height <= :height AND runtime_id = :runtime_id "
+    "ORDER BY height DESC, round DESC LIMIT 1"
+)
+"""Of the primary key, by which SQLite would go, it would read the whole window."""
 
 
 class RoundLog:
@@ -61,6 +67,16 @@ class RoundLog:
         with self._connection.begin():
             epoch = self._connection.scalar(query)
         return None if epoch is None else Epoch(epoch)
+
+    def load_newest_by(self, runtime_id: bytes, height: int) -> Round:
+        """
+        Give the newest round known to be finalized at or before a height; 0 where none is.
+
+        Where blocks were forgotten it may be one of up to 63 rounds before.
+        """
+        bounds = {"runtime_id": runtime_id, "height": height}
+        with self._connection.begin():
+            return Round(self._connection.scalar(_NEWEST_BY, bounds) or 0)
 
     def load_headers(self, runtime_id: bytes, first: int, count: int) -> tuple[BlockHeader, ...]:
         """Blocks of the last rounds in a row that there are among `count` rounds."""

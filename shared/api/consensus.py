@@ -305,6 +305,14 @@ class ConsensusApi(Protocol):
         """Epoch in which a round was finalized: the one whose keys executed it."""
         ...
 
+    async def fetch_oldest_round(self, runtime_id: RuntimeId) -> Round:
+        """
+        Round of a ParaTime below which the chain cannot be taken back; 0 while it has none.
+
+        It follows from the heights that are kept: the window, and what snapshots need.
+        """
+        ...
+
     async def fetch_round_headers(
         self, runtime_id: RuntimeId, first: Round, count: int
     ) -> tuple[BlockHeader, ...]:

@@ -24,7 +24,11 @@ class RoundNotProven(Unavailable, module="compute", code=11):
 
 
 class RoundUnknown(Rejected, module="compute", code=7):
-    """The round is ahead of this node, or so old that its state is gone."""
+    """The round is ahead of this node, or gone."""
+
+
+class RoundPruned(Rejected, module="compute", code=13):
+    """The round is older than the states that the network keeps."""
 
 
 class StateRejected(Rejected, module="compute", code=8):

@@ -47,7 +47,7 @@ class ChainedHeader:
 
 
 class HeaderHistory:
-    """Headers by round, without gaps. Safe for threads."""
+    """Headers by round, without gaps from the oldest one on. Safe for threads."""
 
     def __init__(self, path: Path | None, key: bytes) -> None:
         """
@@ -218,6 +218,11 @@ class HeaderHistory:
             database.execute("DELETE FROM chained WHERE round >= ?", (next_round,))
         self._recent = {r: h for r, h in self._recent.items() if r < next_round}
         self._newest = last
+
+    def prune(self, keep_from: Round) -> None:
+        """Forget the rounds below one, which is here. Ways back to it and to later ones stay."""
+        with self._writing() as database:
+            database.execute("DELETE FROM chained WHERE round < ?", (keep_from,))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

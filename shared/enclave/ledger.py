@@ -8,22 +8,26 @@ anchor counts, the newest round that this start of the enclave has seen proven.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from shared.enclave.errors import (
     BrokenHeaderChain,
     RoundNotProven,
+    RoundPruned,
     RoundUnknown,
     WrongOutputs,
 )
 from shared.enclave.finality import Finality
 from shared.enclave.history import Anchor, ChainedHeader, HeaderHistory
-from shared.enclave.state import VersionedState
+from shared.enclave.state import Pruned, VersionedState
 from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundChange, has_its_results
 from shared.types.identity import Round, RuntimeId
 from shared.types.incarnation import IncarnationState
 
 GENESIS = Round(0)
+PRUNED_AT_ONCE = 256
+"""Nodes of states that one call forgets: a millisecond or two in which no round is executed."""
 
 
 class Ledger:
@@ -35,18 +39,27 @@ class Ledger:
         state: VersionedState,
         history: HeaderHistory,
         finality: Finality,
+        keep_rounds: int | None = None,
     ) -> None:
-        self._runtime_id = runtime_id
+        """
+        Begin with what the files hold.
+
+        `keep_rounds` is how many states below the newest are kept, as proven consensus state says;
+        None keeps all.
+        """
+        self._runtime_id, self._keep_rounds = runtime_id, keep_rounds
         self._state, self._history, self._finality = state, history, finality
         self._anchor: Anchor | None = None
         if history.next_round > state.version + 1:
             # Headers are written after their states; a state that is gone takes its header along.
             history.truncate(Round(state.version + 1))
         newest = history.newest
-        if newest is not None and state.root_at(newest.round) != newest.state_root:
+        if state.oldest > GENESIS and (newest is None or newest.round < state.oldest):
+            # The headers are lost, and what is here cannot be reached from earlier ones.
+            self._begin_anew()
+        elif newest is not None and state.root_at(newest.round) != newest.state_root:
             # The files do not belong together: somebody put one of them there.
-            history.truncate(GENESIS)
-            state.rollback(GENESIS)
+            self._begin_anew()
 
     @property
     def is_level(self) -> bool:
@@ -74,16 +87,45 @@ class Ledger:
             It may be final, but the enclave has not seen that yet.
         RoundUnknown
             It is ahead of this node, or gone.
+        RoundPruned
+            It is final, and its state is not kept any more.
         """
-        anchor = self._anchor
+        anchor, oldest = self._anchor, self._state.oldest
         if anchor is None or anchor.round < round_ < self.next_round:
             raise RoundNotProven(f"round {round_} is not proven to be final yet")
-        found = None
-        if self._state.oldest <= round_ <= anchor.round:
-            found = self._history.find(round_, anchor)
+        if round_ < oldest:
+            raise RoundPruned(
+                f"the state of round {round_} is pruned; states are kept from round {oldest} on"
+            )
+        found = self._history.find(round_, anchor) if round_ <= anchor.round else None
         if found is None:
             raise RoundUnknown(f"round {round_} is not here")
         return found
+
+    def read_change(self, round_: Round) -> bytes:
+        """Give the change of state of a final round, of a pruned one too; raises as `find`."""
+        with suppress(RoundPruned):
+            self.find(round_)
+        return self._state.diff_at(round_)
+
+    def prune(self, keep_from: Round) -> Pruned:
+        """
+        Forget states below a round, in steps.
+
+        The host may wish for less than proven consensus state keeps, and gets what that keeps.
+        """
+        newest = self._history.newest
+        if self._keep_rounds is None or newest is None:
+            return Pruned(self._state.oldest, is_done=True)
+        keep_from = Round(min(keep_from, newest.round - self._keep_rounds))
+        if self._anchor is not None:
+            # What is above may have to be taken back.
+            keep_from = min(keep_from, self._anchor.round)
+        before = self._state.oldest
+        pruned = self._state.prune(Round(max(keep_from, GENESIS)), PRUNED_AT_ONCE)
+        if pruned.oldest > before:
+            self._history.prune(pruned.oldest)
+        return pruned
 
     def apply_proof(
         self, values: Mapping[bytes, bytes | None], between: tuple[BlockHeader, ...]
@@ -161,7 +203,19 @@ class Ledger:
         newest = self._history.newest
         round_ = GENESIS if newest is None else newest.round
         if self._state.version > round_:
+            self._go_back(round_)
+
+    def _go_back(self, round_: Round) -> None:
+        """Take states back to a round; where that is pruned, all must be fetched anew."""
+        if round_ < self._state.oldest:
+            self._begin_anew()
+        else:
             self._state.rollback(round_)
+
+    def _begin_anew(self) -> None:
+        self._anchor = None
+        self._history.truncate(GENESIS)
+        self._state.rollback(GENESIS)
 
     def close(self) -> None:
         """Close the file of headers."""
@@ -178,7 +232,7 @@ class Ledger:
         if self._state.version >= round_ and self._state.root_at(round_) != header.state_root:
             if round_ == GENESIS:
                 raise BrokenHeaderChain("the first block does not have the empty state")
-            self._state.rollback(Round(round_ - 1))
+            self._go_back(Round(round_ - 1))
         if self._state.version < round_:
             if header.header_type is not HeaderType.NORMAL:
                 self._skip(header)
@@ -208,7 +262,7 @@ class Ledger:
         """Go back to the newest round that was proven final."""
         last = Round(-1) if self._anchor is None else self._anchor.round
         self._history.truncate(Round(last + 1))
-        self._state.rollback(max(last, GENESIS))
+        self._go_back(max(last, GENESIS))
 
     def _verify_outputs(self, change: RoundChange) -> None:
         """Verify transactions and results against the header's I/O root."""

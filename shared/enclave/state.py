@@ -1,9 +1,20 @@
 """The state of a ParaTime as the ledger of rounds needs it, whatever engine works on it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.types.identity import Hash, Round
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How far a step of forgetting came."""
+
+    oldest: Round
+    """Oldest round whose state is kept."""
+    is_done: bool
+    """Whether nothing is left to do."""
 
 
 class VersionedState(Protocol):
@@ -37,11 +48,23 @@ class VersionedState(Protocol):
         ...
 
     def diff_at(self, round_: Round) -> bytes:
-        """Change of state of a round: canonical, and ciphertext where the ParaTime has secrets."""
+        """
+        Change of state of a round: canonical, and ciphertext where the ParaTime has secrets.
+
+        It is kept when the state is pruned: nodes that begin at the first round apply all changes.
+        """
+        ...
+
+    def prune(self, keep_from: Round, most: int) -> Pruned:
+        """Forget states below a round, in steps of `most` nodes and states together."""
         ...
 
     def rollback(self, round_: Round) -> None:
-        """Make an older round the newest; what came after is gone."""
+        """
+        Make an older round the newest; what came after is gone.
+
+        Round 0 can be gone back to when it was pruned, too; then nothing is kept at all.
+        """
         ...
 
     def close(self) -> None:

@@ -157,6 +157,12 @@ class RuntimeDescriptor:
     """Of a key manager: who signs its policy. Its enclaves pin the same keys."""
     policy_threshold: int = 0
     """Of a key manager: how many of them must sign."""
+    keep_rounds: int | None = None
+    """
+    Of a ParaTime: how many states before the newest can be read and gone back to; None for all.
+
+    What consensus can still be taken back to is kept as well.
+    """
 
     def active_deployment(self, epoch: int) -> Deployment | None:
         """Give the newest deployment whose epoch has come."""

@@ -82,6 +82,7 @@ def test_nothing_is_answered_before_a_proof_but_who_the_enclave_is(scene, method
         "fetch_max_batch_weight": tuple,
         "initialize": lambda: (_proof(scene),),
         "prepare_epoch": lambda: (2,),
+        "prune": lambda: (2,),
         "query": lambda: (EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 2),
     }
     if method in ("describe", "initialize"):

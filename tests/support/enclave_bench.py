@@ -163,10 +163,16 @@ def register_program(chain: ParatimeChain, name: str, program: ComputeProgram) -
 class Bench:
     """A chain, a key manager, and as many enclaves as a test starts."""
 
-    def __init__(self, *, key_manager=None, descriptor=None, policy=None) -> None:
+    def __init__(self, *, key_manager=None, descriptor=None, policy=None, keep_rounds=None) -> None:
         self.key_manager = key_manager or KeyManagerNode()
         self.chain = ParatimeChain(
-            chain_genesis(NAMES, ((RICH, 1000 * WEI),), key_manager=descriptor, policy=policy)
+            chain_genesis(
+                NAMES,
+                ((RICH, 1000 * WEI),),
+                key_manager=descriptor,
+                policy=policy,
+                keep_rounds=keep_rounds,
+            )
         )
         self.keys = (
             state_keys.CHAIN_CONTEXT,

@@ -155,6 +155,9 @@ class FakeConsensus:
         self._enter()
         return self._prove(keys, height or len(self._kept))
 
+    async def fetch_oldest_round(self, runtime_id):
+        return 0
+
     async def fetch_round_headers(self, runtime_id, first, count):
         assert runtime_id == self._runtime_id
         self._enter()

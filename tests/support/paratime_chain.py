@@ -82,10 +82,14 @@ def chain_genesis(
     confidential: bool = True,
     key_manager: RuntimeDescriptor | None = None,
     policy: SignedPolicy | None = None,
+    keep_rounds: int | None = None,
 ) -> Genesis:
     """Genesis of the faithful world, for the validator of `SoloChain`."""
     document = make_genesis(
-        (*WORKERS, MANAGER, *names), balances=balances, confidential=confidential
+        (*WORKERS, MANAGER, *names),
+        balances=balances,
+        confidential=confidential,
+        keep_rounds=keep_rounds,
     )
     runtimes = tuple(
         replace(one, deployments=key_manager.deployments)

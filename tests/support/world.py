@@ -90,6 +90,7 @@ class World:
         confidential: bool = True,
         scheduler: SchedulerParameters | None = None,
         liar: str = "",
+        keep_rounds: int | None = None,
         root: Path | None = None,
     ) -> None:
         """
@@ -112,6 +113,7 @@ class World:
             confidential=confidential,
             scheduler=scheduler,
             enclaves=(COMPUTE, LIAR) if liar else (COMPUTE,),
+            keep_rounds=keep_rounds,
         )
         self._liar, self._root = liar, root
         self.document = encode_record(self.genesis)

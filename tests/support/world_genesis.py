@@ -71,6 +71,7 @@ def make_genesis(
     confidential: bool = True,
     scheduler: SchedulerParameters | None = None,
     enclaves: tuple[EnclaveIdentity, ...] = (COMPUTE,),
+    keep_rounds: int | None = None,
 ) -> Genesis:
     """
     Make the document for key managers and compute nodes of these names.
@@ -126,6 +127,7 @@ def make_genesis(
                 scheduler=scheduler or SchedulerParameters(),
                 slashing=SLASHING,
                 genesis=encode_record(evm),
+                keep_rounds=keep_rounds,
             ),
         ),
         policies=(sign_policy(policy),),

@@ -31,6 +31,7 @@ from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import Hindsight, RoundContext
 from shared.enclave.sdk_host import SdkHost
+from shared.enclave.state import Pruned
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.attested_apps import InstanceJudge
@@ -122,10 +123,10 @@ class ComputeProgram(EnclaveProgram):
         if runtime.genesis is None:
             raise NoGenesis("the ParaTime carries no genesis")
         if self._opened is None:
-            self._opened = self._open(runtime.genesis)
+            self._opened = self._open(runtime.genesis, runtime.keep_rounds)
         return self._follow(values, ())
 
-    def _open(self, genesis: bytes) -> tuple[Runtime, Ledger]:
+    def _open(self, genesis: bytes, keep_rounds: int | None) -> tuple[Runtime, Ledger]:
         directory: Path | None = None if self._in_memory else self.directory
         open_runtime, module = find_runtime(self.config.runtime or "")
         runtime = open_runtime(
@@ -142,7 +143,8 @@ class ComputeProgram(EnclaveProgram):
             None if directory is None else directory / HEADERS_FILE,
             self.platform.seal_key(sha3_256(HEADERS_KEY)),
         )
-        return runtime, Ledger(self.config.runtime_id, runtime, history, self._finality)
+        ledger = Ledger(self.config.runtime_id, runtime, history, self._finality, keep_rounds)
+        return runtime, ledger
 
     def _sdk_host(self) -> SdkHost:
         config = self.config
@@ -181,6 +183,10 @@ class ComputeProgram(EnclaveProgram):
         taken_up = self._ledger.apply_changes(changes)
         results = [result for change in taken_up for result in results_of(change.block)]
         return AppliedRounds(self._state(), self._runtime.read_spent(results))
+
+    def prune(self, keep_from: Round) -> Pruned:
+        """Forget states below a round, as far as proven state lets; see `Ledger.prune`."""
+        return self._ledger.prune(keep_from)
 
     def enter_incarnation(self, verified: VerifiedState, known: Incarnation) -> None:
         """Drop the keys of epochs that are void; rounds follow in `_follow`."""
@@ -334,8 +340,7 @@ class ComputeProgram(EnclaveProgram):
 
     def fetch_diff(self, round: Round) -> bytes:  # noqa: A002
         """Change of state of a final round."""
-        self._ledger.find(round)
-        return self._runtime.diff_at(round)
+        return self._ledger.read_change(round)
 
     def query(self, method: str, args: bytes, round: Round) -> bytes:  # noqa: A002
         """Ask the runtime about the state after a round; see `Runtime.query`."""

@@ -9,6 +9,7 @@ them; the enclave answers them on plain threads (`shared.tee.runtime`).
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.enclave.state import Pruned
 from shared.encoding.record import Bytes32
 from shared.types.attestation import CapabilityTee, EnclaveIdentity
 from shared.types.block import BlockHeader, RoundChange
@@ -157,6 +158,14 @@ class ComputeEnclaveApi(Protocol):
 
     async def apply(self, changes: tuple[RoundChange, ...]) -> AppliedRounds:
         """Take up finalized rounds that were executed elsewhere, oldest first."""
+        ...
+
+    async def prune(self, keep_from: Round) -> Pruned:
+        """
+        Forget states below a round, in steps.
+
+        What the ParaTime's descriptor keeps stays, whatever the host wishes.
+        """
         ...
 
     async def fetch_diff(self, round: Round) -> bytes:  # noqa: A002

@@ -7,6 +7,7 @@ revert_errors}.go @ 40bf2d3.
 
 from typing import Any
 
+from shared.enclave.errors import RoundPruned
 from shared.errors import QanatError, Rejected, RuntimeRejected, Unavailable
 
 REVERT_CODE = 3
@@ -142,6 +143,9 @@ def describe_error(error: QanatError) -> dict[str, Any]:
         "code": CODES.get(type(error), GENERAL_CODE),
         "message": error.message,
     }
+    if isinstance(error, RoundPruned):
+        # How go-ethereum begins, and what clients that fall back to an archive look for.
+        described["message"] = f"missing trie node: {error.message}"
     if isinstance(error, EthereumRejected | SimulationRefused):
         described["code"] = error.shown_code
     if isinstance(error, NotMinedInTime | NonceMissing):

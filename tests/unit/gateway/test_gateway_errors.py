@@ -7,7 +7,8 @@ from services.gateway.rpc.errors import (
     describe_error,
     revert_reason,
 )
-from shared.errors import PeerUnavailable, RuntimeRejected
+from shared.enclave.errors import RoundPruned
+from shared.errors import PeerUnavailable, RuntimeRejected, error_from
 
 
 def error_string(text: bytes, *, start=32, length=None) -> bytes:
@@ -51,6 +52,14 @@ def test_revert_without_data_has_empty_data():
 )
 def test_bytes_that_are_no_reason(data):
     assert revert_reason(data) is None
+
+
+def test_a_state_that_is_pruned_is_refused_in_the_words_that_clients_look_for():
+    arrived = error_from("compute", RoundPruned.code, "the state of round 5 is pruned")
+    assert describe_error(arrived) == {
+        "code": -32000,
+        "message": "missing trie node: the state of round 5 is pruned",
+    }
 
 
 def test_panics_are_named():

@@ -235,6 +235,15 @@ def test_window_of_history_is_all_or_at_least_what_is_in_memory(
             load_network(path)
 
 
+def test_states_are_kept_for_a_window_of_rounds_or_for_ever(tmp_path: Path) -> None:
+    line = "evm_chain_id = 0x5afd"
+    for rounds in (0, 1, 100):
+        network = load_network(changed(tmp_path, (line, f"{line}\nkeep_rounds = {rounds}")))
+        assert network.paratime[0].keep_rounds == rounds
+    with pytest.raises(BadNetworkFile, match="keep_rounds"):
+        load_network(changed(tmp_path, (line, f"{line}\nkeep_rounds = -1")))
+
+
 def test_gateways_of_confidential_evms_alone_are_told_what_is_to_be_encrypted(
     tmp_path: Path,
 ) -> None:

@@ -37,7 +37,9 @@ NETWORKS = ROOT / "networks"
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(NETWORKS / "paratimes.toml")
+    network = load_network(NETWORKS / "paratimes.toml")
+    one, *others = network.paratime
+    return replace(network, paratime=(replace(one, keep_rounds=0), *others))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,7 @@ def test_each_runtime_of_the_file_is_in_genesis(network: Network, layout: DataLa
         assert runtime.kind is RuntimeKind.COMPUTE
         assert (runtime.key_manager is not None) == paratime.confidential
         assert runtime.executor.group_size == paratime.committee.workers
+        assert runtime.keep_rounds == (paratime.keep_rounds or None)
 
 
 def test_each_runtime_of_a_node_has_an_enclave_of_its_own_measurement(

@@ -274,6 +274,21 @@ def test_of_rounds_beyond_the_window_every_64th_is_kept(tmp_path):
     assert store.rounds.load_headers(RUNTIME, 100, 29) == (newest[127],)
 
 
+def test_the_round_that_a_height_had_reached_is_found_where_headers_are_gone_too(tmp_path):
+    chain = SoloChain(tmp_path / "chain.db").started()
+    for nonce in range(140):
+        chain.engine.submit(transaction(nonce, "round", ""))
+        chain.engine.make_block()
+    rounds = chain.store.rounds
+    # Round n was finalized at height n.
+    assert [rounds.load_newest_by(RUNTIME, height) for height in (0, 1, 70, 200)] == [0, 1, 70, 140]
+    assert rounds.load_newest_by(bytes(32), 70) == 0
+    prune_all(chain.store, keep=10)
+    assert chain.store.first_height == 131
+    assert rounds.load_newest_by(RUNTIME, 131) == 131
+    assert rounds.load_newest_by(RUNTIME, 130) == 128
+
+
 def test_a_database_of_before_gets_the_index_of_headers(tmp_path):
     chain = SoloChain(tmp_path / "chain.db").started()
     chain.make_blocks(3)
