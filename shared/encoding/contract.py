@@ -24,6 +24,8 @@ from shared.encoding.record import (
 )
 from shared.errors import BadRequest, MethodNotFound
 
+ITEMS_REMEMBERED = 2
+"""Newest items of a method's streams."""
 P = TypeVar("P")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,8 +128,17 @@ class Method:
         return self._result.encode(result)
 
     def decode_result(self, untrusted: bytes) -> Any:
-        """Body of a response, or of an event, as a result."""
+        """Body of a response as a result."""
         return self._result.decode_loosely(untrusted)
+
+    @functools.cached_property
+    def decode_item(self) -> Callable[[bytes], Any]:
+        """
+        Body of an event as an item of a stream.
+
+        Who follows several servers gets the same item from each, and reads it once.
+        """
+        return functools.lru_cache(ITEMS_REMEMBERED)(self.decode_result)
 
 
 @functools.cache
@@ -209,7 +220,7 @@ class _Client:
 
 async def _decoded(method: Method, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     async for body in bodies:
-        yield method.decode_result(body)
+        yield method.decode_item(body)
 
 
 async def serve_call(contract: type, implementation: Any, name: str, untrusted: bytes) -> bytes:
