@@ -61,3 +61,7 @@ class GatewayAway(Unavailable, module="data_market", code=13):
 
 class WorkerAway(Unavailable, module="data_market", code=15):
     """A worker does not answer, or not as workers do."""
+
+
+class PersonalData(Rejected, module="data_market", code=16):
+    """A table holds numbers or labels by which a person is known."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from apps.data_market.arrays import Floats, Integers, LabelledRows
 from apps.data_market.errors import BadTable, TooLarge
+from apps.data_market.intake.personal import SAMPLED_ROWS, kind_of_file, verify_not_personal
 from apps.data_market.limits import MAX_CLASSES, MAX_FEATURES
 from apps.data_market.value.quantize import LARGEST
 
@@ -105,20 +106,23 @@ def read_table(raw: bytes, label: str) -> Table:
         finite number, a label that is empty.
     TooLarge
         More bytes, rows, columns or characters a cell than the market takes.
+    PersonalData
+        A column or label by which persons are known.
     """
     if len(raw) > MAX_TABLE_BYTES:
         raise TooLarge(f"{len(raw)} bytes: at most {MAX_TABLE_BYTES}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadTable("no text in UTF-8") from error
+        raise BadTable(f"no text in UTF-8{_seems(raw)}") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     # Eight bytes a number: a file of its largest size does not become a gigabyte of objects.
     numbers = array("d")
     labels: list[str] = []
+    sample: list[list[str]] = []
     try:
         header = [name.strip() for name in next(lines, [])]
-        column = _label_column(header, label)
+        column = _label_column(header, label, raw)
         for line in lines:
             if not line:
                 continue
@@ -129,16 +133,24 @@ def read_table(raw: bytes, label: str) -> Table:
                 raise BadTable(f"row {row} has {len(line)} cells, the header {len(header)}")
             labels.append(_label(line.pop(column), row))
             numbers.extend(_number(cell, row) for cell in line)
+            if row <= SAMPLED_ROWS:
+                sample.append(line)
     except csv.Error as error:
         raise BadTable(f"no CSV: {error}") from error
     if not labels:
         raise BadTable("no rows below the header")
     features = tuple(name for at, name in enumerate(header) if at != column)
+    verify_not_personal(features, sample, labels)
     cells = np.frombuffer(numbers, dtype=np.float64).reshape(len(labels), len(features))
     return Table(label, features, cells, tuple(labels))
 
 
-def _label_column(header: list[str], label: str) -> int:
+def _seems(raw: bytes) -> str:
+    kind = kind_of_file(raw)
+    return f": it seems to be a {kind}" if kind else ""
+
+
+def _label_column(header: list[str], label: str, raw: bytes) -> int:
     if not header:
         raise BadTable("the file is empty")
     if len(header) > MAX_FEATURES + 1:
@@ -148,7 +160,7 @@ def _label_column(header: list[str], label: str) -> int:
     if len(set(header)) != len(header):
         raise BadTable("two columns have one name")
     if label not in header:
-        raise BadTable(f"no column {label[:MAX_CELL]}")
+        raise BadTable(f"no column {label[:MAX_CELL]}{_seems(raw)}")
     if len(header) < 2:
         raise BadTable("no column beside the label")
     return header.index(label)
