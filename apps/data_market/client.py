@@ -26,7 +26,7 @@ from apps.data_market.chain.uploads import (
     open_sealed,
 )
 from apps.data_market.errors import BadJob, GatewayAway, NotReleased, WorkerAway
-from apps.data_market.intake.commitment import commit
+from apps.data_market.intake.commitment import Commitment, commit
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
 from apps.data_market.train.model import LinearModel
@@ -118,9 +118,14 @@ class Contributor:
     """Salts of the rows follow from it; without it the rows cannot be shown to anybody."""
     commitment: bytes = b""
 
+    def commit(self) -> bytes:
+        """Give the commitment to the rows, 32 bytes; it is on no chain yet. Raises `BadTable`."""
+        self.commitment = self._committed().root
+        return self.commitment
+
     def register(self, policy: Policy) -> None:
         """Commit to the rows on the chain."""
-        found = commit(read_table(self.csv, self.label), SecretBytes(self.secret))
+        found = self._committed()
         self.market.register(found.root, found.schema_hash, public_count(found.rows), policy)
         self.commitment = found.root
 
@@ -149,6 +154,9 @@ class Contributor:
         if owed:
             self.market.withdraw(owed)
         return owed
+
+    def _committed(self) -> Commitment:
+        return commit(read_table(self.csv, self.label), SecretBytes(self.secret))
 
 
 @dataclass(slots=True, eq=False)

@@ -8,10 +8,12 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from typer.testing import CliRunner
 
 from apps.account import ChainAccount
 from apps.data_market.chain.contracts import ERRORS, MARKET
@@ -27,6 +29,7 @@ from qanat.ai.market import (
     State,
     Worker,
 )
+from qanat.cli import app as command_line
 from qanat.demo_market import MarketApp
 from qanat.layout import DataLayout
 from qanat.observe import find_running
@@ -223,6 +226,47 @@ def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
             contributor.upload([mistaken])
 
 
+@pytest.mark.timeout(300)
+def test_commands_lead_from_rows_to_pay(scene: Scene, tmp_path: Path) -> None:
+    market = ("--market", scene.market.address, "--gateway", scene.network.url, "--json")
+    there = [part for one in scene.workers for part in ("--worker", one.url)]
+    there += ["--allow-mock", "--measurement", *scene.attested.measurements, "--label", LABEL]
+
+    def ai(*arguments: str) -> dict[str, Any]:
+        # In this process: each would load for seconds what all of them need.
+        done = CliRunner().invoke(command_line, ["ai", *arguments, *market])
+        assert done.exit_code == 0, (done.exception, done.stderr)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    given = []
+    for at in (1, 2):
+        rows = tmp_path / f"{at}.csv"
+        rows.write_bytes(rows_of(70 + at, 40))
+        add = ("data", "add", str(rows), *there, "--account", f"test:{at}")
+        given.append(ai(*add)["commitment"])
+    # Done again, it is the same rows with the same salts, and nothing is registered twice.
+    assert ai(*add)["commitment"] == given[-1]
+    assert rows.with_name("2.csv.kept").stat().st_mode & 0o777 == 0o600
+    before = ai("data", "left", given[0])["precision_left"]
+    validation = tmp_path / "validation.csv"
+    validation.write_bytes(rows_of(98, 60))
+    order = ("--validation", str(validation), "--pot", str(POT_WEI))
+    opened = ai("job", "open", *given, *order, *there)
+    for at, commitment in enumerate(given, 1):
+        ai("data", "accept", opened["job"], commitment, "--account", f"test:{at}")
+    model = tmp_path / "model.json"
+    there.remove("--label"), there.remove(LABEL)
+    done = ai("job", "wait", opened["job"], opened["kept"], "--output", str(model), *there)
+    assert done["state"] == "settled"
+    assert LinearModel.decode(model.read_bytes()).hash.hex() == done["card"]["model_hash"]
+    paid = [ai("pay", "mine", "--withdraw", "--account", f"test:{at}") for at in (1, 2)]
+    assert sum(one["owed_wei"] for one in paid) == POT_WEI
+    assert ai("pay", "mine", "--account", "test:1") == {"owed_wei": 0, "withdrawn": False}
+    assert ai("data", "left", given[0])["precision_left"] < before
+
+
+@pytest.mark.timeout(300)
 def test_the_demo_pays_who_brings_files_on_a_network(
     own_network: ProcessNetwork, tmp_path: Path
 ) -> None:
@@ -235,7 +279,7 @@ def test_the_demo_pays_who_brings_files_on_a_network(
     files = ("--contributors", str(tmp_path / "rows"), "--label", LABEL, "--pot", str(POT_WEI))
     files += ("--validation", str(tmp_path / "validation.csv"))
     demo = ("demo", "data-market", "--json", "--report", str(tmp_path / "page.html"))
-    there = json.loads(run_cli(*demo, *files, "--gateway", own_network.url, *here))
+    there = json.loads(run_cli(*demo, *files, "--gateway", own_network.url, *here, timeout_s=200))
     here_too = json.loads(run_cli(*demo[:3], *files))
     # Whoever has all files finds the same values as the workers, and all keys of the local job.
     assert there["paid_wei"] == here_too["paid_wei"]
@@ -247,10 +291,10 @@ def test_the_demo_pays_who_brings_files_on_a_network(
     assert "contracts paid" in page
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    told = run_cli("demo", "data-market", "--report", str(page), "--json", timeout_s=390)
+    told = run_cli("demo", "data-market", "--report", str(page), "--json", timeout_s=590)
     found = json.loads(told)
     assert len(found["paid_wei"]) == 12
     assert sum(found["paid_wei"].values()) == found["pot_wei"] == 10**18
