@@ -19,6 +19,7 @@ from apps.inference.errors import (
 )
 from apps.inference.verify.exchange import Exchange, verify_exchange
 from apps.inference.verify.policy import LONGEST_KEYSET_S, Policy
+from qanat.ai import verify as sdk
 from qanat.cli import app
 from shared.errors import Rejected
 from shared.tee.quote_verification import UntrustedRoot
@@ -216,3 +217,15 @@ def test_command_line_verifies_and_names_refusals(exchange, tmp_path) -> None:
     stale = runner.invoke(app, [*report, "--nonce", "22" * 32])
     assert json.loads(stale.stdout)["error"] == "ReportDataMismatch"
     assert runner.invoke(app, [*report, "--nonce", NONCE]).exit_code == 0
+
+
+def test_sdk_verifies_what_a_client_kept(exchange) -> None:
+    allowed = sdk.Policy(allow_mock=True)
+    found = sdk.receipt(exchange.encode(), policy=allowed, now_s=NOW_S)
+    assert (found.receipt_id, found.is_refusal) == ("rcpt-1", False)
+    report = json.dumps(exchange.report).encode()
+    assert sdk.report(report, nonce=NONCE, policy=allowed, now_s=NOW_S).models == MODELS
+    with pytest.raises(MockRefused):
+        sdk.receipt(exchange.encode(), now_s=NOW_S)
+    with pytest.raises(ReportDataMismatch):
+        sdk.report(report, nonce="22" * 32, policy=allowed, now_s=NOW_S)
