@@ -20,6 +20,6 @@ pub mod simulate;
 
 pub mod stage;
 pub mod trace;
-pub mod transfers;
 pub mod unsigned;
+pub mod wanted;
 pub mod words;

@@ -12,7 +12,7 @@ use evm_core::{
     machine::{Machine, Pricing, Unwatched},
     precompiles::{Moved, SapphirePrecompiles},
     rng::{Mode, RootRng},
-    tracing::Onlooker,
+    tracing::{Onlooker, Transfers},
 };
 use revm::{
     context::{
@@ -60,6 +60,12 @@ impl Watch for Unwatched {
 }
 
 impl Watch for Onlooker {
+    fn run(machine: &mut Machine<'_, Self>) -> Result<ExecutionResult, RunError> {
+        Ethereum::default().inspect_run(machine)
+    }
+}
+
+impl Watch for Transfers {
     fn run(machine: &mut Machine<'_, Self>) -> Result<ExecutionResult, RunError> {
         Ethereum::default().inspect_run(machine)
     }

@@ -6,9 +6,9 @@ use alloy_consensus::{
     BlockBody, EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value, Header, ReceiptEnvelope, Transaction,
     proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root},
 };
-use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, Bloom, U256};
-use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
+use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
+use evm_core::tracing::{Placed, Transfers};
 use revm::{
     context::{
         TxEnv,
@@ -17,7 +17,6 @@ use revm::{
     context_interface::block::BlobExcessGasAndPrice,
     primitives::hardfork::SpecId,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,45 +27,14 @@ use crate::{
     ledger::{Block, Envelope, block_environment, receipt, requests_hash},
     run::{Prepared, transaction_environment},
     shown::{self, Place, quantity},
-    stage::{Stage, check_fees},
-    transfers::{Placed, Transfers},
+    stage::{Stage, check_fees, moves_of},
     unsigned::Fields,
+    wanted::{Payload, Wanted, fill_gaps},
     words::{halted, reverted},
 };
 
-/// Blocks of one simulation, gaps included.
-const MAX_BLOCKS: u64 = 256;
-/// Between two blocks where nothing is said [s].
-const BLOCK_TIME_S: u64 = 12;
 /// Code of a call that halted.
 const HALT_CODE: i64 = -32015;
-
-/// What `eth_simulateV1` takes.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload {
-    block_state_calls: Vec<Wanted>,
-    #[serde(default)]
-    trace_transfers: bool,
-    #[serde(default)]
-    validation: bool,
-    #[serde(default)]
-    return_full_transactions: bool,
-}
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Wanted {
-    block_overrides: Option<BlockOverrides>,
-    state_overrides: Option<StateOverride>,
-    calls: Vec<TransactionRequest>,
-}
-
-impl Wanted {
-    fn block(&self) -> BlockOverrides {
-        self.block_overrides.clone().unwrap_or_default()
-    }
-}
 
 /// A simulation that runs.
 struct Simulator<'s, 'k> {
@@ -93,7 +61,7 @@ impl Chain<'_> {
     /// # Errors
     /// `Refused`, with the codes of the specification.
     pub fn simulate(&self, number: u64, payload: &[u8]) -> Result<Value> {
-        let payload: Payload = serde_json::from_slice(payload).map_err(unreadable)?;
+        let payload = Payload::read(payload)?;
         let base = self.block(number)?.block.header.clone();
         let wanted = fill_gaps(&base, &payload.block_state_calls)?;
         let mut simulator = Simulator {
@@ -108,47 +76,12 @@ impl Chain<'_> {
     }
 }
 
-/// Gives every block a number and a time; between numbers that jump, blocks are empty.
-fn fill_gaps(base: &Header, blocks: &[Wanted]) -> Result<Vec<Wanted>> {
-    if blocks.is_empty() {
-        return Err(refused(-32602, "empty input"));
-    }
-    if blocks.len() as u64 > MAX_BLOCKS {
-        return Err(refused(-38026, "too many blocks"));
-    }
-    let (mut number, mut time) = (base.number, base.timestamp);
-    let mut filled = Vec::new();
-    for block in blocks {
-        let mut overrides = block.block();
-        let next = overrides.number.map_or(number + 1, |wanted| wanted.saturating_to());
-        if next <= number {
-            return Err(refused(-38020, format!("block numbers must be in order: {next} <= {number}")));
-        }
-        if next - base.number > MAX_BLOCKS {
-            return Err(refused(-38026, "too many blocks"));
-        }
-        for empty in number + 1..next {
-            time += BLOCK_TIME_S;
-            let overrides = BlockOverrides { number: Some(U256::from(empty)), time: Some(time), ..Default::default() };
-            filled.push(Wanted { block_overrides: Some(overrides), ..Default::default() });
-        }
-        let next_time = overrides.time.unwrap_or(time + BLOCK_TIME_S);
-        if next_time <= time {
-            return Err(refused(-38021, format!("block timestamps must be in order: {next_time} <= {time}")));
-        }
-        (overrides.number, overrides.time) = (Some(U256::from(next)), Some(next_time));
-        filled.push(Wanted { block_overrides: Some(overrides), ..block.clone() });
-        (number, time) = (next, next_time);
-    }
-    Ok(filled)
-}
-
 impl Simulator<'_, '_> {
     fn block(&mut self, wanted: &Wanted) -> Result<Value> {
         let mut header = self.header(&wanted.block())?;
         let rules = self.stage.rules.clone();
         self.stage.env = block_environment(&rules, &header);
-        self.stage.moved.clear();
+        self.stage.moves = moves_of(&rules);
         self.next_log = 0;
         self.price_blobs(&wanted.block())?;
         if let Some(overrides) = &wanted.state_overrides {
@@ -173,7 +106,7 @@ impl Simulator<'_, '_> {
         header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |all, receipt| all | *receipt.logs_bloom());
         header.transactions_root = calculate_transaction_root(&transactions);
         header.receipts_root = calculate_receipt_root(&receipts);
-        let withdrawals = rules.since(SpecId::SHANGHAI).then(Withdrawals::default);
+        let withdrawals = rules.since(SpecId::SHANGHAI).then(|| wanted.withdrawals.clone());
         header.withdrawals_root = withdrawals.as_ref().map(|list| calculate_withdrawals_root(list));
         let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
         let mut block = Block { header, body };
@@ -269,7 +202,7 @@ impl Simulator<'_, '_> {
         let wraps = self.wraps_nonce(sender)?;
         let mut placed = (Vec::new(), self.next_log);
         let transfers = Transfers::new(self.payload.trace_transfers, self.next_log);
-        let ran = self.stage.working.transact(&prepared, &self.stage.moved, transfers, |machine, _, _| {
+        let ran = self.stage.working.transact(&prepared, self.stage.moves.moved(), transfers, |machine, _, _| {
             placed = machine.observer().take();
             Ok(())
         })?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{Bytes, TxKind, U256};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
-use evm_core::{machine::Unwatched, precompiles::Moved};
+use evm_core::{machine::Unwatched, precompiles::Moves};
 use revm::{
     context::{
         BlockEnv, CfgEnv, TxEnv,
@@ -33,7 +33,7 @@ pub struct Stage<'s> {
     /// The block as contracts see it.
     pub env: BlockEnv,
     /// Precompiles elsewhere.
-    pub moved: Moved,
+    pub moves: Moves,
 }
 
 impl Chain<'_> {
@@ -42,7 +42,8 @@ impl Chain<'_> {
         let imported = self.block(number)?;
         let rules = imported.rules.clone();
         let env = block_environment(&rules, &imported.block.header);
-        Ok(Stage { working: self.state_after(number)?, rules, env, moved: Moved::new() })
+        let moves = moves_of(&rules);
+        Ok(Stage { working: self.state_after(number)?, rules, env, moves })
     }
 }
 
@@ -76,27 +77,9 @@ impl Stage<'_> {
     ///
     /// Source: go-ethereum `internal/ethapi/override` (`StateOverride.Apply`).
     pub fn pretend(&mut self, overrides: &StateOverride) -> Result<()> {
-        let mut targets = Vec::new();
         for (address, account) in overrides.iter().collect::<BTreeMap<_, _>>() {
             let address = *address;
-            if targets.contains(&address) {
-                let why = format!("account {address} has already been overridden by a precompile");
-                return Err(refused(SERVER_ERROR, why));
-            }
-            let origin = self.origin(address);
-            if let Some(target) = account.move_precompile_to {
-                if origin.is_none() {
-                    return Err(refused(SERVER_ERROR, format!("account {address} is not a precompile")));
-                }
-                if overrides.contains_key(&target) {
-                    return Err(refused(SERVER_ERROR, format!("account {target} is already overridden")));
-                }
-                targets.push(target);
-                self.drop_precompile(target);
-            }
-            if let Some(origin) = origin {
-                self.moved.insert(origin, account.move_precompile_to);
-            }
+            self.moves.take(address, overrides).map_err(|why| refused(SERVER_ERROR, why))?;
             if account.state.is_some() && account.state_diff.is_some() {
                 let why = format!("account {address} has both 'state' and 'stateDiff'");
                 return Err(refused(SERVER_ERROR, why));
@@ -118,19 +101,6 @@ impl Stage<'_> {
             self.working.accounts.note(address, slots().map(|(slot, _)| (*slot).into()));
         }
         Ok(())
-    }
-
-    /// Where the precompile that answers at an address is from; None where none answers.
-    fn origin(&self, address: Address) -> Option<Address> {
-        let here = self.moved.iter().find(|(_, to)| **to == Some(address)).map(|(from, _)| *from);
-        let native = Precompiles::new(PrecompileSpecId::from_spec_id(self.rules.cfg.spec));
-        here.or_else(|| (native.contains(&address) && !self.moved.contains_key(&address)).then_some(address))
-    }
-
-    fn drop_precompile(&mut self, address: Address) {
-        if let Some(origin) = self.origin(address) {
-            self.moved.insert(origin, None);
-        }
     }
 
     /// A call as the machine takes it, with what it leaves out.
@@ -189,7 +159,7 @@ impl Stage<'_> {
     /// Runs a call; the inner error says why it may not run.
     pub fn attempt(&mut self, message: TxEnv) -> Result<std::result::Result<ExecutionResult, InvalidTransaction>> {
         let (cfg, env) = self.relaxed(&message);
-        self.working.transact(&(cfg, env, message), &self.moved, Unwatched, |_, _, _| Ok(()))
+        self.working.transact(&(cfg, env, message), self.moves.moved(), Unwatched, |_, _, _| Ok(()))
     }
 
     /// Runs a call that must be able to.
@@ -208,6 +178,11 @@ impl Stage<'_> {
         let (cfg, env) = self.relaxed(&message);
         (cfg, env, message)
     }
+}
+
+/// Moves of precompiles under the rules of a block, none yet.
+pub fn moves_of(rules: &Rules) -> Moves {
+    Moves::new(Precompiles::new(PrecompileSpecId::from_spec_id(rules.cfg.spec)).addresses().copied().collect())
 }
 
 /// Refuses two ways of naming a price.

@@ -120,7 +120,7 @@ impl Chain<'_> {
         for (position, block) in blocks.iter().enumerate() {
             stage.see(&block.block)?;
             stage.pretend(&block.state)?;
-            answer.extend_from_slice(if position > 0 { b",[" } else { b"[" });
+            answer.extend_from_slice(if position > 0 { b",{\"calls\":[" } else { b"{\"calls\":[" });
             for (position, SimulatedCall { call, style: own }) in block.calls.iter().enumerate() {
                 if position > 0 {
                     answer.push(b',');
@@ -130,7 +130,7 @@ impl Chain<'_> {
                 let mut onlooker = Onlooker::new(Budget::new(limits.recorded_bytes, deadline));
                 onlooker.watch(style)?;
                 let bytes_left = limits.answer_bytes.saturating_sub(answer.len());
-                let (prepared, moved) = (stage.prepared(message), stage.moved.clone());
+                let (prepared, moved) = (stage.prepared(message), stage.moves.moved().clone());
                 let (trace, result) =
                     watched(&mut stage.working, &prepared, &moved, onlooker, style, Place::default(), bytes_left)?;
                 let trace: Box<RawValue> = serde_json::from_slice(&trace).map_err(unreadable)?;
@@ -147,7 +147,7 @@ impl Chain<'_> {
                 };
                 answer.append(&mut write_json(&outcome, bytes_left)?);
             }
-            answer.push(b']');
+            answer.extend_from_slice(b"]}");
         }
         answer.push(b']');
         Ok(answer)

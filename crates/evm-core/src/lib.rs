@@ -26,6 +26,7 @@ pub mod merkle;
 pub mod modules;
 pub mod multisig;
 pub mod precompiles;
+pub mod refusals;
 pub mod results;
 pub mod rng;
 pub mod sdk_transaction;

@@ -294,7 +294,7 @@ fn what_a_pretence_may_not_say_is_refused() {
         of(json!({"balance": "much"})),
         of(json!({"movePrecompileToAddress": contract(6)})),
         of(json!({"state": {}, "stateDiff": {}})),
-        json!({"block": {"blobBaseFee": "0x1"}}),
+        json!({"block": {"beaconRoot": format!("0x{}", "00".repeat(32))}}),
         json!({"what": 1}),
         json!("all"),
     ] {

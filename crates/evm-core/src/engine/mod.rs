@@ -13,6 +13,8 @@ mod query;
 mod replay;
 mod sdk;
 mod simulate;
+mod simulation;
+mod terms;
 mod transaction_cache;
 
 use std::sync::Arc;
@@ -27,7 +29,8 @@ pub use self::{
     pretence::Pretence,
     query::Call,
     replay::Replayed,
-    simulate::{SimulatedBlock, SimulatedCall, Simulation},
+    simulation::{SimulatedBlock, SimulatedCall, Simulation},
+    terms::Checks,
 };
 use crate::{
     attested::AttestedHost,

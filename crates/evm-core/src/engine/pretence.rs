@@ -1,18 +1,21 @@
 //! What a question says of the state and the block instead of what they are.
 
+use std::collections::BTreeMap;
+
 use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, U256};
 use alloy_rpc_types_eth::{
     BlockOverrides,
     state::{AccountOverride, StateOverride},
 };
-use revm::context::BlockEnv;
+use revm::{context::BlockEnv, context_interface::block::BlobExcessGasAndPrice};
 use serde::Deserialize;
 
 use crate::{
     database::StateDatabase,
     failure::EngineError,
     machine::{Machine, Observer},
+    refusals::{SERVER_ERROR, refused},
     tracing::unreadable,
 };
 
@@ -42,10 +45,13 @@ pub(super) fn pretend<'e, O: Observer<'e>>(
     state: &StateOverride,
     block: &BlockOverrides,
 ) -> Result<(), EngineError> {
-    let database = machine.database();
-    for (address, account) in state {
-        pretend_account(database, *address, account)?;
+    let mut moves = machine.moves();
+    for (address, account) in state.iter().collect::<BTreeMap<_, _>>() {
+        moves.take(*address, state).map_err(|why| refused(SERVER_ERROR, why))?;
+        pretend_account(machine.database(), *address, account)?;
     }
+    machine.relocate(&moves);
+    let database = machine.database();
     for (number, hash) in block.block_hash.iter().flatten() {
         database.pretend_hash(*number, *hash);
     }
@@ -57,9 +63,6 @@ fn pretend_account(
     address: Address,
     account: &AccountOverride,
 ) -> Result<(), EngineError> {
-    if account.move_precompile_to.is_some() {
-        return Err(unreadable("movePrecompileToAddress is not supported"));
-    }
     if account.state.is_some() && account.state_diff.is_some() {
         return Err(unreadable(format!("account {address} has both 'state' and 'stateDiff'")));
     }
@@ -79,8 +82,8 @@ fn pretend_account(
 }
 
 fn see(block: &mut BlockEnv, overrides: &BlockOverrides) -> Result<(), EngineError> {
-    if overrides.blob_base_fee.is_some() || overrides.beacon_root.is_some() {
-        return Err(unreadable("there are no blobs and no beacon root"));
+    if overrides.beacon_root.is_some() {
+        return Err(unreadable("beaconRoot: a ParaTime has no beacon chain"));
     }
     let BlockOverrides { number, difficulty, time, gas_limit, coinbase, random, base_fee, .. } = overrides;
     block.number = number.unwrap_or(block.number);
@@ -91,6 +94,10 @@ fn see(block: &mut BlockEnv, overrides: &BlockOverrides) -> Result<(), EngineErr
     block.prevrandao = random.or(block.prevrandao);
     if let Some(base_fee) = base_fee {
         block.basefee = u64::try_from(*base_fee).map_err(|_| unreadable("baseFeePerGas over 64 bits"))?;
+    }
+    if let Some(price) = overrides.blob_base_fee {
+        let blob_gasprice = u128::try_from(price).map_err(|_| unreadable("blobBaseFee over 128 bits"))?;
+        block.blob_excess_gas_and_price = Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice });
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ use crate::{
     environment::Environment,
     failure::EngineError,
     modules::Effects,
-    precompiles::{SapphirePrecompiles, is_gas_meter},
+    precompiles::{Moves, SapphirePrecompiles},
     rng::TransactionRng,
     subcall::Subcalls,
 };
@@ -161,6 +161,16 @@ impl<'e, O> Machine<'e, O> {
         &mut self.0.ctx.block
     }
 
+    /// Moves of precompiles, none yet.
+    pub(crate) fn moves(&self) -> Moves {
+        Moves::new(self.0.precompiles.native().clone())
+    }
+
+    /// Puts precompiles elsewhere.
+    pub(crate) fn relocate(&mut self, moves: &Moves) {
+        self.0.precompiles.relocate(moves.moved());
+    }
+
     /// Lets messages reach what the module `rofl` needs of the enclave.
     pub fn set_attested(&mut self, attested: Option<&'e dyn AttestedHost>) {
         self.0.ctx.chain.attested = attested;
@@ -231,7 +241,7 @@ impl<'e, O> Machine<'e, O> {
     /// Upstream passes precompiles what the calling frame has used so far. At the top there is no frame
     /// yet: only the transaction's own cost has been used.
     fn meter_caller(&mut self, call: &CallInputs, depth: usize) {
-        if !is_gas_meter(&call.bytecode_address) {
+        if !self.0.precompiles.is_gas_meter(&call.bytecode_address) {
             return;
         }
         self.0.ctx.chain.caller_gas_used = if depth == 0 {

@@ -7,6 +7,7 @@ mod confidential;
 mod gas_meter;
 mod hashes;
 mod meter;
+mod moved;
 mod signatures;
 mod subcall;
 
@@ -22,6 +23,7 @@ use revm::{
 };
 
 use self::meter::{Failure, Meter};
+pub use self::moved::{Moved, Moves};
 pub(crate) use self::subcall::{SUBCALL, call_data, read_answer};
 use crate::context::SapphireContext;
 
@@ -79,14 +81,6 @@ impl Oasis {
     }
 }
 
-/// Whether the address is one of the two precompiles that look at the gas of their caller.
-pub(crate) fn is_gas_meter(address: &Address) -> bool {
-    matches!(Oasis::at(address), Some(Oasis::GasUsed | Oasis::PadGas))
-}
-
-/// Precompiles that a simulation took from their addresses, and where each of them is now, if anywhere.
-pub type Moved = BTreeMap<Address, Option<Address>>;
-
 /// The provider revm asks at every call.
 pub struct SapphirePrecompiles {
     ethereum: &'static Precompiles,
@@ -117,11 +111,28 @@ impl SapphirePrecompiles {
     /// Ethereum's alone, some of them elsewhere: no chain of Qanat has this set, but one of Ethereum that is imported.
     pub fn of_ethereum(fork: SpecId, moved: &Moved) -> Self {
         let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(fork));
+        let addresses = ethereum.addresses().copied().collect();
+        let mut set = Self { ethereum, pretended: BTreeMap::new(), addresses, confidential: false };
+        set.relocate(moved);
+        set
+    }
+
+    /// Puts precompiles elsewhere, in the place of all that were elsewhere before. Warm are those of the fork.
+    pub(crate) fn relocate(&mut self, moved: &Moved) {
         let gone = moved.keys().map(|from| (*from, None));
         let here = moved.iter().filter_map(|(from, to)| Some(((*to)?, Some(*from))));
-        // Warm are those of the fork, wherever they are now.
-        let addresses = ethereum.addresses().copied().collect();
-        Self { ethereum, pretended: gone.chain(here).collect(), addresses, confidential: false }
+        self.pretended = gone.chain(here).collect();
+    }
+
+    /// The addresses of the fork's.
+    pub(crate) fn native(&self) -> &AddressSet {
+        &self.addresses
+    }
+
+    /// Whether what answers at an address looks at the gas of its caller.
+    pub(crate) fn is_gas_meter(&self, address: &Address) -> bool {
+        let origin = self.pretended.get(address).unwrap_or(&None).as_ref().unwrap_or(address);
+        matches!(Oasis::at(origin), Some(Oasis::GasUsed | Oasis::PadGas))
     }
 }
 

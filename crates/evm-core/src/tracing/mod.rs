@@ -9,6 +9,7 @@
 mod budget;
 mod onlooker;
 pub mod render;
+mod transfers;
 
 use std::{
     io,
@@ -20,7 +21,11 @@ use alloy_primitives::map::HashSet;
 use alloy_rpc_types_trace::{geth::GethDebugTracingOptions, parity::TraceType};
 use serde::{Deserialize, Serialize};
 
-pub use self::{budget::Budget, onlooker::Onlooker};
+pub use self::{
+    budget::Budget,
+    onlooker::Onlooker,
+    transfers::{Placed, Transfers},
+};
 use crate::{
     errors::ModuleError,
     failure::{CallFailure, EngineError},

@@ -17,10 +17,9 @@ use revm_inspectors::{
     tracing::{
         DebugInspector, DebugInspectorError, TraceLimitBehavior, TraceLimits, TracingInspector, TracingInspectorConfig,
     },
-    transfer::TransferInspector,
 };
 
-use super::{Budget, Style, budget::NEEDS_MEMORY, too_large, unreadable};
+use super::{Budget, Placed, Style, Transfers, budget::NEEDS_MEMORY, too_large, unreadable};
 use crate::{context::SapphireContext, failure::EngineError};
 
 /// Who records a transaction.
@@ -31,7 +30,7 @@ pub(super) enum Recorder {
     Parity(Box<TracingInspector>),
     Operations(InternalOperationsInspector),
     AccessList(AccessListInspector),
-    Transfers(TransferInspector),
+    Transfers(Transfers),
 }
 
 /// Which costs of a step the recorder has.
@@ -51,12 +50,14 @@ pub struct Onlooker {
     recorded: Recorded,
     steps: u64,
     budget: Budget,
+    /// Index of the next log in its block.
+    next_log: usize,
 }
 
 impl Onlooker {
     /// An onlooker that records nothing until it is told to.
     pub fn new(budget: Budget) -> Self {
-        Self { recorder: Recorder::Nobody, recorded: Recorded::default(), steps: 0, budget }
+        Self { recorder: Recorder::Nobody, recorded: Recorded::default(), steps: 0, budget, next_log: 0 }
     }
 
     /// Records the next transaction.
@@ -96,15 +97,22 @@ impl Onlooker {
             }
             Style::Operations => Recorder::Operations(InternalOperationsInspector::default()),
             Style::AccessList(given) => Recorder::AccessList(AccessListInspector::new(given.clone())),
-            Style::Outcome(with_transfers) => {
-                if *with_transfers {
-                    Recorder::Transfers(TransferInspector::new(false).with_logs(true))
-                } else {
-                    Recorder::Nobody
-                }
-            }
+            Style::Outcome(with_transfers) => Recorder::Transfers(Transfers::new(*with_transfers, self.next_log)),
         };
         Ok(())
+    }
+
+    /// Begins a block: the next log is its first.
+    pub fn begin_block(&mut self) {
+        self.next_log = 0;
+    }
+
+    /// Logs of a call of whose style nothing but the outcome is; each with its index in the block.
+    pub fn take_logs(&mut self) -> Vec<Placed> {
+        let Recorder::Transfers(recorder) = &mut self.recorder else { return Vec::new() };
+        let logs;
+        (logs, self.next_log) = recorder.take();
+        logs
     }
 
     /// Records no more.
@@ -119,6 +127,11 @@ impl Onlooker {
             Recorder::Parity(recorder) if recorder.limit_exceeded() => Err(too_large(NEEDS_MEMORY)),
             _ => self.budget.verdict(),
         }
+    }
+
+    fn keeps_calls(&self) -> bool {
+        // Of transfers and logs gas is the bound.
+        !matches!(self.recorder, Recorder::Nobody | Recorder::Transfers(_))
     }
 
     fn count_step(&mut self, interpreter: &Interpreter) {
@@ -218,7 +231,7 @@ impl<'e> Inspector<SapphireContext<'e>> for Onlooker {
     fn call(&mut self, context: &mut SapphireContext<'e>, inputs: &mut CallInputs) -> Option<CallOutcome> {
         // A precompile has no step at which the clock could be looked at.
         self.budget.look_at_clock();
-        if !matches!(self.recorder, Recorder::Nobody) {
+        if self.keeps_calls() {
             self.budget.record_call(inputs.input.len());
         }
         if self.budget.is_exceeded() {
@@ -228,21 +241,21 @@ impl<'e> Inspector<SapphireContext<'e>> for Onlooker {
     }
 
     fn call_end(&mut self, context: &mut SapphireContext<'e>, inputs: &CallInputs, outcome: &mut CallOutcome) {
-        if !matches!(self.recorder, Recorder::Nobody) {
+        if self.keeps_calls() {
             self.budget.record_call(outcome.output().len());
         }
         forward!(self, recorder => recorder.call_end(context, inputs, outcome), ());
     }
 
     fn create(&mut self, context: &mut SapphireContext<'e>, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
-        if !matches!(self.recorder, Recorder::Nobody) {
+        if self.keeps_calls() {
             self.budget.record_call(inputs.init_code().len());
         }
         forward!(self, recorder => recorder.create(context, inputs), None)
     }
 
     fn create_end(&mut self, context: &mut SapphireContext<'e>, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
-        if !matches!(self.recorder, Recorder::Nobody) {
+        if self.keeps_calls() {
             self.budget.record_call(outcome.output().len());
         }
         forward!(self, recorder => recorder.create_end(context, inputs, outcome), ());

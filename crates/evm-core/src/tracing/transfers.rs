@@ -3,14 +3,12 @@
 //! Source: go-ethereum `internal/ethapi/logtracer.go`.
 
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, U256, address, b256};
-use evm_core::{context::SapphireContext, machine::Machine};
 use revm::{
-    context::result::ExecutionResult,
-    inspector::{Inspector, InspectorHandler},
+    inspector::Inspector,
     interpreter::{CallInputs, CallOutcome, CreateInputs, CreateOutcome},
 };
 
-use crate::run::{Ethereum, RunError, Watch, word};
+use crate::context::SapphireContext;
 
 /// Whose logs are transfers of ether.
 const ETHER: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
@@ -48,7 +46,7 @@ impl Transfers {
     fn transfer(&mut self, from: Address, to: Address, value: U256) {
         if self.shows_transfers && !value.is_zero() {
             let topics = vec![TRANSFER, from.into_word(), to.into_word()];
-            let data = LogData::new_unchecked(topics, Bytes::copy_from_slice(word(value).as_slice()));
+            let data = LogData::new_unchecked(topics, Bytes::copy_from_slice(&value.to_be_bytes::<32>()));
             self.push(Log { address: ETHER, data });
         }
     }
@@ -98,11 +96,5 @@ impl Inspector<SapphireContext<'_>> for Transfers {
 
     fn selfdestruct(&mut self, contract: Address, target: Address, value: U256) {
         self.transfer(contract, target, value);
-    }
-}
-
-impl Watch for Transfers {
-    fn run(machine: &mut Machine<'_, Self>) -> Result<ExecutionResult, RunError> {
-        Ethereum::default().inspect_run(machine)
     }
 }
