@@ -34,6 +34,7 @@ from services.gateway.rpc.simulations import (
     show_simulation,
     simulation_of,
     state_overrides,
+    telling_what_is_too_much,
     trace_options,
     traced_call,
     wanted_simulation,
@@ -144,9 +145,10 @@ class Looking:
         blocks = fill_gaps(base, simulation)
         for one in blocks:
             for call in one.calls:
-                self._leaks.note("eth_simulateV1", call.to, call.data, SEALED)
-        outcomes = await self._simulate(simulation_of(blocks, simulation), base)
-        return show_simulation(base, blocks, outcomes, simulation)
+                self._leaks.note("eth_simulateV1", call.call.to, call.call.data, SEALED)
+        with telling_what_is_too_much():
+            ran = await self._run(simulation_of(base, blocks, simulation), base)
+        return show_simulation(base, blocks, ran, simulation)
 
     async def _trace_call(
         self, headers: Headers, request: Any, block: Any, options: Any = None
@@ -187,9 +189,12 @@ class Looking:
     # -- questions -----------------------------------------------------------------------------
 
     async def _simulate(self, simulation: Json, base: Base) -> list[list[Json]]:
+        return [block["calls"] for block in await self._run(simulation, base)]
+
+    async def _run(self, simulation: Json, base: Base) -> list[Json]:
         answer = await self._ask(EvmQuery.SIMULATE, orjson.dumps(simulation), base)
-        outcomes: list[list[Json]] = orjson.loads(answer)
-        return outcomes
+        blocks: list[Json] = orjson.loads(answer)
+        return blocks
 
     async def _ask(self, method: str, arguments: bytes, base: Base) -> bytes:
         with telling_what_is_unreadable():

@@ -30,9 +30,8 @@ from shared.types.sight import (
     SignedQuestion,
 )
 
-READ_SLOT = bytes.fromhex("5f35545f523060205260405ff3")
-"""Returns the slot that calldata names, and the address: in the place of a contract's code."""
-WORD = 32
+READ_SLOT = bytes.fromhex("5f35545f5260205ff3")
+"""Returns the slot that calldata names: in the place of a contract's code, or a precompile."""
 READING_GAS = 100_000
 
 
@@ -125,7 +124,4 @@ def _read_slot(wanted: StorageQuery, ground: Ground) -> bytes:
         READ_SLOT.hex().encode(),
     )
     reading = EvmCall(bytes(20), wanted.address, READING_GAS, 0, 0, wanted.slot, pretence)
-    output = call(ground.engine, ground.environment, reading, ground.version)
-    # A precompile runs in the place of any code, and has no storage.
-    did_run = output[WORD:] == wanted.address.rjust(WORD, b"\0")
-    return output[:WORD] if did_run else bytes(WORD)
+    return call(ground.engine, ground.environment, reading, ground.version)

@@ -39,21 +39,26 @@ class Wanted:
 
 def read_wanted(untrusted: Any) -> Wanted:
     """Read a transaction object, or raise `BadParameter`."""
+    wanted = read_any_wanted(untrusted)
+    if wanted.call.gas_price is not None and (wanted.max_fee, wanted.max_tip) != (None, None):
+        raise BadParameter("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+    return wanted
+
+
+def read_any_wanted(untrusted: Any) -> Wanted:
+    """Read a transaction object that may name its price in two ways, or raise `BadParameter`."""
     call, fields = call_request(untrusted), fold_names(untrusted)
 
     def number(name: str) -> int | None:
         return None if fields.get(name) is None else quantity(fields[name])
 
-    fee, tip = number("maxfeepergas"), number("maxpriorityfeepergas")
-    if call.gas_price is not None and (fee, tip) != (None, None):
-        raise BadParameter("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     accesses = fields.get("accesslist")
     return Wanted(
         call,
         None if fields.get("nonce") is None else quantity64(fields["nonce"]),
         number("chainid"),
-        fee,
-        tip,
+        number("maxfeepergas"),
+        number("maxpriorityfeepergas"),
         None if accesses is None else access_list(accesses),
     )
 
@@ -93,6 +98,28 @@ def unsigned_of(signed: PooledTransaction) -> Unsigned:
         signed.chain_id,
         signed.access_list,
         signed.authorizations,
+    )
+
+
+def pooled_of(unsigned: Unsigned, hash_: bytes, sender: bytes) -> PooledTransaction:
+    """Give a transaction that nobody has signed as one that is signed by nothing."""
+    return PooledTransaction(
+        hash_,
+        sender,
+        unsigned.type,
+        unsigned.nonce,
+        unsigned.gas,
+        unsigned.max_fee,
+        unsigned.max_tip,
+        unsigned.to,
+        unsigned.value,
+        unsigned.input,
+        unsigned.chain_id,
+        unsigned.access_list,
+        v=0,
+        r=0,
+        s=0,
+        authorizations=unsigned.authorizations,
     )
 
 

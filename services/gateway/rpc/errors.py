@@ -108,6 +108,10 @@ class EthereumRejected(Rejected, module="rpc", code=16):
         self.shown_code = shown_code
 
 
+SIMULATION = "simulation"
+"""Module of the enclave whose codes are those of `eth_simulateV1`, without their sign."""
+
+
 class SimulationRefused(Rejected, module="rpc", code=18):
     """Blocks of a simulation do not follow each other, or are too many; with the method's codes."""
 
@@ -138,6 +142,8 @@ def describe_error(error: QanatError) -> dict[str, Any]:
     if isinstance(error, RuntimeRejected):
         if error.module == "evm" and error.code == 8:
             return _describe_revert(error.data or b"")
+        if error.module == SIMULATION:
+            return {"code": -error.code, "message": error.message}
         return {"code": GENERAL_CODE, "message": f"{error.module}: {error.message}"}
     described: dict[str, Any] = {
         "code": CODES.get(type(error), GENERAL_CODE),

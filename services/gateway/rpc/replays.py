@@ -92,11 +92,17 @@ class Replays:
         self, request: dict[str, Any], state: Round | None
     ) -> list[list[dict[str, Any]]]:
         """Run calls in blocks that never were; the outcomes of each block's calls."""
+        return [block["calls"] for block in await self.simulate_blocks(request, state)]
+
+    async def simulate_blocks(
+        self, request: dict[str, Any], state: Round | None
+    ) -> list[dict[str, Any]]:
+        """The same, with what calls saw of each block."""
         _dump(request["style"])
         body = orjson.dumps(request)
         answer = await self._ask(lambda api: EvmQueries(api).simulate(body, state))
-        outcomes: list[list[dict[str, Any]]] = orjson.loads(answer)
-        return outcomes
+        blocks: list[dict[str, Any]] = orjson.loads(answer)
+        return blocks
 
     async def trace_raw(self, raw: bytes, style: Style) -> bytes:
         """Trace a signed transaction as if it were the next one; JSON."""

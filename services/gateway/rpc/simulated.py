@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.gateway.authorizations import show_authorizations
-from services.gateway.index.fees import BLOCK_GAS_LIMIT
+from services.gateway.authorizations import SET_CODE, show_authorizations
+from services.gateway.index.log_filter import bloom_bits
+from services.gateway.index.record import BLOOM_BYTES
+from services.gateway.pooled import PooledTransaction
 from services.gateway.rlp import quantity
 from services.gateway.rpc.errors import REVERT_CODE, revert_reason
 from services.gateway.rpc.objects import CallRequest
@@ -14,12 +16,22 @@ from services.gateway.rpc.shapes import (
     ZERO_HASH,
     Json,
     show_bytes,
+    show_pooled,
+)
+from services.gateway.transactions import (
+    LEGACY,
+    WITH_TIP,
+    Unsigned,
+    Wanted,
+    encode_unsigned,
+    pooled_of,
 )
 from shared.crypto.hashes import keccak256
 
 HALT_CODE = -32015
 """Of a call that halted. Source: execution-apis, `eth_simulateV1`."""
 NOBODY = bytes(20)
+WITHDRAWALS = "withdrawals"
 
 
 def show_call(request: CallRequest) -> Json:
@@ -46,6 +58,18 @@ def describe_failure(outcome: Json) -> Json | None:
     return {"code": REVERT_CODE, "message": message, "data": outcome["output"]}
 
 
+def show_wanted(wanted: Wanted) -> Json:
+    """Give a call with what it offers, in the JSON that the enclave reads."""
+    numbers = {
+        "nonce": wanted.nonce,
+        "chainId": wanted.chain_id,
+        "maxFeePerGas": wanted.max_fee,
+        "maxPriorityFeePerGas": wanted.max_tip,
+    }
+    offered = {name: hex(one) for name, one in numbers.items() if one is not None}
+    return show_call(wanted.call) | offered
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedBlock:
     """A block that never was. Its hashes are those of what is known of it, and of no chain."""
@@ -55,98 +79,141 @@ class SimulatedBlock:
     """[s]"""
     overrides: Json
     state: Json
-    calls: tuple[CallRequest, ...]
+    calls: tuple[Wanted, ...]
 
-    def request(self) -> Json:
-        """Give it in the JSON that the enclave reads."""
-        seen = {"number": hex(self.number), "time": hex(self.time)}
-        return {
-            "block": self.overrides | seen,
-            "state": self.state,
-            "calls": list(map(show_call, self.calls)),
+    def request(self, parent: int, parent_hash: bytes) -> Json:
+        """Give it in the JSON that the enclave reads; contracts see its parent's hash."""
+        overrides = {name: one for name, one in self.overrides.items() if name != WITHDRAWALS}
+        hashes = overrides.get("blockHash") or {}
+        seen = {
+            "number": hex(self.number),
+            "time": hex(self.time),
+            "blockHash": {str(parent): show_bytes(parent_hash)} | hashes,
         }
+        return {
+            "block": overrides | seen,
+            "state": self.state,
+            "calls": list(map(show_wanted, self.calls)),
+            WITHDRAWALS: self._withdrawals,
+        }
+
+    @property
+    def _withdrawals(self) -> list[Json]:
+        withdrawals: list[Json] = self.overrides.get(WITHDRAWALS) or []
+        return withdrawals
 
     def hash(self, parent_hash: bytes) -> bytes:
         """Hash by which logs and the next block name it."""
         number, time = quantity(self.number).rjust(8, b"\0"), quantity(self.time).rjust(8, b"\0")
         return keccak256(b"qanat: simulated block" + parent_hash + number + time)
 
-    def show(self, outcomes: list[Json], parent_hash: bytes, *, with_bodies: bool) -> Json:
-        """Block with the outcomes of its calls."""
-        own_hash = self.hash(parent_hash)
-        hashes = [keccak256(own_hash + quantity(i)) for i in range(len(self.calls))]
-        first_log = 0
-        calls = []
-        for position, (outcome, hash_) in enumerate(zip(outcomes, hashes, strict=True)):
-            calls.append(self._show_outcome(outcome, own_hash, position, hash_, first_log))
-            first_log += len(outcome["logs"])
-        bodies = [
-            self._show_body(call, own_hash, position, hash_)
-            for position, (call, hash_) in enumerate(zip(self.calls, hashes, strict=True))
+    def show(self, ran: Json, parent_hash: bytes, *, with_bodies: bool) -> Json:
+        """Block with what its calls saw of it and the outcomes of them."""
+        own_hash, seen, outcomes = self.hash(parent_hash), ran["block"], ran["calls"]
+        transactions = [
+            _transaction(call, outcome, seen)
+            for call, outcome in zip(self.calls, outcomes, strict=True)
         ]
+        places: list[Json] = [
+            {
+                "blockHash": show_bytes(own_hash),
+                "blockNumber": hex(self.number),
+                "blockTimestamp": hex(self.time),
+                "transactionIndex": hex(position),
+            }
+            for position in range(len(outcomes))
+        ]
+        bodies = [
+            _known(show_pooled(one)) | place | {"gasPrice": outcome["gasPrice"]}
+            for one, outcome, place in zip(transactions, outcomes, places, strict=True)
+        ]
+        hashes = [show_bytes(one.hash) for one in transactions]
         return {
             "number": hex(self.number),
             "hash": show_bytes(own_hash),
             "parentHash": show_bytes(parent_hash),
             "timestamp": hex(self.time),
-            "gasLimit": self.overrides.get("gasLimit", hex(BLOCK_GAS_LIMIT)),
+            "gasLimit": seen["gasLimit"],
             "gasUsed": hex(sum(one["gasUsed"] for one in outcomes)),
-            "baseFeePerGas": self.overrides.get("baseFeePerGas", "0x0"),
-            "miner": self.overrides.get("feeRecipient", show_bytes(NOBODY)),
-            "mixHash": self.overrides.get("prevRandao", ZERO_HASH),
-            "difficulty": "0x0",
+            "baseFeePerGas": seen["baseFeePerGas"],
+            "miner": seen["miner"],
+            "mixHash": seen["mixHash"],
+            "difficulty": seen["difficulty"],
             "totalDifficulty": "0x0",
             "extraData": "0x",
-            "logsBloom": "0x" + "00" * 256,
+            "logsBloom": show_bytes(_bloom(outcomes)),
             "nonce": NO_NONCE,
             "receiptsRoot": EMPTY_ROOT,
             "sha3Uncles": EMPTY_UNCLES,
             "size": "0x0",
             "stateRoot": ZERO_HASH,
             "transactionsRoot": EMPTY_ROOT,
-            "transactions": bodies if with_bodies else list(map(show_bytes, hashes)),
+            "transactions": bodies if with_bodies else hashes,
             "uncles": [],
-            "withdrawals": [],
-            "calls": calls,
+            "withdrawals": self._withdrawals,
+            "calls": list(map(_show_outcome, outcomes, places, hashes)),
         }
 
-    def _show_outcome(
-        self, outcome: Json, own_hash: bytes, position: int, hash_: bytes, first_log: int
-    ) -> Json:
-        shown: Json = {
-            "status": hex(outcome["status"]),
-            "returnData": outcome["output"],
-            "gasUsed": hex(outcome["gasUsed"]),
-            "logs": [
-                {
-                    "address": log["address"],
-                    "topics": log["topics"],
-                    "data": log["data"],
-                    "blockNumber": hex(self.number),
-                    "blockHash": show_bytes(own_hash),
-                    "blockTimestamp": hex(self.time),
-                    "transactionHash": show_bytes(hash_),
-                    "transactionIndex": hex(position),
-                    "logIndex": hex(first_log + index),
-                    "removed": False,
-                }
-                for index, log in enumerate(outcome["logs"])
-            ],
-        }
-        failure = describe_failure(outcome)
-        return shown if failure is None else shown | {"error": failure}
 
-    def _show_body(self, call: CallRequest, own_hash: bytes, position: int, hash_: bytes) -> Json:
-        return {
-            "hash": show_bytes(hash_),
-            "blockHash": show_bytes(own_hash),
-            "blockNumber": hex(self.number),
-            "transactionIndex": hex(position),
-            "from": show_bytes(call.caller or NOBODY),
-            "to": None if call.to is None else show_bytes(call.to),
-            "gas": hex(BLOCK_GAS_LIMIT if call.gas is None else call.gas),
-            "gasPrice": hex(call.gas_price or 0),
-            "value": hex(call.value or 0),
-            "input": show_bytes(call.data),
-            "type": "0x0",
-        }
+def _transaction(call: Wanted, outcome: Json, seen: Json) -> PooledTransaction:
+    """
+    Give the transaction that a call would be, with what it left out, and an empty signature.
+
+    Source: go-ethereum internal/ethapi/transaction_args.go (`ToTransaction`).
+    """
+    request = call.call
+    has_price = request.gas_price is not None
+    has_code = bool(request.authorizations) and not has_price
+    unsigned = Unsigned(
+        type=LEGACY if has_price else SET_CODE if has_code else WITH_TIP,
+        nonce=outcome["nonce"],
+        gas=outcome["gasLimit"],
+        max_fee=(request.gas_price if has_price else call.max_fee) or 0,
+        max_tip=call.max_tip or 0,
+        to=request.to,
+        value=request.value or 0,
+        input=request.data,
+        # As go-ethereum: an old one is without its chain.
+        chain_id=None if has_price else int(seen["chainId"], 16),
+        access_list=None if has_price else call.accesses or (),
+        authorizations=request.authorizations if has_code else (),
+    )
+    hash_ = keccak256(encode_unsigned(unsigned))
+    return pooled_of(unsigned, hash_, request.caller or NOBODY)
+
+
+def _known(shown: Json) -> Json:
+    """Leave out an old transaction's chain, as go-ethereum does."""
+    return {name: one for name, one in shown.items() if (name, one) != ("chainId", None)}
+
+
+def _bloom(outcomes: list[Json]) -> bytes:
+    bits = 0
+    for outcome in outcomes:
+        for log in outcome["logs"]:
+            for item in (log["address"], *log["topics"]):
+                bits |= bloom_bits(bytes.fromhex(item[2:]))
+    return bits.to_bytes(BLOOM_BYTES, "big")
+
+
+def _show_outcome(outcome: Json, place: Json, hash_: str) -> Json:
+    shown: Json = {
+        "status": hex(outcome["status"]),
+        "returnData": outcome["output"] if outcome["status"] else "0x",
+        "gasUsed": hex(outcome["gasUsed"]),
+        "maxUsedGas": hex(outcome["maxUsedGas"]),
+        "logs": [
+            {
+                "address": log["address"],
+                "topics": log["topics"],
+                "data": log["data"],
+                **place,
+                "transactionHash": hash_,
+                "logIndex": hex(log["index"]),
+                "removed": False,
+            }
+            for log in outcome["logs"]
+        ],
+    }
+    failure = describe_failure(outcome)
+    return shown if failure is None else shown | {"error": failure}

@@ -4,14 +4,19 @@ Simulations as clients ask for them, as an enclave takes them, and as clients se
 The gateway asks so on a public ParaTime, and `qanat view` for the owner of a confidential one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected, SimulationRefused
-from services.gateway.rpc.objects import CallRequest, call_request
+from services.gateway.rpc.field_names import fold_names
+from services.gateway.rpc.objects import CallRequest
 from services.gateway.rpc.parameters import BadParameter, quantity64
 from services.gateway.rpc.shapes import Json
 from services.gateway.rpc.simulated import SimulatedBlock, describe_failure, show_call
+from services.gateway.transactions import Wanted, read_any_wanted
+from shared.errors import RuntimeRejected
 
 MAX_BLOCKS = 256
 """Blocks of one simulation, gaps included. Source: go-ethereum `internal/ethapi/simulate.go`."""
@@ -19,6 +24,8 @@ BLOCK_TIME_S = 12
 """Between two simulated blocks where nothing is said [s]. Same source."""
 NUMBER_CODE, TIME_CODE, TOO_MANY_CODE = -38020, -38021, -38026
 """Source: execution-apis, `eth_simulateV1`."""
+TOO_MUCH = ("trace", 3)
+"""Module and code with which the enclave refuses what takes too long or answers too much."""
 CALL_ONLY = ("stateOverrides", "blockOverrides", "txIndex")
 """Options of `debug_traceCall` that are none of its tracer."""
 
@@ -41,7 +48,7 @@ class WantedBlock:
     time: int | None
     overrides: Json
     state: Json
-    calls: tuple[CallRequest, ...]
+    calls: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class WantedSimulation:
     """What `eth_simulateV1` takes."""
 
     blocks: tuple[WantedBlock, ...]
+    validates: bool
+    """Whether calls must be such as could be in a block: nonces, prices."""
     shows_transfers: bool
     shows_transactions: bool
 
@@ -69,13 +78,19 @@ def wanted_simulation(value: Any) -> WantedSimulation:
         raise BadParameter("empty input: blockStateCalls must have a block")
     if len(blocks) > MAX_BLOCKS:
         raise SimulationRefused("too many blocks", TOO_MANY_CODE)
-    if value.get("validation"):
-        raise BadParameter("validation: not supported; nonces, balances and fees are not checked")
     return WantedSimulation(
         tuple(map(_wanted_block, blocks)),
-        bool(value.get("traceTransfers")),
-        bool(value.get("returnFullTransactions")),
+        _flag(value, "validation"),
+        _flag(value, "traceTransfers"),
+        _flag(value, "returnFullTransactions"),
     )
+
+
+def _flag(fields: Json, name: str) -> bool:
+    flag = fields.get(name)
+    if flag is not None and type(flag) is not bool:
+        raise BadParameter(f"{name}: must be a boolean")
+    return bool(flag)
 
 
 def _wanted_block(value: Any) -> WantedBlock:
@@ -91,8 +106,17 @@ def _wanted_block(value: Any) -> WantedBlock:
         time=None if time is None else quantity64(time),
         overrides=overrides,
         state=state,
-        calls=tuple(map(call_request, calls)),
+        calls=tuple(map(_wanted_call, calls)),
     )
+
+
+def _wanted_call(value: Any) -> Wanted:
+    wanted = read_any_wanted(value)
+    if fold_names(value).get("blobversionedhashes"):
+        raise BadParameter(
+            "blobVersionedHashes: there are no blobs, a ParaTime has no place for any"
+        )
+    return wanted
 
 
 def fill_gaps(base: Base, wanted: WantedSimulation) -> list[SimulatedBlock]:
@@ -120,23 +144,39 @@ def fill_gaps(base: Base, wanted: WantedSimulation) -> list[SimulatedBlock]:
     return blocks
 
 
-def simulation_of(blocks: list[SimulatedBlock], wanted: WantedSimulation) -> Json:
+def simulation_of(base: Base, blocks: list[SimulatedBlock], wanted: WantedSimulation) -> Json:
     """Give blocks in the JSON that the enclave reads."""
+    asked, number, hash_ = [], base.number, base.hash
+    for one in blocks:
+        asked.append(one.request(number, hash_))
+        number, hash_ = one.number, one.hash(hash_)
     return {
         "style": {"outcome": wanted.shows_transfers},
-        "blocks": [one.request() for one in blocks],
+        "checks": "all" if wanted.validates else "funds",
+        "blocks": asked,
     }
 
 
 def show_simulation(
-    base: Base, blocks: list[SimulatedBlock], outcomes: list[list[Json]], wanted: WantedSimulation
+    base: Base, blocks: list[SimulatedBlock], ran: list[Json], wanted: WantedSimulation
 ) -> list[Json]:
     """Blocks with the outcomes of their calls."""
     shown, parent_hash = [], base.hash
-    for one, calls in zip(blocks, outcomes, strict=True):
-        shown.append(one.show(calls, parent_hash, with_bodies=wanted.shows_transactions))
+    for one, outcome in zip(blocks, ran, strict=True):
+        shown.append(one.show(outcome, parent_hash, with_bodies=wanted.shows_transactions))
         parent_hash = one.hash(parent_hash)
     return shown
+
+
+@contextmanager
+def telling_what_is_too_much() -> Iterator[None]:
+    """Show what costs the enclave more than it may with the code that Ethereum has for that."""
+    try:
+        yield
+    except RuntimeRejected as error:
+        if (error.module, error.code) == TOO_MUCH:
+            raise SimulationRefused(error.message, TOO_MANY_CODE) from None
+        raise
 
 
 # -- one call ----------------------------------------------------------------------------------
