@@ -239,21 +239,6 @@ class TestEth(EthModuleTest):
             w3, keyfile_account_pkey, math_contract
         )
 
-    def test_eth_simulate_v1(self, w3: Web3) -> None:
-        account = "0xc100000000000000000000000000000000000000"
-        block = {
-            "stateOverrides": {account: {"balance": hex(500_000_000)}},
-            "calls": [{"from": account, "to": account, "value": hex(1)}],
-        }
-        asked = {"blockStateCalls": [block], "traceTransfers": True}
-        refused = w3.provider.make_request(
-            RPCEndpoint("eth_simulateV1"), [{**asked, "validation": True}, "latest"]
-        )
-        assert refused["error"]["code"] == INVALID_PARAMS
-        assert "validation: not supported" in refused["error"]["message"]
-        [simulated] = rpc(w3, "eth_simulateV1", asked, "latest")
-        assert [call["status"] for call in simulated["calls"]] == ["0x1"]
-
     def _is_the_newest(self, w3: Web3) -> None:
         assert w3.eth.get_block("pending") == w3.eth.get_block("latest")
         assert w3.eth.get_block("pending")["number"] == w3.eth.block_number

@@ -140,7 +140,8 @@ def test_the_owner_reads_a_slot_that_everybody_sees_as_zero(scene):
 
 
 def test_the_owner_simulates_and_traces_what_never_was(scene):
-    ((outcome,),) = json.loads(scene.answer(scene.asked(EvmQuery.SIMULATE, shown_call(scene.echo))))
+    (block,) = json.loads(scene.answer(scene.asked(EvmQuery.SIMULATE, shown_call(scene.echo))))
+    (outcome,) = block["calls"]
     assert outcome["trace"]["0x" + scene.echo.hex()]["storage"]["0x" + SLOT.hex()] == (
         "0x" + KEPT.hex()
     )

@@ -116,6 +116,25 @@ def _recorded_files() -> list[str]:
         f"| all | **{total[0]}** | **{total[1]}** |",
         "",
         "[served]: imported_chain.md",
+        *_simulations(),
+    ]
+
+
+def _simulations() -> list[str]:
+    listed = load("simulation-deviations.json")["deviations"]
+    files = load("execution-apis-files.json")["files"]["eth_simulateV1"]["exact"]
+    differing = sum(len(one["files"]) for one in listed)
+    return [
+        "",
+        "The files of `eth_simulateV1` are put to a public ParaTime too, which stands where that",
+        "chain stands, with its genesis. Roots and hashes are a ParaTime's own; the code of a",
+        "refusal counts, and of each call status, output, gas, logs and the code of its error. Of",
+        f"{files} files {files - differing} are answered as by go-ethereum, the others are here",
+        "(`tests/api/gateway/test_gateway_simulations.py`).",
+        "",
+        "| files | what happens instead | why |",
+        "|---|---|---|",
+        *(f"| {_names(one['files'])} | {one['instead']} | {one['reason']} |" for one in listed),
     ]
 
 

@@ -71,6 +71,8 @@ class FakeChain:
         name="chain",
         confidential=True,
         has_dev_controls=True,
+        accounts=(),
+        start_s=START_S,
     ):
         self.name = name
         self.epoch, self.chain_id = epoch, chain_id
@@ -97,7 +99,11 @@ class FakeChain:
         self.blocks: list[RoundBlock] = []
         self.pool: list[bytes] = []
         self.rewinds: list[int] = []
-        self._genesis = [(bytes.fromhex(a.removeprefix("0x")), n * WEI) for a, n in balances]
+        self._start_s = start_s
+        self._genesis = [
+            *((bytes.fromhex(a.removeprefix("0x")), n * WEI) for a, n in balances),
+            *accounts,
+        ]
         self._changed = asyncio.Event()
         self._add(HeaderType.EPOCH_TRANSITION, (), (), self.store.root, EMPTY_HASH)
         self.mine()
@@ -145,7 +151,7 @@ class FakeChain:
             version=1,
             namespace=RUNTIME_ID,
             round=number,
-            timestamp=START_S + number,
+            timestamp=self._start_s + number,
             header_type=kind,
             previous_hash=self.newest.hash() if self.blocks else derive(self.name),
             io_root=io_root,

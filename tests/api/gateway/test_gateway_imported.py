@@ -304,6 +304,26 @@ async def test_simulations_that_are_none_are_refused(gateway, simulation):
     assert (await gateway.error("eth_simulateV1", simulation))["code"] in (-32602, -38026)
 
 
+async def test_simulated_blocks_give_what_is_withdrawn(gateway):
+    given = {"index": "0x0", "validatorIndex": "0x1", "address": NOBODY, "amount": "0x2"}
+    pay = {"from": NOBODY, "to": CONTRACT, "value": hex(2 * 10**9)}
+    blocks = [{"blockOverrides": {"withdrawals": [given]}}, {"calls": [pay]}]
+    first, second = await gateway.rpc("eth_simulateV1", {"blockStateCalls": blocks})
+    assert first["withdrawals"] == [given]
+    empty, _ = await gateway.rpc("eth_simulateV1", {"blockStateCalls": [{}, {}]})
+    assert first["withdrawalsRoot"] != empty["withdrawalsRoot"]
+    assert first["stateRoot"] != empty["stateRoot"]
+    assert second["calls"][0]["status"] == "0x1"
+    error = await gateway.error("eth_simulateV1", {"blockStateCalls": [{"calls": [pay]}]})
+    assert error["code"] == -38014
+
+
+async def test_time_ends(gateway):
+    last = {"blockOverrides": {"time": "0xffffffffffffffff"}}
+    error = await gateway.error("eth_simulateV1", {"blockStateCalls": [last, {}]})
+    assert error["code"] == -38021
+
+
 @pytest.mark.parametrize(
     ("genesis", "blocks", "why"),
     [

@@ -206,7 +206,7 @@ async def test_simulated_blocks_follow_each_other(gateway, cell):
     assert paid["logs"][0]["blockHash"] == blocks[0]["hash"]
     assert blocks[2]["calls"][0]["returnData"] == WORD
     assert (await gateway.rpc("eth_call", {"to": cell}, "latest")) == "0x" + "0" * 64
-    for bad in ({}, {"blockStateCalls": []}, {"blockStateCalls": [{}], "validation": True}):
+    for bad in ({}, {"blockStateCalls": []}, {"blockStateCalls": [{}], "validation": 1}):
         assert (await gateway.error("eth_simulateV1", bad, "latest"))["code"] == -32602
 
 

@@ -154,6 +154,47 @@ async def test_simulated_blocks_build_on_each_other(view, public, kept):
     assert await call(view, kept, "reveal") == (SECRET,)
 
 
+@pytest.mark.parametrize(
+    ("call", "validates", "code"),
+    [
+        ({"value": hex(10**30)}, False, -38014),
+        ({"gas": "0x1"}, False, -38013),
+        ({"gas": hex(2**40)}, False, -38015),
+        ({}, True, -38012),
+        ({"maxFeePerGas": hex(10**11), "nonce": "0x99"}, True, -38011),
+    ],
+)
+async def test_simulations_are_refused_as_by_a_public_paratime(
+    view, public, kept, call, validates, code
+):
+    blocks = [{"calls": [request(kept, "reveal", **call)]}]
+    wanted = {"blockStateCalls": blocks, "validation": validates}
+    error = await view.error("eth_simulateV1", wanted, "latest")
+    model = await public.error("eth_simulateV1", wanted, "latest")
+    assert (error["code"], model["code"]) == (code, code)
+    # Balances are not: what an envelope costs more.
+    assert error["message"].partition(" have ")[0] == model["message"].partition(" have ")[0]
+
+
+async def test_a_simulation_is_validated_and_moves_what_is_there(view, kept):
+    random_bytes = "0x01" + "00" * 18 + "01"
+    offered = request(kept, "reveal", maxFeePerGas=hex(10**12), gas="0x186a0")
+    blocks = [
+        {"calls": [offered]},
+        {
+            "stateOverrides": {random_bytes: {"movePrecompileToAddress": STRANGER}},
+            "calls": [offered | {"to": STRANGER}, offered | {"to": random_bytes}],
+        },
+    ]
+    wanted = {"blockStateCalls": blocks, "validation": True}
+    first, second = await view.rpc("eth_simulateV1", wanted, "latest")
+    assert decode("reveal", first["calls"][0]["returnData"]) == (SECRET,)
+    assert int(first["baseFeePerGas"], 16) == 10**11
+    moved, gone = second["calls"]
+    assert (gone["status"], gone["returnData"]) == ("0x1", "0x")
+    assert moved["gasUsed"] != gone["gasUsed"]
+
+
 async def test_calls_with_overrides_are_from_whom_they_say(view, kept):
     pretended = {kept: {"code": SLOT_READER}}
     asked = {"from": STRANGER, "to": kept, "data": "0x"}

@@ -13,6 +13,7 @@ from tests.support.gateway import BALANCES, FIRST_ADDRESS
 from tests.support.signing import sign
 
 CHAIN_ID = 0xA514
+PRECOMPILE = "0x" + "00" * 19 + "02"
 NAMES = st.sampled_from(
     [
         "callTracer", "prestateTracer", "flatCallTracer", "4byteTracer", "noopTracer", "muxTracer",
@@ -21,7 +22,8 @@ NAMES = st.sampled_from(
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=8) | NAMES
-    | st.sampled_from(["0x", "0x1", FIRST_ADDRESS, "0x" + "ff" * 32, "5s", "0s", "1h"]),
+    | st.sampled_from(["0x", "0x1", FIRST_ADDRESS, "0x" + "ff" * 32, "5s", "0s", "1h"])
+    | st.just(PRECOMPILE),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(
@@ -30,6 +32,9 @@ VALUES = st.recursive(
                 "enableMemory", "disableStack", "timeout", "tracer", "tracerConfig", "callTracer",
                 "number", "time", "balance", "nonce", "code", "state", "stateDiff", "block",
                 "calls", "from", "to", "gas", "data", "value", "blockHash", FIRST_ADDRESS,
+                "maxFeePerGas", "maxPriorityFeePerGas", "gasPrice", "chainId", "gasLimit",
+                "baseFeePerGas", "feeRecipient", "prevRandao", "blobBaseFee",
+                "movePrecompileToAddress", "authorizationList", PRECOMPILE,
             ]
         ),
         inner,
@@ -48,7 +53,13 @@ STYLES = (
 )
 BLOCKS = st.lists(
     st.fixed_dictionaries(
-        {}, optional={"block": VALUES, "state": VALUES, "calls": st.lists(VALUES, max_size=2)}
+        {},
+        optional={
+            "block": VALUES,
+            "state": VALUES,
+            "calls": st.lists(VALUES, max_size=2),
+            "withdrawals": VALUES,
+        },
     )
     | VALUES,
     max_size=3,
@@ -75,10 +86,39 @@ def test_any_style_is_answered_or_refused_by_a_code(chain, style):
 
 
 @settings(deadline=None, max_examples=300)
-@given(style=STYLES, blocks=BLOCKS)
-@example(style={"outcome": False}, blocks=[{"calls": [{"gas": "0xffffffffffffffff"}]}])
+@given(style=STYLES, checks=st.sampled_from(["nothing", "funds", "all"]), blocks=BLOCKS)
+@example(
+    style={"outcome": False}, checks="nothing", blocks=[{"calls": [{"gas": "0xffffffffffffffff"}]}]
+)
 @example(
     style={"outcome": True},
+    checks="all",
+    blocks=[
+        {
+            "block": {"gasLimit": "0xffffffffffffffff", "baseFeePerGas": "0xffffffffffffffff"},
+            "state": {FIRST_ADDRESS: {"balance": "0x" + "ff" * 32}},
+            "calls": [
+                {
+                    "from": FIRST_ADDRESS,
+                    "gas": "0xffffffffffffffff",
+                    "gasPrice": "0x" + "ff" * 16,
+                    "value": "0x" + "ff" * 32,
+                }
+            ],
+            "withdrawals": [
+                {
+                    "index": "0x0",
+                    "validatorIndex": "0x0",
+                    "address": FIRST_ADDRESS,
+                    "amount": "0xffffffffffffffff",
+                }
+            ],
+        }
+    ],
+)
+@example(
+    style={"outcome": True},
+    checks="funds",
     blocks=[
         {
             "state": {FIRST_ADDRESS: {"nonce": "0xffffffffffffffff"}},
@@ -88,6 +128,7 @@ def test_any_style_is_answered_or_refused_by_a_code(chain, style):
 )
 @example(
     style={"outcome": False},
+    checks="funds",
     blocks=[
         {
             "state": {FIRST_ADDRESS: {"balance": "0x" + "ff" * 32}},
@@ -95,8 +136,8 @@ def test_any_style_is_answered_or_refused_by_a_code(chain, style):
         }
     ],
 )
-def test_any_simulation_is_answered_or_refused_by_a_code(chain, style, blocks):
-    request = json.dumps({"style": style, "blocks": blocks}).encode()
+def test_any_simulation_is_answered_or_refused_by_a_code(chain, style, checks, blocks):
+    request = json.dumps({"style": style, "checks": checks, "blocks": blocks}).encode()
     environment = chain.environment(chain.newest.round)
     with contextlib.suppress(CallFailed):
         json.loads(chain.engine.simulate(environment, request, version=chain.newest.round))
