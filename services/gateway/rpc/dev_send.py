@@ -120,7 +120,10 @@ class DevSendMethods(EthSendMethods):
                 wanted = WANTED_GAS.search(error.reason)
                 return words.lacks_gas(sent.gas, int(wanted[1])) if wanted else error
             case ("core", 20):
-                return words.offers_too_little(sent, self._node.fees.min_price_wei)
+                # Of the node: an edit may have just raised it.
+                ask = self._node.nodes.ask
+                least = await ask(lambda api: EvmQueries(api).fetch_min_gas_price())
+                return words.offers_too_little(sent, least)
             case ("core", 26):
                 following = (await self._account(sent)).nonce
                 return words.nonce_too_high(sent.sender, sent.nonce, following)

@@ -188,6 +188,13 @@ async def test_a_price_under_the_least(gateway, kind):
     )
 
 
+async def test_the_least_price_is_the_one_of_now(gateway):
+    await gateway.rpc("hardhat_setNextBlockBaseFeePerGas", hex(300 * GWEI))
+    assert (await refusal_of(gateway)).endswith(
+        f"maxFeePerGas: {100 * GWEI}, baseFee: {300 * GWEI}"
+    )
+
+
 async def test_a_tip_over_the_fee(gateway):
     fees = {"gasPrice": None, "maxFeePerGas": GWEI, "maxPriorityFeePerGas": 2 * GWEI, "type": 2}
     assert await refusal_of(gateway, **fees) == (

@@ -116,7 +116,7 @@ describe("hardhat-network-helpers", () => {
     await assert.rejects(ask("eth_sendTransaction", transfer), /unknown account/);
 
     await setNextBlockBaseFeePerGas(200_000_000_000n);
-    await assert.rejects(send(1n), /gas price too low/);
+    await assert.rejects(send(1n), /max fee per gas less than block base fee: .*baseFee: 200000000000/);
 
     await loadFixture(funded);
     assert.equal(BigInt(await ask("eth_getBalance", stranger, "latest")), 0n);
