@@ -1,6 +1,5 @@
 """`qanat chain`: look into a chain of Ethereum that is in files."""
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +26,8 @@ def serve(
     listen_host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run every block, check every root, and serve the chain until Ctrl-C."""
+    import asyncio
+
     from services.gateway.imported.app import serve_imported
     from services.gateway.imported.chain import load_chain
 

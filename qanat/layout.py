@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.kit.identity import IDENTITY_FILE
-
 DEV_TOKEN_FILE = "dev-token"  # noqa: S105 - the name of the file
 UNLOCKED_KEYS_FILE = "unlocked-keys.json"
 DEBUG_KEY_FILE = "debug-key"
@@ -74,6 +72,9 @@ class DataLayout:
 
     def identity(self, name: str) -> Path:
         """Seeds of a node's keys."""
+        # Only who asks loads what keys need: every command imports this file.
+        from shared.kit.identity import IDENTITY_FILE
+
         return self.host(name) / IDENTITY_FILE
 
     @property

@@ -1,6 +1,5 @@
 """`qanat record` and `qanat replay`: a run once more, hash by hash."""
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +40,8 @@ def record(
 
     From genesis to now, as often as you like. No secret is in the file.
     """
+    import asyncio
+
     from qanat.launcher.state import load_running_state
     from qanat.recording import Recording, write_recording
     from qanat.replay import record as read_rounds
@@ -71,6 +72,8 @@ def replay(
     Give --to, --accounts and --amount as at the recorded start. Ends with status 1 at the first
     round that differs, and says in what.
     """
+    import asyncio
+
     from qanat.begin import UpOptions, begin
     from qanat.layout import DataLayout
     from qanat.observe import find_running

@@ -1,6 +1,5 @@
 """`qanat tx HASH`: all of a transaction, for who may see it."""
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -58,6 +57,8 @@ def tx(
     as_json: JsonOption = False,
 ) -> None:
     """Show a transaction: its envelope, votes and gas, and inside it, by your debug key."""
+    import asyncio
+
     from qanat.abi import load_abi, read_signature
     from qanat.debug_keys import choose_debug_key
     from qanat.transaction import Look, look_at

@@ -1,6 +1,5 @@
 """Commands for people who write attested apps."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +39,8 @@ def appd(
     seed: SeedOption = None,
 ) -> None:
     """Run the app daemon alone, without a network and with known keys, for an app's unit tests."""
+    import asyncio
+
     from qanat.rofl.alone import ALONE_APP, make_alone
     from qanat.rofl.serve import serve_appd
 

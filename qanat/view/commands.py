@@ -1,6 +1,5 @@
 """`qanat view`: the local endpoint, until Ctrl-C."""
 
-import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -69,6 +68,8 @@ def view(
     data: DataOption = None,
 ) -> None:
     """Serve unmodified tools: seal and sign what they send, show answers in plain."""
+    import asyncio
+
     from qanat.debug_keys import choose_debug_key
     from qanat.view.serve import ViewOptions, serve_view
 
