@@ -1,9 +1,18 @@
-"""The networks of the e2e tests: started once for all tests, as a user starts them."""
+"""
+The networks of the e2e tests, as a user starts them: each once for all tests of a process.
 
+Two processes share the tests. A file stays whole, since its tests may share a network; whatever
+runs in containers stays with one process, since ports and volumes of containers are those of the
+user's own network.
+"""
+
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.networks import (
     ROOT,
@@ -13,11 +22,48 @@ from tests.support.networks import (
     install_node_packages,
     missing_docker,
     missing_node,
+    port_base,
 )
 
-PROCESS_PORT_BASE = 18545
+CONTAINERS = "containers"
+LONGEST = (
+    CONTAINERS,
+    "test_private_ai",
+    "test_paratimes",
+    "test_contracts",
+    "test_launcher",
+    "test_data_market",
+    "test_projects",
+)
+"""These begin first, so that no process ends long before the other one."""
+PROCESS_PORT_BASE = port_base(18545)
 collect_ignore = ["ape"]
 """The project of Ape has tests of its own, which Ape runs."""
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process a whole group of tests at a time, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest groups first."""
+    order = {group: number for number, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(_group_of(item.nodeid), len(order)))
+
+
+def _group_of(nodeid: str) -> str:
+    file, _, test = nodeid.partition("::")
+    name = Path(file).stem
+    in_containers = name.startswith("test_compose") or "compose" in re.findall(r"\w+", test)
+    return CONTAINERS if in_containers else name
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from web3 import Web3
 
 from shared.errors import Rejected
 from tests.e2e.test_python_clients import connect, deploy, send
-from tests.support.networks import ROOT, ProcessNetwork, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
 from tests.support.nodes import call_on, compute_status, escrows, slashed
 
 LIAR = "compute-3"
@@ -23,7 +23,7 @@ EQUIVOCATION = 40_000_000_000
 @pytest.fixture(scope="module")
 def byzantine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     data = tmp_path_factory.mktemp("byzantine") / "data"
-    network = ProcessNetwork(data, 20545, ROOT / "networks" / "byzantine.toml")
+    network = ProcessNetwork(data, port_base(20545), ROOT / "networks" / "byzantine.toml")
     network.up()
     yield network
     network.down()

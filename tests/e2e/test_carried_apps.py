@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from qanat.network.workers import add_workers
-from tests.support.networks import ROOT, wait_for
+from tests.support.networks import ROOT, port_base, wait_for
 
-PORT_BASE = 29545
+PORT_BASE = port_base(29545)
 CODE = ("apps", "networks", "qanat", "runtimes", "services", "shared", "pyproject.toml")
 CHANGED = "services/worker/enclave/app.py"
 MAIN = """

@@ -35,10 +35,17 @@ from qanat.layout import DataLayout
 from qanat.observe import find_running
 from qanat.rofl.deploying import fetch_instances
 from tests.support.eavesdropper import Eavesdropper, eavesdrop, missing_eavesdropper
-from tests.support.networks import FIRST_KEY, ProcessNetwork, run_cli, two_workers, wait_for
+from tests.support.networks import (
+    FIRST_KEY,
+    ProcessNetwork,
+    port_base,
+    run_cli,
+    two_workers,
+    wait_for,
+)
 from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
-PORT_BASE = 25545
+PORT_BASE = port_base(25545)
 POT_WEI = 10**18 + 7
 NAMES = ("ana", "ben", "cem")
 LABEL = "kind"

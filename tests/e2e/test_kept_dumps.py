@@ -30,11 +30,12 @@ from tests.support.networks import (
     RpcFailure,
     RunningNetwork,
     load_artifact,
+    port_base,
     run_cli,
     wait_for,
 )
 
-PORT_BASE = 24545
+PORT_BASE = port_base(24545)
 KEPT = list_kept()
 BEFORE_PROOFS = "format-1-data-2"
 """Written before public chains kept Ethereum's tries."""
@@ -182,7 +183,7 @@ def test_a_network_begins_with_what_another_one_dumped(
     state = tmp_path / "state.json.gz"
     state.write_bytes(bytes.fromhex(gateway.rpc("anvil_dumpState")[2:]))
     gateway.close()
-    network = ProcessNetwork(tmp_path / "data", 25545, small_network(tmp_path))
+    network = ProcessNetwork(tmp_path / "data", port_base(25545), small_network(tmp_path))
     try:
         network.up("--genesis", str(state))
         # A public chain's contracts stand in a confidential one, with what they kept.

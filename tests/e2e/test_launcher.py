@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from tests.e2e.test_python_clients import connect, deploy, send
-from tests.support.networks import ROOT, ProcessNetwork, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
 
-PORT_BASE = 22545
+PORT_BASE = port_base(22545)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_gateway_has_no_cable_and_who_lacks_the_token_cuts_nothing(network: Proc
     network.up()
     with pytest.raises(AssertionError, match="cut or slow the nodes that it asks"):
         network.cli("node", "cut", "gateway")
-    asked = httpx.post("http://127.0.0.1:22603/v1/compute/cut", json={})
+    asked = httpx.post(f"http://127.0.0.1:{PORT_BASE + 58}/v1/compute/cut", json={})
     assert asked.status_code == 401
     assert "dev-token" in asked.json()["error"]["message"]
     network.until_ready()

@@ -29,6 +29,7 @@ from tests.support.networks import (
     ProcessNetwork,
     RpcFailure,
     RunningNetwork,
+    port_base,
     wait_for,
 )
 from tests.support.nodes import compute_status, escrows, slashed
@@ -60,7 +61,7 @@ def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwo
     liar = f'[[node]]\nname = "{LIAR}"\ncan_lie = ["{EMERALD}"]\n\n[accounts]'
     text = (ROOT / "networks" / "paratimes.toml").read_text()
     file.write_text(text.replace("[accounts]", liar))
-    network = ProcessNetwork(root / "data", 21545, file)
+    network = ProcessNetwork(root / "data", port_base(21545), file)
     network.up()
     yield network
     network.down()

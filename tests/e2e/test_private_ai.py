@@ -21,10 +21,10 @@ from apps.knowledge.chain import KnowledgeChain
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, two_workers, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, two_workers, wait_for
 
 WORKERS = ("worker-0", "worker-1")
-PORT_BASE = 25545
+PORT_BASE = port_base(25545)
 KEY, CREDIT_WEI, ANSWER_WEI = "sk-mine", 10**16, 1_000_003
 CHAIN = ("--allow-mock", "--account", "test:0")
 QUESTION = "Name three colours."
@@ -75,7 +75,7 @@ class Deployed:
             said[:] = re.findall(r'"port": (\d+)', text)
             return bool(said) or "Traceback" in text
 
-        wait_for(has_said, 60, f"the app on {worker} serves")
+        wait_for(has_said, 180, f"the app on {worker} serves")
         assert said, self.app.do("logs", "--worker", worker, *self.here)
         return said[-1]
 

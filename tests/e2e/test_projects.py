@@ -18,10 +18,11 @@ from tests.support.networks import (
     ProcessNetwork,
     install_node_packages,
     missing_node,
+    port_base,
     wait_for,
 )
 
-PORT_BASE = 26545
+PORT_BASE = port_base(26545)
 PONDER_PORT = PORT_BASE + 95
 CLIENTS = ROOT / "tests" / "e2e" / "clients"
 NAMED = (

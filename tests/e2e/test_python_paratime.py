@@ -9,9 +9,9 @@ import pytest
 from qanat.paratime.client import ParaTimeClient
 from qanat.paratime.signing import Account
 from shared.errors import RuntimeRejected
-from tests.support.networks import ROOT, ProcessNetwork, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
 
-PORT_BASE = 22545
+PORT_BASE = port_base(22545)
 CANARY = "a canary that nobody but its readers sees"
 ALICE, BOB = Account(b"a" * 32), Account(b"b" * 32)
 

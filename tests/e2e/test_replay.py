@@ -9,9 +9,9 @@ from web3 import Web3
 from web3.types import Wei
 
 from tests.e2e.test_python_clients import GAS_PRICE, SECRET, connect, deploy, send
-from tests.support.networks import ProcessNetwork, run_cli
+from tests.support.networks import ProcessNetwork, port_base, run_cli
 
-PORT_BASE = 22545
+PORT_BASE = port_base(22545)
 SEED = "a seed that everybody may know"
 
 

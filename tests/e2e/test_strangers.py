@@ -56,9 +56,9 @@ from shared.types.registry import (
 )
 from tests.e2e.test_python_clients import SECRET, connect, deploy, send
 from tests.support.envelopes import Attacker, Honest
-from tests.support.networks import ProcessNetwork, wait_for
+from tests.support.networks import ProcessNetwork, port_base, wait_for
 
-PORT_BASE = 19545
+PORT_BASE = port_base(19545)
 ENVELOPES = 5_000
 FEE = {"amount": 250_000, "gas": 250_000}
 INSIDER = "compute-3"

@@ -20,7 +20,6 @@ ACCOUNT = Account.from_key("0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f873363
 CLOCK = "0x66425f5260205ff35f5260076019f3"
 """Makes a contract that answers TIMESTAMP: PUSH0 MSTORE 32 PUSH0 RETURN behind it."""
 DAY_S = 86_400
-PORT_BASE = 21545
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.networks import ROOT
+from tests.support.networks import ROOT, port_base
 
-PORT_BASE = 24545
+PORT_BASE = port_base(24545)
 SHIFTED = re.compile(r"(?<![0-9])(8[56][0-9]{2})(?![0-9])")
 MARK = "==== command"
 TIMEOUT_S = 300

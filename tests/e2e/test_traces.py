@@ -16,10 +16,10 @@ from tests.bench.stages import (
     RoundSpans,
     read_rounds,
 )
-from tests.support.networks import ProcessNetwork, wait_for
+from tests.support.networks import ProcessNetwork, port_base, wait_for
 from tests.support.signing import sign
 
-PORT_BASE = 19745
+PORT_BASE = port_base(19745)
 WORKERS = 3
 COUNT = 10
 PATIENCE_S = 60

@@ -24,7 +24,7 @@ from shared.kit.heads import encode_head
 from shared.kit.identity import load_node_key
 from shared.kit.limits import MIB
 from shared.kit.link import Link
-from tests.support.networks import ProcessNetwork, wait_for
+from tests.support.networks import ProcessNetwork, port_base, wait_for
 
 HALF_BODY = b"POST /v1/x/y HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 DEAF = b"".join(
@@ -117,7 +117,7 @@ def test_every_node_answers_on_both_families_of_localhost(plans):
 @pytest.fixture
 def old_network(tmp_path: Path) -> Iterator[ProcessNetwork]:
     """A network with much history: what a stream of all that happened costs grows with it."""
-    network = ProcessNetwork(tmp_path / "data", 22545)
+    network = ProcessNetwork(tmp_path / "data", port_base(22545))
     network.up()
     plans = plan_nodes(load_network(network.network_file), network.http_port)
     consensus = next(plan for plan in plans if plan.name == "consensus-0")

@@ -7,11 +7,11 @@ import pytest
 
 from tests.bench.contestants import CannotRun
 from tests.bench.suite import UPSTREAM, prepare
-from tests.support.networks import ProcessNetwork
+from tests.support.networks import ProcessNetwork, port_base
 from tests.upstream.suite import run_suite
 
 CHECKOUT = Path(os.environ.get("QANAT_UPSTREAM", UPSTREAM))
-PORT_BASE = 27545
+PORT_BASE = port_base(27545)
 LEAST = {"Subcall": 15, "ROFLable": 5, "ROFLableUpgradeable": 5}
 """Tests that the suites of a contract's access to modules had at 046ab1e0."""
 

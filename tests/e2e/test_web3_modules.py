@@ -26,7 +26,7 @@ from web3.contract import Contract
 from web3.exceptions import Web3RPCError, Web3ValueError
 from web3.types import RPCEndpoint, TxParams, Wei
 
-from tests.support.networks import ROOT, ProcessNetwork, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
 from tests.support.web3_chain import CONTRACTS, Web3Chain, connect, make_chain
 
 pytestmark = [pytest.mark.filterwarnings("default")]
@@ -42,7 +42,7 @@ MINER = to_checksum_address("0x0000000000000000000000000000000088888888")
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web3Chain]:
-    network = ProcessNetwork(tmp_path_factory.mktemp("web3py") / "data", 26545, NETWORK)
+    network = ProcessNetwork(tmp_path_factory.mktemp("web3py") / "data", port_base(26545), NETWORK)
     network.up()
     yield make_chain(network.url, KEY)
     network.down()

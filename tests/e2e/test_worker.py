@@ -32,11 +32,11 @@ from shared.types.attestation import Collateral, EnclaveIdentity
 from tests.e2e.test_rofl_commands import Commands
 from tests.e2e.test_sdk_transactions import query, send, sign
 from tests.support.attested_apps import policy
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, wait_for
 
 EXAMPLE = ROOT / "examples" / "rofl_oracle"
 WORKERS = ("worker-0", "worker-1")
-PORT_BASE, APPD_PORT = 21545, 9000
+PORT_BASE, APPD_PORT = port_base(21545), 9000
 APPD_OF_SECOND = APPD_PORT + PORT_BASE - 8545 + 16
 MANIFEST = AppManifest("oracle", "0.1.0")
 NOT_THE_APP = "0x6890282f"

@@ -4,6 +4,8 @@ Networks as a user starts them: by `qanat up`, or by Docker Compose.
 Tests see a network as a black box: JSON-RPC, the command line, processes, files, containers.
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +25,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "contracts" / "artifacts"
 START_TIMEOUT_S = 90
+PORTS_A_NETWORK = 400
 FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 SECOND_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 
@@ -265,6 +268,17 @@ def compose_network(
         default.close()
 
 
+def port_base(usual: int) -> int:
+    """
+    Give the first port of a network of this process of tests: two of them run side by side.
+
+    A network takes fewer than `PORTS_A_NETWORK` ports, and files have a thousand between them.
+    """
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    assert process in ("gw0", "gw1"), "e2e tests have ports for two processes"
+    return usual + PORTS_A_NETWORK * int(process[2:])
+
+
 def run_cli(*arguments: str, timeout_s: float = 120) -> str:
     """Run a command of `qanat`, which must succeed; its standard output."""
     done = subprocess.run(
@@ -313,6 +327,16 @@ def missing_node() -> str | None:
 
 
 def install_node_packages(folder: Path) -> None:
-    """Install what a folder's lock file names; npm asks nobody for what is in its cache."""
+    """
+    Install what a folder's lock file names, unless it is there.
+
+    npm asks nobody for what is in its cache. Two processes of tests may ask for one folder.
+    """
+    asked = b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json"))
+    made = folder / "node_modules" / f".made-{hashlib.sha256(asked).hexdigest()[:16]}"
     command = ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline"]
-    subprocess.run(command, cwd=folder, check=True, timeout=900)
+    with (folder / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            subprocess.run(command, cwd=folder, check=True, timeout=900)
+            made.touch()
