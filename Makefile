@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
 ARGS ?=
+E2E_PROCESSES ?= 2
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -58,7 +59,7 @@ schedules: setup-dev ## Thirty random schedules of transactions, time travel, re
 	@QANAT_SCHEDULES=30 scripts/stage.sh schedules $(PY) -m pytest tests/integration/world/test_schedules.py --timeout 1800 $(ARGS)
 
 e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
-	@scripts/stage.sh e2e $(PY) -m pytest -n 2 tests/e2e --durations=20 --durations-min=5 $(ARGS)
+	@scripts/stage.sh e2e $(PY) -m pytest -n $(E2E_PROCESSES) tests/e2e --durations=20 --durations-min=5 $(ARGS)
 
 test: lint types rust test-python e2e ## Everything; what a missing tool prevents is skipped with a reason
 	@echo "make test: all stages passed"

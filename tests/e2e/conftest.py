@@ -6,6 +6,7 @@ runs in containers stays with one process, since ports and volumes of containers
 user's own network.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest groups first."""
+    """Put the longest groups first, where processes share the tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
     order = {group: number for number, group in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(_group_of(item.nodeid), len(order)))
 
