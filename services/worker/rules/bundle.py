@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
+from services.worker.rules.container_checks import verify_containers
+from services.worker.rules.containers import Services
 from shared.crypto.hashes import sha256
 from shared.encoding.notes import AtMost, Between
 from shared.encoding.record import decode_record, encode_record
@@ -38,9 +40,11 @@ class AppManifest:
     name: Annotated[str, AtMost(MAX_NAME_CHARACTERS)]
     version: Annotated[str, AtMost(MAX_NAME_CHARACTERS)]
     entry_point: Annotated[str, AtMost(MAX_PATH_CHARACTERS)] = "main.py"
-    """Path of the Python file that is run, within the bundle."""
+    """Path of the Python file that is run, or of the Compose file, within the bundle."""
     memory_mib: Annotated[int, Between(16, MAX_MEMORY_MIB)] = 512
-    """What the program's data may take [MiB]."""
+    """What the program's data, or all containers together, may take [MiB]."""
+    containers: Services | None = None
+    """What is run instead of a Python file; `entry_point` is the Compose file then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,9 @@ def _verify(bundle: Bundle) -> None:
     }
     if both := folders.intersection(paths):
         raise BadBundle(f"{min(both)!r} is a file and a folder")
-    if manifest.entry_point not in paths or not manifest.entry_point.endswith(".py"):
-        raise BadBundle(
-            f"entry_point {manifest.entry_point[:80]!r} is no Python file of the bundle"
-        )
+    if manifest.entry_point not in paths:
+        raise BadBundle(f"entry_point {manifest.entry_point[:80]!r} is no file of the bundle")
+    if manifest.containers is not None:
+        verify_containers(manifest.containers, memory_mib=manifest.memory_mib, paths=paths)
+    elif not manifest.entry_point.endswith(".py"):
+        raise BadBundle(f"entry_point {manifest.entry_point[:80]!r} is no Python file")
