@@ -8,7 +8,7 @@ from qanat.fork_spawn import ForkServer, spawn_fork_server
 from qanat.layout import DataLayout
 from qanat.network import NodePlan
 
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "DOCKER_HOST")
 """Variables that hosts have from whoever started the launcher."""
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import structlog
 
 from qanat import cpu
+from qanat.launcher.leftovers import clear_containers, mark_containers
 from qanat.layout import DataLayout
 from qanat.network import NodePlan
-from services.worker.rules.bundle import MAX_BUNDLE_BYTES
+from services.worker.enclave.engine import ENGINE
+from services.worker.rules.bundle import MAX_BUNDLE_BYTES, decode_bundle
 from shared.errors import QanatError, Rejected
 from shared.kit import instance_socket
 from shared.kit.instance_socket import MAX_INSTANCES, InstanceEnded, StartInstance, StopInstance
@@ -25,6 +27,9 @@ APPD_PORT = "QANAT_APPD_PORT"
 """Tells the enclave the loopback port of its app daemon; 0 where it has none."""
 DATA_ROOT = "QANAT_DATA_ROOT"
 """Tells it from what its app is to be kept."""
+
+CLOSE_TIMEOUT_S = 15.0
+"""How long containers of enclaves that have ended may take to be removed [s]."""
 
 
 class TooManyInstances(Rejected, module="instances", code=2):
@@ -64,10 +69,14 @@ class Instances:
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     async def close(self) -> None:
-        """End all enclaves; the host is gone."""
+        """End all enclaves, with what is theirs; the host is gone."""
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self.host_end.close()
+        await asyncio.gather(*(enclave.stop() for enclave in self.running.values()))
+        if self._tasks:
+            # They see the end of their enclaves, and remove containers.
+            await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,6 +119,7 @@ class Instances:
             with sock, os.fdopen(bundle, "rb") as file:
                 enclave = await self._start(asked, sock, file.read(MAX_BUNDLE_BYTES + 1))
             status = await enclave.wait()
+            await asyncio.to_thread(clear_containers, self._directory(asked.name))
             reason = f"its enclave ended with status {status}"
         except (QanatError, OSError) as error:
             reason = str(error)
@@ -126,8 +136,12 @@ class Instances:
         if enclave is not None:
             await enclave.stop()
         if asked.forgets:
-            directory = self._layout.enclave(self._plan.name, asked.name)
+            directory = self._directory(asked.name)
+            await asyncio.to_thread(clear_containers, directory, forgets=True)
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    def _directory(self, instance: str) -> Path:
+        return self._layout.enclave(self._plan.name, instance)
 
     async def _start(
         self, asked: StartInstance, sock: socket.socket, bundle: bytes
@@ -141,11 +155,15 @@ class Instances:
             raise TooManyInstances(f"a worker runs at most {MAX_INSTANCES} instances")
         self._starting.add(asked.name)
         try:
+            if decode_bundle(bundle).manifest.containers is not None:
+                mark_containers(self._directory(asked.name))
+            # A launcher that was killed has left its own.
+            await asyncio.to_thread(clear_containers, self._directory(asked.name))
             enclave = await cpu.start_enclave(
                 "worker",
                 config_path=self._layout.enclave_config(name, paratime),
                 platform=cpu.PlatformFile.from_bytes(self._layout.platform(name).read_bytes()),
-                enclave_dir=self._layout.enclave(name, asked.name),
+                enclave_dir=self._directory(asked.name),
                 host_socket=sock,
                 log_path=self._log_path(asked.name),
                 seed=self._seed,
@@ -154,7 +172,8 @@ class Instances:
                 settings={
                     APPD_PORT: str(asked.appd_port),
                     DATA_ROOT: str(self._layout.root.resolve()),
-                },
+                }
+                | {name: os.environ[name] for name in (ENGINE,) if name in os.environ},
             )
         finally:
             self._starting.discard(asked.name)

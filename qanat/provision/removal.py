@@ -7,6 +7,9 @@ from pathlib import Path
 from qanat.layout import DataLayout
 from shared.errors import Rejected
 
+CONTAINER_MARKS = "*/enclave/*/containers"
+"""Files in a data directory that say that an app keeps something in a container engine."""
+
 
 class OtherNetwork(Rejected, module="network", code=3):
     """The data directory holds a network that was made from something else."""
@@ -40,10 +43,14 @@ def verify_is_new(layout: DataLayout) -> None:
 
 
 def remove_data(root: Path) -> None:
-    """Remove a network's data; refuses a directory that is not one."""
+    """Remove a network's data, and its apps' volumes; refuses a directory that is not one."""
     layout = DataLayout(root)
     if not root.exists():
         return
     if not is_provisioned(layout) and any(root.iterdir()) and not layout.logs.exists():
         raise OtherNetwork(f"{root} is not the data directory of a network; nothing was removed")
+    if any(root.glob(CONTAINER_MARKS)):
+        from qanat.launcher.leftovers import forget_containers
+
+        forget_containers(root)
     shutil.rmtree(root)

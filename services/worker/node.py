@@ -1,17 +1,19 @@
 """The loop of a worker's host: its own registration, and the instances that it runs."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import structlog
 
 from services.worker import metrics
+from services.worker.enclave.engine import connect, verify_images
 from services.worker.host_edge import HostEdge
 from services.worker.instances import Instance
 from services.worker.launching import Launching
 from services.worker.registering import Registering
 from services.worker.rules.bundle import decode_bundle
+from services.worker.rules.containers import Services
 from services.worker.store import Deployment, DeploymentStore
 from shared.api.consensus import ChainRewound, ConsensusApi
 from shared.api.registration import NodeRegistrar
@@ -110,8 +112,19 @@ class WorkerNode:
     # -- what operators ask --------------------------------------------------------------------
 
     async def deploy(self, app_id: bytes, bundle: bytes) -> InstanceStatus:
-        """Run an app, or another bundle of it, or raise `BadBundle`, `WorkerFull`."""
-        decode_bundle(bundle)
+        """
+        Run an app, or another bundle of it.
+
+        Raises
+        ------
+        BadBundle, WorkerFull, CannotKeep
+            See each class.
+        NoEngine, ImageMissing
+            It is one of containers, and this machine cannot run them.
+        """
+        services = decode_bundle(bundle).manifest.containers
+        if services is not None:
+            await asyncio.to_thread(_verify_engine, services)
         async with self._order:
             if app_id not in self._instances and len(self._instances) >= MAX_INSTANCES:
                 raise WorkerFull(f"a worker runs at most {MAX_INSTANCES} apps")
@@ -247,3 +260,8 @@ class WorkerNode:
                 if port not in used
             )
         return self._ports[app_id]
+
+
+def _verify_engine(services: Services) -> None:
+    with closing(connect()) as engine:
+        verify_images(engine, services)

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from services.worker.enclave.app import App
+from services.worker.enclave.app import App, directory_of_app
 from services.worker.enclave.daemon import NEEDED_CALLS, Daemon, open_sockets
-from services.worker.enclave.program import WorkerProgram, directory_of_app
+from services.worker.enclave.program import WorkerProgram
 from services.worker.enclave.protocol import CONCURRENT, WorkerEnclaveApi
 from services.worker.enclave.supervisor import fork_supervisor
 from shared.tee.runtime import ENCLAVE_DIR, HOST_FD, PLATFORM_FD, EnclaveContext, run_enclave

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from services.worker.enclave.errors import NoKeys
 from services.worker.rules.bundle import AppManifest, Bundle
+from services.worker.rules.containers import Services
+from shared.encoding.values import to_wire
 from shared.types.app_runs import AppRun
 
 LOG_BYTES = 256 * 1024
@@ -17,8 +19,17 @@ LOG_BYTES = 256 * 1024
 READ_BYTES = 64 * 1024
 CODE, DATA, TEMPORARY = "code", "data", "tmp"
 """Folders of an app: its files, as measured; what it keeps; what it keeps not."""
+SOCKET_NAME = "appd.sock"
+"""Of its daemon, beside them."""
+LOCK = "lock"
+"""Held by who runs the program: one of a former start of the enclave may still be ending."""
 SUPERVISOR_GONE = 71
 """Exit status of an enclave whose supervisor has ended: both begin again."""
+
+
+def directory_of_app(enclave_dir: Path) -> Path:
+    """Where the app lives, in its enclave's directory."""
+    return enclave_dir / "app"
 
 
 class LogRing:
@@ -88,16 +99,17 @@ class App:
         self._manifest = bundle.manifest
 
     def run(self, variables: Mapping[str, str]) -> None:
-        """Have the program run, and run again whenever it ends."""
+        """Have the program or the containers run, and run again whenever they end."""
         if self._manifest is None:
             raise NoKeys("no program is unpacked")
-        self._command(
-            {
-                "run": f"{CODE}/{self._manifest.entry_point}",
-                "memory_mib": self._manifest.memory_mib,
-                "variables": dict(variables),
-            }
-        )
+        command: dict[str, object] = {
+            "run": f"{CODE}/{self._manifest.entry_point}",
+            "memory_mib": self._manifest.memory_mib,
+            "variables": dict(variables),
+        }
+        if self._manifest.containers is not None:
+            command["containers"] = to_wire(Services, self._manifest.containers)
+        self._command(command)
 
     def end(self) -> None:
         """Have it ended."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from services.worker.enclave.app import CODE, DATA, TEMPORARY
-from services.worker.enclave.daemon import SOCKET_NAME
+from services.worker.enclave.app import CODE, DATA, SOCKET_NAME, TEMPORARY
 from shared.kit.cpu_share import lower_session
 from shared.kit.landlock import Reach, restrict
 
@@ -63,21 +62,12 @@ def become_app(
         File for standard output and error.
     """
     try:
-        os.setsid()
+        leave_supervisor(signal.SIGKILL, output)
         lower_session(NICE)
-        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.closerange(3, MAX_FILES)
         os.chdir(directory)
         limit = memory_mib << 20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
-        restrict(_reach(directory, data_root))
+        restrict(reach_of(directory, data_root))
         environment = dict(variables) | _environment(directory)
         # -E, -s: no variable and no home changes what is imported; -B: its code is not written to.
         command = (sys.executable, "-E", "-s", "-B", "-u", entry_point)
@@ -85,6 +75,20 @@ def become_app(
     except BaseException as error:  # noqa: BLE001 - the last words of a process that has no other
         os.write(2, f"the program cannot be started: {error!r}\n".encode())
     os._exit(CANNOT_START)
+
+
+def leave_supervisor(at_its_end: signal.Signals, output: int) -> None:
+    """Be a session of one's own, with its output, and hear of the supervisor's end by a signal."""
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    _prctl(PR_SET_PDEATHSIG, at_its_end)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.closerange(3, MAX_FILES)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
 
 
 def give_up_dumps() -> None:
@@ -107,7 +111,8 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def _reach(directory: Path, data_root: Path) -> list[tuple[Path, Reach]]:
+def reach_of(directory: Path, data_root: Path) -> list[tuple[Path, Reach]]:
+    """Give the files that a process of an app keeps."""
     packages = {Path(path) for path in sys.path if path and Path(path).is_absolute()}
     interpreter = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent}
     readable = {

@@ -15,8 +15,8 @@ import uvicorn
 
 from services.worker.appd.app import build_appd
 from services.worker.appd.instance import AppInstance
+from services.worker.enclave.app import SOCKET_NAME
 
-SOCKET_NAME = "appd.sock"
 LOOPBACK = "127.0.0.1"
 BACKLOG = 64
 STOP_TIMEOUT_S = 5.0

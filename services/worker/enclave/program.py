@@ -8,7 +8,6 @@ manager's signature, and that it is registered by the answer itself, which the c
 registered instances only.
 """
 
-from pathlib import Path
 from typing import Any
 
 from services.worker.appd.instance import AppInstance
@@ -278,11 +277,6 @@ class WorkerProgram(EnclaveProgram):
             compose=description,
             surroundings=self._network,
         )
-
-
-def directory_of_app(enclave_dir: Path) -> Path:
-    """Where the app lives, in its enclave's directory."""
-    return enclave_dir / "app"
 
 
 def _read_key(answer: Any, field: str) -> bytes:

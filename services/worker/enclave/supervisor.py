@@ -2,7 +2,8 @@
 The process that runs an app's program: starts it, walls it in, starts it again when it ends.
 
 It is forked from the enclave before that has a secret, because an enclave that has confined itself
-starts no programs. It ends with the enclave, and its program with it. One thread, one `poll`.
+starts no programs and reaches no engine. It ends with the enclave, and its program with it. One
+thread, one `poll`.
 """
 
 import contextlib
@@ -13,17 +14,19 @@ import select
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from services.worker.enclave.app import LOCK
 from services.worker.enclave.app_process import become_app, give_up_dumps
+from services.worker.enclave.container_process import become_containers
+from services.worker.rules.containers import Services
+from shared.encoding.values import from_wire
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 10.0
 """A program that ran this long ended for a new reason: its pause starts small again [s]."""
-GRACE_S = 2.0
-"""How long a program may take to end after SIGTERM [s]."""
-LOCK = "lock"
-"""Held by who runs the program: one of a former start of the enclave may still be ending."""
+GRACE_S, CONTAINERS_GRACE_S = 2.0, 10.0
+"""How long a program, or all containers, may take to end after SIGTERM [s]."""
 MAX_COMMAND_BYTES = 4 << 20
 READ_BYTES = 64 * 1024
 
@@ -87,19 +90,28 @@ class Supervisor:
         if pid == 0:
             for file in (self._commands, self._events):
                 os.close(file)
-            become_app(
-                self._directory,
-                self._data_root,
-                self._wanted["run"],
-                self._wanted["variables"],
-                memory_mib=self._wanted["memory_mib"],
-                output=self._output,
-            )
+            self._become(self._wanted)
         self._pid, self._pidfd = pid, os.pidfd_open(pid)
         self._poll.register(self._pidfd, select.POLLIN)
         self._began_s = time.monotonic()
         self._starts += 1
         self._tell()
+
+    def _become(self, wanted: dict[str, Any]) -> NoReturn:
+        variables = wanted["variables"]
+        if "containers" in wanted:
+            services = from_wire(Services, wanted["containers"])
+            become_containers(
+                self._directory, self._data_root, services, variables, output=self._output
+            )
+        become_app(
+            self._directory,
+            self._data_root,
+            wanted["run"],
+            variables,
+            memory_mib=wanted["memory_mib"],
+            output=self._output,
+        )
 
     def _note_end(self) -> None:
         """Take note that the program has ended, and what it left running with it."""
@@ -120,7 +132,9 @@ class Supervisor:
     def _end_program(self) -> None:
         if not self._pid:
             return
-        for number, grace_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
+        has_containers = self._wanted is not None and "containers" in self._wanted
+        first_s = CONTAINERS_GRACE_S if has_containers else GRACE_S
+        for number, grace_s in ((signal.SIGTERM, first_s), (signal.SIGKILL, None)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, number)
             ended = select.poll()
