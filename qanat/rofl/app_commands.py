@@ -30,6 +30,7 @@ DeploymentOption = Annotated[
 DirectoryOption = Annotated[Path, typer.Option("--app", help="Directory of the app.")]
 LOCAL_GATEWAY = "http://localhost:8545"
 HERE = Path()
+DEFAULT_IMAGE = "python:3.11-slim-bookworm"
 
 
 def init(
@@ -41,19 +42,30 @@ def init(
         str | None,
         typer.Option(help="An app of this project instead: data-market, inference, knowledge."),
     ] = None,
+    kind: Annotated[
+        Literal["raw", "container"],
+        typer.Option(help="A Python program, or containers by a Compose file."),
+    ] = "raw",
+    image: Annotated[
+        str, typer.Option(help="Of --kind container: image with Python, pinned as it is here.")
+    ] = DEFAULT_IMAGE,
 ) -> None:
-    """Make the manifest of a new app, and a small program if there is none."""
+    """Make the manifest of a new app, and a small program or Compose file if there is none."""
     from qanat.rofl.project import init_project
     from qanat.rofl.ready_made import find_program, write_program
-    from qanat.rofl.template import APP_FILE, write_template
+    from qanat.rofl.template import APP_FILE, write_compose, write_template
 
+    if kind == "container" and program is not None:
+        raise typer.BadParameter("is a Python program: leave --kind out", param_hint="--program")
     chosen = None if program is None else find_program(program)
-    path, manifest = init_project(
-        directory, reset=reset, memory_mib=None if chosen is None else chosen.memory_mib
-    )
+    memory_mib = None if chosen is None else chosen.memory_mib
+    path, manifest = init_project(directory, reset=reset, memory_mib=memory_mib, kind=kind)
     out.print(f"{path}: {escape(manifest.name)} {manifest.version}")
     if chosen is not None:
         out.print(f"{directory}: {write_program(directory, chosen)} files of this project")
+    elif kind == "container":
+        for name in write_compose(directory, image):
+            out.print(f"{directory / name}: what every instance runs")
     elif write_template(directory):
         out.print(f"{directory / APP_FILE}: what every instance runs")
     out.print("Next: qanat rofl create")

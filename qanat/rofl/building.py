@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qanat.compose import run_in_container
@@ -11,6 +11,8 @@ from qanat.compose_file import project_of
 from qanat.node_client import NodeClient
 from qanat.observe import Running
 from qanat.rofl.bundle import BUNDLE_SUFFIX, enclave_identity, pack
+from qanat.rofl.compose_project import BadCompose, read_compose_file
+from qanat.rofl.images import pin_image
 from qanat.rofl.manifest import save_manifest
 from qanat.rofl.project import Project, ask_chain
 from services.worker.rules.bundle import AppManifest
@@ -31,10 +33,6 @@ print(json.dumps({name: one.hex() for name, one in hash_code("worker").items()})
 
 class OtherIdentity(Rejected, module="rofl_cli", code=7):
     """What was built is not what the manifest or the chain lets register."""
-
-
-class KindNotRun(Rejected, module="rofl_cli", code=11):
-    """The manifest asks for another kind of app than workers of this network run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,8 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
     ------
     BadBundle, NoSuchParaTime
         The files are no app, or the network has no such ParaTime.
-    KindNotRun
-        The app is one of containers.
+    BadCompose
+        The app is one of containers, and its Compose file asks for what workers do not run.
     PeerUnavailable
         Consensus does not answer.
     """
@@ -75,17 +73,22 @@ def build(project: Project, running: Running, output: Path | None = None) -> Bui
 
 
 def pack_app(project: Project) -> bytes:
-    """Pack the app's directory, or raise `BadBundle` or `KindNotRun`."""
-    manifest = project.manifest
-    if manifest.kind == "container":
-        raise KindNotRun(
-            f"{project.path} says `kind: container`, and workers here run Python programs only: "
-            "say `kind: raw`, with the program in `main.py`"
-        )
+    """Pack the app's directory, or raise `BadBundle`, `BadContainers`, `BadCompose`."""
+    manifest, directory = project.manifest, project.path.parent
     described = AppManifest(
         name=manifest.name, version=manifest.version, memory_mib=manifest.resources.memory
     )
-    return pack(project.path.parent, described)
+    if manifest.kind == "container":
+        compose = manifest.compose_file
+        services = read_compose_file(directory / compose, memory_mib=described.memory_mib)
+        for one in services:
+            if (pinned := pin_image(one.image)) != one.image:
+                raise BadCompose(
+                    f"services.{one.name}: image {one.image!r} is not pinned, so nothing would say "
+                    f"which one is measured; the one on this machine is {pinned}"
+                )
+        described = replace(described, entry_point=compose, containers=services)
+    return pack(directory, described)
 
 
 def note_identity(project: Project, built: Built) -> bool:

@@ -21,6 +21,7 @@ from shared.rules.app_ids import decode_app_id
 
 FILE_NAMES = ("rofl.yaml", "rofl.yml")
 DEFAULT_DEPLOYMENT = "default"
+COMPOSE_FILE = "compose.yaml"
 METADATA_PREFIX = "net.oasis.rofl."
 MAX_BYTES = 1024 * 1024
 VERSION = re.compile(r"\d{1,5}\.\d{1,5}\.\d{1,5}")
@@ -86,6 +87,20 @@ class Resources(_Section):
     """[MB]"""
     cpus: Annotated[int, Field(ge=1, le=255)] = 1
     storage: Storage | None = None
+
+
+class ContainerArtifacts(_Section):
+    """What an app of containers is made of."""
+
+    runtime: str | None = None
+    compose: str | None = None
+    """Compose file, from the app's directory on."""
+
+
+class Artifacts(_Section):
+    """What an app is built from."""
+
+    container: ContainerArtifacts | None = None
 
 
 class Enclave(_Section):
@@ -204,6 +219,7 @@ class Manifest(_Section):
     tee: Literal["tdx", "sgx"] = "tdx"
     kind: Literal["raw", "container"] = "raw"
     resources: Resources = Field(default_factory=Resources)
+    artifacts: Artifacts | None = None
     deployments: dict[str, Deployment] = Field(default_factory=dict)
 
     def deployment_name(self, asked: str | None) -> str:
@@ -227,6 +243,12 @@ class Manifest(_Section):
         if len(self.deployments) == 1:
             return next(iter(self.deployments))
         raise BadManifest("no deployment yet: run `qanat rofl create`, or name one")
+
+    @property
+    def compose_file(self) -> str:
+        """Name of the Compose file of an app of containers."""
+        container = None if self.artifacts is None else self.artifacts.container
+        return (None if container is None else container.compose) or COMPOSE_FILE
 
     def metadata_of(self, deployment: Deployment) -> dict[str, str]:
         """Metadata as the chain stores it."""

@@ -5,11 +5,14 @@ import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from qanat.rofl.manifest import (
+    COMPOSE_FILE,
     DEFAULT_DEPLOYMENT,
     FILE_NAMES,
+    Artifacts,
+    ContainerArtifacts,
     Deployment,
     Manifest,
     NoManifest,
@@ -59,7 +62,11 @@ def _converse(owner: Owner, talk: Callable[[Owner], Awaitable[T]]) -> T:
 
 
 def init_project(
-    directory: Path, *, reset: bool, memory_mib: int | None = None
+    directory: Path,
+    *,
+    reset: bool,
+    memory_mib: int | None = None,
+    kind: Literal["raw", "container"] = "raw",
 ) -> tuple[Path, Manifest]:
     """Make a manifest, or take its deployments out; raises `NoManifest`, `BadManifest`."""
     if reset:
@@ -71,7 +78,9 @@ def init_project(
             if (directory / name).exists():
                 raise NoManifest(f"{directory / name} is there; --reset forgets its deployments")
         path = directory / FILE_NAMES[0]
-        manifest = Manifest(name=directory.resolve().name, version="0.1.0")
+        manifest = Manifest(name=directory.resolve().name, version="0.1.0", kind=kind)
+        if kind == "container":
+            manifest.artifacts = Artifacts(container=ContainerArtifacts(compose=COMPOSE_FILE))
     if memory_mib is not None:
         manifest.resources.memory = memory_mib
     save_manifest(manifest, path)

@@ -2,7 +2,7 @@
 The container engine of a worker's machine: what is asked of it, and what an app's container gets.
 
 The engine stands for what runs containers inside a trust domain upstream; here it is the machine's
-own, so it is no wall between an app and whoever owns the machine (ADR 0065). Docker's SDK is
+own, so it is no wall between an app and whoever owns the machine (ADR 0068). Docker's SDK is
 imported late: most enclaves have no containers.
 """
 
