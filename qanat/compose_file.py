@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from qanat.network import DEFAULT_PORT_BASE, Network, NodePlan, plan_nodes
+from qanat.network import DEFAULT_PORT_BASE, Network, NodePlan, Workers, plan_nodes
+from shared.kit.instance_socket import MAX_INSTANCES
 
 DEFAULT_FILE = Path("networks") / "default.toml"
 DEFAULT_NAME = "default"
@@ -63,6 +64,15 @@ printf 'GET /health HTTP/1.0\\\\r\\\\n\\\\r\\\\n' >&3 && head -n 1 <&3 | grep -q
 NODE_PORTS = """\
     ports: ["127.0.0.1:{port}:{port}"]
 """
+WORKER_PORTS = """\
+    environment:
+      <<: *environment
+      QANAT_APP_HOST: 0.0.0.0
+    ports:
+      - "127.0.0.1:{port}:{port}"
+      - "127.0.0.1:{outer}-{last_outer}:{inner}-{last_inner}"
+"""
+"""Ports of apps are the same in each worker's container, and one behind the other outside."""
 GATEWAY_PORTS = """\
     environment:
       <<: *environment
@@ -105,7 +115,7 @@ def render_compose_file(network: Network, file: Path, output: Path | None) -> st
                 amount=network.accounts.amount,
             ),
             *(f"      - {name}:/network/{name}\n" for name in names),
-            *(_render_node(plan) for plan in plans),
+            *(_render_node(plan, network.worker) for plan in plans),
             "\nvolumes:\n",
             *(f"  {name}:\n" for name in names),
         )
@@ -117,13 +127,24 @@ def project_of(network: Network) -> str:
     return "qanat" if network.name == DEFAULT_NAME else f"qanat-{network.name}"
 
 
-def _render_node(plan: NodePlan) -> str:
+def _render_node(plan: NodePlan, workers: Workers | None) -> str:
     if plan.service == "gateway" and not plan.ws_port:
         ports = NODE_PORTS.format(port=plan.port)
     elif plan.service == "gateway":
         # The first gateway's variables have the names that they had before there were others.
         prefix = "" if plan.name == "gateway" else plan.name.upper().replace("-", "_") + "_"
         ports = GATEWAY_PORTS.format(prefix=prefix, http_port=plan.port, ws_port=plan.ws_port)
+    elif workers is not None and plan.name in workers.nodes and workers.app_port:
+        inner = workers.app_port
+        outer = inner + MAX_INSTANCES * workers.nodes.index(plan.name)
+        rest = MAX_INSTANCES - 1
+        ports = WORKER_PORTS.format(
+            port=plan.port,
+            outer=outer,
+            last_outer=outer + rest,
+            inner=inner,
+            last_inner=inner + rest,
+        )
     else:
         ports = NODE_PORTS.format(port=plan.port)
     runtimes = ",".join(plan.runtimes)

@@ -134,10 +134,10 @@ async def serve(
     meter: Meter | None,
     extend: Callable[[Models, Engine], Models] = lambda models, _: models,
 ) -> None:
-    """Serve on loopback until SIGINT or SIGTERM; nothing of a request is logged."""
+    """Serve where the worker says, or on loopback, until told to end; logs no request."""
     engine = Engine()
     async with serving(appd, key_hashes, engine=engine, meter=meter, extend=extend) as app:
-        sockets = open_sockets("127.0.0.1", port)
+        sockets = open_sockets(os.environ.get("APP_HOST", "127.0.0.1"), port)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

@@ -15,6 +15,7 @@ from qanat import cpu
 from qanat.launcher.leftovers import clear_containers, mark_containers
 from qanat.layout import DataLayout
 from qanat.network import NodePlan
+from services.worker.enclave.app import APP_HOST
 from services.worker.enclave.engine import ENGINE
 from services.worker.rules.bundle import MAX_BUNDLE_BYTES, decode_bundle
 from shared.errors import QanatError, Rejected
@@ -173,7 +174,7 @@ class Instances:
                     APPD_PORT: str(asked.appd_port),
                     DATA_ROOT: str(self._layout.root.resolve()),
                 }
-                | {name: os.environ[name] for name in (ENGINE,) if name in os.environ},
+                | {name: os.environ[name] for name in (ENGINE, APP_HOST) if name in os.environ},
             )
         finally:
             self._starting.discard(asked.name)

@@ -157,10 +157,11 @@ def _of_workers(network: Network) -> Iterator[str]:
         return
     if not network.worker.nodes:
         yield "worker.nodes must name at least 1 node"
-    first_port = network.worker.appd_port
-    last_port = first_port + MAX_INSTANCES * len(network.worker.nodes) - 1
-    if first_port and not 1024 <= first_port <= last_port <= LARGEST_PORT:
-        yield f"worker.appd_port must be 0, or 1024 and leave {MAX_INSTANCES} ports a worker"
+    for field in ("appd_port", "app_port"):
+        first_port = getattr(network.worker, field)
+        last_port = first_port + MAX_INSTANCES * len(network.worker.nodes) - 1
+        if first_port and not 1024 <= first_port <= last_port <= LARGEST_PORT:
+            yield f"worker.{field} must be 0, or 1024 and leave {MAX_INSTANCES} ports a worker"
     found = next((one for one in network.paratime if one.name == network.worker.paratime), None)
     if found is None:
         yield f"worker.paratime {network.worker.paratime!r} is not in the file"

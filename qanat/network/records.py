@@ -118,6 +118,8 @@ class Workers:
     nodes: tuple[str, ...]
     appd_port: int = 0
     """First loopback port of app daemons, 16 for each worker; 0 for Unix sockets only."""
+    app_port: int = 0
+    """First of 16 ports of apps that each worker in a container publishes; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

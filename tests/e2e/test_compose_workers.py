@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.networks import ROOT, compose_network, run_cli, wait_for
@@ -10,8 +11,10 @@ pytestmark = pytest.mark.timeout(900)
 """The image may have to be built first."""
 
 NETWORK = ROOT / "networks" / "workers.toml"
+APP = "http://127.0.0.1:8700"
+"""As `app_port` of the file has it."""
 PROGRAM = """
-import os, time
+import http.server, os, time
 import httpx
 
 unix = httpx.HTTPTransport(uds=os.environ["ROFL_APPD_SOCKET"])
@@ -19,7 +22,14 @@ with httpx.Client(transport=unix, base_url="http://localhost") as appd:
     asked = {"key_id": "its key", "kind": "secp256k1"}
     key = appd.post("/rofl/v1/keys/generate", json=asked).json()["key"]
 print("key", key, time.time_ns(), flush=True)
-time.sleep(1e6)
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"the app")
+
+http.server.HTTPServer((os.environ["APP_HOST"], 8700), Answer).serve_forever()
 """
 
 
@@ -44,6 +54,7 @@ def test_an_app_runs_in_a_container_and_resumes(tmp_path: Path) -> None:
         network.cli("rofl", "deploy", *here)
         wait_for(lambda: bool(seen()), 60, "the app has its key")
         ((key, when),) = seen()
+        wait_for(lambda: httpx.get(APP).text == "the app", 60, "it is reached from outside")
         network.compose("kill", "worker-0")
         network.compose("up", "-d", "--wait", "worker-0")
         wait_for(lambda: seen() not in ([], [(key, when)]), 60, "it came back with the container")

@@ -23,6 +23,8 @@ SOCKET_NAME = "appd.sock"
 """Of its daemon, beside them."""
 LOCK = "lock"
 """Held by who runs the program: one of a former start of the enclave may still be ending."""
+APP_HOST = "QANAT_APP_HOST"
+"""Variable with the address on which programs are to serve, where that is not the loopback."""
 SUPERVISOR_GONE = 71
 """Exit status of an enclave whose supervisor has ended: both begin again."""
 

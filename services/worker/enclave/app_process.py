@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from services.worker.enclave.app import CODE, DATA, SOCKET_NAME, TEMPORARY
+from services.worker.enclave.app import APP_HOST, CODE, DATA, SOCKET_NAME, TEMPORARY
 from shared.kit.cpu_share import lower_session
 from shared.kit.landlock import Reach, restrict
 
@@ -108,6 +108,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "TMPDIR": str(directory / TEMPORARY),
         "ROFL_APPD_SOCKET": str(socket),
         "DSTACK_SIMULATOR_ENDPOINT": str(socket),
+        "APP_HOST": os.environ.get(APP_HOST, "127.0.0.1"),
     }
 
 

@@ -282,6 +282,7 @@ def test_workers_come_after_the_nodes_of_the_chain_and_move_no_port(tmp_path: Pa
         ('"sapphire"', '"emerald"', "'emerald' is not in the file"),
         ("[worker]", "[worker]\nappd_port = 80", "appd_port must be 0, or 1024"),
         ("[worker]", "[worker]\nappd_port = 65510", "appd_port must be 0, or 1024"),
+        ("[worker]", "[worker]\napp_port = 80", "app_port must be 0, or 1024"),
     ],
 )
 def test_workers_that_cannot_be_are_refused(
@@ -289,6 +290,18 @@ def test_workers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(BadNetworkFile, match=reason):
         load_network(changed(tmp_path, more=WORKER.replace(old, new)))
+
+
+def test_workers_in_containers_publish_ports_of_their_apps(tmp_path: Path) -> None:
+    """The same inside of each, so that one secret `PORT` does for all; apart outside."""
+    network = load_network(changed(tmp_path, more=WORKER + "app_port = 8700\n"))
+    text = render_compose_file(network, Path("networks/two.toml"), None)
+    services = yaml.safe_load(text)["services"]
+    for name, outer in (("worker-0", "8700-8715"), ("worker-1", "8716-8731")):
+        assert services[name]["ports"][1] == f"127.0.0.1:{outer}:8700-8715"
+        assert services[name]["environment"]["QANAT_APP_HOST"] == "0.0.0.0"
+        assert "OASIS_NODE_LOG_LEVEL" in services[name]["environment"]
+    assert "QANAT_APP_HOST" not in services["compute-0"]["environment"]
 
 
 def test_workers_are_added_to_a_file_once(tmp_path: Path) -> None:
