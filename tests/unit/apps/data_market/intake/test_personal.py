@@ -82,7 +82,9 @@ def test_labels_by_which_somebody_is_known_are_refused(label) -> None:
     assert label not in caught.value.message
 
 
-@pytest.mark.parametrize("label", ["@", "a@b", "at @ work", "GB00", "x@.", "@example.org"])
+@pytest.mark.parametrize(
+    "label", ["@", "a@b", "at @ work", "GB00", "x@.", "@example.org", 'x"@(', "a@[", '<x"a@b']
+)
 def test_labels_that_only_look_so_are_taken(label) -> None:
     read_table(table(["1", "2"], labels=(label, "b")), "kind")
 
