@@ -156,6 +156,7 @@ def test_an_app_of_other_code_runs_again_once_its_admin_accepts_the_code_of_now(
     (accepted,) = json.loads(code.here("rofl", "accept", "--json"))
     assert accepted["app_id"] == before["app_id"]
     assert accepted["is_new"]
+    assert accepted["bundles"] == [before["bundle"]]
     wait_for(lambda: code.instance(app)["state"] == "running", 60, "it runs again")
     now = code.instance(app)
     assert now["bundle"] == before["bundle"]
