@@ -76,6 +76,7 @@ if ! is_done native "$native"; then
         command -v cargo >/dev/null ||
             fail "the Rust toolchain is missing: install Rust 1.95 or newer (rustup, or your system's rustc and cargo)"
         command -v cc >/dev/null || fail "a C compiler is missing (Debian: apt-get install gcc libc6-dev)"
+        command -v perl >/dev/null || fail "Perl is missing, which writes the assembler of a hash (Debian: apt-get install perl-base)"
         say "building the native module (the first time takes a few minutes)"
         out=$(mktemp -d)
         trap 'rm -rf "$out"' EXIT

@@ -86,11 +86,13 @@ impl Pair {
         let raw = self.sender.send(self.nonce, to, 0, 6_000_000, data);
         self.nonce += 1;
         let environment = self.chain.environment();
-        let block = timed(&mut costs.execute, || self.chain.engine.execute(&environment, &[&raw], &[], true)).expect("a round");
+        let block =
+            timed(&mut costs.execute, || self.chain.engine.execute(&environment, &[&raw], &[], true)).expect("a round");
         assert_eq!(support::Record::read(&block.results[0]).error, None);
         timed(&mut costs.persist, || block.persist()).expect("persisted");
         self.chain.round += 1;
-        timed(&mut costs.apply, || self.follower.apply(self.chain.round, block.diff(), block.state_root())).expect("applied");
+        timed(&mut costs.apply, || self.follower.apply(self.chain.round, block.diff(), block.state_root()))
+            .expect("applied");
     }
 }
 
