@@ -16,6 +16,7 @@ from services.gateway.rpc.callers import Callers, without_controls
 from services.gateway.rpc.dispatch import Dispatcher, answer_with
 from services.gateway.rpc.errors import InvalidRequest
 from services.gateway.rpc.methods import Method
+from services.gateway.rpc.subscriptions import NewRound
 from services.gateway.rpc.websocket import WebSocketConnection
 from shared.gateways.cross_origin import CrossOrigin
 from shared.kit.dev_controls import load_dev_token
@@ -72,8 +73,9 @@ class JsonRpcEndpoint:
         node.submitter.listen(self._push_pending)
 
     def _push(self, round_: IndexedRound) -> None:
+        new = NewRound(round_, self._node.fees.min_price_wei)
         for connection in self._connections:
-            connection.push(round_)
+            connection.push(new)
 
     def _push_rewind(self, _number: int, dropped: list[IndexedRound]) -> None:
         for connection in self._connections:
@@ -160,7 +162,7 @@ class JsonRpcEndpoint:
             return
         await send({"type": "websocket.accept", "headers": [(PROFILE, profile)]})
         table = self._tables[profile, self._callers.may_control(headers, scope.get("client"))]
-        connection = WebSocketConnection(table, self._node.fees)
+        connection = WebSocketConnection(table)
         self._connections.add(connection)
         try:
             await connection.serve(receive, send)

@@ -2,12 +2,12 @@
 
 import secrets
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import orjson
 
 from services.gateway import metrics
-from services.gateway.index.fees import FeeTracker
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.errors import InvalidParameters, MethodMissing, QueryRejected
@@ -41,12 +41,25 @@ def unsupported_methods() -> dict[str, Method]:
     return methods_of(UnsupportedSubscriptions())
 
 
+class NewRound:
+    """A round as it is pushed: what all subscribers get alike is made once."""
+
+    def __init__(self, round_: IndexedRound, min_price_wei: int) -> None:
+        """Take the round, and the least price of gas while it is new [wei]."""
+        self.round, self._min_price_wei = round_, min_price_wei
+
+    @cached_property
+    def head(self) -> bytes:
+        """JSON of its head."""
+        return orjson.dumps(show_new_head(self.round, self._min_price_wei))
+
+
 class Subscriptions:
     """Subscriptions of one connection."""
 
-    def __init__(self, send: Callable[[bytes], None], fees: FeeTracker) -> None:
+    def __init__(self, send: Callable[[bytes], None]) -> None:
         """Take the function that queues a message for the client."""
-        self._send, self._fees = send, fees
+        self._send = send
         self._heads: set[str] = set()
         self._logs: dict[str, LogFilter] = {}
         self._pending: set[str] = set()
@@ -93,14 +106,12 @@ class Subscriptions:
         self._heads.clear()
         self._logs.clear()
 
-    def push(self, round_: IndexedRound) -> None:
+    def push(self, new: NewRound) -> None:
         """Send what a new round means for each subscription."""
-        if self._heads:
-            head = orjson.dumps(show_new_head(round_, self._fees.min_price_wei))
-            for id_ in self._heads:
-                self._send(_notification(id_, head))
+        for id_ in self._heads:
+            self._send(_notification(id_, new.head))
         for id_, wanted in self._logs.items():
-            for log in wanted.select(round_):
+            for log in wanted.select(new.round):
                 self._send(_notification(id_, orjson.dumps(show_log(log))))
 
     def push_rewind(self, dropped: list[IndexedRound]) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 import structlog
 
 from services.gateway import metrics
-from services.gateway.index.fees import FeeTracker
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.methods import Method, methods_of
-from services.gateway.rpc.subscriptions import Subscriptions
+from services.gateway.rpc.subscriptions import NewRound, Subscriptions
 
 log = structlog.get_logger()
 
@@ -32,17 +31,17 @@ Send = Callable[[dict[str, Any]], Any]
 class WebSocketConnection:
     """One client."""
 
-    def __init__(self, table: Mapping[str, Method], fees: FeeTracker) -> None:
+    def __init__(self, table: Mapping[str, Method]) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._queued_bytes = 0
         self._is_too_slow = asyncio.Event()
         self._running = asyncio.Semaphore(MAX_RUNNING)
-        self.subscriptions = Subscriptions(self._enqueue, fees)
+        self.subscriptions = Subscriptions(self._enqueue)
         self._dispatcher = Dispatcher(dict(table) | methods_of(self.subscriptions))
 
-    def push(self, round_: IndexedRound) -> None:
+    def push(self, new: NewRound) -> None:
         """Send what a new round means for this client."""
-        self.subscriptions.push(round_)
+        self.subscriptions.push(new)
 
     def push_rewind(self, dropped: list[IndexedRound]) -> None:
         """Say which events are void."""
