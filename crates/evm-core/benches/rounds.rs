@@ -63,7 +63,7 @@ struct Costs {
 
 impl Pair {
     fn new(directory: &std::path::Path, confidential: bool) -> Self {
-        let options = Options { keep_versions: 1024, ..Options::default() };
+        let options = Options::default();
         let open = |name: &str| Store::open(&directory.join(name), options.clone()).expect("a store");
         let config = ChainConfig { confidential, ..ChainConfig::new(support::CHAIN_ID) };
         let chain = Chain { engine: engine(config, Arc::new(open("leader"))), round: 0 };
