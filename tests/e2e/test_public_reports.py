@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from tests.support.networks import RpcFailure, RunningNetwork
+from tests.support.networks import RpcFailure, RunningNetwork, wait_for
 
 ACCOUNT = Account.from_key("0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a")
 RECEIVER = "0x" + "11" * 20
@@ -74,6 +74,8 @@ def test_sync_gives_the_receipt_or_names_the_missing_nonce(network: RunningNetwo
     assert (missing.value.code, missing.value.data) == (6, hex(nonce))
     network.rpc("eth_sendRawTransaction", sign(network, nonce=nonce))
     assert count(network, "pending") == nonce + 2
+    # They may be mined in two rounds, and the next test begins where both are.
+    wait_for(lambda: count(network, "latest") == nonce + 2, 30, "both are mined")
 
 
 def test_field_names_in_other_case(network: RunningNetwork) -> None:
