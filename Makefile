@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
 ARGS ?=
-E2E_PROCESSES ?= 2
+E2E_PROCESSES ?= 0
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
