@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 
 import httpx
-import uvicorn
 
 from apps.appd import Appd
 from apps.inference.documents.canonical import digest, read_document
@@ -21,7 +19,7 @@ from apps.inference.verify.exchange import Exchange
 from qanat.rofl.alone import make_alone
 from qanat.rofl.serve import serve_appd
 from shared.crypto.hashes import sha256
-from shared.kit.sockets import open_sockets
+from tests.support.app_server import on_a_port
 
 NOW_S = 1_760_000_000
 NONCE = bytes(range(32)).hex()
@@ -144,24 +142,5 @@ def a_client(app, key=KEY):
 def a_server(path, models=None):
     """The service on a port, in a thread of its own; gives its URL, and what it was asked."""
     scripted = models or Scripted()
-    known = SimpleNamespace(scripted=scripted, ready=threading.Event(), url="", stop=None)
-
-    async def serve():
-        async with served(path, scripted, now_s=real_now, began_s=real_now()) as app:
-            sockets = open_sockets("127.0.0.1", 0)
-            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-            loop = asyncio.get_running_loop()
-            known.stop = lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True)
-            known.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-            known.ready.set()
-            await server._serve(sockets)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert known.ready.wait(30)
-        yield known
-    finally:
-        known.stop()
-        thread.join(30)
-    assert not thread.is_alive()
+    with on_a_port(served(path, scripted, now_s=real_now, began_s=real_now())) as url:
+        yield SimpleNamespace(scripted=scripted, url=url)

@@ -1,14 +1,11 @@
 """The app over HTTP: contributors verify it, askers get sources and receipts, each pays once."""
 
-import asyncio
 import json
-import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
+from operator import itemgetter
 
 import openai
 import pytest
-import uvicorn
 
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Prices
@@ -18,7 +15,7 @@ from apps.knowledge.letters import letters
 from qanat.ai import knowledge
 from shared.crypto.hashes import sha256
 from shared.errors import Rejected
-from shared.kit.sockets import open_sockets
+from tests.support.app_server import on_a_port
 from tests.support.inference import KEY, OTHER_KEY, a_client, real_now
 from tests.support.knowledge import (
     ANSWER_WEI,
@@ -75,35 +72,11 @@ class Chain:
 @contextmanager
 def a_server(folder, parrot, register, meter=None):
     """The app on a port, in a thread of its own; gives its URL."""
-    known = SimpleNamespace(ready=threading.Event(), url="", stop=None)
-
-    async def serve():
-        async with served_app(
-            folder / "appd.sock",
-            parrot,
-            register,
-            folder / "store",
-            now_s=real_now,
-            began_s=real_now(),
-            meter=meter,
-        ) as (app, _):
-            sockets = open_sockets("127.0.0.1", 0)
-            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-            loop = asyncio.get_running_loop()
-            known.stop = lambda: loop.call_soon_threadsafe(setattr, server, "should_exit", True)
-            known.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-            known.ready.set()
-            await server._serve(sockets)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert known.ready.wait(30)
-        yield known.url
-    finally:
-        known.stop()
-        thread.join(30)
-    assert not thread.is_alive()
+    clock = {"now_s": real_now, "began_s": real_now()}
+    socket, store = folder / "appd.sock", folder / "store"
+    served = served_app(socket, parrot, register, store, **clock, meter=meter)
+    with on_a_port(served, app_of=itemgetter(0)) as url:
+        yield url
 
 
 @pytest.mark.enable_socket
