@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench import machine
-from tests.support.networks import ROOT, ProcessNetwork, missing_node
+from tests.support.networks import ROOT, ProcessNetwork
+from tests.support.node_clients import missing_node
 
 PEERS = Path(__file__).parent / "peers"
 START_TIMEOUT_S = 60

@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.bench.contestants import CannotRun
 from tests.bench.measures import Figures
 from tests.bench.session import Session
-from tests.support.networks import ROOT, install_node_packages, missing_node
+from tests.support.networks import ROOT
+from tests.support.node_clients import install_node_packages, missing_node
 
 PROJECT = Path(__file__).parent / "suite"
 BUILT = ROOT / ".qanat" / "bench" / "suite"

@@ -20,11 +20,11 @@ from tests.support.networks import (
     ComposeNetwork,
     ProcessNetwork,
     RunningNetwork,
-    install_node_packages,
     missing_docker,
-    missing_node,
     port_base,
+    running,
 )
+from tests.support.node_clients import install_node_packages, missing_node
 
 CONTAINERS = "containers"
 LONGEST = (
@@ -72,10 +72,8 @@ def _group_of(nodeid: str) -> str:
 @pytest.fixture(scope="session")
 def process_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     network = ProcessNetwork(tmp_path_factory.mktemp("network") / "data", PROCESS_PORT_BASE)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +84,8 @@ def compose_network() -> Iterator[ComposeNetwork]:
     network = ComposeNetwork()
     network.down()
     network.compose("build", timeout=900)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 @pytest.fixture(params=["processes", "compose"], scope="session")

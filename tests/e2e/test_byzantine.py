@@ -12,7 +12,7 @@ from web3 import Web3
 
 from shared.errors import Rejected
 from tests.e2e.test_python_clients import connect, deploy, send
-from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, running, wait_for
 from tests.support.nodes import call_on, compute_status, escrows, slashed
 
 LIAR = "compute-3"
@@ -24,10 +24,8 @@ EQUIVOCATION = 40_000_000_000
 def byzantine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     data = tmp_path_factory.mktemp("byzantine") / "data"
     network = ProcessNetwork(data, port_base(20545), ROOT / "networks" / "byzantine.toml")
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 def refused(network: ProcessNetwork, *arguments: str) -> str:

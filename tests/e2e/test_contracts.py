@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.networks import ROOT, install_node_packages, missing_node
+from tests.support.networks import ROOT
+from tests.support.node_clients import install_node_packages, missing_node
 
 TESTS = Path("tests/contracts")
 """Holds both compilers, and sources in both languages."""

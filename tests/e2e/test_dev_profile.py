@@ -1,7 +1,5 @@
 """The profile `dev`: web3.py and viem need no special settings, and a poor account can pay."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
 from tests.support.networks import SECOND_KEY, ProcessNetwork, RunningNetwork, load_artifact
+from tests.support.node_clients import run_client
 
 RICH = Account.from_key("0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba")
 HEADERS = {"x-qanat-profile": "dev", "content-type": "application/json"}
@@ -59,16 +58,7 @@ def test_libraries_know_why_a_transaction_is_refused(
     )
     with pytest.raises(Web3RPCError, match="insufficient funds"):
         connect(network, poor).eth.send_transaction({"to": RICH.address, "value": 1})
-    done = subprocess.run(
-        ["node", "failures.mjs", network.url, SECOND_KEY],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = run_client(node_clients, "failures.mjs", network.url, SECOND_KEY, timeout_s=60)
     assert seen["ethers"] == [*["INSUFFICIENT_FUNDS"] * 2, "NONCE_EXPIRED"]
     assert seen["viem"] == [
         *["InsufficientFundsError"] * 2,
@@ -81,16 +71,7 @@ def test_libraries_know_why_a_transaction_is_refused(
 def test_web3_js_needs_no_settings(process_network: ProcessNetwork, node_clients: Path) -> None:
     network = process_network
     built = str(load_artifact("Vault").path)
-    done = subprocess.run(
-        ["node", "web3js.mjs", network.url, SECOND_KEY, built, network.ws_url],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = run_client(node_clients, "web3js.mjs", network.url, SECOND_KEY, built, network.ws_url)
     assert (seen["status"], seen["type"], seen["plainStatus"]) == (1, 2, 1)
     assert (seen["paidStatus"], seen["paid"]) == (1, 5)
     assert seen["matches"] is seen["heard"] is True
@@ -114,13 +95,7 @@ console.log(JSON.stringify({ status: receipt.status, type: receipt.type }));
 
 @pytest.mark.node
 def test_viem_sends_without_special_settings(network: RunningNetwork, node_clients: Path) -> None:
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", VIEM, "--", network.url, SECOND_KEY],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    seen = run_client(
+        node_clients, "--input-type=module", "-e", VIEM, "--", network.url, SECOND_KEY, timeout_s=60
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"status": "success", "type": "eip1559"}
+    assert seen == {"status": "success", "type": "eip1559"}

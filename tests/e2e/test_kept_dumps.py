@@ -32,6 +32,7 @@ from tests.support.networks import (
     load_artifact,
     port_base,
     run_cli,
+    running,
     wait_for,
 )
 
@@ -52,10 +53,8 @@ def loaded(kept: KeptDump, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     data = tmp_path_factory.mktemp("kept") / "data"
     run_cli("load", str(kept.file), "--data", str(data))
     network = ProcessNetwork(data, PORT_BASE, data / "network.toml")
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 @pytest.fixture(scope="module")

@@ -9,28 +9,21 @@ from typing import Any
 import pytest
 
 from tests.support.networks import SECOND_KEY, RunningNetwork, load_artifact
+from tests.support.node_clients import run_client
 
 pytestmark = pytest.mark.node
 
 
-def run_client(
+def ask(
     folder: Path, script: str, network: RunningNetwork, argument: str | None = None
 ) -> dict[str, Any]:
-    done = subprocess.run(
-        ["node", script, network.url, SECOND_KEY, argument or str(load_artifact("Vault").path)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    artifact = argument or str(load_artifact("Vault").path)
+    seen: dict[str, Any] = run_client(folder, script, network.url, SECOND_KEY, artifact)
+    return seen
 
 
 def test_ethers_encrypts_and_reads_back(network: RunningNetwork, node_clients: Path) -> None:
-    seen = run_client(node_clients, "ethers.mjs", network)
+    seen = ask(node_clients, "ethers.mjs", network)
     assert seen["chainId"] == 0x5AFD
     assert seen["status"] == 1
     assert seen["events"] == ["SecretStored"]
@@ -44,7 +37,7 @@ def test_ethers_encrypts_and_reads_back(network: RunningNetwork, node_clients: P
 
 
 def test_viem_encrypts_and_reads_back(network: RunningNetwork, node_clients: Path) -> None:
-    seen = run_client(node_clients, "viem.mjs", network)
+    seen = ask(node_clients, "viem.mjs", network)
     assert seen["chainId"] == 0x5AFD
     assert seen["status"] == "success"
     assert seen["events"] == ["SecretStored"]
@@ -58,7 +51,7 @@ def test_oceans_datatoken_keeps_its_file_object(
     network: RunningNetwork, node_clients: Path
 ) -> None:
     file_object = json.dumps([{"url": f"https://example.org/{secrets.token_hex(16)}"}])
-    seen = run_client(node_clients, "ocean.mjs", network, file_object)
+    seen = ask(node_clients, "ocean.mjs", network, file_object)
     assert seen["ordered"] == file_object
     assert seen["withoutOrder"] == "no consumer order"
     assert seen["forged"] == "Provider signature"

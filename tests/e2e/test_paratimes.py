@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -30,8 +29,10 @@ from tests.support.networks import (
     RpcFailure,
     RunningNetwork,
     port_base,
+    running,
     wait_for,
 )
+from tests.support.node_clients import run_client
 from tests.support.nodes import compute_status, escrows, slashed
 
 SAPPHIRE, EMERALD, NOTES = "sapphire", "emerald", "notes"
@@ -62,10 +63,8 @@ def paratimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwo
     text = (ROOT / "networks" / "paratimes.toml").read_text()
     file.write_text(text.replace("[accounts]", liar))
     network = ProcessNetwork(root / "data", port_base(21545), file)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 @pytest.fixture(scope="module")
@@ -156,16 +155,7 @@ def test_public_paratime_shows_what_a_transaction_did_and_a_confidential_one_doe
 def test_ethers_and_viem_read_traces_and_simulations(
     gateways: dict[str, GatewayOf], node_clients: Path
 ) -> None:
-    done = subprocess.run(
-        ["node", "traces.mjs", gateways[EMERALD].url, SECOND_KEY],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = run_client(node_clients, "traces.mjs", gateways[EMERALD].url, SECOND_KEY)
     zero, eight, nine = (f"0x{number:064x}" for number in (0, 8, 9))
     assert seen["gasUsed"][0] == seen["gasUsed"][1]
     assert (seen["input"], seen["last"]) == (eight, "STOP")

@@ -16,11 +16,10 @@ from tests.support.networks import (
     ROOT,
     SECOND_KEY,
     ProcessNetwork,
-    install_node_packages,
-    missing_node,
     port_base,
     wait_for,
 )
+from tests.support.node_clients import install_node_packages, missing_node
 
 PORT_BASE = port_base(26545)
 PONDER_PORT = PORT_BASE + 95

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_evm_snapshots import ACCOUNT, RECEIVER, balance, send
-from tests.support.networks import ROOT, ProcessNetwork, RpcFailure, run_cli, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, RpcFailure, run_cli, running, wait_for
 
 PORT_BASE = 25745
 KEPT_HEIGHTS, KEPT_ROUNDS = 256, 40
@@ -24,12 +24,8 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]
     file = folder / "pruned.toml"
     file.write_text(text)
     network = ProcessNetwork(folder / "data", PORT_BASE, file)
-    try:
-        network.up()
+    with running(network):
         yield network
-    finally:
-        network.down()
-        network.close()
 
 
 def balance_at(network: ProcessNetwork, block: int) -> int:

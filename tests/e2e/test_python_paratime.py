@@ -9,7 +9,7 @@ import pytest
 from qanat.paratime.client import ParaTimeClient
 from qanat.paratime.signing import Account
 from shared.errors import RuntimeRejected
-from tests.support.networks import ROOT, ProcessNetwork, port_base, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, port_base, running, wait_for
 
 PORT_BASE = port_base(22545)
 CANARY = "a canary that nobody but its readers sees"
@@ -20,10 +20,8 @@ ALICE, BOB = Account(b"a" * 32), Account(b"b" * 32)
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     root = tmp_path_factory.mktemp("notes")
     network = ProcessNetwork(root / "data", PORT_BASE, ROOT / "networks" / "paratimes.toml")
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 @pytest.fixture(scope="module")

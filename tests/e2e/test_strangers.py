@@ -56,7 +56,7 @@ from shared.types.registry import (
 )
 from tests.e2e.test_python_clients import SECRET, connect, deploy, send
 from tests.support.envelopes import Attacker, Honest
-from tests.support.networks import ProcessNetwork, port_base, wait_for
+from tests.support.networks import ProcessNetwork, port_base, running, wait_for
 
 PORT_BASE = port_base(19545)
 ENVELOPES = 5_000
@@ -68,10 +68,8 @@ INSIDER = "compute-3"
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[ProcessNetwork]:
     network = ProcessNetwork(tmp_path / "data", PORT_BASE)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 def consensus_address(network: ProcessNetwork) -> str:

