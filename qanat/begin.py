@@ -19,7 +19,7 @@ from qanat.launcher.hosts import load_hosts
 from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import AlreadyRunning, load_running_state
 from qanat.layout import DataLayout
-from qanat.network import Network, NodePlan, load_network, plan_nodes, with_genesis
+from qanat.network import Network, NodePlan, load_network, plan_nodes, with_genesis, with_profile
 from qanat.provision.removal import remove_data, verify_is_new, verify_time_step
 from shared.errors import Rejected
 from shared.kit.settings import require_mock_tee_consent
@@ -90,6 +90,8 @@ def begin(options: UpOptions, *, foreground: bool, out: Console) -> Beginning | 
         if not options.wipe:
             verify_time_step(options.layout, options.block_time_step_s)
         network = replace(network, block_time_step_s=options.block_time_step_s)
+    if options.profile is not None:
+        network = with_profile(network, options.profile)
     if options.genesis is not None:
         if not options.wipe:
             verify_is_new(options.layout)

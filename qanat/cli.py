@@ -148,6 +148,7 @@ def provision(
     test_mnemonic: TestMnemonicOption = False,
     seed: SeedOption = None,
     block_time_step: TimeStepOption = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Make keys, mock hardware and genesis without starting anything; containers use it."""
     from qanat import start
@@ -160,6 +161,7 @@ def provision(
         amount=amount,
         seed=seed_of(seed),
         block_time_step_s=block_time_step,
+        profile=profile,
     )
     out.print(f"network data {'made' if is_new else 'found'} in {data}")
 

@@ -41,6 +41,7 @@ services:
       AMOUNT: ${{AMOUNT:-{amount:_}}}
       QANAT_SEED: ${{QANAT_SEED:-}}
       QANAT_BLOCK_TIME_STEP: ${{QANAT_BLOCK_TIME_STEP:-}}
+      QANAT_PROFILE: ${{QANAT_PROFILE:-}}
 {setup_network}    entrypoint: ["python", "-m", "qanat", "provision", "--data", "/network"]
     command: []
     volumes:

@@ -99,7 +99,8 @@ ProfileOption = Annotated[
     typer.Option(
         "--profile",
         envvar="QANAT_PROFILE",
-        help="How gateways answer who names none; by default as the file says.",
+        help="How gateways answer who names none, and with `dev` that a new chain charges gas as "
+        "Ethereum does; by default as the file says.",
     ),
 ]
 ClientVersionOption = Annotated[

@@ -47,6 +47,8 @@ class Recording:
     """Text of the network file."""
     paratime: str
     rounds: tuple[RecordedRound, ...]
+    has_ethereum_gas: bool = False
+    """Whether the chain charges gas as Ethereum does; the file alone does not say so."""
 
 
 def write_recording(file: Path, recording: Recording) -> None:
@@ -56,6 +58,7 @@ def write_recording(file: Path, recording: Recording) -> None:
         "format": FORMAT,
         "paratime": recording.paratime,
         "network": recording.network,
+        "ethereum_gas": recording.has_ethereum_gas,
     }
     unfinished = file.with_name(f".{file.name}.new")
     with unfinished.open("w") as lines:
@@ -80,11 +83,12 @@ def read_recording(file: Path) -> Recording:
             if head.get("kind") != KIND or head.get("format") != FORMAT:
                 raise BadRecording(f"{file}: no recording of format {FORMAT}")
             network, paratime = str(head["network"]), str(head["paratime"])
+            has_ethereum_gas = bool(head.get("ethereum_gas", False))
             rounds = tuple(_from_json(json.loads(line)) for line in read)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, Rejected) as error:
         raise BadRecording(f"{file}: {error}") from error
     _verify_follow(rounds)
-    return Recording(network, paratime, rounds)
+    return Recording(network, paratime, rounds, has_ethereum_gas)
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:

@@ -44,6 +44,7 @@ def record(
 
     from qanat.launcher.state import load_running_state
     from qanat.recording import Recording, write_recording
+    from qanat.replay import charges_as_ethereum
     from qanat.replay import record as read_rounds
 
     running = find_network(network, data, port_base)
@@ -51,7 +52,8 @@ def record(
     network_file = network if state is None else Path(state.network_file)
     name = paratime or running.network.paratime[0].name
     rounds = asyncio.run(read_rounds(running, name))
-    recording = Recording(network_file.read_text(), name, rounds)
+    has_ethereum_gas = asyncio.run(charges_as_ethereum(running, name))
+    recording = Recording(network_file.read_text(), name, rounds, has_ethereum_gas)
     write_recording(file, recording)
     out.print(f"wrote {file}: {len(rounds)} rounds of {name}")
 
@@ -100,6 +102,7 @@ def replay(
             log_level="warning",
             timeout_s=60.0,
             wipe=False,
+            profile="dev" if recording.has_ethereum_gas else "strict",
         )
         beginning = begin(options, foreground=False, out=quiet)
         if beginning is None:

@@ -16,8 +16,10 @@ from qanat.observe import Running, wait_for_epoch
 from qanat.recording import RecordedRound, Recording
 from shared.api.compute import ComputeApi, compute_client
 from shared.api.consensus import ConsensusApi, consensus_client
+from shared.encoding.record import decode_record
 from shared.errors import Rejected
 from shared.types.block import BlockHeader, HeaderType, results_of
+from shared.types.evm import EvmGenesis
 from shared.types.identity import Round, RuntimeId
 
 ROUND_TIMEOUT_S = 30.0
@@ -57,6 +59,16 @@ async def record(running: Running, paratime: str) -> tuple[RecordedRound, ...]:
         head = await nodes.consensus.fetch_last_block(nodes.runtime_id)
         count = 0 if head is None else head.round + 1
         return tuple([await _read(nodes, Round(number)) for number in range(count)])
+
+
+async def charges_as_ethereum(running: Running, paratime: str) -> bool:
+    """Say whether a ParaTime is an EVM that charges gas as Ethereum does, by its genesis."""
+    if not running.network.find_paratime(paratime).is_evm:
+        return False
+    async with _nodes_of(running, paratime) as nodes:
+        descriptor = await nodes.consensus.fetch_runtime(nodes.runtime_id)
+    genesis = None if descriptor is None else descriptor.genesis
+    return genesis is not None and not decode_record(EvmGenesis, genesis).charges_for_size
 
 
 async def replay(running: Running, recording: Recording, told: Callable[[int], None]) -> None:

@@ -19,8 +19,9 @@ from qanat.launcher.environment import RunOptions
 from qanat.launcher.state import is_alive
 from qanat.launcher.supervisor import Supervisor
 from qanat.layout import DataLayout
-from qanat.network import NodePlan, load_network, plan_nodes
+from qanat.network import NodePlan, load_network, plan_nodes, with_profile
 from qanat.provision.data_directory import provision
+from qanat.provision.gas_rule import charging_for_size
 from qanat.provision.removal import verify_time_step
 from qanat.readiness import NotReady, wait_until_ready
 from shared.errors import QanatError
@@ -37,12 +38,15 @@ def make_data_directory(
     amount: str | None,
     seed: bytes | None,
     block_time_step_s: int | None = None,
+    profile: str | None = None,
 ) -> bool:
     """Provision, unless that was done; say whether it was new."""
     network = load_network(network_file)
     if block_time_step_s is not None:
         verify_time_step(layout, block_time_step_s)
         network = replace(network, block_time_step_s=block_time_step_s)
+    if profile is not None:
+        network = with_profile(network, profile)
     funding = choose_funding(network, to=to, count=count, amount=amount)
     return provision(layout, network, funding.balances(), seed=seed, test_keys=funding.test_keys)
 
@@ -60,6 +64,11 @@ def up(
         test_keys=funding.test_keys,
     )
     err.print(f" * {'made' if is_new else 'resuming'} network in {options.layout.root}")
+    for name in [] if is_new else charging_for_size(options.layout, network):
+        err.print(
+            f" * {name} goes on charging for size and signature, as it was made: a transfer takes "
+            "more than 21,000 gas. Of a new network (--wipe), profile dev has Ethereum's gas"
+        )
     err.print(f" * starting {len(plans)} nodes (mock TEE: no hardware protects them)")
     if foreground:
         _run_in_front(options, beginning, out)

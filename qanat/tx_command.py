@@ -122,6 +122,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     error = report["error"]
     if error is not None:
         lines.append(f"  failed    {error['module']} {error['code']}: {error['message']}")
+        lines += [f"            {error['hint']}"] if "hint" in error else []
     lines += _inside_lines(report)
     return lines
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from qanat.network.plan import plan_nodes
 from qanat.network.records import (
+    DEV,
     EVM,
     MAX_BLOCK_TIME_STEP_S,
     PYTHON,
+    STRICT,
     KeyManager,
     Network,
     NodeOverride,
@@ -27,7 +29,7 @@ KEY_MANAGER_FLAG = 0x40
 ID_DIGITS = 64
 LARGEST_PORT = 65535
 ANSWERS = ("mined", "admitted")
-PROFILES = ("strict", "dev")
+PROFILES = (STRICT, DEV)
 MIN_KEPT_HEIGHTS = 256
 """As many as consensus answers from memory; fewer would save nothing."""
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -54,6 +54,16 @@ def with_genesis(network: Network, file: Path) -> Network:
     return replace(network, paratime=paratimes)
 
 
+def with_profile(network: Network, profile: str) -> Network:
+    """Have every gateway answer by a profile, which also says how a new chain charges gas."""
+    return replace(
+        network,
+        paratime=tuple(
+            replace(one, gateway=replace(one.gateway, profile=profile)) for one in network.paratime
+        ),
+    )
+
+
 def _with_whole_path(paratime: ParaTime, folder: Path) -> ParaTime:
     if paratime.genesis is None:
         return paratime

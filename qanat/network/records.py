@@ -6,6 +6,8 @@ EVM = "evm"
 """The runtime that Ethereum's clients can use."""
 PYTHON = "python:"
 """Begins the name of a runtime whose program is the Python module that follows."""
+STRICT, DEV = "strict", "dev"
+"""Profiles of answers, of gateways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Gateway:
     """Only of an EVM's gateway."""
     answer: str = "mined"
     """When `eth_sendRawTransaction` answers: `mined` (in a block) or `admitted` (in the pool)."""
-    profile: str = "strict"
+    profile: str = STRICT
     """Which answers it gives where a request names none: `strict`, Sapphire's, or `dev`."""
     client_version: str = ""
     """Answer to `web3_clientVersion`, for tools that work only with names that they know."""
@@ -87,8 +89,9 @@ class ParaTime:
     """States before the newest that can be read, and more while consensus needs them; 0: all."""
     predeployed: bool = True
     """Whether an EVM has the contracts that every chain has, such as Multicall3, from genesis."""
-    ethereum_gas: bool = False
-    """Whether an EVM charges what Ethereum does: a transfer 21,000, and nothing for its size."""
+    ethereum_gas: bool | None = None
+    """Whether an EVM charges what Ethereum does: a transfer 21,000, and nothing for its size. None:
+    a new chain whose gateway's profile is `dev` does."""
     genesis: str | None = None
     """File with accounts of an EVM's genesis, from the network file's folder; once read, whole."""
 
@@ -96,6 +99,13 @@ class ParaTime:
     def is_evm(self) -> bool:
         """Whether Ethereum's clients can use it."""
         return self.runtime == EVM
+
+    @property
+    def begins_with_ethereum_gas(self) -> bool:
+        """Whether a new chain charges gas as Ethereum does; one that is there has its own rule."""
+        if not self.is_evm:
+            return False
+        return self.gateway.profile == DEV if self.ethereum_gas is None else self.ethereum_gas
 
 
 @dataclass(frozen=True, slots=True)

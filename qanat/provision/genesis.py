@@ -343,7 +343,7 @@ def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
                 for address, tokens in sorted(balances.items())
             ),
             predeployed=paratime.predeployed,
-            charges_for_size=not paratime.ethereum_gas,
+            charges_for_size=not paratime.begins_with_ethereum_gas,
             accounts=(
                 () if paratime.genesis is None else load_genesis_accounts(Path(paratime.genesis))
             ),

@@ -38,6 +38,8 @@ class ProfileView:
     """Also in the header `x-qanat-profile` of each answer."""
     chain_id: int
     is_confidential: bool
+    has_ethereum_gas: bool
+    """Whether the chain charges gas as Ethereum does; else for size and signature too."""
     answer: str
     """When `eth_sendRawTransaction` answers: `mined` or `admitted`."""
     has_dev_controls: bool
@@ -141,6 +143,7 @@ class Reader:
             settings.profile,
             settings.chain_id,
             settings.confidential,
+            not self._node.charges_for_size,
             settings.answer,
             settings.unsafe_dev_controls,
             settings.logs_max_rounds,

@@ -8,8 +8,8 @@ round is shown only when its header is one of these.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +60,8 @@ class TrustRoot:
     """Keys of which a compute node must prove one."""
     dev_control_key: bytes | None = None
     """Who edits the state, in a network with dev controls."""
+    runtimes: Mapping[RuntimeId, bytes] = field(default_factory=dict)
+    """Genesis state of runtimes that have one, as their descriptors carry it."""
 
     @property
     def validator_keys(self) -> frozenset[bytes]:
@@ -81,6 +83,7 @@ def load_trust_root(genesis: Path) -> TrustRoot:
         has_dev_controls=document.dev_control_key is not None,
         nodes=nodes_of_entities(document),
         dev_control_key=document.dev_control_key,
+        runtimes={one.id: one.genesis for one in document.runtimes if one.genesis is not None},
     )
 
 

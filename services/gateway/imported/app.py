@@ -15,9 +15,11 @@ from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from services.gateway.rpc.ethereum_profile import build_ethereum_table
 from services.gateway.store import BlockStore
 from shared.api.consensus import consensus_client
+from shared.encoding.record import encode_record
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import TrustRoot
 from shared.kit.node_app import App
+from shared.types.evm import EvmGenesis
 
 
 class NoNetwork:
@@ -39,7 +41,13 @@ def build_imported(chain: ImportedChain, settings: Settings) -> tuple[GatewayNod
         BlockStore(settings.index_url(), settings.runtime_id),
         ComputeNodes({settings.compute[0]: chain}),
         consensus_client(NoNetwork()),
-        TrustRoot("imported", settings.runtime_id.hex(), (), has_dev_controls=False),
+        TrustRoot(
+            "imported",
+            settings.runtime_id.hex(),
+            (),
+            has_dev_controls=False,
+            runtimes={chain.runtime_id: encode_record(_genesis(chain))},
+        ),
         PlainCallProbe(),
     )
     for block in chain.blocks:
@@ -54,6 +62,11 @@ def build_imported(chain: ImportedChain, settings: Settings) -> tuple[GatewayNod
         return build_pages(node, tuple(sorted(table)))
 
     return node, GatewayApp(node, JsonRpcEndpoint(node, {ETHEREUM: table}), load_pages)
+
+
+def _genesis(chain: ImportedChain) -> EvmGenesis:
+    """Say of it what the descriptor of a ParaTime says; its accounts stand in the chain itself."""
+    return EvmGenesis(chain.chain_id, (), confidential=False, charges_for_size=False)
 
 
 def settings_of(

@@ -26,6 +26,7 @@ from services.gateway.rpc.parameters import (
     percentiles,
 )
 from services.gateway.rpc.shapes import Json, show_block, show_outcome, show_receipt
+from services.gateway.rpc.size_gas import hint_for
 
 
 class DevProfileMethods:
@@ -64,7 +65,7 @@ class DevProfileMethods:
     @rpc_method("eth_getTransactionReceipt", hash32)
     async def get_transaction_receipt(self, hash_: bytes) -> Json | None:
         """Receipt, with the reason of a failure; null while the transaction is not in a block."""
-        return _show_receipt(await self._index.find_transaction(hash_))
+        return self._show_receipt(await self._index.find_transaction(hash_))
 
     @rpc_method("eth_getBlockReceipts", any_block_id)
     async def get_block_receipts(self, block: AnyBlockId) -> list[Json | None] | None:
@@ -72,18 +73,18 @@ class DevProfileMethods:
         if not isinstance(block, BlockHash):
             block = _newest_if_final(block)
         found = await find_any_block(self._index, block)
-        return None if found is None else [_show_receipt(one) for one in found.transactions]
+        return None if found is None else [self._show_receipt(one) for one in found.transactions]
+
+    def _show_receipt(self, found: IndexedTransaction | None) -> Json | None:
+        if found is None:
+            return None
+        receipt = show_receipt(found)
+        if found.record.error is not None:
+            hint = hint_for(found) if self._node.charges_for_size else None
+            receipt["error"] = show_outcome(found, hint)["error"]
+        return receipt
 
 
 def _newest_if_final(block: BlockId) -> BlockId:
     """Give the newest round for `safe` and `finalized`: each is final when it is there."""
     return Tag.LATEST if block in (Tag.SAFE, Tag.FINALIZED) else block
-
-
-def _show_receipt(found: IndexedTransaction | None) -> Json | None:
-    if found is None:
-        return None
-    receipt = show_receipt(found)
-    if found.record.error is not None:
-        receipt["error"] = show_outcome(found)["error"]
-    return receipt

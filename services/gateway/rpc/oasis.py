@@ -10,6 +10,7 @@ from services.gateway.rpc.eth_send import MINED_WAIT_S, EthSendMethods
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import BadParameter, data, hash32, quantity64
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
+from services.gateway.rpc.size_gas import hint_for
 from shared.crypto.hashes import sha512_256
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.types.evm import SDK_QUERIES, EvmQuery
@@ -39,11 +40,13 @@ class OasisMethods:
         send: EthSendMethods,
         *,
         confidential: bool,
+        charges_for_size: bool,
         runtime_id: bytes,
         chain_context: str,
     ) -> None:
         """Take whether the ParaTime is confidential; a public one has no key."""
         self._nodes, self._index, self._confidential = nodes, index, confidential
+        self._charges_for_size = charges_for_size
         self._send, self._runtime_id, self._chain_context = send, runtime_id, chain_context
 
     @rpc_method("oasis_callDataPublicKey")
@@ -68,7 +71,9 @@ class OasisMethods:
     async def get_transaction_outcome(self, hash_: bytes) -> Json | None:
         """What became of a transaction, and why where it failed; null while it is in no block."""
         found = await self._index.find_transaction(hash_)
-        return None if found is None else show_outcome(found)
+        if found is None:
+            return None
+        return show_outcome(found, hint_for(found) if self._charges_for_size else None)
 
     @rpc_method("oasis_runtimeInfo")
     async def runtime_info(self) -> Json:

@@ -229,12 +229,12 @@ def show_envelope(envelope: Envelope | None) -> Json | None:
     return {"epoch": hex(envelope.epoch), "key": show_bytes(envelope.key)}
 
 
-def show_outcome(transaction: IndexedTransaction) -> Json:
+def show_outcome(transaction: IndexedTransaction, hint: str | None = None) -> Json:
     """
     What a transaction's runtime said of it; ours, the original shows it nowhere.
 
     `output` is sealed to the sender where the calldata was encrypted, and so is the reason of a
-    revert then.
+    revert then. A hint says what to do about a failure.
     """
     record = transaction.record
     failure = record.error
@@ -249,7 +249,8 @@ def show_outcome(transaction: IndexedTransaction) -> Json:
         "output": show_bytes(record.output),
         "error": None
         if failure is None
-        else {"module": failure.module, "code": failure.code, "message": failure.message},
+        else {"module": failure.module, "code": failure.code, "message": failure.message}
+        | ({} if hint is None else {"hint": hint}),
     }
 
 

@@ -113,6 +113,7 @@ def build_method_table(
             node.index,
             send,
             confidential=settings.confidential,
+            charges_for_size=node.charges_for_size,
             runtime_id=settings.runtime_id,
             chain_context=node.chain_context,
         )

@@ -373,6 +373,25 @@ async def test_failed_transfer_says_why(gateway):
     assert line["tx_hash"] == hash_[2:]
 
 
+@pytest.mark.parametrize(
+    ("gas", "data", "is_told"),
+    [
+        (21_000, b"", True),
+        (21_000 + 3 * 16, b"abc", True),
+        (22_100, b"", True),
+        (21_000, b"abc", False),
+        (20_999, b"", False),
+    ],
+)
+async def test_whom_ethereums_gas_is_not_enough_is_told_what_to_do(gateway, gas, data, is_told):
+    hash_ = await gateway.send(sign(0, gas=gas, data=data))
+    outcome = await gateway.rpc("oasis_getTransactionOutcome", hash_)
+    assert outcome["error"]["message"] == "execution failed: out of gas"
+    assert ("hint" in outcome["error"]) is is_told
+    if is_told:
+        assert "eth_estimateGas" in outcome["error"]["hint"]
+
+
 async def test_outcome_of_what_succeeded_or_is_unknown(gateway):
     hash_ = await gateway.send(sign(0))
     outcome = await gateway.rpc("oasis_getTransactionOutcome", hash_)

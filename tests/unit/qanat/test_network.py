@@ -7,7 +7,7 @@ import yaml
 from qanat.compose_file import render_compose_file
 from qanat.launcher.environment import RunOptions, host_environment
 from qanat.layout import DataLayout
-from qanat.network import BadNetworkFile, load_network, plan_nodes
+from qanat.network import BadNetworkFile, load_network, plan_nodes, with_profile
 from qanat.network.workers import add_workers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -321,3 +321,26 @@ def test_workers_need_a_paratime_in_which_apps_have_keys(tmp_path: Path) -> None
     public = ("confidential = true", "confidential = false"), ('key_manager = "keymanager"\n', "")
     with pytest.raises(BadNetworkFile, match="must be a confidential EVM"):
         load_network(changed(tmp_path, *public, more=WORKER))
+
+
+@pytest.mark.parametrize(
+    ("said", "profile", "has_it"),
+    [
+        (None, "strict", False),
+        (None, "dev", True),
+        (False, "dev", False),
+        (True, "strict", True),
+    ],
+)
+def test_profile_of_a_new_chain_says_how_gas_is_charged_unless_the_file_does(
+    tmp_path: Path, said: bool | None, profile: str, has_it: bool
+) -> None:
+    line = "" if said is None else f"ethereum_gas = {str(said).lower()}\n"
+    file = changed(tmp_path, ("confidential = true\n", "confidential = true\n" + line))
+    (by_option,) = with_profile(load_network(file), profile).paratime
+    text = file.read_text().replace("ws_port = 8546", f'ws_port = 8546\nprofile = "{profile}"')
+    file.write_text(text)
+    (by_file,) = load_network(file).paratime
+    assert by_option == by_file
+    assert by_option.begins_with_ethereum_gas is has_it
+    assert not replace(by_option, runtime="python:a.b", ethereum_gas=True).begins_with_ethereum_gas

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from qanat.layout import DataLayout
-from qanat.network import Network, load_network
+from qanat.network import Network, load_network, with_profile
 from qanat.provision.data_directory import provision
 from qanat.provision.debug_key import load_debug_key
+from qanat.provision.gas_rule import charging_for_size
 from qanat.provision.identities import create_identity
 from qanat.provision.policy import POLICY_THRESHOLD, load_policy_signers, sign_policy
 from qanat.provision.removal import OtherNetwork, remove_data, verify_time_step
@@ -182,6 +183,11 @@ def test_gas_is_charged_as_the_file_says(network: Network, tmp_path: Path) -> No
         genesis = runtimes[one.id]
         if one.is_evm and genesis is not None:
             assert decode_record(EvmGenesis, genesis).charges_for_size is not one.ethereum_gas
+    charging = [one.name for one in evms if one.is_evm and not one.confidential]
+    assert charging
+    # Profile `dev` asks for it, an older chain keeps its rule, and who asks is told of which.
+    assert charging_for_size(layout, with_profile(network, "dev")) == charging
+    assert charging_for_size(layout, with_profile(network, "strict")) == []
 
 
 def test_enclaves_of_paratimes_pin_who_may_edit_their_state(

@@ -19,6 +19,7 @@ RECORDING = Recording(
     "name = 'a network'\n",
     "sapphire",
     (RecordedRound(FIRST, 2), RecordedRound(SECOND, 2, (b"raw", b""), (b"result", b"other"))),
+    has_ethereum_gas=True,
 )
 
 
@@ -32,6 +33,11 @@ def file(tmp_path):
 def test_what_was_written_is_read(file):
     assert read_recording(file) == RECORDING
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_an_older_recording_has_sapphires_gas(file):
+    rewrite(file, lambda lines: lines[0].pop("ethereum_gas"))
+    assert read_recording(file) == replace(RECORDING, has_ethereum_gas=False)
 
 
 def rewrite(file, change) -> None:
