@@ -1,5 +1,5 @@
 """
-The few protobuf encodings that CometBFT hashes and signs.
+The protobuf encodings that CometBFT hashes where it is seldom; those of every block are native.
 
 A message is the concatenation of its fields in the order of their numbers. proto3 leaves out a
 scalar that has its default value; gogoproto writes a submessage that is not nullable even where it
@@ -9,7 +9,7 @@ nothing here reads protobuf. Source: protobuf.dev/programming-guides/encoding.
 
 from shared.errors import Rejected
 
-_VARINT, _FIXED64, _LENGTH = 0, 1, 2
+_VARINT, _LENGTH = 0, 2
 
 NANOSECONDS = 1_000_000_000
 
@@ -40,21 +40,9 @@ def integer(number: int, value: int) -> bytes:
     return _tag(number, _VARINT) + uvarint(_checked(value) % 2**64) if value else b""
 
 
-def sfixed64(number: int, value: int) -> bytes:
-    """Field of type sfixed64."""
-    if not value:
-        return b""
-    return _tag(number, _FIXED64) + _checked(value).to_bytes(8, "little", signed=True)
-
-
 def data(number: int, value: bytes) -> bytes:
     """Field of type bytes."""
     return _tag(number, _LENGTH) + delimited(value) if value else b""
-
-
-def string(number: int, value: str) -> bytes:
-    """Field of type string."""
-    return data(number, value.encode())
 
 
 def message(number: int, encoded: bytes) -> bytes:

@@ -43,6 +43,11 @@ pub(crate) fn state_error(py: Python<'_>, error: &StateError) -> PyErr {
     with_message(py, "StateError", &error.to_string())
 }
 
+/// A proof about consensus state that shows something else.
+pub(crate) fn proof_error(py: Python<'_>, message: &str) -> PyErr {
+    with_message(py, "ProofError", message)
+}
+
 pub(crate) fn invalid_tag(py: Python<'_>) -> PyErr {
     with_message(py, "InvalidTag", "Tag verification failed")
 }

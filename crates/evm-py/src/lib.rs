@@ -1,6 +1,7 @@
-//! Python bindings of `evm-core`. They convert and release the interpreter; they decide nothing.
+//! Python bindings of `evm-core` and `consensus-core`. They convert and release the interpreter; they decide nothing.
 
 mod config;
+mod consensus;
 mod convert;
 mod crypto;
 mod engine;
@@ -19,6 +20,10 @@ mod _native {
     #[pymodule_export]
     use super::{
         config::{BlockEnv, ChainConfig},
+        consensus::{
+            StateTree, block_parts, commit_hash, header_hash, merkle_root, precommit_sign_bytes, validators_hash,
+            verify_state_proof,
+        },
         crypto::{
             cshake256, deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result,
             recover_signer, sha512_256, sign, sign_digest, verify, x25519_public,

@@ -22,8 +22,8 @@ class Entries(Protocol):
         """Value of a key; None where there is none."""
         ...
 
-    def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Entries under a prefix, in the order of their keys."""
+    def keys(self, prefix: bytes) -> list[bytes]:
+        """Keys under a prefix, in order."""
         ...
 
 
@@ -52,7 +52,7 @@ class CommittedState:
 
     def keys(self, prefix: bytes) -> list[bytes]:
         """Keys under a prefix, in order."""
-        return [key for key, _ in self._entries.items(prefix)]
+        return self._entries.keys(prefix)
 
     def advance(self, entries: Entries, changes: dict[bytes, object | None]) -> None:
         """Become the next committed state, which these changes lead to."""

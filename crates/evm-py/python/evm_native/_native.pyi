@@ -2,7 +2,7 @@
 
 # ruff: noqa: PYI021, PYI054, A002 -- docstrings and defaults of the extension stand here; `round` is its word
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, Protocol, Self, TypeAlias, final
 
@@ -17,24 +17,32 @@ __all__ = [
     "PendingBlock",
     "RecordCodec",
     "Staged",
+    "StateTree",
     "Store",
     "TxInfo",
+    "block_parts",
+    "commit_hash",
     "cshake256",
     "deoxysii_open",
     "deoxysii_seal",
+    "header_hash",
     "io_root",
     "keccak256",
     "keypair",
+    "merkle_root",
     "mrae_key",
     "oasis_address",
     "open_result",
+    "precommit_sign_bytes",
     "predeployed",
     "recover_signer",
     "sha512_256",
     "sign",
     "sign_digest",
+    "validators_hash",
     "verify",
     "verify_proof",
+    "verify_state_proof",
     "x25519_public",
 ]
 
@@ -461,6 +469,17 @@ def cshake256(message: bytes, name: bytes, custom: bytes, length: int) -> bytes:
 
 def keccak256(data: bytes) -> bytes: ...
 def sha512_256(data: bytes) -> bytes: ...
+def merkle_root(items: Iterable[bytes]) -> bytes: ...
+def header_hash(header: Any) -> bytes: ...
+def precommit_sign_bytes(chain_id: str, commit: Any, time_ns: int) -> bytes: ...
+def commit_hash(signatures: Iterable[Any]) -> bytes: ...
+def validators_hash(validators: Iterable[Any]) -> bytes: ...
+def block_parts(
+    header: Any, transactions: Iterable[bytes], evidence: Iterable[bytes], last_commit: Any
+) -> tuple[int, bytes]: ...
+def verify_state_proof(
+    root: bytes, untrusted: bytes, items: Iterable[tuple[bytes, bytes | None]]
+) -> None: ...
 def deoxysii_seal(key: bytes, nonce: bytes, message: bytes, ad: bytes = b"") -> bytes: ...
 def deoxysii_open(key: bytes, nonce: bytes, sealed: bytes, ad: bytes = b"") -> bytes:
     """Raise `InvalidTag` if it does not open."""
@@ -605,3 +624,31 @@ class FrameBuffer:
 
     def __len__(self) -> int:
         """How much waits here [bytes]."""
+
+@final
+class StateTree:
+    """One version of consensus state. Never changes."""
+
+    @staticmethod
+    def empty() -> StateTree:
+        """The map without entries."""
+
+    @property
+    def root(self) -> bytes:
+        """Digest of all entries, 32 bytes; the same for the same entries, however they came."""
+
+    def __len__(self) -> int: ...
+    def get(self, key: bytes) -> bytes | None:
+        """Value of a key; None where there is none."""
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        """Keys that begin with a prefix, in order."""
+
+    def items(self, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Entries whose keys begin with a prefix, in the order of their keys."""
+
+    def with_changes(self, changes: dict[bytes, bytes | None]) -> StateTree:
+        """The map after changes; None removes an entry, and may name one that is absent."""
+
+    def prove(self, keys: Iterable[bytes]) -> bytes:
+        """Proof of the values of keys, and of the absence of those that are not there."""

@@ -27,6 +27,10 @@ class DecryptionError(StateError):
         """Contract, 20 bytes."""
 
 
+class ProofError(EvmError, ValueError):
+    """A proof does not show these entries of consensus state under this root."""
+
+
 class HostError(EvmError):
     """A callback (key manager, sub-call) raised; `__cause__` is that. The block is void."""
 

@@ -105,6 +105,6 @@ def test_every_field_of_a_header_is_hashed():
 def test_a_block_over_one_part_is_named_by_several():
     header = _header()
     small = headers.block_id(header, [b"tx"], [], None)
-    large = headers.block_id(header, [bytes(headers.PART_BYTES)], [], None)
+    large = headers.block_id(header, [bytes(65_536)], [], None)
     assert (small.parts_total, large.parts_total) == (1, 2)
     assert small.hash == large.hash == headers.header_hash(header)
