@@ -11,7 +11,8 @@ pub fn root<T: AsRef<[u8]>>(items: &[T]) -> Digest {
     let mut level: Vec<Digest> = items.iter().map(|item| leaf(item.as_ref())).collect();
     // Pairing neighbours and carrying an odd last one upward gives the same tree as the split.
     while level.len() > 1 {
-        level = level.chunks(2).map(|pair| if let [left, right] = pair { inner(left, right) } else { pair[0] }).collect();
+        level =
+            level.chunks(2).map(|pair| if let [left, right] = pair { inner(left, right) } else { pair[0] }).collect();
     }
     level.first().copied().unwrap_or_else(|| sha256(&[]))
 }
