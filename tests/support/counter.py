@@ -133,8 +133,11 @@ class CounterApplication:
         due = self._tree.get(DUE)
         return None if due is None else int(due)
 
+    shift_ns = 0
+    """How far a test has moved time."""
+
     def time_shift_ns(self) -> int:
-        return 0
+        return self.shift_ns
 
     def missing_voters(self, waiting):
         return frozenset()

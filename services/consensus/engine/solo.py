@@ -96,6 +96,8 @@ class SoloEngine:
         self._address = headers.validator_address(signer.public_key)
         self._misbehavior: list[Misbehavior] = []
         self._chain: Chain | None = None
+        self._shift_ns = 0
+        """How far time was ahead of the clock when the newest block was made [ns]."""
         self.pool = Pool(application.check_tx, limits.max_tx_bytes)
         self.steps = BlockSteps()
 
@@ -121,6 +123,7 @@ class SoloEngine:
             self._chain = self._init_chain()
         else:
             self._chain = self._resume(info.height, info.app_hash)
+        self._shift_ns = self.application.time_shift_ns()
         if decided is None or decided.height == self.chain.height:
             return
         if decided.height != self.chain.height + 1:
@@ -178,7 +181,7 @@ class SoloEngine:
         misbehavior = tuple(self._misbehavior)
         proposal = Block(
             height=chain.height + 1,
-            time_ns=max(self.now_ns(), chain.time_ns + MIN_BLOCK_SPACING_NS),
+            time_ns=self._next_time_ns(),
             txs=self.pool.oldest_first(),
             proposer=self._address,
             last_votes=chains.last_votes(chain.last),
@@ -200,6 +203,18 @@ class SoloEngine:
         )
         self.steps.end("sign")
         return DecidedBlock(light_block, transactions, misbehavior)
+
+    def _next_time_ns(self) -> int:
+        """
+        Time of the next block [ns].
+
+        It is the clock's. Blocks are ahead of it where it went back, or where they came faster
+        than a block may; what the newest one moved time by counts from its own time then.
+        """
+        shift_ns = self.application.time_shift_ns()
+        moved_ns = max(shift_ns - self._shift_ns, 0)
+        self._shift_ns = shift_ns
+        return max(self.now_ns(), self.chain.time_ns + moved_ns + MIN_BLOCK_SPACING_NS)
 
     def _finalize(self, block: DecidedBlock) -> tuple[BlockResult, Chain]:
         """What a block makes, and where the chain stands after it; nothing is stored."""

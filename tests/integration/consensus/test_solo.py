@@ -42,6 +42,25 @@ def test_the_last_transaction_of_a_block_carries_the_root_of_its_own_state(chain
     assert following.block.light_block.header.app_hash == chain.store.load_tree().root
 
 
+@pytest.mark.parametrize("ahead_blocks", [0, 40])
+def test_time_is_moved_by_all_that_was_asked_for_from_blocks_that_are_ahead_of_the_clock(
+    chain, ahead_blocks
+):
+    chain.clock.advance(5_000_000_000)
+    for _ in range(ahead_blocks):
+        chain.engine.make_block()
+    before = chain.engine.make_block().block.light_block.header.time_ns
+    chain.engine.application.shift_ns += 2_000_000_000
+    moved = chain.engine.make_block().block.light_block.header.time_ns
+    assert moved - before == 2_000_000_000 + MIN_BLOCK_SPACING_NS
+    # It is moved once.
+    following = chain.engine.make_block().block.light_block.header.time_ns
+    assert following - moved == MIN_BLOCK_SPACING_NS
+    chain.engine.application.shift_ns = 0
+    back = chain.engine.make_block().block.light_block.header.time_ns
+    assert back - following == MIN_BLOCK_SPACING_NS
+
+
 def test_time_is_the_clock_where_it_moves_and_rises_where_it_stands(chain):
     first = chain.engine.make_block().block.light_block.header.time_ns
     assert first == GENESIS_NS + MIN_BLOCK_SPACING_NS
