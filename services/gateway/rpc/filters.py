@@ -9,7 +9,7 @@ more, marked as removed, and every filter goes on from where the chains part.
 import asyncio
 import secrets
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
@@ -43,6 +43,8 @@ class _Filter:
     used_at_s: float
     query: LogQuery | None = None
     """None of a block filter."""
+    first_round: int = 0
+    """Where the events of a query without a first block begin: as the filter was made."""
     removed: deque[Json] = field(default_factory=lambda: deque(maxlen=MAX_REMOVED))
 
 
@@ -72,7 +74,8 @@ class FilterMethods:
         """Begin to collect events from the next block on; the id of the filter."""
         if query.block_hash is not None:
             raise QueryRejected("cannot filter the events to come by a block hash")
-        return self._add(_Filter(self._next_round(), _now_s(), query))
+        following = self._next_round()
+        return self._add(_Filter(following, _now_s(), query, following))
 
     @rpc_method("eth_newBlockFilter")
     async def new_block_filter(self) -> str:
@@ -108,11 +111,21 @@ class FilterMethods:
 
     @rpc_method("eth_getFilterLogs", text)
     async def get_filter_logs(self, id_: str) -> list[Json]:
-        """All events that a log filter wants, also from before it was made."""
+        """
+        All events that a log filter wants, also from before it was made where it names a block.
+
+        Without a first block it gives those since it was made: the range has a limit, and a chain
+        soon has more blocks.
+        """
         found = self._find(id_)
         if isinstance(found, _PendingFilter) or found.query is None:
             raise QueryRejected("filter not found")
-        return await query_logs(self._index, found.query, self._logs_max_rounds)
+        query = found.query
+        if query.from_block is None:
+            if found.first_round >= self._next_round():
+                return []
+            query = replace(query, from_block=found.first_round)
+        return await query_logs(self._index, query, self._logs_max_rounds)
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -168,12 +181,22 @@ class FilterMethods:
             if isinstance(one, _PendingFilter) or one.next_round <= number + 1:
                 continue
             if one.query is not None:
-                given = [round_ for round_ in dropped if round_.number < one.next_round]
+                first, last = _range_of(one.query, one.first_round, one.next_round - 1)
+                given = [round_ for round_ in dropped if first <= round_.number <= last]
                 for round_ in given:
                     one.removed += [
                         show_log(log, is_removed=True) for log in one.query.wanted.select(round_)
                     ]
             one.next_round = number + 1
+            one.first_round = min(one.first_round, number + 1)
+
+
+def _range_of(query: LogQuery, first: int, last: int) -> tuple[int, int]:
+    """Rounds of the query among these; `first` counts only where it names no first block."""
+    low, high = query.from_block, query.to_block
+    if isinstance(low, int):
+        first = low
+    return first, min(last, high) if isinstance(high, int) else last
 
 
 def _now_s() -> float:

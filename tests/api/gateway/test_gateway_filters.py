@@ -45,6 +45,23 @@ async def test_filter_logs_are_all_that_the_query_finds(gateway):
     assert logs == await gateway.rpc("eth_getLogs", query)
 
 
+async def test_filter_without_a_first_block_gives_all_since_it_was_made(gateway):
+    await emit(gateway, 0)
+    id_ = await gateway.rpc("eth_newFilter", {"topics": ["0x" + TOPIC.hex()]})
+    assert await gateway.rpc("eth_getFilterLogs", id_) == []
+    since = [await emit(gateway, 1), await emit(gateway, 2)]
+    logs = await gateway.rpc("eth_getFilterLogs", id_)
+    assert [log["transactionHash"] for log in logs] == since
+    assert logs == await gateway.rpc("eth_getFilterLogs", id_)
+    # On a chain with more blocks than a range may have, too.
+    while int(await gateway.rpc("eth_blockNumber"), 16) <= 110:
+        await gateway.mine()
+    late = await gateway.rpc("eth_newFilter", {})
+    newest = await emit(gateway, 3)
+    logs = await gateway.rpc("eth_getFilterLogs", late)
+    assert [log["transactionHash"] for log in logs] == [newest]
+
+
 async def test_changes_keep_to_the_blocks_that_the_query_names(gateway):
     newest = int(await gateway.rpc("eth_blockNumber"), 16)
     id_ = await gateway.rpc(
