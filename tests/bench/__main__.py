@@ -48,7 +48,11 @@ ENCRYPTED: dict[str, Measure] = {
     "flight-encrypted": partial(measures.in_flight, encrypted=True),
     "calls-encrypted": partial(measures.calls, encrypted=True),
 }
-OURS: dict[str, Measure] = {"weight": measures.weight, "model": with_model}
+OURS: dict[str, Measure] = {
+    "weight": measures.weight,
+    "model": with_model,
+    "long-snapshots": measures.snapshots_of_a_long_chain,
+}
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
 SUITE = "suite"
 MORE = (SUITE, "resume", "single")

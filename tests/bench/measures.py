@@ -35,6 +35,8 @@ HASHES = 20_000
 SLOTS = 220
 """Fresh slots that fill about 5 million gas."""
 EVENTS = 2_000
+LONG_CHAIN = 10_000
+"""Transactions after which snapshots are taken once more."""
 AGEING_WEI = 3 * 10**15
 """What an account pays for its transfers in a round while a network is aged, with much to spare."""
 AGEING_ACCOUNTS = 3
@@ -289,6 +291,28 @@ async def snapshots(session: Session, scale: float) -> Figures:
         session.resume_nonce(session.owner, nonce)
     client.close()
     return {"snapshot": statistics.median(taken), "revert": statistics.median(reverted)}
+
+
+async def snapshots_of_a_long_chain(session: Session, scale: float) -> Figures:
+    """The same after 10,000 transactions, and a revert that undoes all of them."""
+    client = await session.client()
+    nonce = session.nonce(session.owner)
+    first = await client.rpc("evm_snapshot")
+    # A gateway ends connections that say nothing for long.
+    client.close()
+    accounts = await session.funded_accounts(CLOSED_ACCOUNTS, 5 * FUNDING_WEI)
+    each = max(int(LONG_CHAIN * scale), CLOSED_ACCOUNTS) // CLOSED_ACCOUNTS
+    sent = await _race_of(session, accounts, "long", IN_FLIGHT, each, encrypted=False)
+    found = await snapshots(session, scale)
+    client = await session.client()
+    began = time.perf_counter()
+    if await client.rpc("evm_revert", first) is not True:
+        raise RpcError("evm_revert was refused")
+    whole_ms = ms_since(began)
+    session.resume_nonce(session.owner, nonce)
+    client.close()
+    long = {f"long {name}": value for name, value in found.items()}
+    return long | {"long whole revert": whole_ms, "lost": sent["lost"]}
 
 
 # -- what it costs to have it there ------------------------------------------------------------
