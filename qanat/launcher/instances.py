@@ -15,7 +15,7 @@ from qanat import cpu
 from qanat.launcher.leftovers import clear_containers, mark_containers
 from qanat.layout import DataLayout
 from qanat.network import NodePlan
-from services.worker.enclave.app import APP_HOST
+from services.worker.enclave.app import APP_HOST, APP_PORTS
 from services.worker.enclave.engine import ENGINE
 from services.worker.rules.bundle import MAX_BUNDLE_BYTES, decode_bundle
 from shared.errors import QanatError, Rejected
@@ -28,6 +28,8 @@ APPD_PORT = "QANAT_APPD_PORT"
 """Tells the enclave the loopback port of its app daemon; 0 where it has none."""
 DATA_ROOT = "QANAT_DATA_ROOT"
 """Tells it from what its app is to be kept."""
+PASSED_ON = (ENGINE, APP_HOST, APP_PORTS)
+"""Variables of the launcher that enclaves of workers have as well."""
 
 CLOSE_TIMEOUT_S = 15.0
 """How long containers of enclaves that have ended may take to be removed [s]."""
@@ -174,7 +176,7 @@ class Instances:
                     APPD_PORT: str(asked.appd_port),
                     DATA_ROOT: str(self._layout.root.resolve()),
                 }
-                | {name: os.environ[name] for name in (ENGINE, APP_HOST) if name in os.environ},
+                | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
             )
         finally:
             self._starting.discard(asked.name)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from shared.kit.instance_socket import MAX_INSTANCES
+
 EVM = "evm"
 """The runtime that Ethereum's clients can use."""
 PYTHON = "python:"
@@ -130,6 +132,12 @@ class Workers:
     """First loopback port of app daemons, 16 for each worker; 0 for Unix sockets only."""
     app_port: int = 0
     """First of 16 ports of apps that each worker in a container publishes; 0 for none."""
+    ai: bool = False
+    """Whether the image of workers in containers has what the apps of this project need."""
+
+    def published_port(self, node: str, port: int) -> int:
+        """Give the port of this machine by which one of `app_port` and on in a container is met."""
+        return port + MAX_INSTANCES * self.nodes.index(node)
 
 
 @dataclass(frozen=True, slots=True)

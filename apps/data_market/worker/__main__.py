@@ -8,7 +8,6 @@ line does not say is taken from the environment, where a worker of a network put
 import argparse
 import asyncio
 import os
-import socket
 import sys
 import threading
 import time
@@ -24,19 +23,18 @@ from apps.data_market.errors import BadJob, GatewayAway
 from apps.data_market.worker.api import build_api
 from apps.data_market.worker.jobs import JobRunner
 from apps.data_market.worker.keys import WorkerKeys
+from apps.listening import listen
 from apps.sealed_files import SealedFiles
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
-from shared.kit.sockets import PortTaken, open_sockets
 from shared.rules.app_ids import decode_app_id
 
-HOST = "127.0.0.1"
 POLL_S = 0.25
 """Between two looks at the chain [s]."""
 PATIENCE_S = 60.0
 """How long a gateway may take to be there when a worker starts [s]."""
 SERVING = "serving"
-"""What it writes once it serves, with its `url`."""
+"""What it writes once it serves, with its `port`."""
 PORT_FILE = "port"
 log = structlog.get_logger(__name__)
 
@@ -60,6 +58,12 @@ def main() -> None:
     add("gateway", "GATEWAY", str, "URL of the ParaTime's gateway")
     add("market", "MARKET", str, "address of JobMarket")
     add("home", "HOME", Path, "folder of what it seals, and of the port it had")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=known("PORT", "0"),
+        help="to serve on; 0 takes that of the start before, or a free one (PORT)",
+    )
     options = parser.parse_args()
     configure_logs(service="data-market-worker")
     try:
@@ -78,7 +82,10 @@ def work(options: argparse.Namespace) -> None:
         raise BadJob(f"the market {market.address} is of another app than {app}")
     files = SealedFiles(options.home / "sealed", keys.storage)
     runner = JobRunner(market, keys, files, lambda job, what: log.info(what, job=job))
-    sockets = listen(options.home / PORT_FILE)
+    kept = options.home / PORT_FILE
+    sockets = listen(options.port, _port_before(kept))
+    port = sockets[0].getsockname()[1]
+    kept.write_text(str(port))
     about = {
         "chain_id": market.chain_id,
         "market": market.address,
@@ -100,7 +107,7 @@ def work(options: argparse.Namespace) -> None:
 
     thread = threading.Thread(target=run, name="jobs")
     thread.start()
-    log.info(SERVING, url=f"http://{HOST}:{sockets[0].getsockname()[1]}")
+    log.info(SERVING, port=port)
     try:
         asyncio.run(server.serve(sockets))
     finally:
@@ -121,14 +128,12 @@ def reach_market(url: str, appd: BlockingAppd, address: str) -> InstanceMarket:
             time.sleep(1)
 
 
-def listen(kept: Path) -> list[socket.socket]:
-    """Take the port of the start before, so that URLs outlive it; another one where it is taken."""
+def _port_before(kept: Path) -> int:
+    """Give the port of the start before, so that URLs outlive it; 0 where there was none."""
     try:
-        sockets = open_sockets(HOST, int(kept.read_text()))
-    except (FileNotFoundError, ValueError, PortTaken):
-        sockets = open_sockets(HOST, 0)
-    kept.write_text(str(sockets[0].getsockname()[1]))
-    return sockets
+        return int(kept.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def run_jobs(runner: JobRunner, ended: threading.Event) -> None:

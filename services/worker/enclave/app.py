@@ -23,8 +23,11 @@ SOCKET_NAME = "appd.sock"
 """Of its daemon, beside them."""
 LOCK = "lock"
 """Held by who runs the program: one of a former start of the enclave may still be ending."""
-APP_HOST = "QANAT_APP_HOST"
-"""Variable with the address on which programs are to serve, where that is not the loopback."""
+APP_HOST, APP_PORTS = "QANAT_APP_HOST", "QANAT_APP_PORTS"
+"""
+Variables of workers in containers: the address on which programs are to serve in the place of the
+loopback, and the ports there that are published, as `8700-8715`.
+"""
 SUPERVISOR_GONE = 71
 """Exit status of an enclave whose supervisor has ended: both begin again."""
 

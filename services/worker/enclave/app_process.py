@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from services.worker.enclave.app import APP_HOST, CODE, DATA, SOCKET_NAME, TEMPORARY
+from services.worker.enclave.app import APP_HOST, APP_PORTS, CODE, DATA, SOCKET_NAME, TEMPORARY
 from shared.kit.cpu_share import lower_session
 from shared.kit.landlock import Reach, restrict
 
@@ -101,6 +101,7 @@ def _environment(directory: Path) -> dict[str, str]:
     socket = directory / SOCKET_NAME
     if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
         socket = Path("/proc/self/cwd") / SOCKET_NAME
+    published = os.environ.get(APP_PORTS)
     return {
         "HOME": str(directory / DATA),
         "LC_ALL": "C.UTF-8",
@@ -109,7 +110,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "ROFL_APPD_SOCKET": str(socket),
         "DSTACK_SIMULATOR_ENDPOINT": str(socket),
         "APP_HOST": os.environ.get(APP_HOST, "127.0.0.1"),
-    }
+    } | ({} if published is None else {"APP_PORTS": published})
 
 
 def reach_of(directory: Path, data_root: Path) -> list[tuple[Path, Reach]]:
