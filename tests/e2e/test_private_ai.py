@@ -21,7 +21,15 @@ from apps.knowledge.chain import KnowledgeChain
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
-from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, two_workers, wait_for
+from tests.support.networks import (
+    FIRST_KEY,
+    ROOT,
+    ProcessNetwork,
+    RunningNetwork,
+    port_base,
+    two_workers,
+    wait_for,
+)
 
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE = port_base(25545)
@@ -45,8 +53,8 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork
 class Deployed:
     """An app of this project on both workers, by the commands that its owner gives."""
 
-    def __init__(self, network: ProcessNetwork, folder: Path, program: str) -> None:
-        self.here = ("--data", str(network.data), "--network", str(network.network_file))
+    def __init__(self, network: RunningNetwork, folder: Path, program: str) -> None:
+        self.here = tuple(network.cli_options())
         Commands(network, folder.parent).do("init", folder.name, "--program", program)
         self.app = Commands(network, folder)
         self.app_id = str(self.app.json("create")["app_id"])
@@ -64,10 +72,10 @@ class Deployed:
 
     def urls(self) -> list[str]:
         """Where its instances serve, once each says so."""
-        found = [self._port_of(name) for name in WORKERS]
-        return [f"http://127.0.0.1:{port}" for port in found]
+        return [f"http://127.0.0.1:{self.port_of(name)}" for name in WORKERS]
 
-    def _port_of(self, worker: str) -> str:
+    def port_of(self, worker: str) -> int:
+        """On which port an instance says that it serves."""
         said: list[str] = []
 
         def has_said() -> bool:
@@ -77,7 +85,7 @@ class Deployed:
 
         wait_for(has_said, 180, f"the app on {worker} serves")
         assert said, self.app.do("logs", "--worker", worker, *self.here)
-        return said[-1]
+        return int(said[-1])
 
 
 @pytest.mark.timeout(300)
@@ -155,7 +163,7 @@ def test_knowledge_in_two_workers_earns_by_commands(
 class Ai:
     """The commands of `qanat ai`."""
 
-    def __init__(self, network: ProcessNetwork, group: str) -> None:
+    def __init__(self, network: RunningNetwork, group: str) -> None:
         self._group, self._environment = group, os.environ | {"QANAT_GATEWAY": network.url}
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -250,8 +250,8 @@ def compose_network(
     """
     Start a network file's network by containers; skips without Docker.
 
-    It runs the image that the default network has, whose ports it takes meanwhile. Settings are
-    variables of the shell for this network alone.
+    It takes the ports of the default network meanwhile, and runs the same image, or one on top of
+    it. Settings are variables of the shell for this network alone.
     """
     reason = missing_docker()
     if reason is not None:
@@ -259,7 +259,7 @@ def compose_network(
     file = folder / f"{network_file.stem}.yml"
     default, network = ComposeNetwork(), ComposeNetwork(network_file, file, settings)
     run_cli("compose", "--network", str(network_file), "--output", str(file))
-    default.compose("build", timeout=900)
+    network.compose("build", timeout=900)
     was_up = default.is_up()
     if was_up:
         default.compose("stop")
