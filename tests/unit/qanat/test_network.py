@@ -300,8 +300,25 @@ def test_workers_in_containers_publish_ports_of_their_apps(tmp_path: Path) -> No
     for name, outer in (("worker-0", "8700-8715"), ("worker-1", "8716-8731")):
         assert services[name]["ports"][1] == f"127.0.0.1:{outer}:8700-8715"
         assert services[name]["environment"]["QANAT_APP_HOST"] == "0.0.0.0"
+        assert services[name]["environment"]["QANAT_APP_PORTS"] == "8700-8715"
         assert "OASIS_NODE_LOG_LEVEL" in services[name]["environment"]
     assert "QANAT_APP_HOST" not in services["compute-0"]["environment"]
+
+
+def test_workers_with_ai_have_an_image_of_their_own(tmp_path: Path) -> None:
+    """Built once for all of them; every other node keeps the small one."""
+    network = load_network(changed(tmp_path, more=WORKER + "ai = true\n"))
+    services = yaml.safe_load(render_compose_file(network, Path("networks/two.toml"), None))[
+        "services"
+    ]
+    images = {name: one["image"] for name, one in services.items()}
+    assert {name for name, image in images.items() if image == "qanat:ai"} == {
+        "worker-0",
+        "worker-1",
+    }
+    assert set(images.values()) == {"qanat:ai", "qanat:local"}
+    built = {name: one["build"] for name, one in services.items() if "build" in one}
+    assert built == {"setup": ".", "worker-0": {"context": ".", "target": "ai"}}
 
 
 def test_workers_are_added_to_a_file_once(tmp_path: Path) -> None:
