@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from qanat.launcher.state import LauncherState, load_running_state
 from qanat.layout import DataLayout
@@ -13,6 +14,9 @@ from qanat.network import DEFAULT_PORT_BASE, load_network
 from qanat.options import DEFAULT_NETWORK, DataOption, NetworkOption, data_layout, err, out
 from shared.api.control import LauncherControlApi
 from shared.rules.app_ids import encode_app_id
+
+if TYPE_CHECKING:
+    from qanat.rofl.accepting import CarriedApp
 
 MIB = 1024 * 1024
 
@@ -25,17 +29,24 @@ def dump(
     """
     Write a network into one file, with its history and ALL ITS SECRETS.
 
-    Of processes only. Where it runs it stands still meanwhile, and then goes on.
+    Of processes only. Where it runs it stands still meanwhile, and then goes on. Volumes of apps'
+    containers stay in the Docker engine; which, is said.
     """
     from qanat.dump import write_dump
+    from qanat.network import plan_nodes
+    from qanat.rofl.accepting import find_carried
 
     layout = data_layout(network, data)
     state = load_running_state(layout)
     network_file = network if state is None else Path(state.network_file)
+    described = load_network(network_file)
     with _standing_still(layout, state):
-        size = write_dump(layout, load_network(network_file).name, network_file, file)
+        size = write_dump(layout, described.name, network_file, file)
     out.print(f"wrote {file}, {size / MIB:.1f} MiB")
     err.print("[yellow]It contains every secret of the network[/]: keep it as you keep keys")
+    for app in find_carried(layout, plan_nodes(described)):
+        if app.volumes:
+            err.print(f" * {_volumes_of(app)} stay in the Docker engine, and are not in it")
 
 
 def load(
@@ -64,8 +75,15 @@ def load(
         # What its enclave was measured as stands on the chain, which does not run yet.
         id_ = encode_app_id(app.app_id)
         err.print(f" * {app.name}, {id_}: where it does not register, `qanat rofl accept`")
+        if app.volumes:
+            err.print(f" * {_volumes_of(app)} are not in a dump, and begin empty")
     out.print(f"loaded into {layout.root}; go on with")
     out.print(f"  qanat up --data {root} --network {root / layout.network_file.name}")
+
+
+def _volumes_of(app: "CarriedApp") -> str:
+    kind = "volume" if len(app.volumes) == 1 else "volumes"
+    return escape(f"of {app.name}'s containers, the {kind} {', '.join(app.volumes)}")
 
 
 @contextmanager

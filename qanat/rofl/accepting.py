@@ -6,7 +6,7 @@ other code (ADR 0052) has bundles whose instances the chain lets register no mor
 admin says that he accepts that code. Nobody else can say it for him.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from qanat.rofl.bundle import enclave_identity
 from qanat.rofl.deploying import NoWorkers
 from qanat.rofl.owner import Owner
 from qanat.rofl.project import Signer, ask_chain
-from services.worker.rules.bundle import BadBundle, decode_bundle
+from services.worker.rules.bundle import AppManifest, BadBundle, decode_bundle
+from services.worker.rules.containers import MountKind
 from services.worker.store import DeploymentStore
 from shared.errors import Rejected
 from shared.rules.app_ids import encode_app_id
@@ -40,6 +41,8 @@ class CarriedApp:
     name: str
     bundles: tuple[bytes, ...]
     """Different ones, where workers have different ones."""
+    volumes: tuple[str, ...] = ()
+    """What its containers keep in the engine, by the names of the Compose file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Measured:
 
 def find_carried(layout: DataLayout, plans: Sequence[NodePlan]) -> list[CarriedApp]:
     """Read which apps the workers of a data directory have, by id; unreadable bundles are left."""
-    found: dict[bytes, dict[bytes, str]] = {}
+    found: dict[bytes, dict[bytes, AppManifest]] = {}
     for plan in plans:
         if plan.service != "worker":
             continue
@@ -66,14 +69,22 @@ def find_carried(layout: DataLayout, plans: Sequence[NodePlan]) -> list[CarriedA
         for deployment in store.load():
             raw = store.bundle(deployment.app_id).read_bytes()
             try:
-                name = decode_bundle(raw).manifest.name
+                manifest = decode_bundle(raw).manifest
             except BadBundle:
                 continue
-            found.setdefault(deployment.app_id, {})[raw] = name
+            found.setdefault(deployment.app_id, {})[raw] = manifest
     return [
-        CarriedApp(app_id, next(iter(bundles.values())), tuple(bundles))
+        CarriedApp(
+            app_id, next(iter(bundles.values())).name, tuple(bundles), _volumes(bundles.values())
+        )
         for app_id, bundles in sorted(found.items())
     ]
+
+
+def _volumes(manifests: Iterable[AppManifest]) -> tuple[str, ...]:
+    services = (service for one in manifests for service in one.containers or ())
+    mounts = (mount for service in services for mount in service.mounts)
+    return tuple(sorted({one.source for one in mounts if one.kind is MountKind.VOLUME}))
 
 
 def measure(apps: Sequence[CarriedApp], running: Running, gateway: str) -> list[Measured]:

@@ -7,8 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from qanat import dump
+from qanat.cli import app as command_line
 from qanat.dump import (
     DATA,
     DATA_FORMAT,
@@ -25,6 +27,9 @@ from qanat.dump import (
     write_dump,
 )
 from qanat.layout import DataLayout
+from services.worker.rules.bundle import AppManifest, encode_bundle
+from services.worker.rules.containers import ContainerService, Mount, MountKind
+from services.worker.store import Deployment, DeploymentStore
 from tests.support.networks import ROOT
 
 NETWORK = ROOT / "networks" / "default.toml"
@@ -211,3 +216,28 @@ def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
             read_manifest(tmp_path / "file")
     with pytest.raises(BadDump):
         read_manifest(tmp_path / "nowhere")
+
+
+def test_volumes_of_containers_are_said_to_be_left_out(layout: DataLayout, tmp_path: Path) -> None:
+    mounts = (
+        Mount(MountKind.VOLUME, "prices", "/prices"),
+        Mount(MountKind.VOLUME, "kept", "/kept"),
+        Mount(MountKind.DAEMON, "", "/run/rofl-appd.sock"),
+    )
+    service = ContainerService("oracle", f"sha256:{'0' * 64}", 64, mounts=mounts)
+    described = AppManifest(
+        name="oracle",
+        version="1",
+        memory_mib=64,
+        entry_point="compose.yaml",
+        containers=(service,),
+    )
+    deployed = DeploymentStore(layout.host("worker-0") / "apps")
+    deployed.save(Deployment(bytes(21)), encode_bundle(described, {"compose.yaml": b""}))
+    layout.launcher_state.unlink()
+    file, network = tmp_path / "network.dump", ROOT / "networks" / "workers.toml"
+    where = ("--data", str(layout.root), "--network", str(network))
+    done = CliRunner().invoke(command_line, ["dump", str(file), *where])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    assert "of oracle's containers, the volumes kept, prices stay in the Docker engine" in said
