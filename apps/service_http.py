@@ -7,6 +7,8 @@ import httpx
 from shared.errors import Unavailable
 
 TIMEOUT_S = 60.0
+UPLOAD_TIMEOUT_S = 600.0
+"""An instance reads and checks up to 32 MiB of rows in what others leave of a processor [s]."""
 SHOWN_CHARACTERS = 500
 
 
@@ -32,7 +34,8 @@ class ServiceHttp:
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Give the answer's body, or raise the error of this client with what is said."""
         try:
-            answer = self._http.request(method, path, content=body)
+            timeout = TIMEOUT_S if body is None else UPLOAD_TIMEOUT_S
+            answer = self._http.request(method, path, content=body, timeout=timeout)
         except httpx.HTTPError as error:
             raise self._away(f"{self.url} does not answer: {error!r}") from error
         if answer.is_error:

@@ -18,15 +18,23 @@ from qanat.rofl.building import (
     runtime_id_of,
 )
 from qanat.rofl.bundle import enclave_report
-from qanat.rofl.deploying import Workers, deploy
+from qanat.rofl.deploying import Workers, deploy, fetch_instances
 from qanat.rofl.project import Project, Signer, create_app, init_project
 from qanat.rofl.reach import app_url, gateway_inside
 from qanat.rofl.ready_made import find_program, write_program
+from shared.api.worker import InstanceStatus
 from shared.errors import Rejected, Unavailable
 from shared.rules.app_ids import decode_app_id
 
 PROGRAM = "data-market"
 PATIENCE_S = 180.0
+START_PATIENCE_S = 1200.0
+"""
+How long programs may take to begin to serve that have not ended [s]: they load for six seconds of a
+processor, of which they get what nobody else wants.
+"""
+MOST_ENDS = 3
+"""How often a program may end before it serves; it is started again."""
 POLL_S = 0.2
 WORKERS = 2
 
@@ -97,15 +105,16 @@ class MarketApp:
 
     def urls(self) -> list[str]:
         """Wait until every instance says where it serves. Raises `WorkerSilent`, `NotPublished`."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+        deadline, ends = time.monotonic() + START_PATIENCE_S, 0
+        while time.monotonic() < deadline and ends <= MOST_ENDS:
             logs = self.workers.each(lambda one: one.fetch_logs(self.app_id))
             found = {name: _served(text) for name, text in logs.items()}
             if all(found.values()):
                 return [app_url(self.running, name, port) for name, port in found.items() if port]
+            ends = max(map(_ends, fetch_instances(self.workers, self.app_id).values()))
             time.sleep(POLL_S)
-        silent = {name: logs[name][-500:].decode(errors="replace") for name in logs}
-        raise WorkerSilent(f"not every instance serves after {PATIENCE_S:g} s: {silent}")
+        silent = {name: text[-500:].decode(errors="replace") for name, text in logs.items()}
+        raise WorkerSilent(f"not every instance serves, the most restless ended {ends}x: {silent}")
 
     def remove(self) -> None:
         """End the instances and remove the app, whose keys are lost; the stake comes back."""
@@ -121,6 +130,11 @@ class MarketApp:
             root_ca=genesis.registry.tee_root_ca,
             measurements=frozenset({report.mr_td.hex()}),
         )
+
+
+def _ends(instance: InstanceStatus | None) -> int:
+    """How often the program of an instance has ended."""
+    return 0 if instance is None or instance.app is None else instance.app.restarts
 
 
 def _served(log: bytes) -> int | None:

@@ -172,7 +172,9 @@ def wait(
     output: Annotated[Path, typer.Option(help="File for the model; its card is beside it.")],
     market: MarketOption,
     worker: WorkersOption,
-    timeout: Annotated[float, typer.Option(help="How long, in seconds.")] = 600.0,
+    timeout: Annotated[
+        float, typer.Option(help="How long it may stand where it stands, in seconds.")
+    ] = 600.0,
     allow_mock: MockOption = False,
     root: RootOption = None,
     measurement: MeasurementOption = None,

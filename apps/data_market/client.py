@@ -230,12 +230,17 @@ class ModelOwner:
         """
         Wait for a job to end; what does not answer meanwhile is asked again.
 
+        Parameters
+        ----------
+        timeout_s : `float`
+            How long a job may stand where it stands [s]. Its deadline on the chain ends it anyway.
+
         Raises
         ------
         BadJob
             A worker will not report, or the time is up; says what was waited for.
         """
-        deadline, told = time.monotonic() + timeout_s, ""
+        deadline, told, stood = time.monotonic() + timeout_s, "", ""
         while time.monotonic() < deadline:
             try:
                 state = self.market.job(job).state
@@ -245,13 +250,15 @@ class ModelOwner:
                 if standing["refused"]:
                     raise BadJob(f"the worker does not report: {standing['refused']}")
                 now = f"{standing['state']}: waiting for {standing['waits_for']}"
+                if now != stood:
+                    deadline, stood = time.monotonic() + timeout_s, now
             except (GatewayAway, WorkerAway) as error:
                 now = error.message
             if now != told:
                 progress(now)
                 told = now
             time.sleep(POLL_S)
-        raise BadJob(f"not settled after {timeout_s:g} s: {told}")
+        raise BadJob(f"nothing has changed for {timeout_s:g} s: {told}")
 
     def fetch(self, job: bytes, worker: Worker) -> tuple[LinearModel, bytes]:
         """Fetch the model and its card (JSON). Raises `NotReleased`, `BadModel`, `WorkerAway`."""
