@@ -49,6 +49,7 @@ def init(
     image: Annotated[
         str, typer.Option(help="Of --kind container: image with Python, pinned as it is here.")
     ] = DEFAULT_IMAGE,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the manifest of a new app, and a small program or Compose file if there is none."""
     from qanat.rofl.project import init_project
@@ -60,14 +61,23 @@ def init(
     chosen = None if program is None else find_program(program)
     memory_mib = None if chosen is None else chosen.memory_mib
     path, manifest = init_project(directory, reset=reset, memory_mib=memory_mib, kind=kind)
+    made: list[str] = []
+    if chosen is not None:
+        number = write_program(directory, chosen)
+    elif kind == "container":
+        made = list(write_compose(directory, image))
+    elif write_template(directory):
+        made = [APP_FILE]
+    if as_json:
+        files = [str(directory / name) for name in made]
+        facts = {"manifest": str(path), "name": manifest.name, "version": manifest.version}
+        print(json.dumps(facts | {"program": program, "files": files}))
+        return
     out.print(f"{path}: {escape(manifest.name)} {manifest.version}")
     if chosen is not None:
-        out.print(f"{directory}: {write_program(directory, chosen)} files of this project")
-    elif kind == "container":
-        for name in write_compose(directory, image):
-            out.print(f"{directory / name}: what every instance runs")
-    elif write_template(directory):
-        out.print(f"{directory / APP_FILE}: what every instance runs")
+        out.print(f"{directory}: {number} files of this project")
+    for name in made:
+        out.print(f"{directory / name}: what every instance runs")
     out.print("Next: qanat rofl create")
 
 

@@ -1,11 +1,12 @@
 """Commands for people who write attested apps."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qanat.options import SeedOption, err, out, seed_of
+from qanat.options import JsonOption, SeedOption, err, out, seed_of
 from qanat.rofl import app_commands, worker_commands
 from qanat.rofl.accept_command import accept
 from qanat.rofl.secret_commands import secret_app
@@ -37,6 +38,7 @@ def appd(
         Path | None, typer.Option(help="File that describes the app, to be measured.")
     ] = None,
     seed: SeedOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the app daemon alone, without a network and with known keys, for an app's unit tests."""
     import asyncio
@@ -53,6 +55,9 @@ def appd(
     err.print("MOCK keys that everybody can derive: for tests only")
 
     def tell(places: tuple[str, ...]) -> None:
+        if as_json:
+            print(json.dumps({"addresses": places}), flush=True)
+            return
         for place in places:
             out.print(place)
 

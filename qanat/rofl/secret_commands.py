@@ -34,6 +34,7 @@ def set_one(
     directory: DirectoryOption = HERE,
     deployment: DeploymentOption = None,
     gateway: GatewayOption = LOCAL_GATEWAY,
+    as_json: JsonOption = False,
 ) -> None:
     """Seal a secret to the app and note it in the manifest; `qanat rofl update` sends it."""
     from qanat.rofl.project import Project
@@ -41,7 +42,7 @@ def set_one(
     values = {name: _read(source)}
     project = Project(directory, deployment)
     project.put_secrets(values, gateway, force=force, public_name=public_name)
-    out.print(f"sealed {name}. Next: qanat rofl update")
+    _say("sealed", [name], as_json)
 
 
 @secret_app.command("import")
@@ -51,6 +52,7 @@ def import_many(
     directory: DirectoryOption = HERE,
     deployment: DeploymentOption = None,
     gateway: GatewayOption = LOCAL_GATEWAY,
+    as_json: JsonOption = False,
 ) -> None:
     """Seal each KEY=VALUE of an `.env` file."""
     from qanat.rofl.project import Project
@@ -61,7 +63,7 @@ def import_many(
     except UnicodeDecodeError:
         raise BadSecret(f"{source} is no text") from None
     Project(directory, deployment).put_secrets(found, gateway, force=force)
-    out.print(f"sealed {', '.join(found) or 'nothing'}. Next: qanat rofl update")
+    _say("sealed", list(found), as_json)
 
 
 @secret_app.command("get")
@@ -84,13 +86,23 @@ def get(
 
 @secret_app.command("rm")
 def rm(
-    name: NameArgument, directory: DirectoryOption = HERE, deployment: DeploymentOption = None
+    name: NameArgument,
+    directory: DirectoryOption = HERE,
+    deployment: DeploymentOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take a secret out of the manifest; `qanat rofl update` takes it off the chain."""
     from qanat.rofl.project import Project
 
     Project(directory, deployment).remove_secret(name)
-    out.print(f"removed {name}. Next: qanat rofl update")
+    _say("removed", [name], as_json)
+
+
+def _say(what: str, names: list[str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({what: names}))
+    else:
+        out.print(f"{what} {', '.join(names) or 'nothing'}. Next: qanat rofl update")
 
 
 def _read(source: Path) -> bytes:

@@ -31,6 +31,7 @@ from qanat.rofl.app_commands import (
 
 if TYPE_CHECKING:
     from qanat.rofl.deploying import Workers
+    from shared.api.worker import InstanceStatus
 
 WorkerOption = Annotated[
     list[str] | None, typer.Option("--worker", help="On this one alone; may be given again.")
@@ -131,10 +132,15 @@ def undeploy(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
 ) -> None:
     """End the app's instances, and have workers forget it and all that it kept there."""
     app_id, workers = _find(directory, deployment, network, data, port_base, worker)
-    for name in workers.each(lambda one: one.remove(app_id)):
+    removed = workers.each(lambda one: one.remove(app_id))
+    if as_json:
+        print(json.dumps([{"worker": name, "removed": True} for name in removed]))
+        return
+    for name in removed:
         out.print(f"{name}: removed")
 
 
@@ -145,11 +151,11 @@ def stop(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
 ) -> None:
     """End the app's instances; `start` runs them again."""
     app_id, workers = _find(directory, deployment, network, data, port_base, worker)
-    for name in workers.each(lambda one: one.stop(app_id)):
-        out.print(f"{name}: stopped")
+    _show(workers.each(lambda one: one.stop(app_id)), "stopped", as_json)
 
 
 def start(
@@ -159,11 +165,11 @@ def start(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
 ) -> None:
     """Run instances again that were stopped."""
     app_id, workers = _find(directory, deployment, network, data, port_base, worker)
-    for name in workers.each(lambda one: one.start(app_id)):
-        out.print(f"{name}: starts")
+    _show(workers.each(lambda one: one.start(app_id)), "starts", as_json)
 
 
 def logs(
@@ -173,10 +179,16 @@ def logs(
     network: NetworkOption = DEFAULT_NETWORK,
     data: DataOption = None,
     port_base: PortOption = DEFAULT_PORT_BASE,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the end of what the app's program wrote; workers keep it in plain."""
     app_id, workers = _find(directory, deployment, network, data, port_base, worker)
-    for name, text in workers.each(lambda one: one.fetch_logs(app_id)).items():
+    found = workers.each(lambda one: one.fetch_logs(app_id))
+    if as_json:
+        texts = {name: text.decode(errors="replace") for name, text in found.items()}
+        print(json.dumps([{"worker": name, "text": text} for name, text in texts.items()]))
+        return
+    for name, text in found.items():
         err.print(f"== {name}")
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
@@ -202,6 +214,16 @@ def instances(
     for name, one in found.items():
         state = "not deployed" if one is None else f"{one.state.value} {one.reason}".strip()
         out.print(f"{name}: {escape(state)}")
+
+
+def _show(found: "dict[str, InstanceStatus]", what: str, as_json: bool) -> None:
+    if as_json:
+        from qanat.rofl.deploying import shown_instance
+
+        print(json.dumps([shown_instance(name, one) for name, one in found.items()]))
+        return
+    for name in found:
+        out.print(f"{name}: {what}")
 
 
 def _find(

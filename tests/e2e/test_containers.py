@@ -204,9 +204,13 @@ def test_an_app_of_containers_has_its_keys_and_leaves_nothing(
     assert not [path for path in files if CANARY in path.read_bytes()]
 
     # Stopped, started, rebuilt; and the network is stopped.
-    app.do("stop", *one.here)
+    (stopped,) = app.json("stop", *one.here)
+    assert (stopped["worker"], stopped["state"]) == ("worker-0", "stopped")
     assert one.leftovers() == []
-    app.do("start", *one.here)
+    (told,) = app.json("logs", *one.here)
+    assert told["worker"] == "worker-0"
+    (started,) = app.json("start", *one.here)
+    assert started["state"] != "stopped"
     assert one.until_begun(6)["key"] == first["key"]
     text = (folder / "app" / "oracle.py").read_text()
     (folder / "app" / "oracle.py").write_text(text.replace("began", "rebuilt"))
@@ -219,7 +223,7 @@ def test_an_app_of_containers_has_its_keys_and_leaves_nothing(
     network.up()
     wait_for(lambda: len(one.ids()) == 2, 60, "its containers are back")
     project = one.project()
-    app.do("undeploy", *one.here)
+    assert app.json("undeploy", *one.here) == [{"worker": "worker-0", "removed": True}]
     mine = ("--filter", f"label={INSTANCE_LABEL}={project}", "--quiet")
     assert docker("ps", "--all", *mine) + docker("volume", "ls", *mine) == []
     assert docker("network", "ls", *mine) == []

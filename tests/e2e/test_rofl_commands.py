@@ -89,7 +89,9 @@ class Commands:
 def test_an_app_lives_on_the_chain(network: RunningNetwork, tmp_path: Path) -> None:
     app = Commands(network, tmp_path)
     assert "rofl init" in app.refused("create")
-    app.do("init")
+    begun = app.json("init")
+    assert begun["manifest"] == "rofl.yaml"
+    assert begun["files"] == ["main.py"]
     assert "--reset" in app.refused("init")
     made = app.json("create", "--account", "test:3")
     app_id = made["app_id"]
@@ -99,9 +101,9 @@ def test_an_app_lives_on_the_chain(network: RunningNetwork, tmp_path: Path) -> N
 
     app.do("secret", "set", "TOKEN", "-", given="s3cret-of-an-app")
     (tmp_path / ".env").write_text("A=1\nB='two'\n")
-    app.do("secret", "import", ".env")
+    assert app.json("secret", "import", ".env") == {"sealed": ["A", "B"]}
     assert "--force" in app.refused("secret", "import", ".env")
-    app.do("secret", "rm", "A")
+    assert app.json("secret", "rm", "A") == {"removed": ["A"]}
     assert app.json("secret", "get", "TOKEN")["bytes"] > len("s3cret-of-an-app")
     assert "s3cret" not in (tmp_path / "rofl.yaml").read_text()
     assert app.json("show")["secrets"] == {}

@@ -30,7 +30,7 @@ def read_job(contributors: Path, validation: Path, label: str) -> JobTables:
     Parameters
     ----------
     contributors : `Path`
-        A folder; each file in it whose name ends in .csv is a contributor's.
+        A folder; each file in it whose name ends in .csv is a contributor's, unless it is hidden.
     validation : `Path`
         The owner's rows; their columns and labels are the schema.
     label : `str`
@@ -68,7 +68,9 @@ def list_contributors(folder: Path) -> Sequence[Path]:
     """Find the files of a folder, one a contributor, by name. Raises `BadTable`, `TooLarge`."""
     if not folder.is_dir():
         raise BadTable(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv")
+    # Hidden ones are of programs, such as what macOS writes beside each file of others.
+    listed = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = sorted(path for path in listed if path.suffix.lower() == ".csv")
     if not files:
         raise BadTable(f"{folder}: no file whose name ends in .csv")
     if len(files) > MAX_CONTRIBUTORS:

@@ -2,13 +2,15 @@
 Tables of numbers with one column of labels, read from bytes that nobody has checked.
 
 A cell is a finite decimal number and a label a short text; everything else is refused with its
-line. What a message quotes is column names and lines, never a cell: a message may be logged.
+row. What a message quotes is column names and rows, never a cell: a message may be logged. Rows are
+counted from 1 below the header; a quoted label may hold line breaks.
 """
 
 import csv
 import io
 import re
 from array import array
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,6 +125,7 @@ def read_table(raw: bytes, label: str) -> Table:
     try:
         header = [name.strip() for name in next(lines, [])]
         column = _label_column(header, label, raw)
+        names = header[:column] + header[column + 1 :]
         for line in lines:
             if not line:
                 continue
@@ -132,20 +135,22 @@ def read_table(raw: bytes, label: str) -> Table:
             if len(line) != len(header):
                 raise BadTable(f"row {row} has {len(line)} cells, the header {len(header)}")
             labels.append(_label(line.pop(column), row))
-            numbers.extend(_number(cell, row) for cell in line)
+            numbers.extend(_number(cell, row, names, at) for at, cell in enumerate(line))
             if row <= SAMPLED_ROWS:
                 sample.append(line)
     except csv.Error as error:
         raise BadTable(f"no CSV: {error}") from error
     if not labels:
         raise BadTable("no rows below the header")
-    features = tuple(name for at, name in enumerate(header) if at != column)
+    features = tuple(names)
     verify_not_personal(features, sample, labels)
     cells = np.frombuffer(numbers, dtype=np.float64).reshape(len(labels), len(features))
     return Table(label, features, cells, tuple(labels))
 
 
 def _seems(raw: bytes) -> str:
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return ": it seems to be UTF-16, as Excel saves it"
     kind = kind_of_file(raw)
     return f": it seems to be a {kind}" if kind else ""
 
@@ -156,14 +161,24 @@ def _label_column(header: list[str], label: str, raw: bytes) -> int:
     if len(header) > MAX_FEATURES + 1:
         raise TooLarge(f"{len(header)} columns: at most {MAX_FEATURES + 1}")
     if any(not name or len(name) > MAX_CELL for name in header):
-        raise BadTable(f"a column's name is empty or longer than {MAX_CELL} characters")
+        raise BadTable(
+            f"a column's name is empty or longer than {MAX_CELL} characters{_seems(raw)}"
+        )
     if len(set(header)) != len(header):
         raise BadTable("two columns have one name")
     if label not in header:
-        raise BadTable(f"no column {label[:MAX_CELL]}{_seems(raw)}")
+        raise BadTable(f"no column {label[:MAX_CELL]}{_other_comma(header, label) or _seems(raw)}")
     if len(header) < 2:
         raise BadTable("no column beside the label")
     return header.index(label)
+
+
+def _other_comma(header: list[str], label: str) -> str:
+    """Say what parts the columns, where that is no comma."""
+    for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if label in (cell.strip() for cell in mark.join(header).split(mark)):
+            return f": {name} part the columns, where commas have to"
+    return ""
 
 
 def _label(cell: str, row: int) -> str:
@@ -173,12 +188,12 @@ def _label(cell: str, row: int) -> str:
     return label
 
 
-def _number(cell: str, row: int) -> float:
+def _number(cell: str, row: int, names: list[str], at: int) -> float:
     text = cell.strip()
     # Python's own reader takes more: underscores, infinities, digits of other scripts.
     if len(text) > MAX_CELL or NUMBER.fullmatch(text) is None:
-        raise BadTable(f"row {row} has a cell that is no number")
+        raise BadTable(f"row {row}, column {names[at]}: no number")
     number = float(text)
     if not abs(number) <= LARGEST:
-        raise BadTable(f"row {row} has a number beyond {LARGEST:g}")
+        raise BadTable(f"row {row}, column {names[at]}: a number beyond {LARGEST:g}")
     return number

@@ -6,6 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from apps.data_market.intake.files import list_contributors
 from qanat import cli
 from qanat.demo_commands import ExtraMissing, ReportNotWritten
 from qanat.demo_own_network import NetworkNotStarted, own_network
@@ -134,9 +135,12 @@ def test_a_missing_label_column_is_refused(files) -> None:
     [
         (b"", "the file is empty"),
         (b"x0,x1,kind\n", "no rows below the header"),
-        (b"x0,x1,kind\n1,abc,k0\n", "row 1 has a cell that is no number"),
+        (b"x0,x1,kind\n1,abc,k0\n", "row 1, column x1: no number"),
         (b"x0,x1,kind\n1,2,k9\n", "row 1 has a label that the validation set does not have"),
         (b"x0,x2,kind\n1,2,k0\n", "has no column x1"),
+        (b"x0;x1;kind\n1;2;k0\n", "no column kind: semicolons part the columns"),
+        (b"x0\tx1\tkind\n1\t2\tk0\n", "no column kind: tabs part the columns"),
+        ("x0,x1,kind\n1,2,k0\n".encode("utf-16"), "it seems to be UTF-16"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, content, what) -> None:
@@ -245,3 +249,9 @@ def test_files_are_named_all_or_none(files) -> None:
         cli.app, ["demo", "data-market", "--label", "kind"], standalone_mode=False
     )
     assert (result.exception.module, result.exception.code) == ("data_market", 3)
+
+
+def test_files_that_programs_hide_are_nobodys(tmp_path) -> None:
+    (tmp_path / "ana.csv").write_bytes(b"x0,x1,kind\n1,2,k0\n")
+    (tmp_path / "._ana.csv").write_bytes(b"\0\5\x16\7")
+    assert [file.name for file in list_contributors(tmp_path)] == ["ana.csv"]
