@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from qanat.ai.market import Contributor, Market, ModelOwner, Worker
 
 HASH_BYTES = 32
-DAY_S = 86_400
 data_app = typer.Typer(no_args_is_help=True, help="Rows that nobody sees, as who has them.")
 job_app = typer.Typer(no_args_is_help=True, help="A model from rows of others, as who wants it.")
 pay_app = typer.Typer(no_args_is_help=True, help="What rows have earned.")
@@ -69,8 +68,8 @@ def add(
     kept, csv = keep or rows.with_name(f"{rows.name}.kept"), _read(rows)
     policy = read_policy(root, measurement, allow_mock=allow_mock)
     with _workers(worker, reached, policy) as workers:
-        from apps.data_market.chain.uploads import Params
-        from qanat.ai.market import Contributor, Policy, recipe_of
+        from qanat.ai import data
+        from qanat.ai.market import Contributor
 
         contributor = Contributor(reached, csv, label)
         if kept.exists():
@@ -80,9 +79,14 @@ def add(
             _keep(kept, "dataset", {"secret": contributor.secret.hex(), "label": label})
         if not _is_registered(reached, contributor.commit()):
             say("committing to the rows on the chain")
-            cap = Params(recipe, eps_cap, delta, label).precision
-            ends, allowed = reached.now() + days * DAY_S, (recipe_of(recipe).hash,)
-            contributor.register(Policy(cap, min_pot, ends, bytes(HASH_BYTES), allowed))
+            data.policy(
+                contributor,
+                eps_cap=eps_cap,
+                delta=delta,
+                min_pot_wei=min_pot,
+                days=days,
+                recipe=recipe,
+            )
         say("handing them to each worker, sealed")
         contributor.upload(workers)
     tell(as_json, commitment=contributor.commitment.hex(), kept=str(kept))
@@ -118,10 +122,9 @@ def left(
 ) -> None:
     """Show what is left of a dataset's budget: sum of 1/sigma^2 that further jobs may spend."""
     reached = _market(gateway, account, key_file, market)
-    from apps.data_market.chain.uploads import PRECISION_UNITS
+    from qanat.ai import data
 
-    found = reached.budget_left(_hash(commitment, "COMMITMENT"))
-    tell(as_json, precision_left=found / PRECISION_UNITS)
+    tell(as_json, precision_left=data.left(reached, _hash(commitment, "COMMITMENT")))
 
 
 @job_app.command("open")
@@ -214,9 +217,9 @@ def mine(
 ) -> None:
     """Show what the market owes this account; nobody else can ask."""
     reached = _market(gateway, account, key_file, market)
-    owed = reached.my_pay_wei()
-    if withdraw and owed:
-        reached.withdraw(owed)
+    from qanat.ai import pay
+
+    owed = pay.withdraw(reached) if withdraw else pay.mine(reached)
     tell(as_json, owed_wei=owed, withdrawn=withdraw and owed > 0)
 
 
