@@ -75,6 +75,8 @@ def test_gateways_are_set_by_variables_of_the_shell(paratimes: ComposeNetwork) -
     assert paratimes.rpc("web3_clientVersion") == SETTINGS["QANAT_CLIENT_VERSION"]
     assert len(paratimes.rpc("eth_accounts")) == 10
     assert "baseFeePerGas" in paratimes.rpc("eth_getBlockByNumber", "latest", False)
+    # The ParaTimes began by this profile, and charge Ethereum's gas.
+    assert paratimes.get("/status").json()["ethereum_gas"] is True
     with pytest.raises(RpcFailure, match="came in plain, and this network requires encryption"):
         paratimes.rpc("eth_call", {"to": SEALED, "data": "0x01020304"}, "latest")
     summary = paratimes.compose("exec", "gateway", "cat", "/network/public/network.json")
