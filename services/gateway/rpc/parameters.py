@@ -201,7 +201,11 @@ def any_block_id(value: Any) -> AnyBlockId:
 
 def count(value: Any) -> int:
     """Number as `0x…`, as decimal text, or as a JSON number."""
-    if type(value) is int and 0 <= value < 2**64:
+    if type(value) is int:
+        if value < 0:
+            raise BadParameter("must not be negative")
+        if value >= 2**64:
+            raise BadParameter("number > 64 bits")
         return value
     if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20:
         number = int(value)

@@ -94,3 +94,11 @@ def test_count_takes_three_forms(value, count):
 def test_count_refuses(value):
     with pytest.raises(BadParameter):
         read.count(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(-1, "must not be negative"), (2**64, "number > 64 bits")]
+)
+def test_count_says_what_is_wrong_with_a_number(value, why):
+    with pytest.raises(read.BadParameter, match=why):
+        read.count(value)
