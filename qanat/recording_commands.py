@@ -13,6 +13,7 @@ from qanat.options import (
     AmountOption,
     CountOption,
     DataOption,
+    GenesisOption,
     NetworkOption,
     ParaTimeOption,
     PortOption,
@@ -64,6 +65,7 @@ def replay(
     to: ToOption = None,
     accounts: CountOption = None,
     amount: AmountOption = None,
+    genesis: GenesisOption = None,
     port_base: Annotated[
         int, typer.Option("--port-base", help="Of the network that is started for it.")
     ] = REPLAY_PORT_BASE,
@@ -71,8 +73,8 @@ def replay(
     """
     Run a recording again in a network of its own, and check the hash of every round.
 
-    Give --to, --accounts and --amount as at the recorded start. Ends with status 1 at the first
-    round that differs, and says in what.
+    Give --to, --accounts, --amount and --genesis as at the recorded start. Ends with status 1 at
+    the first round that differs, and says in what.
     """
     import asyncio
 
@@ -103,6 +105,7 @@ def replay(
             timeout_s=60.0,
             wipe=False,
             profile="dev" if recording.has_ethereum_gas else "strict",
+            genesis=genesis,
         )
         beginning = begin(options, foreground=False, out=quiet)
         if beginning is None:

@@ -68,3 +68,20 @@ def test_recorded_run_comes_out_the_same_and_a_changed_one_does_not(
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(AssertionError, match=rf"round {paid[-2]['round']}\b"):
         run_cli("replay", str(file), "--seed", SEED)
+
+
+def test_a_run_that_began_with_accounts_of_a_file_is_replayed_with_them(tmp_path: Path) -> None:
+    file, run = tmp_path / "genesis.json", tmp_path / "run.jsonl"
+    file.write_text(json.dumps({"alloc": {"0x" + "00" * 19 + "aa": {"balance": "0x64"}}}))
+    network = ProcessNetwork(tmp_path / "data", PORT_BASE)
+    try:
+        network.up("--seed", SEED, "--genesis", str(file))
+        pay(connect(network, encrypted=False))
+        network.cli("record", str(run))
+    finally:
+        network.down()
+        network.close()
+    options = ("replay", str(run), "--seed", SEED)
+    with pytest.raises(AssertionError, match="state_root"):
+        run_cli(*options)
+    assert "are the same" in run_cli(*options, "--genesis", str(file))
