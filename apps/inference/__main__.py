@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,8 +20,9 @@ import uvicorn
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Prices
 from apps.inference.models.answered import CONTEXT_TOKENS
+from apps.inference.models.pace import BUSY_SHARE
 from apps.inference.serve.engine import Engine, Models
-from apps.inference.serve.service import serving
+from apps.inference.serve.service import load_models, serving
 from apps.listening import listen
 from shared.errors import QanatError
 from shared.kit.logs import configure_logs
@@ -78,6 +80,7 @@ def common_options(parser: argparse.ArgumentParser, *, port: int) -> None:
     add("prompt-wei", int, 10**9, "price of a token read")
     add("completion-wei", int, 10**10, "of a token written")
     add("epoch-s", float, 60.0, "seconds between two roots")
+    add("busy-share", _read_share, BUSY_SHARE, "of a core, for the model while others want it")
 
 
 def take_little() -> None:
@@ -92,7 +95,7 @@ async def run(options: argparse.Namespace) -> None:
     named = [_read_hash(one) for one in os.environ.get("KEY_HASHES", "").split()]
     key_hashes = frozenset(options.key_hash or named)
     if options.meter is None:
-        await serve(options.appd, options.port, key_hashes, None)
+        await serve(options, key_hashes, None)
         return
     # Only now: a service without a meter needs no client of a chain.
     from apps.appd import BlockingAppd
@@ -107,7 +110,7 @@ async def run(options: argparse.Namespace) -> None:
     meter = Meter(chain, prices, CONTEXT_TOKENS)
     charging = asyncio.create_task(charge(meter, options.epoch_s))
     try:
-        await serve(options.appd, options.port, key_hashes, meter)
+        await serve(options, key_hashes, meter)
     finally:
         charging.cancel()
         await asyncio.gather(charging, return_exceptions=True)
@@ -128,16 +131,18 @@ async def charge(meter: Meter, epoch_s: float) -> None:
 
 
 async def serve(
-    appd: Path,
-    port: int,
+    options: argparse.Namespace,
     key_hashes: frozenset[bytes],
     meter: Meter | None,
     extend: Callable[[Models, Engine], Models] = lambda models, _: models,
 ) -> None:
     """Serve where the worker says, or on loopback, until told to end; logs no request."""
     engine = Engine()
-    async with serving(appd, key_hashes, engine=engine, meter=meter, extend=extend) as app:
-        sockets = listen(port)
+    load = partial(load_models, options.busy_share)
+    async with serving(
+        options.appd, key_hashes, load=load, engine=engine, meter=meter, extend=extend
+    ) as app:
+        sockets = listen(options.port)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -158,6 +163,13 @@ async def serve(
         log.info("ready", port=sockets[0].getsockname()[1], tee="MOCK")
         # The public serve() would take the signals and raise them again once it has ended.
         await server._serve(sockets)  # noqa: SLF001
+
+
+def _read_share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise ValueError("a share is more than 0, and at most 1")
+    return share
 
 
 def _read_hash(text: str) -> bytes:

@@ -227,3 +227,11 @@ class ChainAway(Unavailable, module="inference", code=49):
 
 class ChainRefused(Rejected, module="inference", code=50):
     """The contract of the meter refuses."""
+
+
+class ModelEnded(Unavailable, module="inference", code=51):
+    """The process that computes ended before its answer did; another try has a new one."""
+
+
+class NobodyListens(Rejected, module="inference", code=52):
+    """Who asked went before his turn came."""

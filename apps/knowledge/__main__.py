@@ -131,7 +131,7 @@ async def run(options: argparse.Namespace, keys: AppKeys) -> None:
 
     charging = asyncio.create_task(charge(meter, options.epoch_s))
     try:
-        await serve(options.appd, options.port, frozenset(), meter, extend)
+        await serve(options, frozenset(), meter, extend)
     finally:
         charging.cancel()
         await asyncio.gather(charging, return_exceptions=True)

@@ -68,7 +68,7 @@ def build_app(
             headers = _headers_of(request)
             owner = keys.admit(headers)
             body = await bodies.read(request.receive)
-            return await exchanges.answer(endpoint, headers, body, owner)
+            return await exchanges.answer(endpoint, headers, body, owner, request.is_disconnected)
 
         return _shown(exchanges, answer)
 

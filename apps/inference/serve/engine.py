@@ -1,19 +1,20 @@
 """
 The models behind one door: one computes at a time, few wait, each ends in time.
 
-Computing has a thread of its own at the lowest priority of the machine, so that blocks keep theirs.
+Computing has a thread of its own at the lowest priority of the machine, so that blocks keep theirs;
+the language model a process besides, which also pauses (`models/pace.py`).
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from apps.inference.documents.canonical import Document
-from apps.inference.errors import TooBusy
+from apps.inference.errors import NobodyListens, TooBusy
 from apps.inference.metering.usage import Pays
 from apps.inference.models.answered import Answered, OnText
 from shared.kit.cpu_share import give_way
@@ -23,6 +24,13 @@ MAX_WAITING = 16
 ANSWER_TIMEOUT_S = 60.0
 """An answer that takes longer ends where it is, as one that reached its length [s]."""
 Result = TypeVar("Result")
+IsGone = Callable[[], Awaitable[bool]]
+"""Says whether who asked is gone."""
+
+
+async def stays() -> bool:
+    """Say no: where nobody can be gone."""
+    return False
 
 
 class Chat(Protocol):
@@ -97,7 +105,7 @@ class Engine:
         self._is_ending = True
 
     @asynccontextmanager
-    async def _taking_turns(self) -> AsyncIterator[None]:
+    async def _taking_turns(self, is_gone: IsGone = stays) -> AsyncIterator[None]:
         if self._waiting > MAX_WAITING:
             raise TooBusy("too many requests wait; try again")
         self._waiting += 1
@@ -105,6 +113,8 @@ class Engine:
             async with self._turn:
                 if self._is_ending:
                     raise TooBusy("the service ends; try another one")
+                if await is_gone():
+                    raise NobodyListens("who asked is gone")
                 yield
         finally:
             self._waiting -= 1
@@ -113,10 +123,19 @@ class Engine:
         """Compute in the thread, or raise `TooBusy`."""
         return (await self.run_each([compute]))[0]
 
-    async def run_each(self, computations: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Compute one after the other, in one turn; raises `TooBusy` as well where all is ended."""
+    async def run_each(
+        self, computations: Sequence[Callable[[], Result]], is_gone: IsGone = stays
+    ) -> list[Result]:
+        """
+        Compute one after the other, in one turn.
+
+        Raises
+        ------
+        TooBusy, NobodyListens
+            Too many wait, or all is ended; `is_gone` when the turn came.
+        """
         loop, found = asyncio.get_running_loop(), []
-        async with self._taking_turns():
+        async with self._taking_turns(is_gone):
             for compute in computations:
                 if self._is_ending:
                     raise TooBusy("the service ends; try another one")
@@ -124,7 +143,7 @@ class Engine:
         return found
 
     async def stream(
-        self, compute: Callable[[OnText], Answered]
+        self, compute: Callable[[OnText], Answered], is_gone: IsGone = stays
     ) -> AsyncGenerator[str | Answered, None]:
         """
         Give an answer's pieces as they come, and last how it ended.
@@ -133,12 +152,12 @@ class Engine:
 
         Raises
         ------
-        TooBusy, BadCompletion
-            Too many wait; the model cannot take the request.
+        TooBusy, NobodyListens, BadCompletion
+            Too many wait; `is_gone` when the turn came; the model cannot take the request.
         """
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Answered]()
         is_over = is_late = False
-        async with self._taking_turns():
+        async with self._taking_turns(is_gone):
             deadline = time.monotonic() + self._timeout_s
 
             def on_text(text: str) -> bool:

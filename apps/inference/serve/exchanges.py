@@ -23,7 +23,7 @@ from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Pays
 from apps.inference.models.answered import Answered, OnText
 from apps.inference.serve.answers import Answering, embedding_answer
-from apps.inference.serve.engine import Engine, Models
+from apps.inference.serve.engine import Engine, IsGone, Models, stays
 from apps.inference.serve.failures import show_failure
 from apps.inference.serve.identity import Identity
 from apps.inference.serve.receipts import Kept, Receipts
@@ -52,6 +52,7 @@ class Seen:
     owner: bytes | None
     receipt_id: str
     received: bytes
+    is_gone: IsGone = stays
     chat_id: str | None = None
     model: str | None = None
     was_computed: bool = False
@@ -84,10 +85,15 @@ class Exchanges:
         self.receipts = Receipts()
 
     async def answer(
-        self, endpoint: str, headers: Mapping[str, str], body: bytes, owner: bytes | None
+        self,
+        endpoint: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        owner: bytes | None,
+        is_gone: IsGone = stays,
     ) -> Response:
-        """Answer a prompt, or refuse it, with a receipt for either."""
-        seen = Seen(endpoint, owner, f"rcpt-{self._draw('receipt')}", body)
+        """Answer a prompt, or refuse it, with a receipt for either; the gone get no answer."""
+        seen = Seen(endpoint, owner, f"rcpt-{self._draw('receipt')}", body, is_gone)
         seen.headers["X-Receipt-Id"] = seen.receipt_id
         try:
             if self._gate.is_encrypted(headers):
@@ -131,7 +137,7 @@ class Exchanges:
         prefix = "chatcmpl" if is_chat else "cmpl"
         seen.chat_id = f"{prefix}-{self._draw('answer')}"
         answering = Answering(seen.chat_id, request.model, self._now_s(), is_chat=is_chat)
-        pieces = self._engine.stream(compute)
+        pieces = self._engine.stream(compute, seen.is_gone)
         if request.stream:
             has_usage = request.stream_options is not None and request.stream_options.include_usage
             return await self._stream(seen, answering, pieces, is_chat, has_usage)
@@ -152,7 +158,9 @@ class Exchanges:
         request.verify_provider()
         await self._reserve(seen)
         embed = self._models.embeddings.embed
-        each = await self._engine.run_each([partial(embed, [text]) for text in request.texts])
+        each = await self._engine.run_each(
+            [partial(embed, [text]) for text in request.texts], seen.is_gone
+        )
         vectors, tokens = [one for (one,), _ in each], sum(read for _, read in each)
         seen.how = Answered("stop", tokens, 0)
         as_base64 = request.encoding_format == "base64"

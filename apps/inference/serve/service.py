@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from apps.appd import Appd
 from apps.inference.e2ee.gate import VERSION, Gate
 from apps.inference.metering.meter import Meter
+from apps.inference.models.pace import BUSY_SHARE
 from apps.inference.serve.app import ApiKeys, build_app
 from apps.inference.serve.engine import Engine, Models
 from apps.inference.serve.exchanges import Exchanges
@@ -18,9 +19,14 @@ from apps.inference.serve.legacy import make_legacy
 from shared.crypto.entropy import Entropy, SystemEntropy
 
 
-def load_models() -> Models:
+def load_models(busy_share: float = BUSY_SHARE) -> Models:
     """
     Load the models from installed packages; takes a second.
+
+    Parameters
+    ----------
+    busy_share : `float`
+        Of a core, for the language model while others want it.
 
     Raises
     ------
@@ -33,7 +39,7 @@ def load_models() -> Models:
 
     return Models(
         chat_id=chat.MODEL_ID,
-        chat=chat.LanguageModel(SystemEntropy()),
+        chat=chat.LanguageModel(SystemEntropy(), busy_share),
         embedding_id=embedding.MODEL_ID,
         embeddings=embedding.Embedder(),
         digests={chat.MODEL_ID: SMOLLM2.digest, embedding.MODEL_ID: MINILM.digest},

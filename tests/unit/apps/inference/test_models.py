@@ -1,15 +1,19 @@
 """The real models: pinned, repeatable, within their bounds."""
 
 import importlib.util
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from apps.inference.errors import BadCompletion, WeightsChanged, WeightsMissing
-from apps.inference.models import weights
-from apps.inference.models.chat import PROMPT_PART_TOKENS, LanguageModel
+from apps.inference.errors import BadCompletion, ModelEnded, WeightsChanged, WeightsMissing
+from apps.inference.models import llama, weights
+from apps.inference.models.chat import LanguageModel
 from apps.inference.models.embedding import DIMENSIONS, Embedder
 from shared.crypto.entropy import SystemEntropy
+from shared.kit import cpu_share
 
 GREEDY = {
     "messages": [{"role": "user", "content": "Name three colours."}],
@@ -48,12 +52,50 @@ def test_who_stops_listening_stops_the_answer(model) -> None:
     assert (ended.prompt_tokens > 20, ended.completion_tokens) == (True, 1)
 
 
-def test_a_long_prompt_is_left_between_its_parts(model) -> None:
+def test_a_long_prompt_is_left_at_once(model) -> None:
     asked = {"messages": [{"role": "user", "content": "word " * 1_900}], "max_tokens": 1}
     questions = []
     ended = model.chat(asked, lambda text: len(questions.append(text) or questions) == 3)
     assert questions == ["", "", ""]
-    assert ended.prompt_tokens == 2 * PROMPT_PART_TOKENS
+    assert ended.prompt_tokens < 1_900
+    # What was left is not mixed into what comes next.
+    assert model.chat(GREEDY, lambda _: False).completion_tokens == 12
+
+
+def test_a_model_whose_process_was_killed_has_another_one(model) -> None:
+    asked = {**GREEDY, "max_tokens": 500}
+
+    def kill(_: str) -> bool:
+        for one in llamas():
+            os.kill(one, signal.SIGKILL)
+        return False
+
+    with pytest.raises(ModelEnded):
+        model.chat(asked, kill)
+    assert model.chat(GREEDY, lambda _: False).completion_tokens == 12
+
+
+def llamas() -> list[int]:
+    """The processes that compute for this one."""
+    children = {
+        int(child)
+        for task in Path("/proc/self/task").glob("*/children")
+        for child in task.read_text().split()
+    }
+    return [one for one in children if b"models.llama" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def test_the_process_that_computes_gives_way_and_ends_with_its_model() -> None:
+    before = set(llamas())
+    made = LanguageModel(SystemEntropy())
+    (process,) = set(llamas()) - before
+    for task in Path(f"/proc/{process}/task").iterdir():
+        assert os.getpriority(os.PRIO_PROCESS, int(task.name)) == cpu_share.LOWEST
+    if cpu_share.SESSION.exists():
+        assert os.getsid(process) == process
+        assert Path(f"/proc/{process}/autogroup").read_text().endswith(f"nice {llama.NICE}\n")
+    del made
+    assert process not in llamas()
 
 
 def test_prompt_that_does_not_fit_is_refused(model) -> None:
