@@ -10,20 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.bench.measures import Figures, ms_since
 from tests.bench.session import Session
 from tests.support.networks import ROOT
 
-CLIENTS = 4
 SLICES = 6
 """Quiet and busy ones take turns, so that what changes in between is in both."""
-ASKED = {
-    "model": "smollm2-135m-instruct",
-    "messages": [{"role": "user", "content": "Tell a long story about a mill at a ford."}],
-    "max_tokens": 256,
-}
 START_TIMEOUT_S = 60
 POLL_S = 0.05
 
@@ -33,15 +25,22 @@ async def with_model(session: Session, scale: float) -> Figures:
     each = max(int(30 * scale), 10)
     quiet: list[float] = []
     busy: list[float] = []
+    rates: list[float] = []
     async with serving() as url:
         for at in range(SLICES):
             if at % 2:
-                async with asking(url):
+                async with asking(url) as rate:
                     busy += await transfers(session, each)
+                rates += rate
             else:
                 quiet += await transfers(session, each)
     found = [statistics.median(one) for one in (quiet, busy)]
-    return {"quiet p50": found[0], "model p50": found[1], "model share": 100 * found[1] / found[0]}
+    return {
+        "quiet p50": found[0],
+        "model p50": found[1],
+        "model share": 100 * found[1] / found[0],
+        "model tokens": statistics.median(rates),
+    }
 
 
 async def transfers(session: Session, count: int) -> list[float]:
@@ -57,31 +56,34 @@ async def transfers(session: Session, count: int) -> list[float]:
 
 
 @asynccontextmanager
-async def asking(url: str) -> AsyncIterator[None]:
-    """Have four clients ask without end; the model computes before this begins."""
-    async with httpx.AsyncClient(base_url=url, timeout=None) as client:  # noqa: S113 - no patience
-        first = asyncio.Event()
+async def asking(url: str) -> AsyncIterator[list[float]]:
+    """
+    Have four clients ask without end; the model computes before this begins.
 
-        async def ask() -> None:
-            while True:
-                async with client.stream(
-                    "POST", "/v1/chat/completions", json=ASKED | {"stream": True}
-                ) as answer:
-                    answer.raise_for_status()
-                    async for _ in answer.aiter_lines():
-                        first.set()
-
-        tasks = [asyncio.create_task(ask()) for _ in range(CLIENTS)]
-        try:
-            await asyncio.wait_for(first.wait(), START_TIMEOUT_S)
-            yield
-            failed = [one for one in tasks if one.done()]
-            if failed:
-                await asyncio.gather(*failed)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    Gives a list that has, after the end, how many pieces of answers came in a second.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.asking", url),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    rates: list[float] = []
+    try:
+        said = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        assert said == b"begun\n", "the clients got no answer"
+        began = time.perf_counter()
+        yield rates
+        process.stdin.close()
+        came = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        assert came, "a client got no answer"
+        rates.append(int(came) / (time.perf_counter() - began))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 @asynccontextmanager

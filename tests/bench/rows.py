@@ -66,6 +66,7 @@ ROWS = (
     Row("quiet p50", "ERC-20 send to receipt, beside a service without clients, p50", "ms"),
     Row("model p50", "  while four clients use a language model, p50", "ms"),
     Row("model share", "  of the quiet network's", "%", must=110, stretch=100),
+    Row("model tokens", "  what the model says meanwhile, to all four", "tokens/s", True),
     Row("memory", "resident, all processes (PSS)", "MiB", must=480, stretch=380),
     *(Row(f"memory {part}", f"  each {part}", "MiB") for part in PARTS),
     Row("idle", "idle CPU, of one core", "%", must=3, stretch=2),

@@ -111,7 +111,9 @@ def test_quick_start_answers_alike_on_two_workers_and_leaks_nothing(tmp_path) ->
                 for task in names_in(f"/proc/{service[0].pid}/task")
             }
             assert 19 in priorities
-            assert not holds_canary(opened_files(service[0].pid))
+            parts = all_of(service[0].pid)
+            assert len(parts) == 2
+            assert not holds_canary(file for one in parts for file in opened_files(one))
     assert answers[0] == answers[1]
     assert not holds_canary(logs.iterdir())
 
@@ -132,9 +134,11 @@ def test_the_end_leaves_a_long_prompt_and_gives_its_receipt(tmp_path) -> None:
             before = cpu_ticks(service.pid)
             answer = pool.submit(httpx.post, url, json=asked, timeout=PATIENCE_S)
             wait_for(lambda: cpu_ticks(service.pid) > before + 50, PATIENCE_S, "it reads")
+            parts = all_of(service.pid)
             service.send_signal(signal.SIGTERM)
             said = answer.result(PATIENCE_S)
             assert service.wait(PATIENCE_S) == 0
+    assert not [one for one in parts if Path(f"/proc/{one}").exists()]
     assert said.status_code == 200
     assert said.headers["x-receipt-id"]
     assert said.json()["choices"][0]["finish_reason"] == "length"
@@ -142,9 +146,15 @@ def test_the_end_leaves_a_long_prompt_and_gives_its_receipt(tmp_path) -> None:
 
 
 def cpu_ticks(pid) -> int:
-    """What a process has used [1/100 s]."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    """What a process and those that it started have used [1/100 s]."""
+    stats = [Path(f"/proc/{one}/stat").read_text() for one in all_of(pid)]
+    return sum(sum(map(int, stat.rpartition(")")[2].split()[11:13])) for stat in stats)
+
+
+def all_of(pid) -> list[int]:
+    """A process and those that it started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(one) for task in tasks for one in task.read_text().split())]
 
 
 def opened_files(pid) -> list[Path]:

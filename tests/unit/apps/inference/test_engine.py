@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from apps.inference.errors import TooBusy
+from apps.inference.errors import NobodyListens, TooBusy
 from apps.inference.models.answered import Answered
 from apps.inference.serve.engine import Engine
 from tests.support.turns import until
@@ -54,3 +54,21 @@ async def test_the_end_comes_between_two_computations_of_one_turn(engine) -> Non
     with pytest.raises(TooBusy):
         await engine.run_each([first, lambda: done.append(2)])
     assert done == [1]
+
+
+async def test_who_went_before_his_turn_has_nothing_computed(engine) -> None:
+    computed = []
+
+    async def is_gone():
+        return True
+
+    def compute(_):
+        computed.append(1)
+        return Answered("stop", 1, 1)
+
+    with pytest.raises(NobodyListens):
+        await anext(engine.stream(compute, is_gone))
+    with pytest.raises(NobodyListens):
+        await engine.run_each([lambda: computed.append(1)], is_gone)
+    assert computed == []
+    assert await collect(engine, compute) == [Answered("stop", 1, 1)]
