@@ -71,7 +71,8 @@ class MarketApp:
         workers = Workers.of(running, [])
         if len(workers.plans) < WORKERS:
             raise TooFewWorkers(
-                "two workers must agree, and the network has one: start it with `--workers 2`"
+                "two workers must agree, and the network has one: start it with `--workers 2`, or "
+                "by containers that of networks/ai.toml"
             )
         directory, program = folder / PROGRAM, find_program(PROGRAM)
         init_project(directory, reset=False, memory_mib=program.memory_mib)
