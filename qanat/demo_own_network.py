@@ -1,6 +1,7 @@
 """A network for one story: made on free ports, with two workers, and gone after it."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,12 +40,15 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
     """
     Run a network with two workers below a temporary directory.
 
+    Whoever ends this process by SIGTERM, or by closing its terminal, ends the network with it, as
+    Ctrl-C does.
+
     Raises
     ------
     NetworkNotStarted
         No ports are free, or it is not ready in time; says what its start said.
     """
-    with tempfile.TemporaryDirectory(prefix="qanat-demo-") as made:
+    with _unwinding_at_the_end(), tempfile.TemporaryDirectory(prefix="qanat-demo-") as made:
         folder = Path(made)
         file = add_workers(DEFAULT_NETWORK, WORKERS, folder / "network.toml")
         port_base, layout = _free_ports(file), DataLayout(folder / "data")
@@ -54,6 +58,19 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
             yield OwnNetwork(find_running(layout, file, port_base), f"http://{HOST}:{port_base}")
         finally:
             stop_network(layout)
+
+
+@contextlib.contextmanager
+def _unwinding_at_the_end() -> Iterator[None]:
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _free_ports(file: Path) -> int:

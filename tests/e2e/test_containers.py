@@ -137,7 +137,7 @@ class Deployed:
 
     def until_begun(self, starts: int) -> dict[str, list[str]]:
         try:
-            wait_for(lambda: self.said().get("began", [""])[0] == str(starts), 60, "it begins")
+            wait_for(lambda: self.said().get("began", [""])[0] == str(starts), 180, "it begins")
         except AssertionError as error:
             raise AssertionError(f"start {starts}: {self.told()}") from error
         return self.said()

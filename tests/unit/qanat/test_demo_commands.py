@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
+import signal
+import time
 
 import pytest
 from typer.testing import CliRunner
 
 from apps.data_market.intake.files import list_contributors
-from qanat import cli
+from qanat import cli, demo_own_network
 from qanat.demo_commands import ExtraMissing, ReportNotWritten
 from qanat.demo_own_network import NetworkNotStarted, own_network
 from qanat.network.file import BadNetworkFile
@@ -255,3 +258,22 @@ def test_files_that_programs_hide_are_nobodys(tmp_path) -> None:
     (tmp_path / "ana.csv").write_bytes(b"x0,x1,kind\n1,2,k0\n")
     (tmp_path / "._ana.csv").write_bytes(b"\0\5\x16\7")
     assert [file.name for file in list_contributors(tmp_path)] == ["ana.csv"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
+    stopped = []
+    monkeypatch.setattr(demo_own_network, "_start", lambda *_: None)
+    monkeypatch.setattr(demo_own_network, "find_running", lambda *_: None)
+    monkeypatch.setattr(demo_own_network, "_free_ports", lambda _: 20_545)
+    monkeypatch.setattr(
+        demo_own_network, "stop_network", lambda layout: stopped.append(layout.root)
+    )
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, own_network(lambda _: None):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+    assert ended.value.code == 128 + number
+    (root,) = stopped
+    assert not root.parent.exists()
+    assert signal.getsignal(number) is before
