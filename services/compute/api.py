@@ -12,7 +12,7 @@ from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
 from shared.api.compute import MAX_HEADERS, CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown
-from shared.types.block import BlockHeader, HeaderType, RoundBlock, RoundChange
+from shared.types.block import BlockHeader, ExecutedRound, HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round
 
@@ -94,6 +94,10 @@ class ComputeEdge:
     ) -> AsyncIterator[RoundBlock]:
         """Every round from one on, then each new one."""
         return self._node.feed.watch(from_round, incarnation)
+
+    def watch_executed(self) -> AsyncIterator[ExecutedRound]:
+        """Rounds with transactions as they are executed."""
+        return self._node.executed.watch()
 
     async def _round(self, round_: Round | None) -> Round:
         """Give the round whose state a question is about, once the enclave has it."""

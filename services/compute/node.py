@@ -86,7 +86,7 @@ class ComputeNode:
         self.feed, self.admission, self._worker = publisher.feed, admission, worker
         self._forwarder, self._catch_up, self._pruning = forwarder, catch_up, pruning
         self._standing, self._mailbox = standing, mailbox
-        self._pool_times = worker.pool_times
+        self._pool_times, self.executed = worker.pool_times, worker.executed
         self._label = metrics.runtime_label(chain.runtime_id)
         self._genesis_root = genesis_root
         self._incarnation = publisher.incarnation

@@ -13,6 +13,7 @@ import structlog
 
 from services.compute import metrics
 from services.compute.enclave.protocol import ExecutedBatch
+from services.compute.executed import ExecutedFeed
 from services.compute.execution import BatchExecuted, failure_of, tell_stages
 from services.compute.joint_votes import VotesDue
 from services.compute.own_votes import DueReached, SettledRound
@@ -45,7 +46,7 @@ from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import QanatError
 from shared.kit.spans import SpanContext
 from shared.kit.tracing import begin_ns, record_in_round
-from shared.types.block import BlockHeader
+from shared.types.block import BlockHeader, ExecutedRound
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round
 from shared.types.mining import Mining
@@ -92,6 +93,11 @@ class RoundWorker:
     def pool_times(self) -> PoolTimes:
         """When transactions came and went, where that is traced."""
         return self._with.pool_times
+
+    @property
+    def executed(self) -> ExecutedFeed:
+        """Rounds as they are executed."""
+        return self._with.executed
 
     def _tell(self, name: str, begun_ns: int, ended_ns: int | None = None) -> SpanContext | None:
         """Tell what the open round took, where that is traced."""
@@ -361,6 +367,9 @@ class RoundWorker:
                 )
                 self._with.votes.add(vote)
                 self._send(vote.commitment)
+                if vote.transactions:
+                    told = phase.round, vote.transactions, vote.results
+                    self._with.executed.publish(ExecutedRound(*told))
                 self._with.execution.note_executed(phase.proposal, executed)
                 self._tell("compute.vote", begun_ns)
             case QanatError() as error:

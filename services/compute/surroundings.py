@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.compute.admission import Admission
+from services.compute.executed import ExecutedFeed
 from services.compute.execution import BatchExecuted, Execution
 from services.compute.incoming import IncomingProposals
 from services.compute.joint_votes import JointVotes
@@ -33,4 +34,6 @@ class Surroundings:
     joint_votes: JointVotes
     clock: Clock
     post: Callable[[WorkerMessage], None]
+    executed: ExecutedFeed = field(default_factory=ExecutedFeed)
+    """What gateways hear before a round is final."""
     pool_times: PoolTimes = field(default_factory=PoolTimes)

@@ -118,6 +118,7 @@ class GatewayNode:
                     for work in (
                         self.index.write_rounds(),
                         self.finality.follow(),
+                        self.follower.early.follow(),
                         self.readiness.watch(),
                         self.submitter.offer_again(),
                         self._follow_min_price(),

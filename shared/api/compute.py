@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of, dev_control, peers_only
 from shared.encoding.record import Bytes32
-from shared.types.block import BlockHeader, RoundBlock, RoundChange
+from shared.types.block import BlockHeader, ExecutedRound, RoundBlock, RoundChange
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import (
     FIRST_INCARNATION,
@@ -132,6 +132,15 @@ class ComputeApi(HeadersApi, Protocol):
 
         Ends with `NetworkRewound` where the node is, or comes to be, in another life of the chain
         than the one that the caller names, by default the one that is.
+        """
+        ...
+
+    def watch_executed(self) -> AsyncIterator[ExecutedRound]:
+        """
+        Rounds with transactions as this node executes them, before consensus has decided.
+
+        A reader who is slow gets the newest alone. Whoever shows rounds has their contents by the
+        time that they are final; a round that is decided otherwise is never asked for.
         """
         ...
 

@@ -29,6 +29,9 @@ PATIENCE_S = 1.0
 and a transaction that two pools have is one transaction."""
 QUESTIONS_A_TURN = 8
 """Questions of one moment that go to the same node."""
+LEVEL_WAIT_S = 0.25
+"""How long a question waits for a node to deliver what clients see already [s]: a millisecond or
+two where nodes are well."""
 FAVOURITE_LAG_ROUNDS = 5
 """How far the favourite may be behind: rounds come a moment later from one node than from another,
 and a change of pools for that would shuffle nonces [rounds]."""
@@ -84,6 +87,30 @@ class ComputeNodes:
         self._asked_now = 0
         """Questions in this turn of the loop."""
         self._favourite: ComputeNode | None = None
+        self.newest_shown: Callable[[], int] = lambda: -1
+        """Newest round that clients see; it may be there before a node has delivered it."""
+        self._delivered = asyncio.Event()
+
+    def note_delivered(self, node: ComputeNode, number: int) -> None:
+        """Take note of a round that a node delivered."""
+        node.round = number
+        delivered, self._delivered = self._delivered, asyncio.Event()
+        delivered.set()
+
+    def workers_first(self) -> list[ComputeNode]:
+        """Nodes that deliver rounds: the one that gets transactions, then workers, then others."""
+        up = [node for node in self.members if node.is_up]
+        return sorted(up, key=lambda node: (node is not self._favourite, not node.is_worker))
+
+    async def _until(self, is_level: Callable[[], bool]) -> None:
+        """Wait a moment for nodes that have yet to deliver what clients see already."""
+        try:
+            async with asyncio.timeout(LEVEL_WAIT_S):
+                while not is_level():
+                    await self._delivered.wait()
+        except TimeoutError:
+            # It may be down; who is asked then is decided as ever.
+            return
 
     async def ask(self, question: Question[T]) -> T:
         """
@@ -96,6 +123,8 @@ class ComputeNodes:
         RuntimeRejected
             What the runtime said; another node would say the same.
         """
+        if not self._level():
+            await self._until(lambda: bool(self._level()))
         answer, _ = await _first_answer(self._watch, self._in_order(self._next_turn()), question)
         return answer
 
@@ -124,13 +153,16 @@ class ComputeNodes:
             workers = [node for node in level if node.is_worker]
             favourite = self._favourite = (workers or level)[0]
         order.remove(favourite)
+        # Who saw a round that paid them may spend it at once.
+        if favourite.round < self.newest_shown():
+            await self._until(lambda: favourite.round >= self.newest_shown() or not favourite.is_up)
         # Workers have a round before others do; who answers instead is asked from then on.
         order.sort(key=lambda node: (not node.is_up, not node.is_worker))
         answer, self._favourite = await _first_answer(self._watch, [favourite, *order], question)
         return answer
 
     def _newest(self) -> int:
-        return max(node.round for node in self.members)
+        return max((self.newest_shown(), *(node.round for node in self.members)))
 
     def _level(self) -> list[ComputeNode]:
         newest = self._newest()

@@ -8,7 +8,7 @@ round is shown only when its header is one of these.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +41,9 @@ MAX_RETRY_S = 1.0
 FINAL_TIMEOUT_S = 5.0
 """How long a round that a node shows may take to be proven [s]: the proof is made with the round,
 and is mostly here before it."""
+
+
+FinalListener = Callable[[tuple[BlockHeader, ...]], None]
 
 
 class NotFinal(Unavailable, module="gateway", code=6):
@@ -142,6 +145,7 @@ class Finality:
         """Round of the first hash that is kept."""
         self._hashes: list[bytes] = []
         self._moved = asyncio.Event()
+        self._listeners: list[FinalListener] = []
         self.settling = asyncio.Lock()
         """Held while the index goes back; nothing is added to it meanwhile."""
 
@@ -169,6 +173,10 @@ class Finality:
             raise NotFinal(
                 f"consensus has shown no proof of round {number}; the newest is {self.head_round}"
             ) from None
+
+    def listen(self, listener: FinalListener) -> None:
+        """Have a function called with headers that follow, in the turn in which they are proven."""
+        self._listeners.append(listener)
 
     @property
     def first_round(self) -> int:
@@ -249,6 +257,8 @@ class Finality:
         if self._hashes and self._follows(headers[0]):
             self._hashes += hashes
             self._forget_indexed()
+            for listener in self._listeners:
+                listener(headers)
             self._announce()
         elif head.round != self.head_round or self.hash_of(head.round) != hashes[-1]:
             await self._trace_back(head)

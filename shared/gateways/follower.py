@@ -15,6 +15,7 @@ from shared.errors import QanatError, Unavailable
 from shared.gateways import metrics
 from shared.gateways.block_check import ForgedResults, verify_results
 from shared.gateways.compute_nodes import ComputeNode, ComputeNodes
+from shared.gateways.early_rounds import EarlyRounds
 from shared.gateways.finality import Finality
 from shared.gateways.index import RoundIndex
 from shared.kit.tracing import begin_ns, record_in_round
@@ -47,6 +48,9 @@ class Follower:
     ) -> None:
         self._runtime_id = runtime_id
         self._index, self._nodes, self._finality = index, nodes, finality
+        self.early = EarlyRounds(index, nodes)
+        finality.listen(self._show_early)
+        nodes.newest_shown = self._newest_shown
 
     async def follow(self, node: ComputeNode) -> None:
         """Stream one node's rounds for ever; a node that fails is tried again."""
@@ -70,6 +74,19 @@ class Follower:
                 node.mark_down(error.message)
             await asyncio.sleep(delay)
             delay = min(2 * delay, MAX_RETRY_S)
+
+    def _newest_shown(self) -> int:
+        newest = self._index.newest
+        return -1 if newest is None else newest.number
+
+    def _show_early(self, final: tuple[BlockHeader, ...]) -> None:
+        """Show what is final, where its contents are here already."""
+        if not self._finality.settling.locked():
+            begun_ns = begin_ns()
+            shown = self.early.show(final)
+            for number in shown:
+                told = self._runtime_id, self._index.incarnation, number
+                record_in_round(*told, "gateway.index", begun_ns)
 
     def _start_of_stream(self, newest_of_node: int) -> Round:
         """
@@ -107,7 +124,7 @@ class Follower:
                 record_in_round(*told, "gateway.index", begun_ns)
                 await self._index.wait_for_room()
                 break
-        node.round = number
+        self._nodes.note_delivered(node, number)
 
     def _append(self, node: ComputeNode, block: RoundBlock) -> None:
         header = block.header

@@ -71,6 +71,20 @@ class RoundBlock:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutedRound:
+    """
+    What a worker made of a round before consensus has decided on it.
+
+    Nothing is believed of it until a header comes that is final and names its I/O root.
+    """
+
+    round: Round
+    transactions: tuple[bytes, ...]
+    results: tuple[bytes, ...]
+    """As in `RoundBlock`."""
+
+
 def results_of(block: RoundBlock) -> tuple[bytes, ...]:
     """The results of the transactions, one for each."""
     return block.results[: len(block.transactions)]

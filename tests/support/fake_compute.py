@@ -29,7 +29,7 @@ from shared.enclave.round_context import Hindsight, RoundContext
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import PeerUnavailable, RemoteUnavailable, RuntimeRejected
-from shared.types.block import BlockHeader, HeaderType, RoundBlock
+from shared.types.block import BlockHeader, ExecutedRound, HeaderType, RoundBlock
 from shared.types.evm import (
     Account,
     AccountQuery,
@@ -234,6 +234,7 @@ class FakeComputeNode:
         self.held_at: int | None = None
         """Last round that it delivers; None delivers all."""
         self.calls: list[str] = []
+        self.executed: asyncio.Queue[ExecutedRound] = asyncio.Queue()
 
     async def _enter(self, method: str) -> None:
         self.calls.append(method)
@@ -393,6 +394,11 @@ class FakeComputeNode:
         was_there = raw in self.chain.pool
         self.chain.pool = [one for one in self.chain.pool if one != raw]
         return was_there
+
+    async def watch_executed(self) -> AsyncIterator[ExecutedRound]:
+        await self._enter("watch_executed")
+        while True:
+            yield await self.executed.get()
 
     async def watch_rounds(self, from_round) -> AsyncIterator[RoundBlock]:
         await self._enter("watch_rounds")

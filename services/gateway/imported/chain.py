@@ -19,7 +19,7 @@ from services.gateway.rpc.errors import REVERT_CODE, EthereumRejected
 from shared.api.compute import CallDataKey, ComputeStatus, Submission
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected, RuntimeRejected, Unavailable
-from shared.types.block import BlockHeader, RoundBlock
+from shared.types.block import BlockHeader, ExecutedRound, RoundBlock
 from shared.types.evm import (
     Account,
     AccountQuery,
@@ -241,6 +241,10 @@ class ImportedChain:
         incarnation: Incarnation | None = None,  # noqa: ARG002
     ) -> AsyncIterator[RoundBlock]:
         """Refuse: no block follows."""
+        raise NotOfImported("no block follows the last one of an imported chain")
+
+    def watch_executed(self) -> AsyncIterator[ExecutedRound]:
+        """Refuse: nothing is executed any more."""
         raise NotOfImported("no block follows the last one of an imported chain")
 
 
