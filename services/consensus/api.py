@@ -211,10 +211,14 @@ class ConsensusService:
         return self._node.watch(from_height, incarnation)
 
     async def watch_news(
-        self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
+        self,
+        about: RuntimeId,
+        from_height: Height,
+        incarnation: Incarnation | None = None,
+        is_urgent: bool = False,
     ) -> AsyncIterator[BlockEvents]:
         """Events of the blocks from a height on that tell of a runtime."""
-        async for events in self._node.watch(from_height, incarnation):
+        async for events in self._node.watch(from_height, incarnation, is_urgent=is_urgent):
             if is_news(events, about):
                 yield events
 

@@ -43,7 +43,7 @@ class ConsensusNode:
         """Start the engine from what the store holds."""
         self.store, self.engine = store, engine
         self._made_at_s = -math.inf
-        self._news = asyncio.Event()
+        self._news, self._urgent_news = asyncio.Event(), asyncio.Event()
         self._waiting: dict[bytes, list[asyncio.Future[TransactionResult]]] = {}
         self.followers = Followers()
         engine.start(self._on_decision)
@@ -157,13 +157,16 @@ class ConsensusNode:
                 )
 
     def _announce(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        """Wake those who watch: first those for whom somebody waits, until they are written to."""
+        urgent, self._urgent_news = self._urgent_news, asyncio.Event()
+        news, self._news = self._news, asyncio.Event()
+        urgent.set()
+        asyncio.get_running_loop().call_soon(news.set)
 
     # -- watching ------------------------------------------------------------------------------
 
     async def watch(
-        self, from_height: int, incarnation: int | None = None
+        self, from_height: int, incarnation: int | None = None, *, is_urgent: bool = False
     ) -> AsyncIterator[BlockEvents]:
         """
         Events of every block from a height on, then of each new one; 0 begins at the newest.
@@ -182,7 +185,7 @@ class ConsensusNode:
             raise UnknownHeight(height)
         with metrics.watchers.track_inprogress():
             while True:
-                news = self._news
+                news = self._urgent_news if is_urgent else self._news
                 while height <= self.store.height and known == self.store.incarnation:
                     yield self.store.load_events(height)
                     height += 1

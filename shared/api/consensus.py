@@ -335,10 +335,16 @@ class ConsensusApi(Protocol):
         ...
 
     def watch_news(
-        self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
+        self,
+        about: RuntimeId,
+        from_height: Height,
+        incarnation: Incarnation | None = None,
+        is_urgent: bool = False,
     ) -> AsyncIterator[BlockEvents]:
         """
         Like `watch_blocks`, without blocks that say nothing about a runtime.
+
+        Who says that it is urgent, as gateways do for the clients that wait, is told first.
 
         Many blocks of a busy network hold but a single vote, and to send them to everybody costs
         more than to make them.

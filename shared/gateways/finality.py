@@ -104,7 +104,11 @@ class FinalityApi(HeaderApi, Protocol):
         ...
 
     def watch_news(
-        self, about: RuntimeId, from_height: Height, incarnation: Incarnation | None = None
+        self,
+        about: RuntimeId,
+        from_height: Height,
+        incarnation: Incarnation | None = None,
+        is_urgent: bool = False,
     ) -> AsyncIterator[BlockEvents]:
         """Events of blocks that tell of a runtime."""
         ...
@@ -208,7 +212,10 @@ class Finality:
                 await self._report_arrival()
                 delay = RETRY_S
                 async for events in self._consensus.watch_news(
-                    self._runtime_id, Height(self._height + 1), self._light_client.incarnation
+                    self._runtime_id,
+                    Height(self._height + 1),
+                    self._light_client.incarnation,
+                    is_urgent=True,
                 ):
                     await self._take(events)
             except ChainRewound:

@@ -234,7 +234,7 @@ class FakeConsensus:
     async def report_incarnation(self, follower, incarnation):
         self.reported[follower] = incarnation
 
-    async def watch_news(self, about, from_height, incarnation=None):
+    async def watch_news(self, about, from_height, incarnation=None, is_urgent=False):
         assert about == self._runtime_id
         height = from_height
         while True:

@@ -80,7 +80,7 @@ class SmallConsensus:
     async def fetch_proven_state(self, keys, height=0):
         return self._proven
 
-    async def watch_news(self, about, from_height, incarnation=None):
+    async def watch_news(self, about, from_height, incarnation=None, is_urgent=False):
         queue: asyncio.Queue[BlockEvents] = asyncio.Queue()
         self._readers.append(queue)
         while True:
