@@ -85,7 +85,6 @@ class RoundSpans:
         """What was reached when, in order: each is the end of a stage [Unix ns]."""
         check, propose = self.one("compute.check"), self.one("compute.propose")
         last_begun = max(span.begun_ns for span in self.all("compute.execute"))
-        settle = min(self.all("compute.settle"), key=lambda span: span.ended_ns)
         steps = [
             (f"consensus: {step}", self.one(f"consensus.{step}").ended_ns)
             for step in CONSENSUS_STEPS
@@ -102,9 +101,7 @@ class RoundSpans:
             ("last vote signed and saved", self.slowest("compute.vote").ended_ns),
             ("consensus begins the block", self.one("consensus.block").begun_ns),
             *steps,
-            ("first host sees the block", settle.begun_ns),
-            ("it publishes the round", settle.ended_ns),
-            ("gateway has the round", self.one("gateway.index").ended_ns),
+            ("gateway shows the round", self.one("gateway.index").ended_ns),
             (RECEIPT, received_ns),
         ]
 

@@ -59,7 +59,7 @@ def test_stages_add_up_to_what_the_client_waits():
     assert stages["gateway has it"] == 1
     assert stages["slowest worker begins"] == 12 - 8
     assert stages["slowest worker has executed"] == 22 - 12
-    assert stages["first host sees the block"] == 50 - 46
+    assert stages["gateway shows the round"] == 59 - 46
     assert times["enclave.sign"] == [1]
 
 
