@@ -105,3 +105,11 @@ def node_clients() -> Path:
     folder = ROOT / "tests" / "e2e" / "clients"
     install_node_packages(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def metamask(node_clients: Path) -> Path:
+    """Folder of MetaMask's controllers, which the other clients do not pay for."""
+    folder = node_clients / "metamask"
+    install_node_packages(folder)
+    return folder

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_python_clients import connect, deploy, send
+from tests.e2e.test_wallets import use_metamask
 from tests.support.networks import (
     ROOT,
     SECOND_KEY,
@@ -179,3 +180,9 @@ def test_ponder_follows_a_rewind(hardhat_like: ProcessNetwork, project: Path) ->
         assert hardhat_like.rpc("evm_revert", snapshot) is True
         pay(cem, 100)
         ponder.until({ben: 5, cem: 100})
+
+
+def test_metamask_pays_by_base_fee(hardhat_like: ProcessNetwork, metamask: Path) -> None:
+    seen = use_metamask(metamask, hardhat_like.url)
+    assert (seen["is1559"], seen["created"]["type"]) == (True, "0x2")
+    assert seen["paid"]["gas"] < 30_000

@@ -2,11 +2,7 @@
 
 import json
 import os
-import re
-import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,48 +13,14 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractCustomError, ContractLogicError
 from web3.types import TxParams
 
-from tests.support.networks import ROOT, RpcFailure, RunningNetwork, load_artifact, wait_for
+from tests.support.networks import RpcFailure, RunningNetwork, load_artifact
 from tests.support.node_clients import run_client
+from tests.support.view_command import RunningView
 
 KEY = "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e"
 OWNER = Account.from_key(KEY).address
 ENVELOPE = "0xa264626f6479a4"
 SECRET = b"what a plain tool hides from everybody"
-COMMAND = (sys.executable, "-m", "qanat", "view", "--port", "0", "--log")
-
-
-class View:
-    """A running `qanat view`."""
-
-    def __init__(self, network: RunningNetwork) -> None:
-        self._process = subprocess.Popen(
-            [*COMMAND, *network.cli_options()],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        wait_for(lambda: self.url is not None, 60, "`qanat view` says where it listens")
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as output:
-            for line in output:
-                self.lines.append(line.rstrip())
-
-    @property
-    def url(self) -> str | None:
-        found = re.search(r"localhost:(\d+)", self.lines[0]) if self.lines else None
-        return found and f"http://localhost:{found.group(1)}"
-
-    def close(self) -> int:
-        self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(timeout=20)
-        self._reader.join(timeout=20)
-        return code
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +30,8 @@ def network(process_network: RunningNetwork) -> RunningNetwork:
 
 
 @pytest.fixture(scope="module")
-def view(network: RunningNetwork) -> Iterator[View]:
-    running = View(network)
+def view(network: RunningNetwork) -> Iterator[RunningView]:
+    running = RunningView(network)
     yield running
     assert running.close() == 0
     assert running.lines[-1] == "stopped"
@@ -86,7 +48,7 @@ def sent_to(network: RunningNetwork, address: str, since: int) -> list[dict[str,
     ]
 
 
-def test_web3_py_without_any_middleware(network: RunningNetwork, view: View) -> None:
+def test_web3_py_without_any_middleware(network: RunningNetwork, view: RunningView) -> None:
     """The node signs for it, through the ends of more epochs than a key lasts."""
     began = network.block_number()
     web3 = Web3(HTTPProvider(view.url))
@@ -121,7 +83,9 @@ def test_web3_py_without_any_middleware(network: RunningNetwork, view: View) -> 
     assert all(one.startswith(ENVELOPE) and SECRET.hex() not in one for one in inputs)
 
 
-def test_who_holds_the_debug_key_looks_into_contracts(network: RunningNetwork, view: View) -> None:
+def test_who_holds_the_debug_key_looks_into_contracts(
+    network: RunningNetwork, view: RunningView
+) -> None:
     """Slots, traces of calls, overrides, simulations; the gateway shows nobody any of it."""
     web3 = Web3(HTTPProvider(view.url))
     artifact = load_artifact("Vault")
@@ -161,7 +125,7 @@ def test_who_holds_the_debug_key_looks_into_contracts(network: RunningNetwork, v
 
 @pytest.mark.node
 def test_viem_and_ethers_without_any_library(
-    network: RunningNetwork, view: View, node_clients: Path
+    network: RunningNetwork, view: RunningView, node_clients: Path
 ) -> None:
     began, artifact = network.block_number(), load_artifact("Vault")
     seen = run_client(node_clients, "view.mjs", str(view.url), KEY, str(artifact.path))
@@ -175,7 +139,7 @@ def test_viem_and_ethers_without_any_library(
 
 @pytest.mark.node
 def test_cast_signs_calls_and_reads_its_transaction(
-    network: RunningNetwork, view: View, node_clients: Path
+    network: RunningNetwork, view: RunningView, node_clients: Path
 ) -> None:
     began = network.block_number()
     (binary,) = node_clients.glob("node_modules/@foundry-rs/cast-*/bin/cast")
@@ -259,7 +223,7 @@ def read_number(url: str | None, box: str, function: str, sender: str) -> int:
 
 @pytest.mark.node
 def test_forge_broadcasts_sixty_transactions_of_one_account(
-    network: RunningNetwork, view: View, node_clients: Path, tmp_path: Path
+    network: RunningNetwork, view: RunningView, node_clients: Path, tmp_path: Path
 ) -> None:
     began, forge = network.block_number(), Forge(node_clients, tmp_path, view.url)
     box = forge.broadcast_many()
