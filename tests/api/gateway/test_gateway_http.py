@@ -252,6 +252,13 @@ async def test_any_web_page_may_call_by_default(gateway):
     assert preflight.status_code == 204
     assert "POST" in preflight.headers["access-control-allow-methods"]
     assert preflight.headers["access-control-allow-headers"] == "content-type, x-token"
+    assert "access-control-allow-private-network" not in preflight.headers
+
+
+async def test_pages_from_outside_may_ask_inwards(gateway):
+    asked = {"origin": "https://dapp.example", "access-control-request-private-network": "true"}
+    preflight = await gateway.client.options("/", headers=asked)
+    assert preflight.headers["access-control-allow-private-network"] == "true"
 
 
 async def test_origins_can_be_limited(tmp_path):
@@ -261,6 +268,9 @@ async def test_origins_can_be_limited(tmp_path):
         assert good.headers["access-control-allow-origin"] == "https://good.example"
         assert "access-control-allow-origin" not in bad.headers
         assert bad.headers["vary"] == "Origin"
+        asked = {"origin": "https://bad.example", "access-control-request-private-network": "true"}
+        preflight = await gateway.client.options("/", headers=asked)
+        assert "access-control-allow-private-network" not in preflight.headers
 
 
 @pytest.mark.parametrize(

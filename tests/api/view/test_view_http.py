@@ -66,11 +66,15 @@ async def test_tools_and_pages_of_this_machine_or_that_were_allowed_are(view, or
     answer = await view.client.post("/", content=ACCOUNTS, headers=headers)
     assert answer.json()["result"][0] == FIRST_ADDRESS
     assert answer.headers.get("access-control-allow-origin") == origin
-    preflight = await view.client.options(
-        "/", headers=headers | {"access-control-request-headers": "content-type"}
-    )
+    asked = {
+        "access-control-request-headers": "content-type",
+        "access-control-request-private-network": "true",
+    }
+    preflight = await view.client.options("/", headers=headers | asked)
     assert preflight.status_code == 204
     assert preflight.headers.get("access-control-allow-origin") == origin
+    inwards = preflight.headers.get("access-control-allow-private-network")
+    assert inwards == (None if origin is None else "true")
 
 
 async def test_pages_stay_pages_to_the_gateway(tmp_path):
