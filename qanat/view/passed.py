@@ -12,6 +12,7 @@ METHODS = frozenset(
         "debug_getRawHeader",
         "debug_getRawReceipts",
         "debug_getRawTransaction",
+        "debug_storageRangeAt",
         "debug_traceBlockByHash",
         "debug_traceBlockByNumber",
         "debug_traceTransaction",

@@ -15,7 +15,13 @@ from qanat.view.journal import Journal
 from qanat.view.viewing import as_owner, fetch_view
 from services.gateway.rpc.frames import path as read_path
 from services.gateway.rpc.frames import trace_types
-from services.gateway.rpc.parameters import BadParameter, hash32
+from services.gateway.rpc.parameters import BadParameter, address, count, hash32
+from services.gateway.rpc.storage_ranges import (
+    first_key,
+    out_of_range,
+    storage_style,
+    transaction_place,
+)
 from shared.crypto.signing import Signer
 
 BLOCK_TIMEOUT_S = 60.0
@@ -39,6 +45,7 @@ class Tracing:
             "debug_traceTransaction": (self._debug_transaction, "hash options?"),
             "debug_traceBlockByNumber": (self._debug_block, "block options?"),
             "debug_traceBlockByHash": (self._debug_block, "hash options?"),
+            "debug_storageRangeAt": (self._storage_range, "block position account start limit"),
             "trace_transaction": (self._frames, "hash"),
             "trace_get": (self._frame, "hash path"),
             "trace_block": (self._block_frames, "block"),
@@ -57,6 +64,19 @@ class Tracing:
             {"txHash": self._journal.show(hash_), "result": orjson.Fragment(trace)}
             async for hash_, trace in self.views(headers, block, style)
         ]
+
+    async def _storage_range(
+        self, headers: Headers, block: Any, position: Any, account: Any, start: Any, limit: Any
+    ) -> Any:
+        """Slots of a contract before a transaction, which is named by index or by either hash."""
+        place = transaction_place(position)
+        style = _style(storage_style(address(account), first_key(start), count(limit)))
+        if isinstance(place, bytes):
+            return orjson.Fragment(await self.view_mined(headers, position, style))
+        hashes = await self._transactions_of(headers, block)
+        if place >= len(hashes):
+            raise GatewayRefused({"code": GENERAL_CODE, "message": out_of_range(place, str(block))})
+        return orjson.Fragment(await self._view(hashes[place], style))
 
     # -- Parity's forms ------------------------------------------------------------------------
 
@@ -107,21 +127,27 @@ class Tracing:
         self, headers: Headers, block: Any, style: bytes
     ) -> AsyncIterator[tuple[str, bytes]]:
         """Hash and trace of each transaction of a block, in order."""
+        hashes = await self._transactions_of(headers, block)
+        try:
+            async with asyncio.timeout(BLOCK_TIMEOUT_S):
+                for hash_ in hashes:
+                    yield hash_, await self._view(hash_, style)
+        except TimeoutError:
+            raise GatewaySilent(
+                f"the block takes over {BLOCK_TIMEOUT_S:g} s to trace: ask for its transactions"
+            ) from None
+
+    async def _transactions_of(self, headers: Headers, block: Any) -> list[str]:
+        """Hashes of a block's transactions on the chain, in order."""
         found = await self._gateway.ask(*header_request(block), headers)
         if found is None:
             raise _not_found("block")
         hashes = found.get("transactions") if type(found) is dict else None
         if type(hashes) is not list:
             raise GatewaySilent("the gateway shows no transactions of the block")
-        try:
-            async with asyncio.timeout(BLOCK_TIMEOUT_S):
-                for hash_ in hashes:
-                    read_answer(hash32, hash_)
-                    yield hash_, await self._view(hash_, style)
-        except TimeoutError:
-            raise GatewaySilent(
-                f"the block takes over {BLOCK_TIMEOUT_S:g} s to trace: ask for its transactions"
-            ) from None
+        for hash_ in hashes:
+            read_answer(hash32, hash_)
+        return hashes
 
 
 def _not_found(what: str) -> GatewayRefused:

@@ -68,6 +68,14 @@ impl ContractCipher {
         key
     }
 
+    /// The slot of a record key; None when this contract's key did not seal it.
+    pub fn open_slot(&self, record_key: &[u8]) -> Option<U256> {
+        let (nonce, sealed) = record_key.get(21..)?.split_first_chunk::<15>()?;
+        let slot = Zeroizing::new(self.cipher.open(nonce, sealed, &[]).ok()?);
+        let slot: &[u8; 32] = slot.as_slice().try_into().ok()?;
+        Some(U256::from_be_bytes(*slot))
+    }
+
     /// Record of a value written in `round`: `nonce ‖ seal(value)`, bound to its record key.
     pub fn seal_value(&self, record_key: &[u8], round: u64, value: &U256) -> Vec<u8> {
         let nonce = first_15(&sha512_256(&[&self.value_nonce_key, &round.to_be_bytes(), record_key]));
@@ -136,5 +144,7 @@ mod tests {
         assert_eq!(record, first.seal_value(&one, 9, &U256::from(42)), "replicas agree");
         assert_ne!(record, first.seal_value(&one, 10, &U256::from(42)), "another round, another nonce");
         assert_eq!((one.len(), record.len()), (84, 63));
+        assert_eq!((first.open_slot(&one), first.open_slot(&two)), (Some(U256::ONE), Some(U256::from(2))));
+        assert_eq!((second.open_slot(&one), first.open_slot(&one[..83])), (None, None), "another key; cut");
     }
 }

@@ -387,16 +387,40 @@ impl<'e> StateDatabase<'e> {
 
     /// Slots of a contract after this round, where the trie has none of them yet.
     fn all_slots(&self, contract: &Address, changed: Vec<(U256, U256)>) -> Result<Vec<(U256, U256)>, EngineError> {
-        let prefix = slot_prefix(contract, false);
-        let mut slots = BTreeMap::new();
-        for (key, value) in self.snapshot.scan(&prefix, None, usize::MAX)? {
-            let number = |raw: Option<&[u8]>| raw.and_then(U256::try_from_be_slice);
-            let slot = number(key.get(prefix.len()..)).zip(number(Some(&value)));
-            let (slot, value) = slot.ok_or_else(|| StateError::Corrupt("a slot is not 32 bytes".into()))?;
-            slots.insert(slot, value);
-        }
+        let mut slots = self.stored_slots(contract, usize::MAX)?;
         slots.extend(changed);
         Ok(slots.into_iter().filter(|(_, value)| !value.is_zero()).collect())
+    }
+
+    /// Slots of a contract that hold something now; None where more than `limit` did before this round.
+    pub fn slots(&self, contract: &Address, limit: usize) -> Result<Option<BTreeMap<U256, U256>>, EngineError> {
+        let mut slots = BTreeMap::new();
+        if !self.pretended.emptied.contains(contract) {
+            slots = self.stored_slots(contract, limit.saturating_add(1))?;
+        }
+        if slots.len() > limit {
+            return Ok(None);
+        }
+        let seen = self.slots.iter().filter(|((of, _), _)| of == contract);
+        slots.extend(seen.map(|((_, slot), held)| (*slot, held.value)));
+        slots.retain(|_, value| !value.is_zero());
+        Ok(Some(slots))
+    }
+
+    /// Slots of a contract that held something before this round, `limit` of them at most.
+    fn stored_slots(&self, contract: &Address, limit: usize) -> Result<BTreeMap<U256, U256>, EngineError> {
+        let prefix = slot_prefix(contract, self.keys.is_some());
+        let stored = self.snapshot.scan(&prefix, None, limit)?;
+        let Some(keys) = self.keys else {
+            let number = |raw: Option<&[u8]>| raw.and_then(U256::try_from_be_slice);
+            let opened = stored.iter().map(|(key, value)| number(key.get(prefix.len()..)).zip(number(Some(value))));
+            let slots: Option<BTreeMap<U256, U256>> = opened.collect();
+            return Ok(slots.ok_or_else(|| StateError::Corrupt("a slot is not 32 bytes".into()))?);
+        };
+        let cipher = keys.cipher(contract)?;
+        let opened = stored.iter().map(|(key, value)| cipher.open_slot(key).zip(cipher.open_value(key, value)));
+        let slots: Option<BTreeMap<U256, U256>> = opened.collect();
+        slots.ok_or_else(|| EngineError::Decryption(contract.into_array()))
     }
 
     /// What this round changed of accounts that Ethereum knows, for its tries, in order. Those it sees for the first

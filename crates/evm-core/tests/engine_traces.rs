@@ -5,11 +5,12 @@ mod support;
 use std::time::Duration;
 
 use alloy_consensus::TxLegacy;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use evm_core::{
     config::ChainConfig,
     engine::Replayed,
     failure::EngineError,
+    genesis::GenesisAccount,
     tracing::{Limits, Style},
 };
 use serde_json::{Value, json};
@@ -417,4 +418,66 @@ fn simulations_are_bounded() {
     assert_eq!(refused(json!({"style": {"outcome": false}, "blocks": [], "more": 1})), 2);
     let both = json!({loops.to_string(): {"state": {}, "stateDiff": {}}});
     assert_eq!(refused(json!({"style": {"outcome": false}, "blocks": [{"state": both}]})), 2);
+}
+
+fn range(contract: Address, start: B256, limit: usize) -> Style {
+    style(json!({"storage": {"address": contract, "start": start, "limit": limit}}))
+}
+
+#[test]
+fn storage_is_that_before_a_transaction() {
+    for confidential in [true, false] {
+        let mut chain = Chain::with(ChainConfig { confidential, ..ChainConfig::new(CHAIN_ID) });
+        let cell = chain.deploy(CELL);
+        chain.run(&[account(2).call(0, cell, &word(7))]);
+        let batch =
+            [account(3).call(0, cell, &word(8)), account(4).call(0, cell, &word(0)), account(3).call(1, cell, &[])];
+        let seen = replay(&chain, &batch, None, &range(cell, B256::ZERO, 10)).unwrap();
+        let values: Vec<Value> = seen
+            .iter()
+            .map(|one| {
+                let page: Value = serde_json::from_slice(&one.trace).unwrap();
+                assert_eq!(page["nextKey"], Value::Null);
+                page["storage"][keccak256(B256::ZERO).to_string()]["value"].clone()
+            })
+            .collect();
+        // What is zero is not there.
+        assert_eq!(values, [json!(B256::from(word(7))), json!(B256::from(word(8))), Value::Null], "{confidential}");
+        let results = seen.into_iter().map(|one| one.result).collect::<Vec<_>>();
+        assert_eq!(results, chain.propose(&batch, true).unwrap().results);
+    }
+}
+
+#[test]
+fn storage_is_shown_page_by_page_in_the_order_of_hashes() {
+    let chain = public();
+    let contract = Address::repeat_byte(0x77);
+    let storage: Vec<(U256, U256)> = (1..=5).map(|n| (U256::from(n), U256::from(n * n))).collect();
+    let genesis = [GenesisAccount {
+        address: contract,
+        balance: U256::ZERO,
+        nonce: 1,
+        code: Bytes::new(),
+        storage: storage.clone(),
+    }];
+    let raw = pay(&account(2), 0, contract, 1);
+    let (mut start, mut found, mut pages) = (Some(B256::ZERO), Vec::new(), 0);
+    while let Some(from) = start {
+        let style = range(contract, from, 2);
+        let replayed =
+            chain.engine.replay(&chain.environment(), HASH, &[&raw], &genesis, Some(0), &style, Limits::default());
+        let page: Value = serde_json::from_slice(&replayed.unwrap()[0].trace).unwrap();
+        for (hash, entry) in page["storage"].as_object().unwrap() {
+            let (key, value): (B256, B256) = serde_json::from_value(json!([entry["key"], entry["value"]])).unwrap();
+            assert_eq!(hash, &keccak256(key).to_string());
+            found.push((hash.clone(), (U256::from_be_bytes(key.0), U256::from_be_bytes(value.0))));
+        }
+        start = serde_json::from_value(page["nextKey"].clone()).unwrap();
+        pages += 1;
+    }
+    assert_eq!(pages, 3);
+    assert!(found.is_sorted());
+    let mut slots: Vec<(U256, U256)> = found.into_iter().map(|(_, slot)| slot).collect();
+    slots.sort();
+    assert_eq!(slots, storage);
 }

@@ -7,21 +7,29 @@ import orjson
 from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.node import GatewayNode
-from services.gateway.rpc.block_ids import find_block, resolve_state
+from services.gateway.rpc.block_ids import find_any_block, find_block, resolve_state
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import (
     AnyBlockId,
     BlockId,
+    address,
     any_block_id,
     block_id,
+    count,
     optional,
     whole_hash,
 )
 from services.gateway.rpc.replays import Replays, joined
 from services.gateway.rpc.shapes import show_bytes
 from services.gateway.rpc.simulations import trace_options, traced_call
+from services.gateway.rpc.storage_ranges import (
+    first_key,
+    out_of_range,
+    storage_style,
+    transaction_place,
+)
 
 
 class DebugTraceMethods:
@@ -64,6 +72,20 @@ class DebugTraceMethods:
                 for hash_, trace in zip(hashes, traces, strict=True)
             ]
         )
+
+    @rpc_method("debug_storageRangeAt", any_block_id, transaction_place, address, first_key, count)
+    async def storage_range_at(
+        self, block: AnyBlockId, position: int | bytes, account: bytes, start: bytes, limit: int
+    ) -> Any:
+        """Slots of a contract before a transaction of a block, by the hashes of their numbers."""
+        round_ = await find_any_block(self._index, block)
+        if round_ is None:
+            raise QueryRejected("block not found")
+        for found in round_.transactions:
+            if position in (found.position, found.record.hash):
+                style = storage_style(account, start, limit)
+                return orjson.Fragment(await self._replays.trace_transaction(found, style))
+        raise QueryRejected(out_of_range(position, show_bytes(round_.hash)))
 
     @rpc_method("debug_traceCall", call_request, any_block_id, optional(trace_options))
     async def trace_call(

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
-from services.gateway.rpc import objects, parameters
+from services.gateway.rpc import objects, parameters, storage_ranges
 from services.gateway.rpc.methods import Method
 from services.gateway.rpc.parameters import REQUIRED, Parameter
 from services.gateway.rpc.shapes import Json
@@ -18,6 +18,7 @@ VERSION = "1.3.2"
 _QUANTITY = {"type": "string", "pattern": "^0x(0|[1-9a-f][0-9a-f]*)$"}
 _TAG = {"enum": [tag.value for tag in parameters.Tag]}
 _HASH = {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"}
+_BYTES = {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 _COUNT: dict[str, Any] = {"anyOf": [_QUANTITY, {"type": "integer", "minimum": 0}]}
 _BLOCK: dict[str, Any] = {"anyOf": [_QUANTITY, _TAG]}
@@ -28,7 +29,7 @@ READERS: dict[Callable[[Any], Any], dict[str, Any]] = {
     parameters.block_id: _BLOCK,
     parameters.boolean: {"type": "boolean"},
     parameters.count: _COUNT,
-    parameters.data: {"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"},
+    parameters.data: _BYTES,
     parameters.hash32: _HASH,
     parameters.whole_hash: _HASH,
     parameters.percentiles: {"type": "array", "items": {"type": "number"}},
@@ -39,6 +40,8 @@ READERS: dict[Callable[[Any], Any], dict[str, Any]] = {
     parameters.text: {"type": "string"},
     objects.call_request: _OBJECT,
     objects.log_query: _OBJECT,
+    storage_ranges.first_key: _BYTES,
+    storage_ranges.transaction_place: {"anyOf": [*_COUNT["anyOf"], _HASH]},
 }
 """What each reader takes; others take any JSON."""
 

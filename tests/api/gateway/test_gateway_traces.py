@@ -6,6 +6,7 @@ import pytest
 
 from services.gateway.probe import PlainCallProbe
 from services.gateway.rpc import parity
+from shared.crypto.hashes import keccak256
 from shared.types.evm import EvmQuery
 from tests.support.fake_compute import FakeChain
 from tests.support.gateway import (
@@ -100,6 +101,7 @@ async def test_blocks_are_traced_whole_by_number_and_hash(gateway, cell):
     slot = "0x" + "0" * 64
     assert second["pre"][cell.lower()]["storage"][slot] == words[0]
     assert second["post"][cell.lower()]["storage"][slot] == words[1]
+    await _check_storage(gateway, cell, block)
     refused = await gateway.ask("debug_traceBlockByNumber", "0x0")
     assert refused["error"]["message"] == "genesis is not traceable"
     frames = await gateway.rpc("trace_block", number)
@@ -109,6 +111,26 @@ async def test_blocks_are_traced_whole_by_number_and_hash(gateway, cell):
     only = {"fromBlock": "0x0", "toAddress": [cell], "after": len(found) - 1}
     assert await gateway.rpc("trace_filter", only) == frames[1:]
     assert await gateway.rpc("trace_filter", {"fromAddress": [cell]}) == []
+
+
+async def _check_storage(gateway, cell, block):
+    """What a cell held before each of two transactions that wrote 3 and 4."""
+    hash_, slot = "0x" + keccak256(bytes(32)).hex(), "0x" + "0" * 64
+
+    async def ask(position, start="0x", limit=10, at=block["hash"]):
+        return await gateway.rpc("debug_storageRangeAt", at, position, cell, start, limit)
+
+    assert await ask(0) == {"storage": {}, "nextKey": None}
+    kept = {"storage": {hash_: {"key": slot, "value": f"0x{3:064x}"}}, "nextKey": None}
+    for position in (1, "0x1", block["transactions"][1]):
+        assert await ask(position) == kept
+    assert await ask(1, at=block["number"]) == kept
+    assert await ask(1, start=hash_) == kept
+    assert await ask(1, start=hash_[:6]) == kept
+    assert await ask(1, start="0xff") == {"storage": {}, "nextKey": None}
+    assert await ask(1, limit=0) == {"storage": {}, "nextKey": hash_}
+    refused = await gateway.error("debug_storageRangeAt", block["hash"], 2, cell, "0x", 10)
+    assert "index 2 out of range" in refused["message"]
 
 
 async def test_calls_are_traced_with_overrides_of_state_and_block(gateway, cell):

@@ -80,6 +80,25 @@ async def test_slots_are_read_at_any_block(view, gateway, kept):
     assert int(await gateway.rpc("eth_getStorageAt", kept, "0x0", "latest"), 16) == 0
 
 
+async def test_slots_are_listed_as_they_were_before_a_transaction(view, gateway, kept, public):
+    other = b"\x5a" * len(SECRET)
+    hash_ = await send(view, kept, "store", other)
+    sent = await view.rpc("eth_getTransactionByHash", hash_)
+    listed = await view.rpc("debug_storageRangeAt", sent["blockHash"], 0, kept, "0x", 10)
+    of_kept = {one["key"]: one["value"] for one in listed["storage"].values()}
+    assert of_kept == {f"0x{0:064x}": KEPT, f"0x{1:064x}": f"0x{1:064x}"}
+    assert listed["nextKey"] is None
+    asked = ("debug_storageRangeAt", sent["blockHash"], hash_, kept, "0x", 1)
+    assert (await view.rpc(*asked))["nextKey"] in listed["storage"]
+    assert "out of range" in (await view.ask(*asked[:2], 1, *asked[3:]))["error"]["message"]
+    assert "keep secrets" in (await gateway.ask(*asked[:2], 0, *asked[3:]))["error"]["message"]
+    async with running_view(public) as other_view:
+        stored = await send(other_view, kept, "store", other)
+        block = (await other_view.rpc("eth_getTransactionByHash", stored))["blockHash"]
+        shown = await public.rpc("debug_storageRangeAt", block, 0, kept, "0x", 10)
+    assert shown == listed
+
+
 @pytest.mark.parametrize(
     "make",
     [

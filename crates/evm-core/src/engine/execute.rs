@@ -200,6 +200,11 @@ impl<'e, O: Observer<'e>> Round<'e, O> {
         &self.tally.results
     }
 
+    /// The state as the transactions so far left it.
+    pub(super) fn database(&mut self) -> &StateDatabase<'e> {
+        self.machine.database()
+    }
+
     /// Who watches.
     pub fn observer(&mut self) -> &mut O {
         self.machine.observer()

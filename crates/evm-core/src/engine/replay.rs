@@ -50,12 +50,13 @@ impl Engine {
         let mut bytes_left = limits.answer_bytes;
         for (index, raw) in raw.iter().enumerate() {
             let is_wanted = wanted.is_none_or(|wanted| wanted == index);
-            if is_wanted {
-                round.observer().watch(style)?;
-            } else {
-                round.observer().look_away();
-            }
             let mut trace = None;
+            match style {
+                _ if !is_wanted => round.observer().look_away(),
+                Style::Storage(range) => trace = Some(range.read(round.database(), bytes_left)?),
+                _ => round.observer().watch(style)?,
+            }
+            let is_watched = is_wanted && trace.is_none();
             let place = Place {
                 hash: Some(hash_of(raw)),
                 index: Some(index as u64),
@@ -63,7 +64,7 @@ impl Engine {
                 number: Some(environment.round),
             };
             let ran = round.run_shown(raw, |machine, ended| {
-                if is_wanted {
+                if is_watched {
                     let (onlooker, context) = machine.observed();
                     onlooker.verdict()?;
                     trace = Some(render(onlooker, context, style, ended, place, bytes_left)?);

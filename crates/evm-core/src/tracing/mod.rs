@@ -9,6 +9,7 @@
 mod budget;
 mod onlooker;
 pub mod render;
+mod storage;
 mod transfers;
 
 use std::{
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     budget::Budget,
     onlooker::Onlooker,
+    storage::StorageRange,
     transfers::{Placed, Transfers},
 };
 use crate::{
@@ -52,6 +54,8 @@ pub enum Style {
     Operations,
     /// Accounts and slots that a call touches beside these (EIP-2930).
     AccessList(AccessList),
+    /// No trace, but a part of an account's storage before the transaction (`debug_storageRangeAt`).
+    Storage(StorageRange),
     /// Nothing but how it ended; with `true` a log for each transfer of value (`eth_simulateV1`).
     Outcome(bool),
 }

@@ -96,6 +96,9 @@ impl Onlooker {
                 Recorder::Parity(Box::new(TracingInspector::new(TracingInspectorConfig::default_parity())))
             }
             Style::Operations => Recorder::Operations(InternalOperationsInspector::default()),
+            Style::Storage(_) => {
+                return Err(unreadable("storage is that before a transaction of a round, and no trace"));
+            }
             Style::AccessList(given) => Recorder::AccessList(AccessListInspector::new(given.clone())),
             Style::Outcome(with_transfers) => Recorder::Transfers(Transfers::new(*with_transfers, self.next_log)),
         };
