@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    config::ChainConfig,
+    config::{ChainConfig, Profile},
     envelope::{self, Envelope},
     environment::Environment,
     errors::ModuleError,
@@ -27,7 +27,24 @@ pub fn open(config: &ChainConfig, environment: &Environment, data: &[u8]) -> Res
         Envelope::Encrypted(sealed) => {
             let secret_of = |epoch| environment.call_keys.get(&epoch).map(|secret| **secret);
             let opened = envelope::open(&sealed, environment.epoch, &secret_of)?;
-            Ok(Opened { data: opened.data, key: Some(Zeroizing::new(opened.key)) })
+            let data = match config.profile {
+                Profile::Strict => opened.data,
+                Profile::Dev => sealed_once(environment, opened.data),
+            };
+            Ok(Opened { data, key: Some(Zeroizing::new(opened.key)) })
         }
+    }
+}
+
+/// Opens calldata that was sealed twice; gives any other back.
+///
+/// oasis-sapphire-py seals a transaction, and seals it again when it asks what gas that takes.
+fn sealed_once(environment: &Environment, data: Vec<u8>) -> Vec<u8> {
+    let secret_of = |epoch| environment.call_keys.get(&epoch).map(|secret| **secret);
+    match envelope::parse(&data) {
+        Ok(Envelope::Encrypted(sealed)) => {
+            envelope::open(&sealed, environment.epoch, &secret_of).map_or(data, |opened| opened.data)
+        }
+        _ => data,
     }
 }

@@ -33,7 +33,8 @@ pub enum Profile {
     /// Exactly Sapphire: unsigned queries and estimates come from the zero address.
     #[default]
     Strict,
-    /// Friendlier to a developer: estimates and unsigned queries keep the sender they claim.
+    /// Friendlier to a developer: estimates and unsigned queries keep the sender they claim, and what a client sealed
+    /// twice is opened twice.
     Dev,
 }
 

@@ -55,6 +55,22 @@ fn dev_profile_and_public_chain_keep_the_claimed_sender() {
 }
 
 #[test]
+fn what_a_client_sealed_twice_is_opened_twice_in_the_dev_profile_alone() {
+    let (once, _) = encrypt(b"hello");
+    let (twice, key) = encrypt(&once);
+    for (profile, seen) in [(Profile::Dev, &b"hello"[..]), (Profile::Strict, &once[..])] {
+        let mut chain = Chain::with(ChainConfig { profile, ..ChainConfig::new(CHAIN_ID) });
+        let echo = chain.deploy(ECHO);
+        assert_eq!(open_result(&key, &chain.query(echo, &twice).unwrap()).1, seen, "{profile:?}");
+        let estimate = |data| {
+            let call = Call { data, ..plain(echo) };
+            chain.engine.estimate_gas(&chain.environment(), chain.round, &call).unwrap()
+        };
+        assert_eq!(estimate(&twice) - estimate(&once) < 1_000, profile == Profile::Dev);
+    }
+}
+
+#[test]
 fn results_are_sealed_exactly_when_the_call_was() {
     let mut chain = Chain::new();
     let echo = chain.deploy(ECHO);
