@@ -96,9 +96,7 @@ def test_a_contract_is_made_and_called_with_what_is_estimated(network: ProcessNe
     factory = web3.eth.contract(abi=built.abi, bytecode=built.bytecode)
     made = web3.eth.wait_for_transaction_receipt(factory.constructor().transact())
     vault = web3.eth.contract(address=made["contractAddress"], abi=built.abi)
-    stored = web3.eth.wait_for_transaction_receipt(
-        vault.functions.store(b"kept").transact({"gas": 100_000})
-    )
+    stored = web3.eth.wait_for_transaction_receipt(vault.functions.store(b"kept").transact())
     assert (made["status"], stored["status"]) == (1, 1)
     assert vault.functions.reveal().call() == b"kept"
 
