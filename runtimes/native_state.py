@@ -13,9 +13,12 @@ import evm_native
 
 from shared.enclave.errors import StateRejected
 from shared.enclave.state import Pruned
+from shared.tee.memory import give_back
 from shared.types.identity import Hash, Round
 
 STATE_FILE = "state.redb"
+LARGE_CHANGE_BYTES = 2**20
+"""A change above what a block's transactions can make: of the genesis, most likely [bytes]."""
 
 
 class NativeState:
@@ -58,6 +61,8 @@ class NativeState:
         """Make the state of a round from its diff; another root changes nothing."""
         with errors_of_the_store():
             self._store.apply(round_, diff, expect_root=expect_root)
+        if len(diff) > LARGE_CHANGE_BYTES:
+            give_back()
 
     def diff_at(self, round_: Round) -> bytes:
         """Change of state of a round."""

@@ -13,6 +13,7 @@ import evm_native
 
 from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.core_errors import errors_of_the_core
+from runtimes.evm.first_state import FirstState
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
 from runtimes.evm.sight import forbid_sight, prove, simulate, trace_round
@@ -29,13 +30,13 @@ from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.rules.app_ids import app_key
+from shared.tee.memory import give_back
 from shared.types.evm import (
     SDK_QUERIES,
     Account,
     AccountQuery,
     Amount,
     EvmCall,
-    EvmGenesis,
     EvmQuery,
     ProofQuery,
     StateQuery,
@@ -68,7 +69,7 @@ def open_runtime(
 ) -> "EvmRuntime":
     """Open the EVM; see `services.compute.enclave.runtime.OpenRuntime`."""
     return EvmRuntime(
-        decode_record(EvmGenesis, genesis),
+        FirstState(genesis, directory),
         directory,
         state_key,
         has_dev_controls=has_dev_controls,
@@ -83,7 +84,7 @@ class EvmRuntime(NativeState):
 
     def __init__(
         self,
-        genesis: EvmGenesis,
+        first: FirstState,
         directory: Path | None,
         state_key: Callable[[bytes], bytes],
         *,
@@ -99,13 +100,13 @@ class EvmRuntime(NativeState):
         not asked on a chain that is not confidential.
         """
         super().__init__(directory, CACHE_MIB)
-        self._genesis = genesis
+        self._first, self._genesis = first, first.parameters
         self._environments: Remembered[tuple[bytes, int, int], evm_native.BlockEnv] = Remembered(
             REMEMBERED_ENVIRONMENTS
         )
-        self._state_key = state_key if genesis.confidential else None
+        self._state_key = state_key if self.is_confidential else None
         self._has_dev_controls = has_dev_controls
-        self._viewers = Viewers(genesis.chain_id, debug_key)
+        self._viewers = Viewers(self._genesis.chain_id, debug_key)
         self._dev_control_key, self._sdk_host = dev_control_key, sdk_host
         self._engine = self._make_engine("strict")
         self._dev_engine: evm_native.Engine | None = None
@@ -169,17 +170,13 @@ class EvmRuntime(NativeState):
             pending = self._engine.execute(
                 environment, batch, genesis=accounts, inbox=handed, strict=False
             )
-        return EvmPendingRound(pending)
+        return EvmPendingRound(pending, is_first=accounts is not None)
 
     def _first_accounts(self, context: RoundContext) -> list[Any] | None:
         """Give what the genesis puts in place before the first batch, and before no other."""
         if context.parent.state_root != EMPTY_HASH:
             return None
-        genesis = self._genesis
-        funded = [(address, int.from_bytes(value, "big")) for address, value in genesis.balances]
-        predeployed = evm_native.predeployed() if genesis.predeployed else ()
-        whole = ((a.address, a.balance, a.nonce, a.code, a.storage) for a in genesis.accounts)
-        return [*funded, *predeployed, *whole]
+        return self._first.accounts()
 
     def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
         """Read who sent each transaction, and under which nonce, from its result record."""
@@ -322,8 +319,10 @@ class EvmRuntime(NativeState):
 class EvmPendingRound:
     """A round that was executed and is not visible yet."""
 
-    def __init__(self, pending: evm_native.PendingBlock) -> None:
-        self._pending = pending
+    def __init__(self, pending: evm_native.PendingBlock, *, is_first: bool) -> None:
+        """`is_first` says that the genesis was put in place, which may have taken much memory."""
+        self._pending: evm_native.PendingBlock | None = pending
+        self._is_first = is_first
         self.state_root: Hash = pending.state_root
         self.io_root: Hash = pending.io_root
         self.included = pending.included
@@ -332,9 +331,15 @@ class EvmPendingRound:
         self.messages = pending.messages
 
     def persist(self) -> None:
-        """Make it the newest version."""
+        """Make it the newest version; once."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            raise StateRejected("the round is the newest version already")
         with errors_of_the_core():
-            self._pending.persist()
+            pending.persist()
+        if self._is_first:
+            del pending
+            give_back()
 
 
 def _build_environment(context: RoundContext) -> evm_native.BlockEnv:

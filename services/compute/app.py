@@ -34,8 +34,8 @@ from shared.kit.front import Door
 from shared.kit.identity import (
     NodeIdentity,
     known_keys,
-    load_genesis,
     load_identity,
+    load_outline,
     validator_keys,
 )
 from shared.kit.link import Link, until_available
@@ -63,7 +63,7 @@ def serve(
 
 async def serve_compute(settings: Settings) -> None:
     """Run a node until it is cancelled, or an enclave of its ends."""
-    identity, genesis = load_identity(settings.data_dir), load_genesis(settings.genesis)
+    identity, genesis = load_identity(settings.data_dir), load_outline(settings.genesis)
     cable = Cable()
     link = Link(
         "consensus",

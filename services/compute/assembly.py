@@ -1,6 +1,6 @@
 """Making the node of one ParaTime from its parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.compute import metrics
 from services.compute.admission import Admission
@@ -56,6 +56,7 @@ class Network:
 
     chain_context: str
     runtime: RuntimeDescriptor
+    """Without the state with which it begins, which is the enclave's business."""
     first_block: BlockHeader
 
 
@@ -66,7 +67,7 @@ async def read_network(consensus: ConsensusApi, runtime_id: RuntimeId) -> Networ
     first_block = await consensus.fetch_round_header(runtime_id, Round(0))
     if runtime is None or runtime.genesis is None or first_block is None:
         raise ParaTimeUnknown(f"no ParaTime {runtime_id.hex()} with a genesis is registered")
-    return Network(status.chain_context, runtime, first_block)
+    return Network(status.chain_context, replace(runtime, genesis=None), first_block)
 
 
 @dataclass(frozen=True, slots=True)

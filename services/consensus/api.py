@@ -73,6 +73,7 @@ class ChainIdentity:
     """What does not change while the process runs."""
 
     genesis: Genesis
+    """Outline of the document."""
     document: bytes
     """Canonical encoding of the genesis."""
     chain_context: str

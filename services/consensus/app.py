@@ -69,7 +69,7 @@ def build_service(
     genesis = decode_record(Genesis, document)
     if dev_control is not None and dev_control.public_key != genesis.dev_control_key:
         dev_control = None
-    identity = ChainIdentity(genesis, document, genesis.chain_context(), dev_control)
+    identity = ChainIdentity(genesis.outline(), document, genesis.chain_context(), dev_control)
     return ConsensusService(node, identity)
 
 
@@ -85,7 +85,7 @@ async def serve_consensus(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     keys = load_identity(settings.data_dir)
     document = settings.genesis.read_bytes()
-    genesis = decode_record(Genesis, document)
+    named = known_keys(decode_record(Genesis, document))
     store = Store(settings.database())
     node = build_node(document, store, keys.consensus, SystemClock(newest_clock_ns(store)))
     dev_control = keys.dev_control if settings.unsafe_dev_controls else None
@@ -106,9 +106,8 @@ async def serve_consensus(settings: Settings) -> None:
     def load_pages() -> App:
         from services.consensus.pages import build_pages
 
-        return build_pages(service, node, genesis)
+        return build_pages(service, node, decode_record(Genesis, document))
 
-    named = known_keys(genesis)
     cable = Cable()
     served = Service(
         (ConsensusApi, service),

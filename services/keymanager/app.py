@@ -28,8 +28,8 @@ from shared.kit.enclave_host import EnclaveHost
 from shared.kit.front import Door
 from shared.kit.identity import (
     NodeIdentity,
-    load_genesis,
     load_identity,
+    load_outline,
     nodes_of_entities,
     validator_keys,
 )
@@ -48,7 +48,7 @@ SOFTWARE_VERSION = "0.1.0"
 async def serve_key_manager(settings: Settings) -> None:
     """Run the host until it is cancelled or its enclave ends."""
     identity = load_identity(settings.data_dir)
-    genesis = load_genesis(settings.genesis)
+    genesis = load_outline(settings.genesis)
     cable = Cable()
     peers = KeyManagerPeers(connect_by(identity.node, cable))
     host = await EnclaveHost.adopt(

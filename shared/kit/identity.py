@@ -64,6 +64,11 @@ def load_genesis(path: Path) -> Genesis:
     return decode_record(Genesis, path.read_bytes())
 
 
+def load_outline(path: Path) -> Genesis:
+    """Read what a host keeps of the genesis document, or raise `MalformedRecord`."""
+    return load_genesis(path).outline()
+
+
 def validator_keys(genesis: Genesis) -> frozenset[bytes]:
     """Give the keys of which the consensus service must prove one."""
     return frozenset(validator.public_key for validator in genesis.validators)

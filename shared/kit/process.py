@@ -16,6 +16,7 @@ from shared.errors import QanatError
 from shared.kit.logs import configure_logs
 from shared.kit.settings import require_mock_tee_consent
 from shared.kit.tracing import tracing
+from shared.tee.memory import free_at_once
 
 log = structlog.get_logger()
 
@@ -95,6 +96,7 @@ def run_process(
 
     `loop_factory` makes the event loop; asyncio's own where there is none.
     """
+    free_at_once()
     _end_with_launcher()
     # On SIGUSR1 every thread says where it stands: file and line, no values.
     faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr)

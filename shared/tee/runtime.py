@@ -25,6 +25,7 @@ from shared.encoding.record import decode_record
 from shared.errors import PeerFailed, PeerUnavailable, QanatError
 from shared.tee.config import EnclaveConfig
 from shared.tee.confinement import confine
+from shared.tee.memory import free_at_once
 from shared.tee.platform import PlatformApi
 from shared.tee.transport import SocketTransport, SyncTransport, sync_client_of
 
@@ -94,6 +95,7 @@ def run_enclave(
     host_socket = socket.socket(fileno=int(environ[HOST_FD]))
     platform_socket = socket.socket(fileno=int(environ[PLATFORM_FD]))
     confine(keeps)
+    free_at_once()
     cpu = SocketTransport(platform_socket, "the mock CPU")
     platform = sync_client_of(PlatformApi, cpu)
     seed = platform.chance_seed()

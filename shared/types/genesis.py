@@ -5,7 +5,7 @@ Its hash is the chain context, which separates every signature of this network f
 others.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.crypto.hashes import sha512_256
 from shared.encoding.record import encode_record
@@ -121,3 +121,8 @@ class Genesis:
     def chain_context(self) -> str:
         """Hex of SHA-512/256 of the canonical document."""
         return sha512_256(encode_record(self)).hex()
+
+    def outline(self) -> "Genesis":
+        """Leave out the states with which ParaTimes begin, which may be large; another document."""
+        runtimes = tuple(replace(runtime, genesis=None) for runtime in self.runtimes)
+        return replace(self, runtimes=runtimes)
