@@ -8,7 +8,12 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
 ARGS ?=
-E2E_PROCESSES ?= 0
+# A developer's run is short. CI=true or ALL=1 makes it whole, with one process of e2e tests: what waits for a model
+# has the machine to itself then.
+ALL ?= $(filter true 1,$(CI))
+RUST_INPUTS := Cargo.toml Cargo.lock crates tests/vectors tests/contracts/artifacts
+SHORT := $(if $(ALL),,QANAT_SHORT_TESTS=1)
+E2E_PROCESSES ?= $(if $(ALL),0,2)
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,21 +53,22 @@ types: setup-dev ## mypy strict, and the native module's stubs
 	@scripts/stage.sh types .venv/bin/mypy
 	@scripts/stage.sh stubs .venv/bin/python -m mypy.stubtest evm_native
 
-rust: ## Tests of the native crates
-	@scripts/stage.sh rust scripts/cargo.sh test --locked --workspace --exclude evm-py
+rust: ## Tests of the native crates; a short run skips them where nothing changed since they passed
+	@$(SHORT) scripts/stage.sh rust scripts/unchanged.sh rust $(RUST_INPUTS) -- \
+		scripts/cargo.sh test --locked --workspace --exclude evm-py
 
 test-python: setup-dev ## Unit, property, vectors, api, integration, hostile hosts, fuzz
-	@scripts/stage.sh python $(PY) -m pytest -n auto --dist loadfile tests/unit tests/property tests/vectors tests/api \
+	@$(SHORT) scripts/stage.sh python $(PY) -m pytest -n auto --dist loadfile tests/unit tests/property tests/vectors tests/api \
 		tests/integration tests/hostile_host tests/fuzz --durations=20 --durations-min=5 $(ARGS)
 
 schedules: setup-dev ## Thirty random schedules of transactions, time travel, reverts and kills, others each time
 	@QANAT_SCHEDULES=30 scripts/stage.sh schedules $(PY) -m pytest tests/integration/world/test_schedules.py --timeout 1800 $(ARGS)
 
 e2e: setup-dev ## Whole networks as a user sees them: processes, and containers where an engine answers
-	@scripts/stage.sh e2e $(PY) -m pytest -n $(E2E_PROCESSES) tests/e2e --durations=20 --durations-min=5 $(ARGS)
+	@$(SHORT) scripts/stage.sh e2e $(PY) -m pytest -n $(E2E_PROCESSES) tests/e2e --durations=20 --durations-min=5 $(ARGS)
 
-test: lint types rust test-python e2e ## Everything; what a missing tool prevents is skipped with a reason
-	@echo "make test: all stages passed"
+test: lint types rust test-python e2e ## All checks without the long tests; ALL=1 (or CI=true): with them. A missing tool skips with a reason
+	@echo "make test: all stages passed$(if $(ALL),, of the short run; ALL=1 runs the long tests as well)"
 
 contracts: ## Compile the Solidity and Vyper sources of the tests and of the apps again, byte for byte
 	@scripts/contracts.sh

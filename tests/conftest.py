@@ -1,7 +1,51 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import settings
+from xdist.workermanage import WorkerController
+
+from tests.support.short_run import IS_SHORT, examples
 
 # A slow machine is no counterexample: pytest's own timeout bounds a test.
-settings.register_profile("qanat", deadline=None)
+settings.register_profile("qanat", deadline=None, max_examples=examples(100))
 settings.load_profile("qanat")
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, in a short run, what is marked long; whoever selects tests came before."""
+    if not IS_SHORT:
+        return
+    long = [item for item in items if item.get_closest_marker("long") is not None]
+    items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    if long:
+        config.hook.pytest_deselected(items=long)
+    config.stash[LEFT_OUT] = len(long)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that reports, where tests are shared, what this one left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take over what a process left out: each collects the same tests."""
+    output = getattr(node, "workeroutput", None) or {}
+    node.config.stash[LEFT_OUT] = output.get("left_out", 0)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if IS_SHORT:
+        number = config.stash.get(LEFT_OUT, 0)
+        terminalreporter.section("short run")
+        terminalreporter.line(
+            f"Left out: {number} tests that are marked long, and four of five examples of each "
+            "property. `make test ALL=1` runs them, as CI does."
+        )
