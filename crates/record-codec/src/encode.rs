@@ -30,7 +30,8 @@ pub(crate) fn write(schema: &Schema, kind: &Kind, value: &Bound<'_, PyAny>, out:
         Kind::Bytes { .. } => write_bytes(out, value)?,
         Kind::Text { .. } => write_text(out, value.cast::<PyString>()?.to_str()?),
         Kind::Any => write_any(value, out)?,
-        Kind::Enum { .. } => write_any(&value.getattr(intern!(value.py(), "value"))?, out)?,
+        // `value` is a property in Python; this is what it reads.
+        Kind::Enum { .. } => write_any(&value.getattr(intern!(value.py(), "_value_"))?, out)?,
         Kind::Optional(inner) => {
             if value.is_none() {
                 out.push(NULL);
