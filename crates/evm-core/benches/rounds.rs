@@ -1,6 +1,6 @@
 //! What calls and rounds cost an enclave: `cargo bench -p evm-core --bench rounds`. Prints microseconds of one thread's
 //! CPU, medians, for the work that `make bench` measures over whole networks: 20,000 hashes in a call, 220 fresh slots
-//! in a transaction, and a round that writes one slot.
+//! in a transaction, and a round that writes one slot. An argument, `public` or `confidential`, leaves the other chain out.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -97,8 +97,12 @@ impl Pair {
 }
 
 fn main() {
-    for confidential in [false, true] {
-        println!("{}", if confidential { "confidential" } else { "public" });
+    let wanted = |name: &str| !std::env::args().any(|one| ["public", "confidential"].contains(&&*one) && one != name);
+    for (name, confidential) in [("public", false), ("confidential", true)] {
+        if !wanted(name) {
+            continue;
+        }
+        println!("{name}");
         let directory = tempfile::tempdir().expect("a directory");
         let mut pair = Pair::new(directory.path(), confidential);
         let hash = calldata("hash(uint256)", HASHES);
