@@ -11,15 +11,17 @@ settings.register_profile("qanat", deadline=None, max_examples=examples(100))
 settings.load_profile("qanat")
 
 LEFT_OUT = pytest.StashKey[int]()
+LONG = "long", "docker"
+"""Marks of what a short run leaves out: an image is built before any container starts."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, in a short run, what is marked long; whoever selects tests came before."""
+    """Leave out, in a short run, what is long; whoever selects tests came before."""
     if not IS_SHORT:
         return
-    long = [item for item in items if item.get_closest_marker("long") is not None]
-    items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    long = [item for item in items if any(map(item.get_closest_marker, LONG))]
+    items[:] = [item for item in items if not any(map(item.get_closest_marker, LONG))]
     if long:
         config.hook.pytest_deselected(items=long)
     config.stash[LEFT_OUT] = len(long)
@@ -46,6 +48,6 @@ def pytest_terminal_summary(
         number = config.stash.get(LEFT_OUT, 0)
         terminalreporter.section("short run")
         terminalreporter.line(
-            f"Left out: {number} tests that are marked long, and four of five examples of each "
+            f"Left out: {number} long tests, and four of five examples of each "
             "property. `make test ALL=1` runs them, as CI does."
         )

@@ -88,7 +88,9 @@ def compose_network() -> Iterator[ComposeNetwork]:
         yield network
 
 
-@pytest.fixture(params=["processes", "compose"], scope="session")
+@pytest.fixture(
+    params=["processes", pytest.param("compose", marks=pytest.mark.docker)], scope="session"
+)
 def network(request: pytest.FixtureRequest) -> RunningNetwork:
     """Give the same tests both launchers."""
     name = "process_network" if request.param == "processes" else "compose_network"

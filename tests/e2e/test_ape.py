@@ -33,6 +33,7 @@ def ape() -> Path:
     return Path(made.stdout.strip()) / "bin" / "ape"
 
 
+@pytest.mark.long
 def test_tests_of_an_ape_project_pass(
     ape: Path, process_network: ProcessNetwork, tmp_path: Path
 ) -> None:

@@ -155,6 +155,7 @@ def network(process_network: ProcessNetwork) -> ProcessNetwork:
     return process_network
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_twelve_cycles_leave_equal_roots_working_keys_and_nobody_slashed(
     network: ProcessNetwork,
@@ -215,6 +216,7 @@ async def go_back(api: ConsensusApi, snapshot_id: int) -> Reverted:
     return await api.revert(snapshot_id, PATIENCE_MS)
 
 
+@pytest.mark.long
 def test_a_snapshot_within_a_snapshot_by_the_command_line(network: ProcessNetwork) -> None:
     story = Story(network)
     outer = json.loads(network.cli("snapshot", "--json"))

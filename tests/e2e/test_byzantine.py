@@ -86,6 +86,7 @@ def lie_until_slashed(network: ProcessNetwork, before: dict[str, int]) -> None:
     raise AssertionError("the liar was never slashed")
 
 
+@pytest.mark.long
 def test_honest_enclave_cannot_be_told_to_lie(byzantine: ProcessNetwork) -> None:
     said = refused(byzantine, "node", "lie", "compute-0")
     assert "signs true roots only" in said
@@ -119,6 +120,7 @@ def test_liar_loses_the_penalty_and_the_truth_is_final(byzantine: ProcessNetwork
     assert changes_since(before, byzantine) == changes
 
 
+@pytest.mark.long
 def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: ProcessNetwork) -> None:
     byzantine.until_ready()
     web3 = connect(byzantine, encrypted=True)
@@ -133,6 +135,7 @@ def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: Process
     assert_one_reporter_is_paid(changes_since(before, byzantine))
 
 
+@pytest.mark.long
 def test_revoked_enclave_gets_no_new_keys_until_it_is_allowed_again(
     byzantine: ProcessNetwork,
 ) -> None:

@@ -108,6 +108,7 @@ def look_inside(network: RunningNetwork, vault: Any, secret: bytes) -> list[str]
     return asyncio.run(ask())
 
 
+@pytest.mark.long
 def test_encrypted_secret_is_nowhere_and_plain_one_is_found(network: RunningNetwork) -> None:
     canary, control = os.urandom(64), os.urandom(64)
     encrypted, plain = connect(network, encrypted=True), connect(network, encrypted=False)

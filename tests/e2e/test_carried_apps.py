@@ -141,6 +141,7 @@ def loaded(
     code.here("down")
 
 
+@pytest.mark.long
 def test_an_app_of_other_code_runs_again_once_its_admin_accepts_the_code_of_now(
     dump: tuple[Path, str, Any], loaded: tuple[Code, str], app: Path
 ) -> None:

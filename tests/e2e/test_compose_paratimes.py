@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.networks import ROOT, ComposeNetwork, RpcFailure, compose_network, wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 """The image may have to be built first."""
 
 NETWORK = ROOT / "networks" / "paratimes.toml"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.networks import ROOT, compose_network, run_cli, wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 """The image may have to be built first."""
 
 NETWORK = ROOT / "networks" / "workers.toml"

@@ -158,6 +158,7 @@ class Deployed:
         return docker("ps", "--all", *mine) + docker("network", "ls", *mine)
 
 
+@pytest.mark.long
 def test_an_app_of_containers_has_its_keys_and_leaves_nothing(
     network: ProcessNetwork, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

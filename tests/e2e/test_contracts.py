@@ -26,6 +26,7 @@ NOT_SOURCES = ("node_modules", "artifacts", "__pycache__")
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]  # npm and the compiler on a busy machine
 
 
+@pytest.mark.long
 def test_artifacts_come_out_byte_for_byte(tmp_path: Path) -> None:
     reason = missing_node()
     if reason is not None:

@@ -143,6 +143,7 @@ def scene(own_network: ProcessNetwork, tmp_path_factory: pytest.TempPathFactory)
     scene.close()
 
 
+@pytest.mark.long
 def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
     scene: Scene, own_network: ProcessNetwork, ear: Eavesdropper
 ) -> None:
@@ -273,6 +274,7 @@ def test_commands_lead_from_rows_to_pay(scene: Scene, tmp_path: Path) -> None:
     assert ai("data", "left", given[0])["precision_left"] < before
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_demo_pays_who_brings_files_on_a_network(
     own_network: ProcessNetwork, tmp_path: Path
@@ -298,6 +300,7 @@ def test_the_demo_pays_who_brings_files_on_a_network(
     assert "contracts paid" in page
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     page = tmp_path / "page.html"

@@ -101,6 +101,7 @@ def test_a_contract_is_made_and_called_with_what_is_estimated(network: ProcessNe
     assert vault.functions.reveal().call() == b"kept"
 
 
+@pytest.mark.long
 def test_a_recording_of_it_replays(network: ProcessNetwork, tmp_path: Path) -> None:
     transfer(network, FIRST_KEY)
     file = tmp_path / "run.jsonl"
@@ -110,6 +111,7 @@ def test_a_recording_of_it_replays(network: ProcessNetwork, tmp_path: Path) -> N
     assert newest in run_cli("replay", str(file), "--seed", SEED)
 
 
+@pytest.mark.long
 def test_a_chain_keeps_the_rule_that_it_was_made_with(tmp_path: Path) -> None:
     network = ProcessNetwork(tmp_path / "data", PORT_BASE + 100)
     try:

@@ -98,6 +98,7 @@ def assert_told_again(told: Any, answer: Any) -> None:
         assert answer == told
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("paratime", ["sapphire", "emerald"])
 def test_history_is_told_as_it_was(kept: KeptDump, loaded: ProcessNetwork, paratime: str) -> None:
     told = {key: one for key, one in kept.told[paratime].items() if key not in ("vault", "token")}

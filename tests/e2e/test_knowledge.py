@@ -78,6 +78,7 @@ class Scene:
         return knowledge.KnowledgeChain(self.network.url, account, self.asking.address)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(missing_eavesdropper() is not None, reason="recording packets needs root")
 def test_documents_earn_by_answers_and_are_nowhere_to_be_found(
     process_network: ProcessNetwork, tmp_path: Path

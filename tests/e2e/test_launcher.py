@@ -37,6 +37,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_network_in_the_foreground(network: ProcessNetwork) -> None:
     with subprocess.Popen(
         [

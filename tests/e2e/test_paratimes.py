@@ -107,6 +107,7 @@ def latency_s(gateway: GatewayOf) -> float:
     return statistics.median(send_to(gateway) for _ in range(7))
 
 
+@pytest.mark.long
 def test_each_paratime_answers_for_itself(gateways: dict[str, GatewayOf]) -> None:
     assert gateways[SAPPHIRE].rpc("eth_chainId") == "0x5afd"
     assert gateways[EMERALD].rpc("eth_chainId") == "0xa514"
@@ -266,6 +267,7 @@ class Flood:
         self._pool.shutdown()
 
 
+@pytest.mark.long
 def test_flooded_paratime_leaves_the_others_rounds(
     paratimes: ProcessNetwork, gateways: dict[str, GatewayOf]
 ) -> None:
@@ -283,6 +285,7 @@ def test_flooded_paratime_leaves_the_others_rounds(
     assert latency_now < STALL_S
 
 
+@pytest.mark.long
 def test_lying_worker_of_one_paratime_is_slashed_and_the_others_notice_nothing(
     paratimes: ProcessNetwork, gateways: dict[str, GatewayOf]
 ) -> None:

@@ -88,6 +88,7 @@ class Deployed:
         return int(said[-1])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_inference_in_two_workers_answers_alike_and_is_verified(
     workers: ProcessNetwork, tmp_path: Path
@@ -126,6 +127,7 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
         meter.commit(Epoch(meter.next_epoch(), (), ()))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_knowledge_in_two_workers_earns_by_commands(
     workers: ProcessNetwork, tmp_path: Path

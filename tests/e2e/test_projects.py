@@ -88,6 +88,7 @@ def run_node(network: ProcessNetwork, folder: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_no_two_blocks_have_one_timestamp(hardhat_like: ProcessNetwork) -> None:
     for nonce in range(5):
         hardhat_like.rpc("eth_sendTransaction", {"from": SENDER, "to": SENDER, "nonce": hex(nonce)})
@@ -98,11 +99,13 @@ def test_no_two_blocks_have_one_timestamp(hardhat_like: ProcessNetwork) -> None:
     assert len(set(times)) == len(times)
 
 
+@pytest.mark.long
 def test_network_helpers_run_unmodified(hardhat_like: ProcessNetwork, node_clients: Path) -> None:
     command = ("node", "--test", "--test-reporter=tap", "network_helpers.test.cjs")
     assert "# pass 9" in run_node(hardhat_like, node_clients, *command)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("project", ["hardhat2"], indirect=True)
 def test_a_hardhat_2_project_of_sapphire(hardhat_like: ProcessNetwork, project: Path) -> None:
     told = run_node(hardhat_like, project, "npx", "hardhat", "test")

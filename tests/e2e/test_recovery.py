@@ -52,6 +52,7 @@ def test_roots_are_equal_on_every_node(network: RunningNetwork) -> None:
     assert len(network.roots()) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["host", "enclave"])
 @pytest.mark.parametrize("name", ["compute-0", "compute-1"])
 def test_compute_node_killed_mid_round_catches_up(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.networks import ROOT, RunningNetwork
@@ -86,6 +87,7 @@ class Commands:
         return done.stderr
 
 
+@pytest.mark.long
 def test_an_app_lives_on_the_chain(network: RunningNetwork, tmp_path: Path) -> None:
     app = Commands(network, tmp_path)
     assert "rofl init" in app.refused("create")

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.networks import ROOT, port_base
 
+pytestmark = pytest.mark.long
+
 PORT_BASE = port_base(24545)
 SHIFTED = re.compile(r"(?<![0-9])(8[56][0-9]{2})(?![0-9])")
 MARK = "==== command"

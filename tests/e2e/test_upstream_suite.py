@@ -10,6 +10,8 @@ from tests.bench.suite import UPSTREAM, prepare
 from tests.support.networks import ProcessNetwork, port_base
 from tests.upstream.suite import run_suite
 
+pytestmark = pytest.mark.long
+
 CHECKOUT = Path(os.environ.get("QANAT_UPSTREAM", UPSTREAM))
 PORT_BASE = port_base(27545)
 LEAST = {"Subcall": 15, "ROFLable": 5, "ROFLableUpgradeable": 5}

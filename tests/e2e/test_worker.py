@@ -105,6 +105,8 @@ QUOTES = """
 import time
 from dstack_sdk import DstackClient
 
+pytestmark = pytest.mark.long
+
 client = DstackClient()
 client.emit_event("stage", "one")
 print("app", client.info().app_id)

@@ -55,6 +55,7 @@ def wait_for_line(process, output, pattern):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_quick_start_answers_alike_on_two_workers_and_leaks_nothing(tmp_path) -> None:
     logs, kept = tmp_path / "logs", tmp_path / "kept"

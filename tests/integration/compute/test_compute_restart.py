@@ -115,6 +115,7 @@ async def test_a_node_whose_enclave_lost_its_disk_gets_everything_from_peers(mak
     await assert_all_agree(world)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_kills_at_random_moments_lose_and_repeat_nothing(make_world, seed):

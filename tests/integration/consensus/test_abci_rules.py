@@ -57,6 +57,7 @@ def test_two_runs_give_equal_blocks(subject):
         assert one.store.load_result(height) == other.store.load_result(height)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_order_of_sets_and_dictionaries_does_not_matter(subject):
     program = (

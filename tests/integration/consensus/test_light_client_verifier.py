@@ -66,6 +66,7 @@ def blocks():
     return list(zip(made, following, strict=True))
 
 
+@pytest.mark.long
 def test_every_step_from_block_to_block_is_verified(verifier, blocks):
     assert max(block.commit.block_id.parts_total for block, _ in blocks) == 2
     assert {block.validators[0].power for block, _ in blocks} == {POWER, 77}

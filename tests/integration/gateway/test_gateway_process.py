@@ -119,6 +119,7 @@ async def database(request):
             yield {"QANAT_DATABASE_URL": url}
 
 
+@pytest.mark.long
 async def test_killed_gateway_resumes_with_nothing_lost(network, database):
     hashes = []
     for _ in range(3):

@@ -114,6 +114,7 @@ async def test_keys_of_one_paratime_are_refused_to_the_other(tmp_path):
         await network.close()
 
 
+@pytest.mark.long
 async def test_either_alone_serves_and_the_killed_one_comes_back_with_everything(network):
     await network.until_ready()
     epoch = (await network.consensus.fetch_status()).epoch
@@ -129,6 +130,7 @@ async def test_either_alone_serves_and_the_killed_one_comes_back_with_everything
         assert "secrets_replicated" in network.events(killed)
 
 
+@pytest.mark.long
 async def test_kill_of_everything_keeps_long_term_keys_and_moves_to_a_new_epoch(network):
     await network.until_ready()
     epoch = (await network.consensus.fetch_status()).epoch
@@ -143,6 +145,7 @@ async def test_kill_of_everything_keeps_long_term_keys_and_moves_to_a_new_epoch(
         await epoch_key(network, NAMES[0], epoch)
 
 
+@pytest.mark.long
 async def test_epochs_follow_each_other_without_a_gap(network):
     await network.until_ready()
     for _ in range(3):
@@ -152,6 +155,7 @@ async def test_epochs_follow_each_other_without_a_gap(network):
         assert keys[0] == keys[1]
 
 
+@pytest.mark.long
 async def test_rewound_chain_is_followed_without_losing_a_key(network):
     await network.until_ready()
     before = await network.consensus.fetch_status()
@@ -170,6 +174,7 @@ async def test_rewound_chain_is_followed_without_losing_a_key(network):
     assert keys[0] == keys[1]
 
 
+@pytest.mark.long
 async def test_latecomer_replicates_the_master_secret(network):
     await network.until_ready()
     await network.stop(NAMES[1])

@@ -74,6 +74,7 @@ def test_states_beyond_the_window_go_on_every_node_and_are_refused_in_clear_word
     in_a_world(test, keep_rounds=KEPT, root=tmp_path)
 
 
+@pytest.mark.long
 def test_a_node_that_begins_long_after_the_start_follows_and_forgets_as_well(tmp_path):
     late = "compute-3"
 

@@ -70,4 +70,4 @@ def test_the_summary_says_how_many_were_left_out(
         check=False,
     )
     assert passed in done.stdout, done.stdout + done.stderr
-    assert ("Left out: 1 tests that are marked long" in done.stdout) == (short == "1")
+    assert ("Left out: 1 long tests" in done.stdout) == (short == "1")

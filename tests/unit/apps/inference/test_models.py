@@ -27,6 +27,7 @@ def model():
     return LanguageModel(SystemEntropy())
 
 
+@pytest.mark.long
 def test_two_workers_answer_greedy_prompts_alike(model) -> None:
     first, second = [], []
     one = model.chat(GREEDY, lambda text: bool(first.append(text)))

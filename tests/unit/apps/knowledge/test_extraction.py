@@ -45,6 +45,7 @@ def longest_common_run(first, second):
     return best
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_the_real_model_gives_no_document_away(tmp_path):

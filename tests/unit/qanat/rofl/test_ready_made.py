@@ -12,6 +12,7 @@ from qanat.rofl.ready_made import PROGRAMS, UnknownProgram, find_program, source
 from services.worker.rules.bundle import AppManifest, decode_bundle
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_program_runs_on_its_own_files(tmp_path: Path, name: str) -> None:
     count = write_program(tmp_path, find_program(name))

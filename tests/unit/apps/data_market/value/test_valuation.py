@@ -141,6 +141,7 @@ def test_impossible_jobs_are_refused() -> None:
         value_contributions([Contribution(str(at), one.rows) for at in range(257)], held)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rows", "validation", "most_s", "tries"), [(1_257, 540, 0.5, 3), (10_000, 1_000, 5.0, 1)]
 )
