@@ -16,7 +16,7 @@ FROM = Account.from_key(
 AMOUNT, DOUBLED = 21, 42
 ENVELOPE = "0xa264626f6479a4"
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.long, pytest.mark.node]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ SECOND = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 ENVELOPE = "0xa264626f6479a4"
 SECRET = b"what MetaMask hides from everybody".hex()
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.long, pytest.mark.node]
 
 
 def use_metamask(folder: Path, url: str | None) -> dict[str, Any]:
