@@ -24,6 +24,7 @@ from shared.api.consensus import (
     StartForgotten,
     TooManyAtOnce,
     TooManySnapshots,
+    UnknownRound,
     UnknownSnapshot,
     is_news,
 )
@@ -151,6 +152,18 @@ class ConsensusService:
         store = self._node.store
         height = height or Height(store.height)
         return store.prove(await self._tree(height), keys, height)
+
+    async def fetch_round_state(
+        self,
+        runtime_id: RuntimeId,
+        round: Round,  # noqa: A002
+        keys: tuple[bytes, ...],
+    ) -> ProvenState:
+        """Values of state keys, with proof, after the block that made a round final."""
+        height = self._node.store.rounds.load_height(runtime_id, round)
+        if height is None:
+            raise UnknownRound(f"round {round} of {runtime_id.hex()} is not final, or forgotten")
+        return await self.fetch_proven_state(keys, height)
 
     async def fetch_nodes(self, height: Height = NEWEST) -> tuple[NodeDescriptor, ...]:
         """Registered nodes that have not expired."""

@@ -9,7 +9,7 @@ from shared.api.consensus import BlockEvents
 from shared.encoding.record import decode_record, encode_record
 from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader
-from shared.types.identity import Epoch, Round
+from shared.types.identity import Epoch, Height, Round
 
 LARGEST_ROUND = 2**63 - 1
 """That SQLite can look for; who asks may name larger ones, which nobody makes."""
@@ -67,6 +67,17 @@ class RoundLog:
         with self._connection.begin():
             epoch = self._connection.scalar(query)
         return None if epoch is None else Epoch(epoch)
+
+    def load_height(self, runtime_id: bytes, round_: int) -> Height | None:
+        """Consensus block that finalized a round; None where it was not."""
+        if round_ > LARGEST_ROUND:
+            return None
+        query = select(round_headers.c.height).where(
+            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
+        )
+        with self._connection.begin():
+            height = self._connection.scalar(query)
+        return None if height is None else Height(height)
 
     def load_newest_by(self, runtime_id: bytes, height: int) -> Round:
         """

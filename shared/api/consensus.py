@@ -48,6 +48,10 @@ class UnknownHeight(Rejected, module="consensus", code=2):
         self.height = height
 
 
+class UnknownRound(Rejected, module="consensus", code=13):
+    """The round of the ParaTime is not final, or of so long ago that nothing is kept of it."""
+
+
 class ChainRewound(Unavailable, module="consensus", code=4):
     """The chain went back to an earlier height: what was under way is void; look anew."""
 
@@ -267,6 +271,15 @@ class ConsensusApi(Protocol):
         self, keys: tuple[bytes, ...], height: Height = NEWEST
     ) -> ProvenState:
         """Values of state keys, with proof."""
+        ...
+
+    async def fetch_round_state(
+        self,
+        runtime_id: RuntimeId,
+        round: Round,  # noqa: A002
+        keys: tuple[bytes, ...],
+    ) -> ProvenState:
+        """Values of state keys, with proof, after the block that made a ParaTime's round final."""
         ...
 
     async def fetch_nodes(self, height: Height = NEWEST) -> tuple[NodeDescriptor, ...]:

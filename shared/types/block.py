@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.crypto.hashes import EMPTY_HASH, sha512_256
 from shared.encoding.record import encode_record
-from shared.types.identity import Epoch, Hash, Round, RuntimeId
+from shared.types.identity import Epoch, Hash, Height, Round, RuntimeId
 
 
 class HeaderType(enum.IntEnum):
@@ -48,6 +48,16 @@ class BlockHeader:
     def hash(self) -> bytes:
         """Hash that the next header names: SHA-512/256 of the canonical CBOR."""
         return sha512_256(encode_record(self))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRoots:
+    """Value at `state_keys.past_roots_key`: what a round came to."""
+
+    state_root: Hash
+    io_root: Hash
+    height: Height | None = None
+    """Consensus block that made the round final; None of rounds before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,16 @@ class ParatimeChain:
             return self._forge_block(tuple(keys))
         return self._solo.store.load_proven_state(tuple(keys))
 
+    def prove_at(self, height: int, keys: Iterable[bytes]) -> ProvenState:
+        """Prove values of the state after a height."""
+        return self._solo.store.load_proven_state(tuple(keys), height)
+
+    def height_of(self, round_: int) -> int:
+        """Block that made a round final."""
+        height = self._solo.store.rounds.load_height(PARATIME_ID, round_)
+        assert height is not None
+        return height
+
     def prove_head(self) -> ProvenState:
         """Prove the newest round and nothing else, as news of a block does."""
         return self.prove((state_keys.last_block_key(PARATIME_ID),))

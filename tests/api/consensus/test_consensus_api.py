@@ -20,18 +20,21 @@ from shared.api.consensus import (
     Reverted,
     TooManyAtOnce,
     UnknownHeight,
+    UnknownRound,
     UnknownSnapshot,
     consensus_client,
     is_news,
 )
 from shared.crypto.hashes import sha512_256
 from shared.encoding.cbor import MalformedCbor
+from shared.encoding.record import decode_record
 from shared.kit.dev_controls import DevTokenWrong
 from shared.kit.dialing import Credentials
 from shared.kit.service import Service
 from shared.rules import state_keys
 from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient
+from shared.types.block import BlockHeader, RoundRoots
 from shared.types.methods import Method
 from shared.types.registry import RuntimeKind, Version
 from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS, ChainWorld
@@ -208,6 +211,23 @@ async def test_values_and_their_proofs_agree(api):
     verified = LightClient(CHAIN_ID, VALIDATORS).verify(proven)
     assert verified.values == dict(zip(keys, values, strict=True))
     assert verified.values[state_keys.CHAIN_CONTEXT] == GENESIS.chain_context().encode()
+
+
+async def test_the_state_that_made_a_round_final_is_proven(api, chain, node):
+    await run_workload(chain, api)
+    events = await take(api.watch_blocks(1), node.height)
+    finalized = [event for event in events if event.finalized]
+    assert finalized
+    for event in finalized:
+        header = event.finalized[-1].header
+        roots_key = state_keys.past_roots_key(PARATIME, header.round)
+        keys = (roots_key, state_keys.last_block_key(PARATIME))
+        proven = await api.fetch_round_state(PARATIME, header.round, keys)
+        verified = LightClient(CHAIN_ID, VALIDATORS).verify(proven)
+        assert verified.height == event.height
+        assert decode_record(BlockHeader, verified.values[keys[1]] or b"") == header
+        roots = RoundRoots(header.state_root, header.io_root, event.height)
+        assert decode_record(RoundRoots, verified.values[roots_key] or b"") == roots
 
 
 async def test_a_watcher_misses_nothing_and_can_resume(api, chain, node):
@@ -431,3 +451,7 @@ async def test_rounds_that_no_chain_reaches_are_not_there(api, round_):
     assert await api.fetch_round_header(PARATIME, round_) is None
     assert await api.fetch_round_epoch(PARATIME, round_) is None
     assert await api.fetch_round_headers(PARATIME, round_, 2**64 - 1) == ()
+    with pytest.raises(UnknownRound):
+        await api.fetch_round_state(PARATIME, round_, (state_keys.EPOCH,))
+    with pytest.raises(UnknownRound):
+        await api.fetch_round_state(b"\x80" * 32, 0, (state_keys.EPOCH,))

@@ -58,14 +58,6 @@ class RoundResults:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundRoots:
-    """Value at `state_keys.past_roots_key`."""
-
-    state_root: Hash
-    io_root: Hash
-
-
-@dataclass(frozen=True, slots=True)
 class LivenessStatistics:
     """Value at `state_keys.liveness_key`: who took part in the rounds of this epoch."""
 

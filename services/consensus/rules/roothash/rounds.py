@@ -21,7 +21,6 @@ from services.consensus.rules.roothash.round_state import (
     FAILURE_VOTE,
     LivenessStatistics,
     RoundResults,
-    RoundRoots,
     RoundState,
     RuntimeState,
 )
@@ -30,8 +29,8 @@ from shared.api.consensus import FinalizedRound
 from shared.crypto.hashes import EMPTY_HASH
 from shared.errors import Rejected
 from shared.rules import state_keys
-from shared.types.block import BlockHeader, HeaderType
-from shared.types.identity import Round, RuntimeId
+from shared.types.block import BlockHeader, HeaderType, RoundRoots
+from shared.types.identity import Height, Round, RuntimeId
 from shared.types.messages import Inbox, hash_inbox, hash_messages, read_messages
 from shared.types.mining import USUAL, Mining
 from shared.types.registry import Committee, RuntimeDescriptor
@@ -64,7 +63,7 @@ def open_runtime(state: State, context: BlockContext, runtime: RuntimeDescriptor
         state_root=EMPTY_HASH,
     )
     state.save(state_keys.runtime_state_key(runtime.id), RuntimeState(_snapshot(runtime)))
-    _save_block(state, FinalizedRound(runtime.id, header))
+    _save_block(state, context, FinalizedRound(runtime.id, header))
 
 
 def begin_committee(
@@ -86,7 +85,7 @@ def begin_committee(
         return
     kind = HeaderType.SUSPENDED if is_suspended else HeaderType.EPOCH_TRANSITION
     header = _empty_block(state, context, runtime.id, kind)
-    _save_block(state, FinalizedRound(runtime.id, header))
+    _save_block(state, context, FinalizedRound(runtime.id, header))
     _keep_up(state, context, header)
 
 
@@ -102,7 +101,9 @@ def fail_round(state: State, context: BlockContext, runtime_id: bytes, pool: Rou
         statistics = state.load(LivenessStatistics, key) or LivenessStatistics()
         state.save(key, with_missed_proposal(statistics, scheduler))
     header = _empty_block(state, context, runtime_id, HeaderType.ROUND_FAILED)
-    _save_block(state, FinalizedRound(runtime_id, header, had_discrepancy=pool.is_discrepancy))
+    _save_block(
+        state, context, FinalizedRound(runtime_id, header, had_discrepancy=pool.is_discrepancy)
+    )
     _keep_up(state, context, header)
 
 
@@ -114,7 +115,7 @@ def make_empty_blocks(
     for number in range(count):
         header = _empty_block(state, context, runtime_id, HeaderType.ROUND_FAILED)
         header = replace(header, timestamp=first + number * interval_s)
-        _save_block(state, FinalizedRound(runtime_id, header))
+        _save_block(state, context, FinalizedRound(runtime_id, header))
     _release_timestamp(state, runtime_id)
     return load_last_block(state, runtime_id)
 
@@ -207,7 +208,7 @@ def finalize_round(
     if pool.is_discrepancy:
         runtime = state.load_required(RuntimeState, state_keys.runtime_state_key(runtime_id))
         punish_incorrect_results(state, runtime.descriptor, good, bad)
-    _save_block(state, FinalizedRound(runtime_id, header, pool.is_discrepancy, good, bad))
+    _save_block(state, context, FinalizedRound(runtime_id, header, pool.is_discrepancy, good, bad))
     _keep_up(state, context, header)
 
 
@@ -232,12 +233,12 @@ def _count(
     state.save(key, counted)
 
 
-def _save_block(state: State, finalized: FinalizedRound) -> None:
+def _save_block(state: State, context: BlockContext, finalized: FinalizedRound) -> None:
     """Save a block, keep its roots, and open the next round with an empty pool."""
     runtime_id, header = finalized.runtime_id, finalized.header
     state.save(state_keys.last_block_key(runtime_id), header)
     state.save(state_keys.round_state_key(runtime_id), RoundState())
-    roots = RoundRoots(header.state_root, header.io_root)
+    roots = RoundRoots(header.state_root, header.io_root, Height(context.height))
     state.save(state_keys.past_roots_key(runtime_id, header.round), roots)
     oldest = header.round - load_parameters(state).roothash.max_past_roots_stored
     if oldest >= 0:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from services.consensus.rules.roothash import agreement, commitments, pool, rounds
-from services.consensus.rules.roothash.round_state import RoundResults, RoundRoots, RoundState
+from services.consensus.rules.roothash.round_state import RoundResults, RoundState
 from shared.crypto.address import runtime_address
 from shared.crypto.hashes import EMPTY_HASH
 from shared.rules import state_keys
-from shared.types.block import HeaderType
+from shared.types.block import HeaderType, RoundRoots
 from shared.types.commitment import CommitmentFailure, ExecutorCommitment
 from shared.types.methods import ExecutorCommit, Method
 from shared.types.registry import ExecutorParameters
@@ -197,6 +197,9 @@ def test_roots_of_recent_rounds_are_kept_and_older_ones_dropped(world):
         world.agree(bytes([index]) * 32)
     kept = list(world.state.scan(RoundRoots, state_keys.past_roots_key(PARATIME, 0)[:-8]))
     assert [roots.state_root[0] for _, roots in kept] == [2, 3, 4]
+    heights = [roots.height for _, roots in kept]
+    assert heights == sorted(set(heights))
+    assert heights[-1] == world.height, "the block that made the newest final"
 
 
 # -- discrepancy ---------------------------------------------------------------------------------
