@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from services.compute import metrics
+from services.compute.answering import HostAnswers
 from services.compute.api import ComputeEdge, PeerEdge, check_host_health
 from services.compute.assembly import Host, build_host, build_node, read_network
 from services.compute.config import Settings
@@ -133,7 +134,9 @@ class ServedParaTime:
         node_key = self._host.identity.node
         key_managers = KeyManagers(connect_by(node_key, cable=self._cable), node_key.public_key)
         host = await EnclaveHost.adopt(
-            self._enclave_fd, ComputeEnclaveApi, (ComputeHostApi, key_managers)
+            self._enclave_fd,
+            ComputeEnclaveApi,
+            (ComputeHostApi, HostAnswers(key_managers, self._consensus)),
         )
         enclave = host.enclave
         description = await enclave.describe()

@@ -116,8 +116,8 @@ def build_node(
     """
     Make the node of one ParaTime.
 
-    `connect` is how it reaches its peers; `key_managers` is what its enclave already calls;
-    `switchboard` says which faults are armed where there are dev controls.
+    `connect` is how it reaches its peers; `key_managers` is what its enclave already calls, through
+    `HostAnswers`; `switchboard` says which faults are armed where there are dev controls.
     """
     runtime, identity = network.runtime, host.identity
     domain = RoundDomain(runtime.id, network.chain_context)

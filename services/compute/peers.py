@@ -136,7 +136,7 @@ class Peers:
 
 class KeyManagers:
     """
-    Relays the enclave's sessions to key managers. Fulfils `ComputeHostApi`.
+    Relays the enclave's sessions to key managers.
 
     A session stays with one key manager, and each new one goes to the next that is not under
     suspicion: an enclave opens another session only where the last one was of no use. Every node

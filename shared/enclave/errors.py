@@ -33,3 +33,7 @@ class RoundPruned(Rejected, module="compute", code=13):
 
 class StateRejected(Rejected, module="compute", code=8):
     """The state cannot be read or changed as asked: a wrong diff, or a broken disk."""
+
+
+class ConsensusUnproven(Unavailable, module="compute", code=27):
+    """The host does not prove what consensus held when the round before became final; ask later."""

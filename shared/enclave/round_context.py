@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shared.enclave.consensus_view import ConsensusView
 from shared.enclave.key_client import RoundKeys
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch, RuntimeId
@@ -42,3 +43,5 @@ class RoundContext:
     """Of consensus; what users sign for this ParaTime is bound to both."""
     hindsight: Callable[[], Hindsight] | None = field(default=None, repr=False)
     """Made for the few who ask; None where nothing is kept of what followed."""
+    consensus: ConsensusView | None = field(default=None, repr=False)
+    """Consensus as it stood when the parent became final; None where nothing reads it."""

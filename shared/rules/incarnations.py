@@ -41,6 +41,11 @@ def last_shared_round(state: IncarnationState, known: Incarnation, runtime_id: b
     return _lowest(state, known, lambda start: start.rounds.get(runtime_id, NOTHING))
 
 
+def last_shared_height(state: IncarnationState, known: Incarnation) -> int | None:
+    """Newest height that the life `known` has too; None where nothing was missed."""
+    return _lowest(state, known, lambda start: start.height)
+
+
 def last_shared_secret(
     state: IncarnationState, known: Incarnation, key_manager: bytes
 ) -> int | None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from services.compute.answering import HostAnswers
 from services.compute.app import serve
 from services.compute.assembly import build_host, read_network
 from services.compute.assembly import build_node as build_compute_node
@@ -325,7 +326,8 @@ class World:
     async def _start_compute(self, name: str) -> None:
         identity, consensus = identity_of(name), self.ask_consensus(name)
         key_managers = KeyManagers(self.connect(name), identity.node.public_key)
-        host = HostSocket(ComputeHostApi, key_managers, self.loop)
+        answers = HostAnswers(key_managers, consensus)
+        host = HostSocket(ComputeHostApi, answers, self.loop)
         context = self._context(name, RuntimeKind.COMPUTE, host)
         directory = self._directory(name)
         program = await asyncio.to_thread(

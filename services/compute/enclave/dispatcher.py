@@ -21,6 +21,7 @@ from services.compute.enclave.protocol import (
 )
 from services.compute.enclave.runtime import Runtime, find_runtime
 from shared.crypto.hashes import sha3_256, sha512_256
+from shared.enclave.consensus_view import ConsensusReader
 from shared.enclave.errors import NotInitialized
 from shared.enclave.finality import Finality
 from shared.enclave.history import ChainedHeader, HeaderHistory
@@ -35,7 +36,7 @@ from shared.enclave.state import Pruned
 from shared.encoding.record import encode_record
 from shared.rules import state_keys
 from shared.rules.attested_apps import InstanceJudge
-from shared.rules.incarnations import last_shared_secret, read_incarnation
+from shared.rules.incarnations import FIRST_LIFE, last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
 from shared.tee.runtime import EnclaveContext
 from shared.tee.session_evidence import PeerPolicy, SessionIdentity
@@ -90,6 +91,10 @@ class ComputeProgram(EnclaveProgram):
         )
         self._keys = KeyRing(sessions, config.runtime_id, self)
         self._finality = Finality(config.runtime_id)
+        self._life = FIRST_LIFE
+        self._consensus = ConsensusReader(
+            config.runtime_id, self._new_light_client, host.fetch_round_state
+        )
         self._opened: tuple[Runtime, Ledger] | None = None
         self._identity = parse_quote(self.quoted().quote).identity
         self._key_manager = KeyManagerView(config, self._identity)
@@ -173,6 +178,8 @@ class ComputeProgram(EnclaveProgram):
         self, values: Mapping[bytes, bytes | None], headers: tuple[BlockHeader, ...]
     ) -> EnclaveState:
         self._key_manager.follow(values)
+        if state_keys.INCARNATION in values:
+            self._life = read_incarnation(values)
         # The rounds on disk may be of a life that this start of the enclave has not seen.
         self._ledger.enter(read_incarnation(values))
         self._ledger.apply_proof(values, headers)
@@ -321,6 +328,7 @@ class ComputeProgram(EnclaveProgram):
             self.config.runtime_id,
             self.chain_context,
             lambda: self._hindsight(parent),
+            self._consensus.after(parent.header.round, self._life),
         )
 
     def _hindsight(self, parent: ChainedHeader) -> Hindsight:

@@ -192,6 +192,15 @@ class ComputeHostApi(Protocol):
         """Carry one session message to a key manager; the same one for the same session."""
         ...
 
+    def fetch_round_state(
+        self,
+        runtime_id: RuntimeId,
+        round: Round,  # noqa: A002
+        keys: tuple[bytes, ...],
+    ) -> ProvenState:
+        """Consensus after the block that made a round final; see `ConsensusApi`."""
+        ...
+
 
 CONCURRENT = frozenset(
     {
