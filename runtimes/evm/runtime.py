@@ -13,6 +13,7 @@ import evm_native
 
 from runtimes.evm.calls import call, call_with_money, estimate_gas, estimate_gas_as_sender
 from runtimes.evm.core_errors import errors_of_the_core
+from runtimes.evm.figures import Figures
 from runtimes.evm.first_state import FirstState
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
@@ -108,6 +109,7 @@ class EvmRuntime(NativeState):
         self._has_dev_controls = has_dev_controls
         self._viewers = Viewers(self._genesis.chain_id, debug_key)
         self._dev_control_key, self._sdk_host = dev_control_key, sdk_host
+        self._figures = Figures()
         self._engine = self._make_engine("strict")
         self._dev_engine: evm_native.Engine | None = None
         """Of the profile `dev`, over the same store; made when somebody asks it."""
@@ -125,7 +127,13 @@ class EvmRuntime(NativeState):
                 dev_control_key=self._dev_control_key,
                 sdk_context=None if host is None else host.signature_context,
             )
-            return evm_native.Engine(config, self._store, state_key=self._state_key, attested=host)
+            return evm_native.Engine(
+                config,
+                self._store,
+                state_key=self._state_key,
+                subcall=self._figures,
+                attested=host,
+            )
 
     @property
     def is_confidential(self) -> bool:
@@ -166,7 +174,7 @@ class EvmRuntime(NativeState):
         """Execute a batch; what is not valid is left out, on every node alike."""
         handed = b"" if inbox is None else encode_record(inbox)
         environment, accounts = self._environment(context), self._first_accounts(context)
-        with errors_of_the_core():
+        with errors_of_the_core(), self._figures.of(context.consensus):
             pending = self._engine.execute(
                 environment, batch, genesis=accounts, inbox=handed, strict=False
             )
@@ -190,6 +198,10 @@ class EvmRuntime(NativeState):
 
     def query(self, method: str, args: bytes, context: RoundContext) -> bytes:
         """Answer one of `EvmQuery`; see `Runtime.query`."""
+        with self._figures.of(context.consensus):
+            return self._answer(method, args, context)
+
+    def _answer(self, method: str, args: bytes, context: RoundContext) -> bytes:
         version, root = context.parent.round, context.parent.state_root
         match method:
             case EvmQuery.CALL:

@@ -6,18 +6,24 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cbor2
+import httpx
 import pytest
 from web3 import Web3
 
 from shared.errors import Rejected
 from tests.e2e.test_python_clients import connect, deploy, send
 from tests.support.networks import ROOT, ProcessNetwork, port_base, running, wait_for
-from tests.support.nodes import call_on, compute_status, escrows, slashed
+from tests.support.nodes import call_on, compute_status, entities, escrows, slashed
 
 LIAR = "compute-3"
 INCORRECT_RESULTS = 50_000_000_000
 EQUIVOCATION = 40_000_000_000
+COMPUTE = tuple(f"compute-{number}" for number in range(4))
+SAPPHIRE = "80" + "00" * 31
+SHARES = 1_000_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +139,65 @@ def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: Process
     assert send(web3, vault.functions.store(b"goes on"))["status"] == 1
     byzantine.until_level()
     assert_one_reporter_is_paid(changes_since(before, byzantine))
+
+
+def test_contract_reads_stake_and_rounds_as_consensus_holds_them(
+    byzantine: ProcessNetwork,
+) -> None:
+    byzantine.until_ready()
+    web3 = connect(byzantine, encrypted=True)
+    figures = deploy(web3, "Figures")
+    rest = f"http://127.0.0.1:{byzantine.process('consensus-0')['ports'][0]}/v1"
+
+    def read(path: str) -> Any:
+        return httpx.get(f"{rest}/{path}", timeout=30).raise_for_status().json()
+
+    def ask(method: str, body: Any) -> tuple[int, Any, int]:
+        """Status, answer, and the round, of which every worker said the same."""
+        receipt = send(web3, figures.functions.ask(method, cbor2.dumps(body, canonical=True)))
+        assert receipt["status"] == 1
+        (told,) = figures.events.Answered().process_receipt(receipt)
+        status, answer = told["args"]["status"], told["args"]["answer"]
+        looked = figures.functions.look(method, cbor2.dumps(body, canonical=True)).call()
+        assert looked == [status, answer]
+        return status, answer if status else cbor2.loads(answer), receipt["blockNumber"]
+
+    def worth(address: bytes) -> int:
+        body = {"address": address, "pool": 1, "shares": SHARES.to_bytes(16, "big")}
+        status, answer, _ = ask("consensus.SharesToTokens", body)
+        pool = read(f"staking/{address.hex()}")["active"]
+        assert status == 0
+        assert int.from_bytes(answer, "big") == SHARES * pool["balance"] // pool["total_shares"]
+        return int.from_bytes(answer, "big")
+
+    until_worker(byzantine, "compute-2")
+    owners, before = entities(byzantine), escrows(byzantine)
+    prices = {name: worth(owners[name]) for name in COMPUTE}
+    byzantine.cli("node", "equivocate", "compute-2", "--rounds", "1")
+    wait_for(lambda: changes_since(before, byzantine) != {}, 60, "somebody is slashed")
+    # A slash takes from the pool and no shares: each is worth less.
+    assert worth(owners["compute-2"]) < prices["compute-2"]
+
+    rounds = f"runtimes/{SAPPHIRE}/rounds"
+    own = bytes.fromhex(SAPPHIRE)
+    _, _, asked_in = ask("consensus.RoundRoot", {"runtime_id": own, "round": 1, "kind": 1})
+    votes = read(f"{rounds}/{asked_in}")["votes"]
+    assert not votes["had_discrepancy"]
+    assert (len(votes["good_nodes"]), len(votes["bad_nodes"])) == (3, 0)
+    for kind, name in ((1, "state_root"), (2, "io_root")):
+        body = {"runtime_id": own, "round": asked_in, "kind": kind}
+        expected = read(f"{rounds}/{asked_in}")["header"][name]
+        status, answer, _ = ask("consensus.RoundRoot", body)
+        assert (status, "0x" + answer.hex()) == (0, expected)
+    for body in (
+        {"runtime_id": own, "round": 2**40, "kind": 1},
+        {"runtime_id": b"\x80" * 32, "round": 1, "kind": 1},
+    ):
+        assert ask("consensus.RoundRoot", body)[:2] == (0, None)
+    strange = {"runtime_id": own, "round": 1, "kind": 9}
+    assert ask("consensus.RoundRoot", strange)[:2] == (10, b"core")
+    assert ask("consensus.SharesToTokens", {"address": bytes(21)})[:2] == (10, b"core")
+    byzantine.until_level()
 
 
 @pytest.mark.long

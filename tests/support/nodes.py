@@ -12,14 +12,19 @@ from shared.types.evm import EvmCall, EvmQuery
 from tests.support.networks import ProcessNetwork
 
 
-def escrows(network: ProcessNetwork) -> dict[str, int]:
-    """Stake of each node's entity [base units], by the node's name."""
-    addresses = {
+def entities(network: ProcessNetwork) -> dict[str, bytes]:
+    """Staking address of each node's entity, by the node's name."""
+    return {
         path.parent.parent.name: staking_address(load_identity(path.parent).entity.public_key)
         for path in network.data.glob("*/host/identity.json")
         # Gateways have a key and no entity.
         if not path.parent.parent.name.startswith("gateway")
     }
+
+
+def escrows(network: ProcessNetwork) -> dict[str, int]:
+    """Stake of each node's entity [base units], by the node's name."""
+    addresses = entities(network)
     port = network.process("consensus-0")["ports"][0]
     return asyncio.run(_fetch(f"127.0.0.1:{port}", addresses))
 
