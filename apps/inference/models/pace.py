@@ -2,10 +2,14 @@
 A process that computes for minutes pauses where others want the CPU.
 
 The scheduler alone is not enough. Whoever wakes takes the CPU from the model at once, but finds it
-busy and its caches cold, on each of the hops that a transaction makes; a core that idles costs it
-nothing. So the process has a turn, and if it was not alone during it, it is stopped until its
-share is kept. What is asked is how much CPU it got, which the kernel counts for each process: no
-word of the network's, which an app has no reason to believe.
+busy and its caches cold, on each of the hops that a transaction makes, or waits on the other core;
+a core that idles costs it nothing. So while all others together leave little of the machine, the
+process has a turn, and is stopped after it until its share is kept. What is asked is what the
+kernel counts: how long cores idled, and how much CPU the process had. It is no word of the
+network's, which an app has no reason to believe, and counts for speed alone.
+
+The model's own turns do not say whether others want the CPU: who wakes takes it for a fraction of
+a millisecond, or goes elsewhere.
 """
 
 import ctypes
@@ -14,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 BUSY_SHARE = 0.2
 """
@@ -22,8 +27,13 @@ it would take 0.6 and more.
 """
 TURN_S = 0.004
 """CPU that it has between two looks, at least [s]."""
-ALONE = 0.9
-"""Who got so much of his turn's time had the core for himself."""
+WINDOW_S = 0.1
+"""Over which is counted what others leave, at least [s]; the kernel counts in 0.01 s."""
+SPARE_CORES = 1.5
+"""What others leave is enough from here on: a core for the model, and half of one to wake on."""
+SPARE_SHARE = 0.75
+"""The same on a machine of one core, of that."""
+STAT = Path("/proc/stat")
 LONGEST_PAUSE_S = 0.25
 
 
@@ -43,11 +53,9 @@ def pause_after(used_s: float, passed_s: float, share: float) -> float:
     Returns
     -------
     pause_s : `float`
-        After which the turn and the pause together keep the share; 0 where nobody else wanted the
-        core, or where the others left less than the share anyway [s].
+        After which the turn and the pause together keep the share; 0 where the others left less
+        than the share anyway [s].
     """
-    if used_s >= ALONE * passed_s:
-        return 0.0
     return min(max(used_s / share - passed_s, 0.0), LONGEST_PAUSE_S)
 
 
@@ -55,7 +63,7 @@ class Pace:
     """
     Stops and continues one process, which is a child of this one and computes on one thread.
 
-    Where the kernel counts no CPU for other processes nothing is ever stopped.
+    Where the system does not count CPU as Linux does, nothing is ever stopped.
     """
 
     def __init__(
@@ -64,11 +72,20 @@ class Pace:
         share: float,
         *,
         cpu_s: Callable[[], float] | None = None,
+        idle_s: Callable[[], float] | None = None,
+        cores: int = os.cpu_count() or 1,
         now_s: Callable[[], float] = time.monotonic,
         send: Callable[[int, signal.Signals], None] = os.kill,
     ) -> None:
         self._process, self._share = process, share
         self._cpu_s = cpu_s or cpu_clock(process)
+        idle_s = idle_s or idle_clock()
+        if idle_s is None:
+            self._cpu_s = None
+        self._idle_s = idle_s or (lambda: 0.0)
+        self._enough = min(SPARE_CORES, SPARE_SHARE * cores)
+        self._is_crowded = False
+        self._seen_s = self._seen_idle_s = self._seen_cpu_s = 0.0
         self._now_s, self._send = now_s, send
         self._is_stopped = False
         self._until_s = self._began_s = self._had_s = 0.0
@@ -77,12 +94,26 @@ class Pace:
         """Let it compute."""
         if self._cpu_s is not None:
             self._continue(self._cpu_s)
+            if self._now_s() - self._seen_s > LONGEST_PAUSE_S + WINDOW_S:
+                # What was counted is of before; what was found stands until there is news.
+                self._look(self._cpu_s)
+
+    def _look(self, cpu_s: Callable[[], float]) -> None:
+        """See what others leave: what idles, and what the process itself takes."""
+        now, idle, cpu = self._now_s(), self._idle_s(), cpu_s()
+        passed = now - self._seen_s
+        if WINDOW_S <= passed <= LONGEST_PAUSE_S + WINDOW_S:
+            left = (idle - self._seen_idle_s + cpu - self._seen_cpu_s) / passed
+            self._is_crowded = left < self._enough
+        self._seen_s, self._seen_idle_s, self._seen_cpu_s = now, idle, cpu
 
     def step(self) -> float | None:
         """Stop or continue it where that is due; gives when to come again [s], None for never."""
         if self._cpu_s is None:
             return None
         now = self._now_s()
+        if now - self._seen_s >= WINDOW_S:
+            self._look(self._cpu_s)
         if self._is_stopped:
             if now < self._until_s:
                 return self._until_s - now
@@ -91,7 +122,7 @@ class Pace:
         used = self._cpu_s() - self._had_s
         if used < TURN_S:
             return max(TURN_S - used, TURN_S / 4)
-        pause = pause_after(used, now - self._began_s, self._share)
+        pause = pause_after(used, now - self._began_s, self._share) if self._is_crowded else 0.0
         if pause == 0.0:
             self._continue(self._cpu_s)
             return TURN_S
@@ -124,3 +155,18 @@ def cpu_clock(process: int) -> Callable[[], float] | None:
     except OSError:
         return None
     return lambda: time.clock_gettime(clock)
+
+
+def idle_clock() -> Callable[[], float] | None:
+    """Give what reads how long all cores together have idled [s]; None where nothing says so."""
+    if not STAT.exists():
+        return None
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def idle_s() -> float:
+        with STAT.open("rb") as file:
+            fields = file.readline().split()
+        # "cpu", user, nice, system, idle, iowait. Source: linux Documentation/filesystems/proc.rst
+        return (int(fields[4]) + int(fields[5])) / ticks
+
+    return idle_s
