@@ -117,8 +117,7 @@ class _Process:
                 [*command, *arguments],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                # A signal to all that run in a terminal is for this process to follow.
-                start_new_session=True,
+                start_new_session=busy_share < 1,
             )
         self._close = weakref.finalize(self, _end, self._process, self._connection)
         self._pace = Pace(self._process.pid, busy_share)

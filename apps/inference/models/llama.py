@@ -3,7 +3,8 @@ llama.cpp in a process of its own, on one thread; `chat.py` starts it and speaks
 
 Apart, so that it can be stopped in the middle of a computation (`pace.py`), and left there by who
 wants no more of an answer; and in a session of its own: the kernel shares a CPU out by session,
-and by what a thread asks for within one only.
+and by what a thread asks for within one only. In a session of more weight, the model would keep
+the CPU from who wakes. Where it need not pause it stays in its parent's session.
 
 It takes lines of JSON from a socket: first how to load the model, then requests, each with a
 number, and the numbers of those that are not wanted any more. It gives what llama.cpp gives, piece
@@ -28,18 +29,18 @@ from pathlib import Path
 from typing import Any
 
 from apps.inference.models.answered import CONTEXT_TOKENS
-from shared.kit.cpu_share import give_way, lower_session
+from shared.kit.cpu_share import LOWEST, give_way, lower_session
 
 PROMPT_PART_TOKENS = 64
 """So much of a prompt is read between two questions whether to go on: half a second of CPU."""
-NICE = 5
-"""Of its session: a third of what a process of the network gets where both want a CPU."""
 PR_SET_PDEATHSIG = 1
 """Source: Linux include/uapi/linux/prctl.h."""
 
 
 def run(descriptor: int) -> None:
     """Serve the socket of this number until the other end closes it."""
+    # A terminal sends it to all that run in it; when this ends is for its parent to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # Stopped, it would see no end of its socket.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -61,7 +62,7 @@ class _Served:
         how = json.loads(self._lines.readline() or os._exit(0))
         server = load(Path(how["path"]), how["key"])
         # Only now, so that a busy machine's service starts in time.
-        lower_session(NICE)
+        lower_session(LOWEST)
         self._send({"number": 0})
         threading.Thread(target=self._read, daemon=True).start()
         while True:

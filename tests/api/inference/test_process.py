@@ -74,7 +74,7 @@ def test_quick_start_answers_alike_on_two_workers_and_leaks_nothing(tmp_path) ->
             service = stack.enter_context(
                 started(
                     "apps.inference",
-                    *("--appd", str(socket), "--port", "0"),
+                    *("--appd", str(socket), "--port", "0", "--busy-share", "1"),
                     *("--key-hash", sha256(KEY.encode()).hex()),
                     cwd=logs,
                 )
@@ -128,7 +128,7 @@ def test_the_end_leaves_a_long_prompt_and_gives_its_receipt(tmp_path) -> None:
     }
     with started("qanat", "rofl", "appd", "--socket", str(socket), cwd=tmp_path) as daemon:
         wait_for_line(*daemon, re.escape(str(socket)))
-        command = ("apps.inference", "--appd", str(socket), "--port", "0")
+        command = ("apps.inference", "--appd", str(socket), "--port", "0", "--busy-share", "1")
         with started(*command, cwd=tmp_path) as (service, output), ThreadPoolExecutor(1) as pool:
             port = wait_for_line(service, output, r'"port": (\d+)').group(1)
             url = f"http://127.0.0.1:{port}/v1/chat/completions"

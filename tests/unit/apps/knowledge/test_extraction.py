@@ -30,7 +30,7 @@ class Real:
     def models(self):
         return Models(
             chat.MODEL_ID,
-            chat.LanguageModel(SystemEntropy()),
+            chat.LanguageModel(SystemEntropy(), 1.0),
             embedding.MODEL_ID,
             embedding.Embedder(),
             {chat.MODEL_ID: "sha256:00"},
