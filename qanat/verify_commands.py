@@ -1,4 +1,4 @@
-"""`qanat verify`: is a report or a receipt good? Offline; no node is asked."""
+"""`qanat verify`: is a report, a receipt or a model's card good? Offline; no node is asked."""
 
 import base64
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qanat.ai_options import verify_extra
 from qanat.options import JsonOption, err, out
 from shared.errors import Rejected
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from apps.inference.verify.report import VerifiedService
 
 verify_app = typer.Typer(
-    no_args_is_help=True, help="Verify answers of confidential inference, offline."
+    no_args_is_help=True,
+    help="Verify answers of confidential inference and cards of models, offline.",
 )
 
 
@@ -117,6 +119,49 @@ def receipt(
     _tell(_service_facts(service) | facts, as_json=as_json)
 
 
+@verify_app.command()
+def card(
+    file: Annotated[Path, typer.Argument(help="A model's card, as `qanat ai job wait` wrote it.")],
+    model: Annotated[Path | None, typer.Option(help="The model that it must be of.")] = None,
+    hash_: Annotated[
+        str | None, typer.Option("--hash", help="What the chain holds of the job, 64 hex digits.")
+    ] = None,
+    largest_auc: Annotated[
+        float, typer.Option(help="How well an attack may find the rows; 0.5 is guessing.")
+    ] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a model's card: that it is the chain's, of this model, and keeps its eps."""
+    verify_extra("a card of the data market")
+    from apps.data_market.card import verify_card
+
+    try:
+        wanted = None if hash_ is None else bytes.fromhex(hash_.removeprefix("0x"))
+    except ValueError:
+        raise typer.BadParameter("it is 64 hex digits", param_hint="--hash") from None
+    with _named(as_json=as_json):
+        found = verify_card(
+            _read(file),
+            model=None if model is None else _read(model),
+            card_hash=wanted,
+            largest_auc=largest_auc,
+        )
+    facts = {
+        "verified": True,
+        "card_hash": found.card_hash.hex(),
+        "is_hash_pinned": wanted is not None,
+        "model_hash": found.model_hash.hex(),
+        "is_model_verified": model is not None,
+        "recipe": found.recipe,
+        "eps": found.budget.eps,
+        "delta": found.budget.delta,
+        "spent_eps": found.spent_eps,
+        "accuracy": found.accuracy,
+        "attack_auc": found.attack_auc,
+    }
+    _tell(facts, as_json=as_json)
+
+
 def _service_facts(service: "VerifiedService") -> dict[str, Any]:
     return {
         "verified": True,
@@ -181,5 +226,5 @@ def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in facts.items():
         out.print(f"{name.replace('_', ' ')}: {value}", markup=False, soft_wrap=True)
-    if facts["is_mock"]:
+    if facts.get("is_mock"):
         out.print("The TEE is a MOCK: this proves consistency, never secrecy.", markup=False)

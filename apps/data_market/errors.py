@@ -65,3 +65,7 @@ class WorkerAway(Unavailable, module="data_market", code=15):
 
 class PersonalData(Rejected, module="data_market", code=16):
     """A table holds numbers or labels by which a person is known."""
+
+
+class BadCard(Rejected, module="data_market", code=17):
+    """A model's card does not hold: it is another one, of another model, or promises too much."""

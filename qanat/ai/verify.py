@@ -1,23 +1,34 @@
 """
-Is an answer, or a service, what it says? Offline: no node is asked, as by `qanat verify`.
+Is an answer, a service, or a model's card what it says? Offline, as by `qanat verify`.
 
 ```python
 from qanat.ai import verify
 
 found = verify.receipt(Path("exchange.json").read_bytes(), policy=verify.Policy(allow_mock=True))
 found.model, found.served_at
+verify.card(Path("model.json.card.json").read_bytes(), model=Path("model.json").read_bytes())
 ```
 """
 
 import time
 
+from apps.data_market.card import VerifiedCard
+from apps.data_market.card import verify_card as card
 from apps.inference.documents.canonical import read_document
 from apps.inference.verify.exchange import MAX_EXCHANGE_BYTES, Exchange, verify_exchange
 from apps.inference.verify.policy import Policy
 from apps.inference.verify.receipt import VerifiedReceipt
 from apps.inference.verify.report import VerifiedService, verify_report
 
-__all__ = ["Policy", "VerifiedReceipt", "VerifiedService", "receipt", "report"]
+__all__ = [
+    "Policy",
+    "VerifiedCard",
+    "VerifiedReceipt",
+    "VerifiedService",
+    "card",
+    "receipt",
+    "report",
+]
 
 
 def receipt(
