@@ -43,7 +43,7 @@ class ConsensusNode:
         """Start the engine from what the store holds."""
         self.store, self.engine = store, engine
         self._made_at_s = -math.inf
-        self._news, self._urgent_news = asyncio.Event(), asyncio.Event()
+        self._news = asyncio.Event()
         self._waiting: dict[bytes, list[asyncio.Future[TransactionResult]]] = {}
         self.followers = Followers()
         engine.start(self._on_decision)
@@ -157,11 +157,8 @@ class ConsensusNode:
                 )
 
     def _announce(self) -> None:
-        """Wake those who watch: first those for whom somebody waits, until they are written to."""
-        urgent, self._urgent_news = self._urgent_news, asyncio.Event()
-        news, self._news = self._news, asyncio.Event()
-        urgent.set()
-        asyncio.get_running_loop().call_soon(news.set)
+        self._news.set()
+        self._news = asyncio.Event()
 
     # -- watching ------------------------------------------------------------------------------
 
@@ -185,7 +182,7 @@ class ConsensusNode:
             raise UnknownHeight(height)
         with metrics.watchers.track_inprogress():
             while True:
-                news = self._urgent_news if is_urgent else self._news
+                news = self._news
                 while height <= self.store.height and known == self.store.incarnation:
                     yield self.store.load_events(height)
                     height += 1
@@ -194,6 +191,8 @@ class ConsensusNode:
                         f"the chain is in incarnation {self.store.incarnation}, not {known}"
                     )
                 await news.wait()
+                if not is_urgent:
+                    await _let_others_be_written_to()
 
     # -- dev controls --------------------------------------------------------------------------
 
@@ -212,3 +211,9 @@ class ConsensusNode:
                     future.set_exception(rewound)
         self._waiting.clear()
         log.warning("chain_rewound", height=height, incarnation=self.store.incarnation)
+
+
+async def _let_others_be_written_to() -> None:
+    """Wait until those for whom somebody waits have sent, and their connections have written."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
