@@ -24,6 +24,7 @@ from tests.support.compute_nodes import RICH, raw
 from tests.support.evm_state import KEEPER_INIT, SPY_CODE
 from tests.support.keymanager import PARATIME_ID
 from tests.support.lying_host import VALUES, flipped
+from tests.support.short_run import examples
 
 METHODS = sorted(methods_of(ComputeEnclaveApi))
 
@@ -48,7 +49,7 @@ def refused(host, method: str, body) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -35,6 +35,7 @@ from tests.support.keymanager import (
 )
 from tests.support.keymanager_enclaves import Asker, Enclaves, node_id
 from tests.support.lying_host import LyingHost, flipped
+from tests.support.short_run import examples
 
 PAIR = b"p" * 32
 REQUEST = {"runtime_id": PARATIME_ID, "key_pair_ids": (PAIR,), "generation": 0}
@@ -101,7 +102,7 @@ def scene() -> Scene:
 
 @pytest.mark.parametrize("method", METHODS)
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

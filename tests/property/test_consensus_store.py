@@ -11,6 +11,7 @@ from services.consensus.abci import BlockResult
 from services.consensus.store import Store
 from shared.api.consensus import BlockEvents, UnknownHeight
 from shared.crypto.state_tree import StateTree
+from tests.support.short_run import examples
 
 KEYS = st.binary(max_size=2)
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=3), max_size=8)
@@ -88,5 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.directory.cleanup()
 
 
-StoreMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
+StoreMachine.TestCase.settings = settings(
+    max_examples=examples(30), stateful_step_count=15, deadline=None
+)
 TestStore = StoreMachine.TestCase

@@ -32,6 +32,7 @@ from tests.support.consensus_world import (
 )
 from tests.support.envelopes import Attacker, Honest
 from tests.support.hostile import hostile_bytes
+from tests.support.short_run import examples
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.json"))
 STRANGER = signer("a stranger")
@@ -82,7 +83,7 @@ class Fuzzed:
 WORLD = Fuzzed()
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**64), st.booleans())
 def test_no_envelope_stops_the_chain_or_meets_a_bug(seed, by_stranger):
     chance = random.Random(seed)

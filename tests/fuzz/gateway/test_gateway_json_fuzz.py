@@ -18,6 +18,7 @@ from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import TRUST_ROOT, FakeConsensus
 from tests.support.gateway import BALANCES, FIRST_ADDRESS, listening, make_settings, running_gateway
 from tests.support.rounds import make_chain, make_record
+from tests.support.short_run import examples
 
 DOCUMENTED_CODES = {3, -32000, -32003, -32600, -32601, -32602, -32700}
 HASH = "0x" + "ab" * 32
@@ -113,13 +114,13 @@ def answer_of(dispatcher, body):
 
 
 @given(request=REQUESTS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_any_request_gets_a_documented_answer(dispatcher, request):
     verify_answer(orjson.loads(answer_of(dispatcher, orjson.dumps(request))))
 
 
 @given(batch=st.lists(REQUESTS | VALUES, min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_batch_gets_an_answer_for_each_request(dispatcher, batch):
     answer = answer_of(dispatcher, orjson.dumps(batch))
     expected = [one for one in batch if not (isinstance(one, dict) and "id" not in one)]
@@ -137,7 +138,7 @@ def test_any_batch_gets_an_answer_for_each_request(dispatcher, batch):
 @example(b'{"id":1,"method":"eth_chainId","params":' + b"[" * 1200)
 @example(b'{"id":1,"id":2,"method":"eth_chainId"}')
 @example(b'{"id":"\\ud800","method":"eth_chainId"}')
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_bytes_get_a_documented_answer(dispatcher, body):
     answer = answer_of(dispatcher, body)
     if answer:
@@ -147,7 +148,7 @@ def test_any_bytes_get_a_documented_answer(dispatcher, body):
 
 
 @given(depth=st.integers(1, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_any_nesting_of_parameters_gets_a_documented_answer(dispatcher, depth):
     nested = "[" * depth + "]" * depth
     body = f'{{"id":1,"method":"eth_getLogs","params":[{{"topics":{nested}}}]}}'

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.fake_compute import FakeChain
 from tests.support.gateway import BALANCES, FIRST_ADDRESS
+from tests.support.short_run import examples
 from tests.support.signing import sign
 
 CHAIN_ID = 0xA514
@@ -71,7 +72,7 @@ def chain() -> FakeChain:
     return FakeChain(balances=BALANCES, chain_id=CHAIN_ID, is_automatic=False, confidential=False)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(style=STYLES)
 @example(style={"geth": {"tracer": "muxTracer", "tracerConfig": {"muxTracer": {}}}})
 @example(style={"geth": {"timeout": "99999999999999999999999h"}})
@@ -85,7 +86,7 @@ def test_any_style_is_answered_or_refused_by_a_code(chain, style):
         json.loads(trace)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(style=STYLES, checks=st.sampled_from(["nothing", "funds", "all"]), blocks=BLOCKS)
 @example(
     style={"outcome": False}, checks="nothing", blocks=[{"calls": [{"gas": "0xffffffffffffffff"}]}]
@@ -143,7 +144,7 @@ def test_any_simulation_is_answered_or_refused_by_a_code(chain, style, checks, b
         json.loads(chain.engine.simulate(environment, request, version=chain.newest.round))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(request=st.binary(max_size=64))
 def test_any_bytes_are_refused_by_a_code(chain, request):
     environment = chain.environment(chain.newest.round)

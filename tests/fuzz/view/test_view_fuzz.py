@@ -23,6 +23,7 @@ from qanat.view.passed import METHODS, PLAIN_CALLS
 from qanat.view.rpc import Rpc
 from services.gateway.pooled import read_transaction
 from tests.support.gateway import FIRST_ADDRESS, SECOND_ADDRESS
+from tests.support.short_run import examples
 from tests.support.signing import sign
 
 SECRET = b"calldata that nobody on the way may read"
@@ -122,7 +123,7 @@ def test_calldata_of_a_call_object_never_leaves_in_plain(
     assert NEEDLE.encode() not in heard.lower()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=12).map(lambda tail: "eth_" + tail), JSON)
 def test_methods_that_nobody_knows_send_nothing(method, params):
     if method in METHODS:
@@ -133,7 +134,7 @@ def test_methods_that_nobody_knows_send_nothing(method, params):
     assert heard == b""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 200), st.integers(0, 255))
 def test_spoiled_raw_transactions_never_leave_in_plain(tail, place, byte):
     raw = bytearray.fromhex(sign(3, data=SECRET, key="0x" + bytes(range(1, 33)).hex())[2:])
@@ -152,7 +153,7 @@ def test_spoiled_raw_transactions_never_leave_in_plain(tail, place, byte):
     st.sampled_from([*HONEST, "eth_call", "eth_getTransactionByHash"]),
     st.sampled_from(["result", "error", "key"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_gateway_that_answers_nonsense_makes_an_error_of_the_tool(answer, method, spoiled, place):
     """One of its answers is nonsense, all others are honest."""
     call = {"from": OURS, "to": SECOND_ADDRESS, "data": "0x" + NEEDLE}
@@ -167,7 +168,7 @@ def test_a_gateway_that_answers_nonsense_makes_an_error_of_the_tool(answer, meth
     assert NEEDLE.encode() not in heard
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(JSON | st.text(max_size=30))
 def test_any_body_gets_an_answer(value):
     raw, _ = ask(json.dumps(value))

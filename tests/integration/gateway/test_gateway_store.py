@@ -18,6 +18,7 @@ from services.gateway.store import BlockStore
 from tests.support.fake_compute import RUNTIME_ID
 from tests.support.gateway import DATABASES, postgres_schema
 from tests.support.rounds import digest, make_chain, make_record, make_round
+from tests.support.short_run import examples
 
 ADDRESSES = [bytes([n]) * 20 for n in range(3)]
 TOPICS = [bytes([n]) * 32 for n in range(3)]
@@ -192,7 +193,7 @@ FILTERS = st.builds(
 
 
 @given(wanted=FILTERS, first=st.integers(0, 45), length=st.integers(0, 45))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_logs_are_the_same_from_memory_database_or_both(shared_index, wanted, first, length):
     index, chain = shared_index
     expected = [

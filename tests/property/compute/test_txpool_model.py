@@ -17,6 +17,7 @@ from services.compute.rules.txpool import (
     select_batch,
 )
 from shared.errors import QanatError
+from tests.support.short_run import examples
 
 LIMITS = BatchLimits(max_transactions=4, max_bytes=10_000, max_weight=100_000)
 GAS = 30_000
@@ -102,5 +103,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert [tx.raw for tx in select_batch(self.state)] == expected[:fitting]
 
 
-PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+PoolMachine.TestCase.settings = settings(
+    max_examples=examples(60), stateful_step_count=30, deadline=None
+)
 TestPool = PoolMachine.TestCase

@@ -11,6 +11,7 @@ from services.gateway.rpc import parameters as read
 from services.gateway.rpc.parameters import BadParameter
 from services.gateway.rpc.shapes import show_checksummed
 from tests.support.rounds import make_record, make_round
+from tests.support.short_run import examples
 
 ADDRESSES = [bytes([n]) * 20 for n in range(3)]
 TOPICS = [bytes([n]) * 32 for n in range(3)]
@@ -74,7 +75,9 @@ class RecentMachine(RuleBasedStateMachine):
         assert self.durable < 0 or len(self.recent) <= max(5, waiting + 5)
 
 
-RecentMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+RecentMachine.TestCase.settings = settings(
+    max_examples=examples(60), stateful_step_count=30, deadline=None
+)
 TestRecentRounds = RecentMachine.TestCase
 
 LOGS = st.tuples(

@@ -23,6 +23,7 @@ from shared.encoding import frames
 from shared.types.key_requests import MasterSecretMissing
 from shared.types.keymanager import EncryptedSecret, PublishedSecret
 from tests.support.keymanager import COMPUTE, KEY_MANAGER_ID, MemoryFiles, make_sealer
+from tests.support.short_run import examples
 
 SECRETS = st.binary(min_size=32, max_size=32).map(SecretBytes)
 
@@ -101,7 +102,9 @@ class MasterMachine(RuleBasedStateMachine):
 
 
 TestMasterMachine = MasterMachine.TestCase
-TestMasterMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestMasterMachine.settings = settings(
+    max_examples=examples(40), stateful_step_count=25, deadline=None
+)
 
 
 @given(st.lists(st.integers(0, 60), max_size=80))

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.encoding import cbor
+from tests.support.short_run import examples
 
 
 class Refused(Exception):
@@ -140,7 +141,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(PLAIN, st.data())
 def test_a_changed_byte_is_judged_the_same(value: Any, data: st.DataObject) -> None:
     encoded = bytearray(cbor.encode(value))

@@ -15,6 +15,7 @@ from shared.encoding.cbor import MalformedCbor
 from shared.encoding.record import MalformedRecord, native_codec_of
 from shared.encoding.schema import SchemaBuilder
 from shared.encoding.values import codec_of
+from tests.support.short_run import examples
 
 REFUSED = (MalformedCbor, MalformedRecord)
 
@@ -90,7 +91,7 @@ def values(kind: tuple, records: list, depth: int) -> st.SearchStrategy:
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_both_write_the_same_bytes_and_read_them_back(kind, data):
     value = data.draw(values_of(kind))
@@ -104,7 +105,7 @@ def test_both_write_the_same_bytes_and_read_them_back(kind, data):
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(data=st.data())
 def test_both_refuse_the_same_mutations(kind, data):
     raw = bytearray(native_codec_of(kind).encode(data.draw(values_of(kind))))

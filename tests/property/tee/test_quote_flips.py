@@ -11,6 +11,7 @@ from shared.errors import Rejected
 from shared.tee.attestation import verify_attestation
 from shared.tee.quote import MalformedQuote, SgxReport, UnsupportedQuote, parse_quote
 from tests.support import mock_tee
+from tests.support.short_run import examples
 
 CAPABILITY = mock_tee.attested()
 QUOTE = CAPABILITY.attestation.quote
@@ -38,7 +39,7 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, 8 * LAST_SIGNED - 1))
 def test_no_bit_of_a_quote_may_change(bit):
     attestation = dataclasses.replace(CAPABILITY.attestation, quote=flipped(QUOTE, bit))
@@ -46,7 +47,7 @@ def test_no_bit_of_a_quote_may_change(bit):
         verify(dataclasses.replace(CAPABILITY, attestation=attestation))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.sampled_from(SIGNED_COLLATERAL), st.data())
 def test_no_bit_of_signed_collateral_may_change(field, data):
     original = getattr(CAPABILITY.attestation.collateral, field)
@@ -59,7 +60,7 @@ def test_no_bit_of_signed_collateral_may_change(field, data):
         verify(dataclasses.replace(CAPABILITY, attestation=attestation))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.sampled_from(("tcb_info", "qe_identity")), st.data())
 def test_no_character_of_signed_texts_may_change(field, data):
     original = getattr(CAPABILITY.attestation.collateral, field)
@@ -98,7 +99,7 @@ def test_reports_are_read_back(report):
     assert len(report.encode()) == 384
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=200), st.binary(max_size=200))
 def test_any_collateral_is_a_typed_refusal(text, data):
     collateral = dataclasses.replace(

@@ -9,6 +9,7 @@ from shared.errors import Rejected
 from shared.tee.session import SessionInitiator, SessionResponder
 from tests.support import mock_tee
 from tests.support.mock_tee import ENCLAVE, OTHER_ENCLAVE, entropy, peer_policy
+from tests.support.short_run import examples
 
 COMPUTE = mock_tee.session_identity("compute", ENCLAVE)
 KEY_MANAGER = mock_tee.session_identity("key manager", OTHER_ENCLAVE)
@@ -40,7 +41,7 @@ def flip(message, bit):
     return bytes(changed)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.integers(0, 3), st.integers(0, 2**20))
 def test_a_flipped_bit_in_the_handshake_ends_it(step, bit):
     # The top bit of an X25519 key is no part of it, but the transcript has it.
@@ -51,7 +52,7 @@ def test_a_flipped_bit_in_the_handshake_ends_it(step, bit):
         establish(tamper)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 3), st.data())
 def test_a_cut_or_longer_handshake_message_ends_it(step, data):
     def tamper(now, message):
@@ -148,4 +149,4 @@ class Carrier(RuleBasedStateMachine):
 
 
 TestCarrier = Carrier.TestCase
-TestCarrier.settings = settings(max_examples=40, stateful_step_count=30)
+TestCarrier.settings = settings(max_examples=examples(40), stateful_step_count=30)

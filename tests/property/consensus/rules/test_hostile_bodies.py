@@ -51,6 +51,7 @@ from tests.support.consensus_world import (
     make_policy,
 )
 from tests.support.hostile import HOSTILE, spoiled
+from tests.support.short_run import examples
 
 ALICE, BOB = COMPUTE[0], COMPUTE[1]
 
@@ -123,7 +124,7 @@ def honest_bodies(world: World) -> list[tuple]:
 BODIES = honest_bodies(WORLD)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     which=st.integers(0, len(BODIES) - 1),
     choice=st.integers(0, 200),
@@ -149,7 +150,7 @@ def resigned_node(choice: int, hostile) -> bytes:
     return encode_record(SignedDescriptor(inner, signatures))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(choice=st.integers(0, 200), hostile=st.sampled_from(HOSTILE))
 def test_a_spoiled_runtime_is_refused_or_leaves_a_chain_that_goes_on(choice, hostile):
     world = World()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.types.block import HeaderType
 from shared.types.commitment import CommitmentFailure
 from tests.support.consensus_world import COMPUTE, SECOND, World
+from tests.support.short_run import examples
 
 GOOD, BAD, WORSE = b"g" * 32, b"b" * 32, b"w" * 32
 SILENT, FAILING = "silent", "failing"
@@ -66,7 +67,7 @@ def play(world: World, plays: dict) -> int | None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(behaviours, min_size=4, max_size=4))
 def test_a_round_is_right_or_fails_and_only_the_guilty_pay(plays):
     world = World.running()
@@ -105,7 +106,7 @@ def test_a_round_is_right_or_fails_and_only_the_guilty_pay(plays):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(liar=st.integers(0, 3), lie=st.sampled_from(LIES), pause_ms=st.integers(0, 4000))
 def test_one_faulty_node_of_four_never_changes_the_result_nor_costs_the_others(liar, lie, pause_ms):
     world = World.running()
