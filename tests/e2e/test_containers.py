@@ -208,11 +208,11 @@ def test_an_app_of_containers_has_its_keys_and_leaves_nothing(
     (stopped,) = app.json("stop", *one.here)
     assert (stopped["worker"], stopped["state"]) == ("worker-0", "stopped")
     assert one.leftovers() == []
-    (told,) = app.json("logs", *one.here)
-    assert told["worker"] == "worker-0"
     (started,) = app.json("start", *one.here)
     assert started["state"] != "stopped"
     assert one.until_begun(6)["key"] == first["key"]
+    (told,) = app.json("logs", *one.here)
+    assert told["worker"] == "worker-0"
     text = (folder / "app" / "oracle.py").read_text()
     (folder / "app" / "oracle.py").write_text(text.replace("began", "rebuilt"))
     app.json("build", *one.here)
