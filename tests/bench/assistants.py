@@ -21,8 +21,12 @@ POLL_S = 0.05
 
 
 async def with_model(session: Session, scale: float) -> Figures:
-    """One transfer after the other, with four clients of the inference service and without."""
-    each = max(int(30 * scale), 10)
+    """
+    One transfer after the other, with four clients of the inference service and without.
+
+    A slice is long beside the tenths of a second in which the model sees that others are at work.
+    """
+    each = max(int(100 * scale), 30)
     quiet: list[float] = []
     busy: list[float] = []
     rates: list[float] = []

@@ -42,7 +42,7 @@ REASONS = (
         keys=("single p50",),
         why=(
             "Replication is not what costs here, but hops: client, gateway, host, enclave, host, "
-            "consensus, host, gateway, client. Each is a task of an event loop in Python that has "
+            "consensus, gateway, client. Each is a task of an event loop in Python that has "
             "to be woken; `make profile` shows them as the stages between two services."
         ),
         design=(
@@ -104,6 +104,24 @@ REASONS = (
             "One enclave process for several nodes of a devnet would save most, and give up that "
             "each enclave is what was measured."
         ),
+    ),
+    Reason(
+        keys=("model share",),
+        why=(
+            "The model is stopped for four fifths of the time while others want the CPU, and has "
+            "the least weight for the rest of it (ADR 0073). What is left is what it does to the "
+            "caches of two cores, and the tenths of a second until it is seen that they are "
+            "wanted."
+        ),
+        design="A worker that tells the model of a round before it opens, and not after.",
+    ),
+    Reason(
+        keys=("long whole revert",),
+        why=(
+            "Every node takes back what each of the 10,000 transactions changed: four states, "
+            "their rounds, and the gateway's index of them."
+        ),
+        design="Going back to a kept root, and dropping what lies above it beside later blocks.",
     ),
     Reason(
         keys=("hashing",),
