@@ -58,7 +58,9 @@ class EarlyRounds:
         hearing = asyncio.create_task(self._hold_all(node))
         silence = asyncio.create_task(self._is_missing.wait())
         try:
-            await asyncio.wait((hearing, silence), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((hearing, silence), return_when=asyncio.FIRST_COMPLETED)
+            if hearing in done:
+                hearing.result()  # a bug ends the gateway, as in its other tasks
         finally:
             hearing.cancel()
             silence.cancel()
