@@ -9,11 +9,13 @@ from services.keymanager.announcer import Announcer
 from services.keymanager.enclave.protocol import EnclaveState, KeyManagerEnclaveApi
 from services.keymanager.rules.duties import (
     LOSS_PATIENCE_MS,
+    OPEN_LOSS_PATIENCE_MS,
     Publication,
     PublishEphemeral,
     PublishMaster,
     due_publications,
     epochs_to_skip,
+    lost_open_epochs,
     publisher_rank,
 )
 from services.keymanager.rules.proven_chain import KeyManagerChain
@@ -52,19 +54,21 @@ class SecretPublisher:
 
     async def give_up_lost(self, chain: KeyManagerChain, state: EnclaveState) -> float:
         """
-        Move the network on to an epoch with a secret, where nobody has this one's any more.
+        Move the network on to an epoch with secrets, where nobody has those of this one any more.
 
         It happens when all key managers restart at once. Without dev controls consensus refuses,
         and the epochs pass in their own time. Gives when to look again [s].
         """
         rank = publisher_rank(chain, self._node_id)
-        skipped = epochs_to_skip(chain, state.ephemeral_epochs)
+        skipped, patience_ms = epochs_to_skip(chain, state.ephemeral_epochs), LOSS_PATIENCE_MS
+        if not skipped and lost_open_epochs(chain, state.ephemeral_epochs):
+            skipped, patience_ms = 1, OPEN_LOSS_PATIENCE_MS
         if rank is None or not skipped:
             self._lost_since = None
             return LONGEST_SLEEP_S
         now_s = asyncio.get_running_loop().time()
         self._lost_since = self._lost_since or now_s
-        wait_s = self._lost_since + (1 + rank) * LOSS_PATIENCE_MS / 1000 - now_s
+        wait_s = self._lost_since + (1 + rank) * patience_ms / 1000 - now_s
         if wait_s > 0:
             return wait_s
         self._lost_since = None

@@ -15,7 +15,13 @@ from shared.crypto.secret import SecretBytes
 from shared.encoding import cbor
 from shared.encoding.values import to_wire
 from shared.errors import PeerUnavailable, Unavailable
-from shared.rules.key_ids import epoch_random_key_id, key_pair_id, state_key_id, transaction_key_id
+from shared.rules.key_ids import (
+    OLDER_EPOCHS,
+    epoch_random_key_id,
+    key_pair_id,
+    state_key_id,
+    transaction_key_id,
+)
 from shared.tee.session_peers import SessionClient
 from shared.types.identity import Epoch, RuntimeId
 from shared.types.key_requests import (
@@ -28,8 +34,6 @@ from shared.types.key_requests import (
 )
 from shared.types.keymanager import SignedPublicKey
 
-OLDER_EPOCHS = 5
-"""Epochs back whose calldata is still accepted. Source: oasis-sdk runtime-sdk, callformat.rs."""
 FIRST_GENERATION = 0
 """Contract keys are of this generation for the whole life of a contract."""
 ROUND_RANDOMNESS = b"qanat/random: root of a round (insecure mock)"

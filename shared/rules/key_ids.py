@@ -12,6 +12,8 @@ KEY_PAIR_ID = b"oasis-runtime-sdk/keymanager: key pair id"
 TRANSACTION = b"oasis-runtime-sdk/private: tx"
 STATE = b"oasis-runtime-sdk/evm: state"
 RANDOM = b"oasis-runtime-sdk/crypto: root vrf key v1"
+OLDER_EPOCHS = 5
+"""Epochs back whose calldata is still accepted. Source: oasis-sdk runtime-sdk, callformat.rs."""
 
 
 def key_pair_id(*items: bytes) -> bytes:

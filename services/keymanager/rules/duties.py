@@ -14,6 +14,7 @@ from services.keymanager.rules.proven_chain import (
     reaches_committee,
     rotation_interval,
 )
+from shared.rules.key_ids import OLDER_EPOCHS
 from shared.types.identity import Epoch, NodeId
 from shared.types.keymanager import InitResponse
 
@@ -21,6 +22,8 @@ RANK_PAUSE_MS = 150
 """Each member waits this much longer than the one before it, so that one publishes, not all."""
 LOSS_PATIENCE_MS = 500
 """How long every member must be without this epoch's secret before it is given up, times rank."""
+OPEN_LOSS_PATIENCE_MS = 3_000
+"""The same for an open epoch before this one: who holds its secret may still be starting."""
 NEXT_EPOCH_PAUSE_MS = 1_000
 """
 Time in an epoch before the next one's secret is published.
@@ -120,6 +123,17 @@ def epochs_to_skip(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> int:
     if published is None or published.secret.epoch < chain.epoch or chain.epoch in held:
         return 0
     return published.secret.epoch + 1 - chain.epoch
+
+
+def lost_open_epochs(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> tuple[Epoch, ...]:
+    """
+    Earlier epochs whose keys every compute node asks for now, and whose secrets are not here.
+
+    Where an epoch begins before a member that has restarted says so, it is judged by what it said
+    before, and consensus may name one open whose secret nobody has. The next epoch judges anew.
+    """
+    oldest = chain.epoch - OLDER_EPOCHS
+    return tuple(one for one in chain.status.open_epochs if one >= oldest and one not in held)
 
 
 def replication_peers(chain: KeyManagerChain, node_id: NodeId) -> tuple[NodeId, ...]:

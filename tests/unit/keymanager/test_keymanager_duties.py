@@ -9,6 +9,7 @@ from services.keymanager.rules.duties import (
     PublishMaster,
     due_publications,
     epochs_to_skip,
+    lost_open_epochs,
     publisher_rank,
     replication_peers,
 )
@@ -158,6 +159,21 @@ def test_lost_secret_is_left_behind_with_its_epoch(published_epoch, held, skippe
 
 def test_nothing_is_lost_where_nothing_was_published():
     assert epochs_to_skip(chain(), ()) == 0
+
+
+@pytest.mark.parametrize(
+    ("open_epochs", "held", "lost"),
+    [
+        ((4, 5), (4, 5, 6), ()),
+        ((4, 5), (5, 6), (4,)),
+        ((5,), (), (5,)),
+        ((1,), (6,), (1,)),
+        ((0,), (6,), ()),
+    ],
+    ids=["held", "one lost", "all lost", "the oldest that is asked for", "too old to be asked for"],
+)
+def test_open_epoch_whose_secret_nobody_has_is_found(open_epochs, held, lost):
+    assert lost_open_epochs(chain(open_epochs=open_epochs), held) == lost
 
 
 def member(node_id: bytes, rek: bytes) -> NodeDescriptor:

@@ -148,6 +148,24 @@ async def test_restart_of_all_loses_the_epoch_and_moves_on_to_one_with_a_secret(
     assert await epoch_key(network, "km-0", 4) == await epoch_key(network, "km-1", 4)
 
 
+async def test_open_epoch_of_what_was_said_before_a_restart_of_all_is_left_behind(network):
+    await start_both(network)
+    await network.until(lambda: all_hold(network, 3))
+    await network.until(lambda: all(2 in said(network, name) for name in network.nodes))
+    for name in ("km-0", "km-1"):
+        await network.kill(name)
+    for _ in range(2):
+        network.consensus.begin_epoch()
+    assert 2 in network.consensus.chain.status.open_epochs
+    for name in ("km-0", "km-1"):
+        await network.start(name)
+    await all_ready(network)
+    await network.until(lambda: all(n.status().epoch == 5 for n in network.nodes.values()))
+    assert network.consensus.chain.status.open_epochs == (4,)
+    await all_ready(network)
+    assert await epoch_key(network, "km-0", 5) == await epoch_key(network, "km-1", 5)
+
+
 async def test_node_says_which_secrets_it_holds_so_that_the_epoch_stays_open(network):
     await start_both(network)
     await network.until(lambda: all_hold(network, 3))
