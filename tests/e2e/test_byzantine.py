@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,32 @@ def lie_until_slashed(network: ProcessNetwork, before: dict[str, int]) -> None:
     raise AssertionError("the liar was never slashed")
 
 
+def read_consensus(network: ProcessNetwork, path: str) -> Any:
+    port = network.process("consensus-0")["ports"][0]
+    return httpx.get(f"http://127.0.0.1:{port}/v1/{path}", timeout=30).raise_for_status().json()
+
+
+def ask_consensus(web3: Web3, figures: Any, method: str, body: Any) -> tuple[int, Any, int]:
+    """Have a contract ask; status, answer, and the round, of which every worker said the same."""
+    query = method, cbor2.dumps(body, canonical=True)
+    receipt = send(web3, figures.functions.ask(*query))
+    assert receipt["status"] == 1
+    (told,) = figures.events.Answered().process_receipt(receipt)
+    status, answer = told["args"]["status"], told["args"]["answer"]
+    assert figures.functions.look(*query).call() == [status, answer]
+    return status, answer if status else cbor2.loads(answer), receipt["blockNumber"]
+
+
+def worth(network: ProcessNetwork, web3: Web3, figures: Any, address: bytes) -> int:
+    """Tokens for some shares of a pool, as a contract is told; consensus' own figures agree."""
+    body = {"address": address, "pool": 1, "shares": SHARES.to_bytes(16, "big")}
+    status, answer, _ = ask_consensus(web3, figures, "consensus.SharesToTokens", body)
+    pool = read_consensus(network, f"staking/{address.hex()}")["active"]
+    assert status == 0
+    assert int.from_bytes(answer, "big") == SHARES * pool["balance"] // pool["total_shares"]
+    return int.from_bytes(answer, "big")
+
+
 @pytest.mark.long
 def test_honest_enclave_cannot_be_told_to_lie(byzantine: ProcessNetwork) -> None:
     said = refused(byzantine, "node", "lie", "compute-0")
@@ -132,9 +159,13 @@ def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: Process
     web3 = connect(byzantine, encrypted=True)
     until_worker(byzantine, "compute-2")
     before = escrows(byzantine)
+    figures, owner = deploy(web3, "Figures"), entities(byzantine)["compute-2"]
+    price = worth(byzantine, web3, figures, owner)
     byzantine.cli("node", "equivocate", "compute-2", "--rounds", "1")
     wait_for(lambda: changes_since(before, byzantine) != {}, 60, "somebody is slashed")
     assert_one_reporter_is_paid(changes_since(before, byzantine))
+    # A slash takes from the pool and no shares: each is worth less, and contracts know it.
+    assert worth(byzantine, web3, figures, owner) < price
     vault = deploy(web3, "Vault")
     assert send(web3, vault.functions.store(b"goes on"))["status"] == 1
     byzantine.until_level()
@@ -147,46 +178,18 @@ def test_contract_reads_stake_and_rounds_as_consensus_holds_them(
     byzantine.until_ready()
     web3 = connect(byzantine, encrypted=True)
     figures = deploy(web3, "Figures")
-    rest = f"http://127.0.0.1:{byzantine.process('consensus-0')['ports'][0]}/v1"
-
-    def read(path: str) -> Any:
-        return httpx.get(f"{rest}/{path}", timeout=30).raise_for_status().json()
-
-    def ask(method: str, body: Any) -> tuple[int, Any, int]:
-        """Status, answer, and the round, of which every worker said the same."""
-        receipt = send(web3, figures.functions.ask(method, cbor2.dumps(body, canonical=True)))
-        assert receipt["status"] == 1
-        (told,) = figures.events.Answered().process_receipt(receipt)
-        status, answer = told["args"]["status"], told["args"]["answer"]
-        looked = figures.functions.look(method, cbor2.dumps(body, canonical=True)).call()
-        assert looked == [status, answer]
-        return status, answer if status else cbor2.loads(answer), receipt["blockNumber"]
-
-    def worth(address: bytes) -> int:
-        body = {"address": address, "pool": 1, "shares": SHARES.to_bytes(16, "big")}
-        status, answer, _ = ask("consensus.SharesToTokens", body)
-        pool = read(f"staking/{address.hex()}")["active"]
-        assert status == 0
-        assert int.from_bytes(answer, "big") == SHARES * pool["balance"] // pool["total_shares"]
-        return int.from_bytes(answer, "big")
-
-    until_worker(byzantine, "compute-2")
-    owners, before = entities(byzantine), escrows(byzantine)
-    prices = {name: worth(owners[name]) for name in COMPUTE}
-    byzantine.cli("node", "equivocate", "compute-2", "--rounds", "1")
-    wait_for(lambda: changes_since(before, byzantine) != {}, 60, "somebody is slashed")
-    # A slash takes from the pool and no shares: each is worth less.
-    assert worth(owners["compute-2"]) < prices["compute-2"]
-
-    rounds = f"runtimes/{SAPPHIRE}/rounds"
-    own = bytes.fromhex(SAPPHIRE)
+    ask = partial(ask_consensus, web3, figures)
+    owners = entities(byzantine)
+    for name in COMPUTE:
+        worth(byzantine, web3, figures, owners[name])
+    own, rounds = bytes.fromhex(SAPPHIRE), f"runtimes/{SAPPHIRE}/rounds"
     _, _, asked_in = ask("consensus.RoundRoot", {"runtime_id": own, "round": 1, "kind": 1})
-    votes = read(f"{rounds}/{asked_in}")["votes"]
+    votes = read_consensus(byzantine, f"{rounds}/{asked_in}")["votes"]
     assert not votes["had_discrepancy"]
     assert (len(votes["good_nodes"]), len(votes["bad_nodes"])) == (3, 0)
     for kind, name in ((1, "state_root"), (2, "io_root")):
         body = {"runtime_id": own, "round": asked_in, "kind": kind}
-        expected = read(f"{rounds}/{asked_in}")["header"][name]
+        expected = read_consensus(byzantine, f"{rounds}/{asked_in}")["header"][name]
         status, answer, _ = ask("consensus.RoundRoot", body)
         assert (status, "0x" + answer.hex()) == (0, expected)
     for body in (

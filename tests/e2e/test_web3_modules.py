@@ -246,14 +246,6 @@ class TestEth(EthModuleTest):
     test_eth_getBlockByHash_pending = _is_the_newest  # noqa: N815
     test_eth_getBlockByNumber_pending = _is_the_newest  # noqa: N815
 
-    def test_eth_new_filter(self, w3: Web3) -> None:
-        made = w3.eth.filter({})
-        assert w3.eth.get_filter_changes(made.filter_id) == []
-        found = w3.eth.get_filter_logs(made.filter_id)
-        assert found == w3.eth.get_logs({"fromBlock": "earliest"})
-        assert found
-        assert w3.eth.uninstall_filter(made.filter_id) is True
-
 
 class TestNet(NetModuleTest):
     pass

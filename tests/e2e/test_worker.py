@@ -34,6 +34,8 @@ from tests.e2e.test_sdk_transactions import query, send, sign
 from tests.support.attested_apps import policy
 from tests.support.networks import FIRST_KEY, ROOT, ProcessNetwork, port_base, running, wait_for
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = ROOT / "examples" / "rofl_oracle"
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE, APPD_PORT = port_base(21545), 9000
@@ -104,8 +106,6 @@ class Worker:
 QUOTES = """
 import time
 from dstack_sdk import DstackClient
-
-pytestmark = pytest.mark.long
 
 client = DstackClient()
 client.emit_event("stage", "one")
