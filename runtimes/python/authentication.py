@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import evm_native
 
 from runtimes.python import errors
-from shared.crypto.address import ethereum_address, staking_address
+from shared.crypto.address import ethereum_address, sr25519_address, staking_address
 from shared.crypto.hashes import keccak256, sha512_256
 from shared.crypto.signing import BadSignature, verify_signature
 from shared.encoding.cbor import MalformedCbor
@@ -20,9 +20,6 @@ from shared.types.sdk_transaction import (
     Transaction,
     decode_signed,
 )
-
-SECP256K1_OASIS = 3
-"""Number of the algorithm in the native module: ECDSA, DER, over SHA-512/256(context ‖ message)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ def authenticate(raw: bytes, context: bytes) -> Authentic:
     Raises
     ------
     RuntimeRejected
-        `core` 1, or 13 where it has more than one signer.
+        `core` 1, or 15 where it has more than one signer.
     """
     try:
         body, transaction, proofs = decode_signed(raw)
@@ -75,7 +72,7 @@ def verify_form(transaction: Transaction) -> None:
     if transaction.ai.fee.consensus_messages:
         raise errors.out_of_message_slots()
     spec = transaction.ai.si[0].address_spec.signature
-    if (spec.ed25519 is None) == (spec.secp256k1eth is None):
+    if [spec.ed25519, spec.secp256k1eth, spec.sr25519].count(None) != 2:
         raise errors.malformed_transaction("a signer has one key")
 
 
@@ -83,6 +80,8 @@ def address_of(spec: SignatureSpec) -> bytes:
     """Address of a signer, or raise `RuntimeRejected` where the key is none."""
     if spec.ed25519 is not None:
         return staking_address(spec.ed25519)
+    if spec.sr25519 is not None:
+        return sr25519_address(spec.sr25519)
     point = _uncompressed(spec.secp256k1eth or b"")
     return ethereum_address(keccak256(point)[-20:])
 
@@ -94,10 +93,9 @@ def _verify(spec: SignatureSpec, context: bytes, body: bytes, signature: bytes) 
         except BadSignature:
             raise errors.malformed_transaction("signature verification failed") from None
         return
+    scheme, key = ("sr25519", spec.sr25519) if spec.sr25519 else ("secp256k1", spec.secp256k1eth)
     try:
-        valid = evm_native.verify(
-            SECP256K1_OASIS, spec.secp256k1eth or b"", context, body, signature
-        )
+        valid = evm_native.verify_separated(scheme, key or b"", context, body, signature)
     except evm_native.ConfigError:
         valid = False
     if not valid:

@@ -54,13 +54,13 @@ def out_of_gas(limit: int, wanted: int) -> RuntimeRejected:
 
 
 def too_many_authentication_slots() -> RuntimeRejected:
-    """`core` 13... of which this runtime takes one signer."""
-    return RuntimeRejected(CORE, 13, "too many authentication slots")
+    """`core` 15: this runtime takes one signer."""
+    return RuntimeRejected(CORE, 15, "too many authentication slots")
 
 
 def gas_price_too_low() -> RuntimeRejected:
-    """`core` 16."""
-    return RuntimeRejected(CORE, 16, "gas price too low")
+    """`core` 20."""
+    return RuntimeRejected(CORE, 20, "gas price too low")
 
 
 def invalid_call_format(reason: str) -> RuntimeRejected:
@@ -84,8 +84,8 @@ def future_nonce() -> RuntimeRejected:
 
 
 def outside_of_rounds() -> RuntimeRejected:
-    """`core` 21 and 22 are one here: the round is before or after those the signer named."""
-    return RuntimeRejected(CORE, 21, "transaction is expired or not yet valid")
+    """`core` 24: the round is before or after those the signer named."""
+    return RuntimeRejected(CORE, 24, "transaction is expired or not yet valid")
 
 
 def failed(kind: str) -> RuntimeRejected:

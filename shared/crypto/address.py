@@ -17,6 +17,7 @@ STAKING = b"oasis-core/address: staking"
 RUNTIME = b"oasis-core/address: runtime"
 MODULE = b"oasis-core/address: module"
 ETHEREUM = b"oasis-runtime-sdk/address: secp256k1eth"
+SR25519 = b"oasis-runtime-sdk/address: sr25519"
 
 
 class MalformedAddress(Rejected, module="crypto", code=2):
@@ -42,6 +43,11 @@ def runtime_address(runtime_id: bytes) -> bytes:
 def ethereum_address(account: bytes) -> bytes:
     """Address by which the runtime knows a 20-byte Ethereum account."""
     return address_of(ETHEREUM, account)
+
+
+def sr25519_address(public_key: bytes) -> bytes:
+    """Address of the account of an Sr25519 key, which only runtimes know."""
+    return address_of(SR25519, public_key)
 
 
 def encode_address(address: bytes) -> str:

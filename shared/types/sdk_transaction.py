@@ -41,6 +41,7 @@ class SignatureSpec:
 
     ed25519: Bytes32 | None = None
     secp256k1eth: Annotated[bytes, Size(33)] | None = None
+    sr25519: Bytes32 | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import evm_native
 from eth_account import Account
 
 from qanat.paratime.signing import EpochKey, open_result, seal_call
-from shared.crypto.address import ethereum_address, staking_address
+from shared.crypto.address import ethereum_address, sr25519_address, staking_address
 from shared.crypto.signing import Signer
 from shared.encoding import cbor
 from shared.encoding.record import encode_record
@@ -32,7 +32,7 @@ from tests.support.world_genesis import identity_of
 GWEI, TOKEN = 10**9, 10**18
 GAS = 2_000_000
 PRICE = 100 * GWEI
-SECP256K1_OASIS = 3
+SECP256K1_OASIS, SR25519_PURE = 3, 6
 OASIS_SEK = b"oasis-runtime-sdk/rofl: secrets encryption key v1"
 APP_CODE, OTHER_CODE = (
     EnclaveIdentity(b"\x61" * 32, b"s" * 32),
@@ -69,7 +69,20 @@ class EthereumKey:
         return evm_native.sign(SECP256K1_OASIS, self.secret, context, body)
 
 
-Key = Ed25519Key | EthereumKey
+class Sr25519Key:
+    """Signs as a key of Polkadot does, for an account that only runtimes know."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.public_key, self.secret = evm_native.keypair(SR25519_PURE, seed)
+        self.spec = AddressSpec(SignatureSpec(sr25519=self.public_key))
+        self.named = {"sr25519": self.public_key}
+        self.address = sr25519_address(self.public_key)
+
+    def sign(self, context: bytes, body: bytes) -> bytes:
+        return evm_native.sign_separated("sr25519", self.secret, context, body)
+
+
+Key = Ed25519Key | EthereumKey | Sr25519Key
 RICH = EthereumKey(bytes.fromhex(FIRST_KEY.removeprefix("0x")))
 
 

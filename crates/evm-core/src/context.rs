@@ -8,15 +8,8 @@ use revm::{
 };
 
 use crate::{
-    attested::AttestedHost,
-    database::StateDatabase,
-    environment::Environment,
-    failure::HostError,
-    layout::OasisAddress,
-    modules::Effects,
-    rng::TransactionRng,
-    sdk_transaction::{Authority, Key},
-    subcall::Subcalls,
+    attested::AttestedHost, database::StateDatabase, environment::Environment, failure::HostError, keys::Key,
+    layout::OasisAddress, modules::Effects, rng::TransactionRng, sdk_transaction::Authority, subcall::Subcalls,
 };
 
 /// revm's context with our database and extras.
@@ -77,7 +70,7 @@ impl OriginKey {
     /// What signed for a signer of a transaction.
     pub fn of(authority: &Authority) -> Self {
         match authority {
-            Authority::Key(key) => Self::Known(key.clone()),
+            Authority::Key(key, _) => Self::Known(key.clone()),
             Authority::Multisig(keys) => Self::Multisig(keys.account()),
         }
     }

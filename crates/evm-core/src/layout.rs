@@ -46,6 +46,13 @@ pub fn staking_address(key: &[u8; 32]) -> OasisAddress {
     hashed_address(&[b"oasis-core/address: staking", &[0], key])
 }
 
+/// The address of whoever has an Sr25519 key.
+///
+/// Source: oasis-sdk `runtime-sdk/src/types/address.rs` @ 00da39c, context `sr25519`, version 0.
+pub fn sr25519_address(key: &[u8; 32]) -> OasisAddress {
+    hashed_address(&[b"oasis-runtime-sdk/address: sr25519", &[0], key])
+}
+
 /// The address of whoever has enough of several keys, by their canonical CBOR.
 pub fn multisig_address(keys: &[u8]) -> OasisAddress {
     hashed_address(&[b"oasis-runtime-sdk/address: multisig", &[0], keys])

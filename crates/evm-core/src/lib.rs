@@ -20,6 +20,7 @@ pub mod errors;
 pub mod failure;
 pub mod fees;
 pub mod genesis;
+pub mod keys;
 pub mod layout;
 pub mod machine;
 pub mod merkle;

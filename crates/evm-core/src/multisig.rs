@@ -3,14 +3,29 @@
 //! Source: oasis-sdk `runtime-sdk/src/crypto/multisig/mod.rs` @ 00da39c.
 
 use state_core::cbor::{self, Fields, Value};
+use thiserror::Error;
 
 use crate::{
+    keys::{Key, KeyError},
     layout::{OasisAddress, multisig_address},
-    sdk_transaction::Key,
 };
 
 /// Keys of one account. Source: sapphire-paratime `runtime/src/lib.rs`, `max_multisig_signers`.
 pub const MAX_KEYS: usize = 8;
+
+/// Why a list of keys is no account.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MultisigError {
+    /// Nobody could sign for it, or everybody; or it is none.
+    #[error("invalid config")]
+    Invalid,
+    /// There are more than [`MAX_KEYS`].
+    #[error("multisig too many signers")]
+    TooManyKeys,
+    /// One of the keys is not taken.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
 
 /// Who may sign for an account together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,19 +35,27 @@ pub struct Multisig {
 }
 
 impl Multisig {
-    /// Reads `{signers: [{public_key, weight}], threshold}`; None for one that nobody can sign for, or everybody.
-    pub fn read(value: Value) -> Option<Self> {
-        let mut fields = Fields::of(value)?;
-        let Value::Array(signers) = fields.take("signers")? else { return None };
-        let threshold = fields.take("threshold")?.as_unsigned()?;
-        if !fields.is_empty() || threshold == 0 || signers.len() > MAX_KEYS {
-            return None;
+    /// Reads `{signers: [{public_key, weight}], threshold}`.
+    ///
+    /// # Errors
+    /// See [`MultisigError`].
+    pub fn read(value: Value) -> Result<Self, MultisigError> {
+        let mut fields = Fields::of(value).ok_or(MultisigError::Invalid)?;
+        let Some(Value::Array(signers)) = fields.take("signers") else { return Err(MultisigError::Invalid) };
+        let threshold = fields.take("threshold").and_then(|threshold| threshold.as_unsigned()).unwrap_or(0);
+        if !fields.is_empty() || threshold == 0 {
+            return Err(MultisigError::Invalid);
         }
-        let keys = signers.into_iter().map(weighted).collect::<Option<Vec<_>>>()?;
+        if signers.len() > MAX_KEYS {
+            return Err(MultisigError::TooManyKeys);
+        }
+        let keys = signers.into_iter().map(weighted).collect::<Result<Vec<_>, _>>()?;
         let is_once = |at: usize| keys[..at].iter().all(|(other, _)| *other != keys[at].0);
-        let weight = keys.iter().try_fold(0_u64, |sum, (_, weight)| sum.checked_add(*weight))?;
-        let is_possible = weight >= threshold && keys.iter().all(|(_, weight)| *weight > 0);
-        (is_possible && (0..keys.len()).all(is_once)).then_some(Self { keys, threshold })
+        let weight = keys.iter().try_fold(0_u64, |sum, (_, weight)| sum.checked_add(*weight));
+        let is_possible =
+            weight.is_some_and(|weight| weight >= threshold) && keys.iter().all(|(_, weight)| *weight > 0);
+        let is_sound = is_possible && (0..keys.len()).all(is_once);
+        is_sound.then_some(Self { keys, threshold }).ok_or(MultisigError::Invalid)
     }
 
     /// How many keys there are, whoever of them signed.
@@ -74,9 +97,9 @@ impl Multisig {
     }
 }
 
-fn weighted(value: Value) -> Option<(Key, u64)> {
-    let mut fields = Fields::of(value)?;
-    let key = Key::read(fields.take("public_key")?, "secp256k1")?;
-    let weight = fields.take("weight")?.as_unsigned()?;
-    fields.is_empty().then_some((key, weight))
+fn weighted(value: Value) -> Result<(Key, u64), MultisigError> {
+    let mut fields = Fields::of(value).ok_or(MultisigError::Invalid)?;
+    let key = Key::read(fields.take("public_key").ok_or(MultisigError::Invalid)?)?;
+    let weight = fields.take("weight").and_then(|weight| weight.as_unsigned()).ok_or(MultisigError::Invalid)?;
+    fields.is_empty().then_some((key, weight)).ok_or(MultisigError::Invalid)
 }

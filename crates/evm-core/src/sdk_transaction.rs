@@ -2,19 +2,21 @@
 //!
 //! Raw, one is the CBOR array `[body, [{signature}, …]]`: a proof for each signer that the body names, all over the
 //! body in the context of this ParaTime on this network. Source: oasis-sdk
-//! `runtime-sdk/src/types/{transaction,address}.rs` @ 00da39c. Differs: keys are Ed25519 or secp256k1, not Sr25519, whose
-//! signers are refused as malformed; what is paid is the whole part of the fee per gas.
+//! `runtime-sdk/src/types/transaction.rs` @ 00da39c. Differs: what is paid is the whole part of the fee per gas.
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use secp256k1::PublicKey;
+use alloy_primitives::{Address, B256, Bytes, U256};
 use state_core::cbor::{self, Fields, Value};
+use thiserror::Error;
 
 use crate::{
     config::ChainConfig,
-    crypto::{Algorithm, sha512_256, verify},
+    crypto::sha512_256,
     envelope::Call,
-    layout::{OasisAddress, oasis_address, placeholder_address, staking_address},
-    multisig::Multisig,
+    errors::ModuleError,
+    failure::core,
+    keys::{Key, KeyError},
+    layout::{OasisAddress, placeholder_address},
+    multisig::{Multisig, MultisigError},
     transaction::Transaction,
 };
 
@@ -24,70 +26,55 @@ pub const SDK_TYPE: u8 = 0x82;
 pub const MAX_SIGNERS: usize = 8;
 const VERSION: u64 = 1;
 
-/// A public key that can sign.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// Ed25519, as of consensus.
-    Ed25519([u8; 32]),
-    /// secp256k1, compressed, and the Ethereum address that follows from it.
-    Secp256k1([u8; 33], Address),
+/// Why raw bytes are no transaction that somebody signed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SdkTransactionError {
+    /// They are none, or the chain takes none.
+    #[error("malformed transaction")]
+    Malformed,
+    /// There are more signers than [`MAX_SIGNERS`].
+    #[error("too many authentication slots")]
+    TooManySigners,
+    /// The key of a signer is not taken.
+    #[error("malformed transaction: {0}")]
+    Key(#[from] KeyError),
+    /// Several keys of a signer are not taken together.
+    #[error("malformed transaction: {0}")]
+    Multisig(MultisigError),
+    /// A multisig account has more keys than may be.
+    #[error("multisig too many signers")]
+    TooManyKeys,
+    /// A signature is missing or wrong.
+    #[error("malformed transaction: signature verification failed")]
+    Signature,
 }
 
-impl Key {
-    /// Reads `{name: bytes}`, where `secp256k1` goes by another name in addresses.
-    pub fn read(value: Value, secp256k1_name: &str) -> Option<Self> {
-        let mut fields = Fields::of(value)?;
-        let key = match (fields.take("ed25519"), fields.take(secp256k1_name)) {
-            (Some(key), None) => Self::Ed25519(key.into_bytes()?.try_into().ok()?),
-            (None, Some(key)) => {
-                let bytes: [u8; 33] = key.into_bytes()?.try_into().ok()?;
-                let point = PublicKey::from_slice(&bytes).ok()?.serialize_uncompressed();
-                Self::Secp256k1(bytes, Address::from_slice(&keccak256(&point[1..])[12..]))
-            }
-            _ => return None,
+impl From<MultisigError> for SdkTransactionError {
+    fn from(error: MultisigError) -> Self {
+        match error {
+            MultisigError::TooManyKeys => Self::TooManyKeys,
+            MultisigError::Key(error) => Self::Key(error),
+            MultisigError::Invalid => Self::Multisig(error),
+        }
+    }
+}
+
+impl From<SdkTransactionError> for ModuleError {
+    fn from(error: SdkTransactionError) -> Self {
+        let code = match error {
+            SdkTransactionError::TooManySigners => 15,
+            SdkTransactionError::TooManyKeys => 16,
+            _ => 1,
         };
-        fields.is_empty().then_some(key)
-    }
-
-    /// `{name: bytes}`, as modules name keys.
-    pub fn value(&self) -> Value {
-        match self {
-            Self::Ed25519(key) => Value::map([("ed25519", Value::Bytes(key.to_vec()))]),
-            Self::Secp256k1(key, _) => Value::map([("secp256k1", Value::Bytes(key.to_vec()))]),
-        }
-    }
-
-    /// The account of whoever has the key.
-    pub fn account(&self) -> OasisAddress {
-        match self {
-            Self::Ed25519(key) => staking_address(key),
-            Self::Secp256k1(_, address) => oasis_address(address),
-        }
-    }
-
-    /// The address by which the EVM knows that account.
-    pub fn address(&self) -> Address {
-        match self {
-            Self::Ed25519(_) => placeholder_address(&self.account()),
-            Self::Secp256k1(_, address) => *address,
-        }
-    }
-
-    /// Whether a signature of a message in a context is of this key.
-    pub(crate) fn has_signed(&self, context: &[u8], body: &[u8], signature: &[u8]) -> bool {
-        let (algorithm, key) = match self {
-            Self::Ed25519(key) => (Algorithm::Ed25519Oasis, key.as_slice()),
-            Self::Secp256k1(key, _) => (Algorithm::Secp256k1Oasis, key.as_slice()),
-        };
-        verify(algorithm, key, context, body, signature) == Ok(true)
+        core(code, error.to_string())
     }
 }
 
 /// What has to sign for an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// One key.
-    Key(Key),
+    /// One key, and its account.
+    Key(Key, OasisAddress),
     /// Several.
     Multisig(Multisig),
 }
@@ -96,7 +83,7 @@ impl Authority {
     /// The one key, where it is one.
     pub fn key(&self) -> Option<&Key> {
         match self {
-            Self::Key(key) => Some(key),
+            Self::Key(key, _) => Some(key),
             Self::Multisig(_) => None,
         }
     }
@@ -104,23 +91,28 @@ impl Authority {
     /// The account that is signed for.
     pub fn account(&self) -> OasisAddress {
         match self {
-            Self::Key(key) => key.account(),
+            Self::Key(_, account) => *account,
             Self::Multisig(keys) => keys.account(),
+        }
+    }
+
+    /// The address by which Ethereum knows that account, where it does.
+    pub fn ethereum(&self) -> Option<Address> {
+        match self {
+            Self::Key(Key::Secp256k1(_, address), _) => Some(*address),
+            _ => None,
         }
     }
 
     /// The address by which the EVM knows that account.
     pub fn address(&self) -> Address {
-        match self {
-            Self::Key(key) => key.address(),
-            Self::Multisig(keys) => placeholder_address(&keys.account()),
-        }
+        self.ethereum().unwrap_or_else(|| placeholder_address(&self.account()))
     }
 
     /// Signatures that are paid for.
     fn size(&self) -> usize {
         match self {
-            Self::Key(_) => 1,
+            Self::Key(..) => 1,
             Self::Multisig(keys) => keys.size(),
         }
     }
@@ -128,7 +120,7 @@ impl Authority {
     fn has_signed(&self, context: &[u8], body: &[u8], proof: Value) -> Option<bool> {
         let mut proof = Fields::of(proof)?;
         let has_signed = match self {
-            Self::Key(key) => key.has_signed(context, body, &proof.take("signature")?.into_bytes()?),
+            Self::Key(key, _) => key.has_signed(context, body, &proof.take("signature")?.into_bytes()?),
             Self::Multisig(keys) => keys.has_signed(context, body, proof.take("multisig")?),
         };
         Some(has_signed && proof.is_empty())
@@ -171,43 +163,33 @@ impl SdkParts {
     }
 }
 
-/// Decodes, and verifies all signatures; None for what is none, and where the chain takes none.
-pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
-    let context = config.sdk_context.as_ref()?;
-    let Value::Array(parts) = cbor::decode(raw).ok()? else { return None };
-    let [body, proofs] = <[Value; 2]>::try_from(parts).ok()?;
-    let (body, Value::Array(proofs)) = (body.into_bytes()?, proofs) else { return None };
-    let mut fields = Fields::of(cbor::decode(&body).ok()?)?;
-    if fields.take("v")?.as_unsigned()? != VERSION {
-        return None;
+/// Decodes, and verifies all signatures.
+///
+/// # Errors
+/// See [`SdkTransactionError`].
+pub fn decode(raw: &[u8], config: &ChainConfig) -> Result<Transaction, SdkTransactionError> {
+    let context = config.sdk_context.as_ref().ok_or(SdkTransactionError::Malformed)?;
+    let Form { body, signers, proofs, fee, mut parts } = Form::read(raw).ok_or(SdkTransactionError::Malformed)?;
+    if signers.len() > MAX_SIGNERS {
+        return Err(SdkTransactionError::TooManySigners);
     }
-    let call = Call::from_value(fields.take("call")?).filter(|call| !call.read_only)?;
-    let mut info = Fields::of(fields.take("ai")?)?;
-    let Value::Array(signers) = info.take("si")? else { return None };
-    if signers.is_empty() || signers.len() > MAX_SIGNERS || signers.len() != proofs.len() {
-        return None;
-    }
-    let signers = signers.into_iter().map(signer).collect::<Option<Vec<_>>>()?;
-    let fee = Fee::read(info.take("fee")?)?;
-    let round = |info: &mut Fields, name| info.take(name).map_or(Some(None), |round| round.as_unsigned().map(Some));
-    let (not_before, not_after) = (round(&mut info, "not_before")?, round(&mut info, "not_after")?);
-    if !info.is_empty() || !fields.is_empty() {
-        return None;
-    }
-    for (position, (signer, proof)) in signers.iter().zip(proofs).enumerate() {
+    parts.signers = signers.into_iter().map(signer).collect::<Result<Vec<_>, _>>()?;
+    for (position, (signer, proof)) in parts.signers.iter().zip(proofs).enumerate() {
         let account = signer.authority.account();
-        let is_new = signers[..position].iter().all(|other| other.authority.account() != account);
-        if !is_new || !signer.authority.has_signed(context, &body, proof)? {
-            return None;
+        if parts.signers[..position].iter().any(|other| other.authority.account() == account) {
+            return Err(SdkTransactionError::Malformed);
+        }
+        if signer.authority.has_signed(context, &body, proof) != Some(true) {
+            return Err(SdkTransactionError::Signature);
         }
     }
     let price = fee.amount.checked_div(u128::from(fee.gas)).unwrap_or(0);
-    Some(Transaction {
+    Ok(Transaction {
         hash: B256::from(sha512_256(&[raw])),
-        sender: signers[0].authority.address(),
+        sender: parts.sender().address(),
         tx_type: SDK_TYPE,
         chain_id: None,
-        nonce: signers[0].nonce,
+        nonce: parts.signers[0].nonce,
         gas_limit: fee.gas,
         max_fee: price,
         max_tip: price,
@@ -221,20 +203,59 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Option<Transaction> {
         s: U256::ZERO,
         size: raw.len(),
         edit: None,
-        sdk: Some(Box::new(SdkParts { signers, proxy: fee.proxy, not_before, not_after, call })),
+        sdk: Some(Box::new(parts)),
     })
 }
 
-fn signer(value: Value) -> Option<Signer> {
-    let mut fields = Fields::of(value)?;
-    let mut spec = Fields::of(fields.take("address_spec")?)?;
+/// A transaction whose signers are not read yet; there is one at least, and a proof of each.
+struct Form {
+    body: Vec<u8>,
+    signers: Vec<Value>,
+    proofs: Vec<Value>,
+    fee: Fee,
+    parts: SdkParts,
+}
+
+impl Form {
+    fn read(raw: &[u8]) -> Option<Self> {
+        let Value::Array(parts) = cbor::decode(raw).ok()? else { return None };
+        let [body, proofs] = <[Value; 2]>::try_from(parts).ok()?;
+        let (body, Value::Array(proofs)) = (body.into_bytes()?, proofs) else { return None };
+        let mut fields = Fields::of(cbor::decode(&body).ok()?)?;
+        if fields.take("v")?.as_unsigned()? != VERSION {
+            return None;
+        }
+        let call = Call::from_value(fields.take("call")?).filter(|call| !call.read_only)?;
+        let mut info = Fields::of(fields.take("ai")?)?;
+        let Value::Array(signers) = info.take("si")? else { return None };
+        if signers.is_empty() || signers.len() != proofs.len() {
+            return None;
+        }
+        let fee = Fee::read(info.take("fee")?)?;
+        let round = |info: &mut Fields, name| match info.take(name) {
+            None => Some(None),
+            Some(round) => round.as_unsigned().map(Some),
+        };
+        let (not_before, not_after) = (round(&mut info, "not_before")?, round(&mut info, "not_after")?);
+        let parts = SdkParts { signers: Vec::new(), proxy: fee.proxy, not_before, not_after, call };
+        (info.is_empty() && fields.is_empty()).then_some(Self { body, signers, proofs, fee, parts })
+    }
+}
+
+fn signer(value: Value) -> Result<Signer, SdkTransactionError> {
+    let malformed = || SdkTransactionError::Malformed;
+    let mut fields = Fields::of(value).ok_or_else(malformed)?;
+    let mut spec = fields.take("address_spec").and_then(Fields::of).ok_or_else(malformed)?;
     let authority = match (spec.take("signature"), spec.take("multisig")) {
-        (Some(key), None) => Authority::Key(Key::read(key, "secp256k1eth")?),
+        (Some(key), None) => {
+            let (key, account) = Key::read_with_account(key)?;
+            Authority::Key(key, account)
+        }
         (None, Some(keys)) => Authority::Multisig(Multisig::read(keys)?),
-        _ => return None,
+        _ => return Err(malformed()),
     };
-    let nonce = fields.take("nonce").map_or(Some(0), |nonce| nonce.as_unsigned())?;
-    (fields.is_empty() && spec.is_empty()).then_some(Signer { authority, nonce })
+    let nonce = fields.take("nonce").map_or(Some(0), |nonce| nonce.as_unsigned()).ok_or_else(malformed)?;
+    (fields.is_empty() && spec.is_empty()).then_some(Signer { authority, nonce }).ok_or_else(malformed)
 }
 
 struct Fee {

@@ -70,7 +70,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Decodes and recovers. Errors are `core` 1 (malformed) and 23 (too large).
+    /// Decodes and recovers. Errors are `core` 1 (malformed), 15 and 16 (too many signers) and 23 (too large).
     pub fn decode(raw: &[u8], config: &ChainConfig) -> Result<Self, ModuleError> {
         if raw.len() > config.max_tx_bytes {
             return Err(core(23, "transaction is too large"));
@@ -80,7 +80,7 @@ impl Transaction {
             return dev_transaction::decode(raw, config).ok_or_else(malformed);
         }
         if raw.first() == Some(&SDK_TYPE) {
-            return sdk_transaction::decode(raw, config).ok_or_else(malformed);
+            return sdk_transaction::decode(raw, config).map_err(ModuleError::from);
         }
         let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718_exact(raw).map_err(|_| malformed())?;
         match &envelope {

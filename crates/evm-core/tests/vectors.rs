@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, U256};
+use evm_core::config::ChainConfig;
 use evm_core::crypto::{self, Algorithm, deoxysii_open, deoxysii_seal, mrae_key, sha512_256, x25519_public};
 use evm_core::envelope::{self, Envelope};
 use evm_core::errors::ModuleError;
 use evm_core::signed_query::{self, Chain, Leash, Query, QueryError, SignedPack};
+use evm_core::transaction::Transaction;
 use serde_json::Value;
 use state_core::cbor;
 use state_core::errors::StateError;
@@ -285,6 +287,43 @@ fn keys_and_signatures_are_those_of_the_precompiles() {
         let valid = crypto::verify(algorithm(vector), &public, &context, &message, &signature);
         assert_eq!(valid, Ok(vector["valid"].as_bool().unwrap()));
     }
+}
+
+#[test]
+fn transactions_of_upstreams_client_are_read() {
+    let vectors = vectors("sdk-transactions.json");
+    let domain = sha512_256(&[&bytes(&vectors["runtime_id"]), text(&vectors["chain_context"]).as_bytes()]);
+    let context = format!("oasis-runtime-sdk/tx: v0 for chain {}", hex::encode(domain));
+    let config = ChainConfig { sdk_context: Some(context.into_bytes()), ..ChainConfig::new(0x5afd) };
+    for vector in list(&vectors["transactions"]) {
+        let raw = bytes(&vector["raw"]);
+        let read = Transaction::decode(&raw, &config).unwrap();
+        assert_eq!((read.nonce, read.gas_limit, read.max_fee), (0, 50_000, 100_000_000_000));
+        assert_eq!(read.account().as_slice(), bech32_bytes(text(&vector["sender"])));
+        let mut damaged = raw.clone();
+        *damaged.iter_mut().rev().nth(10).unwrap() ^= 1;
+        let error = Transaction::decode(&damaged, &config).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (1, "malformed transaction: signature verification failed"));
+        let other = ChainConfig { sdk_context: Some(b"another network".to_vec()), ..config.clone() };
+        assert_eq!(Transaction::decode(&raw, &other).unwrap_err(), error);
+        let none = ChainConfig { sdk_context: None, ..config.clone() };
+        assert_eq!(Transaction::decode(&raw, &none).unwrap_err().message, "malformed transaction");
+    }
+    let (single, several) = (&vectors["transactions"][0], &vectors["transactions"][1]);
+    let size = |vector: &Value| bytes(&vector["raw"]).len() as u64;
+    let prepaid = |vector| Transaction::decode(&bytes(&vector["raw"]), &config).unwrap().prepaid_gas(&config);
+    assert_eq!(prepaid(single), size(single) + 1_000, "a scheme costs no more than another");
+    assert_eq!(prepaid(several), size(several) + 3 * 1_000);
+}
+
+/// What bech32 text says, without a look at its checksum.
+fn bech32_bytes(text: &str) -> Vec<u8> {
+    let words = text[6..text.len() - 6].bytes();
+    let bits: String = words
+        .map(|letter| "qpzry9x8gf2tvdw0s3jn54khce6mua7l".bytes().position(|other| other == letter).unwrap())
+        .map(|value| format!("{value:05b}"))
+        .collect();
+    (0..bits.len() / 8).map(|at| u8::from_str_radix(&bits[8 * at..8 * at + 8], 2).unwrap()).collect()
 }
 
 #[test]

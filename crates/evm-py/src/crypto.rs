@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use evm_core::{
-    crypto::{self, Algorithm},
+    crypto::{self, Algorithm, Scheme},
     layout, signature,
 };
 use pyo3::{prelude::*, types::PyBytes};
@@ -120,6 +120,39 @@ pub(crate) fn verify(
 ) -> PyResult<bool> {
     let algorithm = algorithm(py, method)?;
     guarded(py, || crypto::verify(algorithm, public, context, message, signature))?
+        .map_err(|error| config_error(py, error.0))
+}
+
+fn scheme(py: Python<'_>, name: &str) -> PyResult<Scheme> {
+    Scheme::find(name).ok_or_else(|| config_error(py, "unknown signature scheme"))
+}
+
+/// Signature of a message in a context, as transactions are signed.
+#[pyfunction]
+pub(crate) fn sign_separated<'py>(
+    py: Python<'py>,
+    scheme_name: &str,
+    secret: &[u8],
+    context: &[u8],
+    message: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let scheme = scheme(py, scheme_name)?;
+    let signature = guarded(py, || crypto::sign_separated(scheme, secret, context, message))?
+        .map_err(|error| config_error(py, error.0))?;
+    Ok(PyBytes::new(py, &signature))
+}
+
+#[pyfunction]
+pub(crate) fn verify_separated(
+    py: Python<'_>,
+    scheme_name: &str,
+    public: &[u8],
+    context: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> PyResult<bool> {
+    let scheme = scheme(py, scheme_name)?;
+    guarded(py, || crypto::verify_separated(scheme, public, context, message, signature))?
         .map_err(|error| config_error(py, error.0))
 }
 

@@ -22,7 +22,7 @@ use crate::{
     machine::Message,
     modules::rofl,
     precompiles::{SUBCALL, call_data, read_answer},
-    sdk_transaction::{Authority, Key, SdkParts},
+    sdk_transaction::{Authority, SdkParts},
     transaction::{Transaction, intrinsic_gas},
 };
 
@@ -46,16 +46,14 @@ pub(super) fn meet(
 ) -> Result<Result<Parties, ModuleError>, EngineError> {
     let is_late = parts.not_after.is_some_and(|last| environment.round > last);
     if is_late || parts.not_before.is_some_and(|first| environment.round < first) {
-        return Ok(Err(core(21, "transaction is expired or not yet valid")));
+        return Ok(Err(core(24, "transaction is expired or not yet valid")));
     }
     let paying = match rofl::payer(parts, environment.epoch, &|key| database.record(key))? {
         Ok(paying) => paying,
         Err(error) => return Ok(Err(error)),
     };
-    let mut known = |authority: &Authority| match authority {
-        Authority::Key(Key::Secp256k1(_, address)) => *address,
-        Authority::Key(Key::Ed25519(_)) | Authority::Multisig(_) => database.adopt(&authority.account()),
-    };
+    let mut known =
+        |authority: &Authority| authority.ethereum().unwrap_or_else(|| database.adopt(&authority.account()));
     let sender = known(parts.sender());
     let cosigners: Vec<(Address, u64)> =
         parts.signers[1..].iter().map(|one| (known(&one.authority), one.nonce)).collect();
@@ -105,7 +103,7 @@ impl OpenedCall {
         prepaid_gas: u64,
     ) -> Result<Message, ModuleError> {
         let (to, value, data, intrinsic_gas) = match self.call.method.as_str() {
-            "evm.Call" | "evm.Create" if !matches!(parts.sender(), Authority::Key(Key::Secp256k1(..))) => {
+            "evm.Call" | "evm.Create" if parts.sender().ethereum().is_none() => {
                 return Err(ModuleError { module: EVM, code: 6, message: "invalid signer type".into() });
             }
             "evm.Call" => {

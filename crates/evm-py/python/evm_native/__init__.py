@@ -38,9 +38,11 @@ from evm_native._native import (
     sha512_256,
     sign,
     sign_digest,
+    sign_separated,
     validators_hash,
     verify,
     verify_proof,
+    verify_separated,
     verify_state_proof,
     x25519_public,
 )
@@ -102,9 +104,11 @@ __all__ = [
     "sha512_256",
     "sign",
     "sign_digest",
+    "sign_separated",
     "validators_hash",
     "verify",
     "verify_proof",
+    "verify_separated",
     "verify_state_proof",
     "x25519_public",
 ]

@@ -501,6 +501,14 @@ def sign(method: int, secret: bytes, context: bytes, message: bytes) -> bytes: .
 def verify(
     method: int, public: bytes, context: bytes, message: bytes, signature: bytes
 ) -> bool: ...
+def sign_separated(scheme_name: str, secret: bytes, context: bytes, message: bytes) -> bytes:
+    """Signature of a transaction's body; `scheme_name` is that of a public key, as `sr25519`."""
+
+def verify_separated(
+    scheme_name: str, public: bytes, context: bytes, message: bytes, signature: bytes
+) -> bool:
+    """Whether a signature is right; `ConfigError` for a key that cannot be read."""
+
 def oasis_address(account: bytes) -> bytes:
     """The 21-byte Oasis address of an Ethereum account."""
 

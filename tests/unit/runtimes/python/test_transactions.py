@@ -9,7 +9,7 @@ from eth_account import Account as EthereumAccount
 
 from qanat.paratime.harness import CHAIN_CONTEXT, RUNTIME_ID, LocalChain
 from qanat.paratime.signing import Account, open_result, sign_call
-from shared.crypto.address import ethereum_address
+from shared.crypto.address import ethereum_address, sr25519_address
 from shared.crypto.hashes import sha512_256
 from shared.encoding import cbor
 from shared.encoding.values import to_wire
@@ -72,14 +72,14 @@ def test_refusals_have_upstreams_codes(chain: LocalChain) -> None:
     assert refusal(chain, spoiled(good, v=2)) == ("core", 1)
     assert refusal(chain, signed(chain, gas=20_000_000, fee=TOKENS)) == ("core", 11)
     assert refusal(chain, signed(chain, gas=1_100, fee=2_200)) == ("core", 12)
-    assert refusal(chain, signed(chain, fee=199_999)) == ("core", 16)
+    assert refusal(chain, signed(chain, fee=199_999)) == ("core", 20)
     assert refusal(chain, signed(chain, fee=TOKENS + 1)) == ("core", 5)
-    assert refusal(chain, signed(chain, not_after=0)) == ("core", 21)
+    assert refusal(chain, signed(chain, not_after=0)) == ("core", 24)
     chain.run(good)
     assert refusal(chain, good) == ("core", 4)
     two_signers = cbor.decode(cbor.decode(good)[0])["ai"]
     two_signers["si"] = two_signers["si"] * 2
-    assert refusal(chain, spoiled(good, ai=two_signers)) == ("core", 13)
+    assert refusal(chain, spoiled(good, ai=two_signers)) == ("core", 15)
 
 
 def test_a_signature_is_for_one_paratime_on_one_network(chain: LocalChain) -> None:
@@ -116,6 +116,22 @@ def test_an_ethereum_key_signs_as_well(chain: LocalChain) -> None:
     assert open_result(record.result, None) is None
     other = encode_signed(body, signature[:-1] + bytes([signature[-1] ^ 1]))
     assert refusal(chain, other) == ("core", 1)
+
+
+def test_an_sr25519_key_signs_as_well(chain: LocalChain) -> None:
+    public, private = evm_native.keypair(6, b"\x07" * 32)
+    info = AuthInfo(
+        (SignerInfo(AddressSpec(SignatureSpec(sr25519=public)), 0),), Fee((0, b""), 50_000)
+    )
+    chain.runtime._limits = dataclasses.replace(chain.runtime._limits, min_gas_price=0)
+    body = encode_transaction(Transaction(1, Call(method="one.Run"), info))
+    context = signature_context(RUNTIME_ID, CHAIN_CONTEXT)
+    signature = evm_native.sign_separated("sr25519", private, context, body)
+    (record,) = chain.run(encode_signed(body, signature))
+    assert record.sender == sr25519_address(public)
+    # Sr25519 of the message itself, as contracts ask for it, is not what signs transactions.
+    for other in (evm_native.sign(6, private, context, body), signature[::-1], b""):
+        assert refusal(chain, encode_signed(body, other)) == ("core", 1)
 
 
 def test_unused_gas_is_paid_back_and_used_gas_is_not(chain: LocalChain) -> None:

@@ -7,7 +7,10 @@
 
 mod ecdsa;
 mod ed25519;
+mod separated;
 mod sr25519;
+
+pub use self::separated::{Scheme, sign_separated, verify_separated};
 
 use thiserror::Error;
 

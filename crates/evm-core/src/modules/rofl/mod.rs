@@ -30,6 +30,7 @@ use crate::{
     context::{OriginKey, SapphireContext},
     crypto::{sha512_256, x25519_public},
     failure::{CORE, EngineError},
+    keys::Key,
     layout::{OasisAddress, module_address},
     subcall::{Reply, Request},
 };
@@ -225,7 +226,7 @@ fn origin(context: &mut SapphireContext<'_>) -> Result<Option<(OriginKey, Endors
 fn origin_of_app(context: &mut SapphireContext<'_>, app: &OasisAddress) -> Result<Option<OriginInstance>, EngineError> {
     let Some((sender, endorsed)) = origin(context)?.filter(|(_, one)| one.app == *app) else { return Ok(None) };
     let key = match endorsed.rak {
-        Some(rak) => state::key_id(&crate::sdk_transaction::Key::Ed25519(rak)),
+        Some(rak) => state::key_id(&Key::Ed25519(rak)),
         None => origin_id(&sender),
     };
     Ok(Some(OriginInstance { app: *app, node: endorsed.node, key }))

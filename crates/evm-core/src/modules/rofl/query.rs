@@ -7,7 +7,7 @@ use super::{
     stake_value,
     state::{app_key, corrupt, key_id, registration_key, registrations_prefix},
 };
-use crate::{failure::EngineError, modules::reading::take_address, sdk_transaction::Key};
+use crate::{failure::EngineError, keys::Key, modules::reading::take_address};
 use state_core::store::Snapshot;
 
 /// Items of one answer, at most.
@@ -42,7 +42,7 @@ pub(crate) fn query(
         "rofl.Apps" => Ok(list(snapshot, APPS)?),
         "rofl.AppInstance" => {
             let (app, rak) = (take_address(&mut fields, "app"), fields.take("rak"));
-            match (app, rak.and_then(|rak| Key::read(rak, "secp256k1"))) {
+            match (app, rak.and_then(|rak| Key::read(rak).ok())) {
                 (Some(app), Some(rak)) => {
                     let found = snapshot.get(&registration_key(&app, &key_id(&rak)))?;
                     found.map(decode).transpose()?.ok_or(UNKNOWN_INSTANCE)

@@ -16,12 +16,13 @@ use crate::{
     database::StateDatabase,
     errors::ModuleError,
     failure::{EngineError, core},
+    keys::Key,
     layout::{OasisAddress, staking_address},
     modules::{
         reading::{address_value, fields, take_address, take_number},
         record, tell, write,
     },
-    sdk_transaction::{Key, SdkParts},
+    sdk_transaction::SdkParts,
     subcall::Request,
 };
 
@@ -76,12 +77,12 @@ impl Register {
             Some(Value::Array(keys)) if keys.len() <= MAX_EXTRA_KEYS => keys,
             Some(_) => return Err(INVALID_ARGUMENT),
         };
-        let extra_keys = extra_keys.into_iter().map(|key| Key::read(key, "secp256k1")).collect::<Option<Vec<_>>>();
+        let extra_keys = extra_keys.into_iter().map(Key::read).collect::<Result<Vec<_>, _>>();
         let read = Self {
             app: take_address(&mut body, "app").ok_or(INVALID_ARGUMENT)?,
             endorsement: body.take("ect").and_then(Endorsement::read).ok_or(INVALID_ARGUMENT)?,
             expiration: take_number(&mut body, "expiration").ok_or(INVALID_ARGUMENT)?,
-            extra_keys: extra_keys.ok_or(INVALID_ARGUMENT)?,
+            extra_keys: extra_keys.map_err(|_| INVALID_ARGUMENT)?,
             metadata: take_pairs(&mut body, "metadata", false)?,
             proof: body.take("proof").filter(|proof| matches!(proof, Value::Bytes(_))).ok_or(INVALID_ARGUMENT)?,
         };
@@ -211,7 +212,7 @@ pub(crate) fn expire(database: &mut StateDatabase<'_>, epoch: u64) -> Result<(),
         let mut registration = registration.ok_or_else(|| state::corrupt("a registration"))?;
         database.write_record(place, None);
         let extra_keys = match registration.take("extra_keys") {
-            Some(Value::Array(keys)) => keys.into_iter().filter_map(|key| Key::read(key, "secp256k1")).collect(),
+            Some(Value::Array(keys)) => keys.into_iter().filter_map(|key| Key::read(key).ok()).collect(),
             _ => Vec::new(),
         };
         let rak = registration.take("rak").and_then(Value::into_bytes);

@@ -12,7 +12,7 @@
 
 use state_core::cbor::{self, Value};
 
-use crate::{context::OriginKey, crypto::sha512_256, failure::EngineError, layout::OasisAddress, sdk_transaction::Key};
+use crate::{context::OriginKey, crypto::sha512_256, failure::EngineError, keys::Key, layout::OasisAddress};
 use state_core::errors::StateError;
 
 const MODULE: u8 = 0x09;
@@ -29,8 +29,8 @@ pub(super) type KeyId = [u8; 32];
 /// Digest of a key.
 pub(super) fn key_id(key: &Key) -> KeyId {
     match key {
-        Key::Ed25519(key) => sha512_256(&[b"ed25519", key]),
         Key::Secp256k1(_, address) => sha512_256(&[b"secp256k1eth", address.as_slice()]),
+        other => sha512_256(&[other.scheme().name().as_bytes(), other.bytes()]),
     }
 }
 
