@@ -86,7 +86,7 @@ class Settings:
     default_gas_price_wei: int = 100 * 10**9
     recent_rounds: int = 1024
     """Rounds that are answered from memory."""
-    recent_bytes: int = 32 * 1024 * 1024
+    recent_bytes: int = 8 * 1024 * 1024
     """Results that are answered from memory [bytes]."""
     log_level: str = "info"
     log_json: bool = True

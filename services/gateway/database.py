@@ -12,6 +12,8 @@ from shared.errors import Rejected
 
 BUSY_TIMEOUT_S = 10
 """How long a connection waits for another's write [s]."""
+CACHE_KIB = 1024
+"""Pages that each connection keeps [KiB]; those of the system are as good, for reads and writes."""
 
 
 class DatabaseUnusable(Rejected, module="gateway", code=1):
@@ -58,7 +60,7 @@ def _create_engine(url: str) -> Engine:
     def prepare(connection: Any, _: Any) -> None:
         cursor = connection.cursor()
         # Rounds that a power cut takes are fetched again from the compute nodes: no fsync.
-        for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-8192"):
+        for pragma in ("journal_mode=WAL", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

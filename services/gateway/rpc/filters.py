@@ -62,7 +62,7 @@ class FilterMethods:
     def __init__(self, index: ChainIndex, submitter: Submitter, logs_max_rounds: int) -> None:
         self._index, self._logs_max_rounds = index, logs_max_rounds
         self._filters: dict[str, _Filter | _PendingFilter] = {}
-        self._pending: deque[str] = deque(maxlen=MAX_PENDING)
+        self._pending: deque[bytes] = deque(maxlen=MAX_PENDING)
         self._pending_count = 0
         index.listen_to_rewinds(self._go_back)
         submitter.listen(self._note_pending)
@@ -170,11 +170,14 @@ class FilterMethods:
     def _take_pending(self, found: _PendingFilter) -> list[str]:
         count = min(self._pending_count - found.next_number, len(self._pending))
         found.next_number = self._pending_count
-        return list(self._pending)[len(self._pending) - count :]
+        return [show_bytes(one) for one in list(self._pending)[len(self._pending) - count :]]
 
     def _note_pending(self, tx_hash: bytes) -> None:
-        self._pending.append(show_bytes(tx_hash))
         self._pending_count += 1
+        if self._filters:
+            self._pending.append(tx_hash)
+        else:
+            self._pending.clear()
 
     def _go_back(self, number: int, dropped: list[IndexedRound]) -> None:
         for one in self._filters.values():
