@@ -9,8 +9,12 @@ from shared.errors import Unavailable
 from shared.types.block import BlockHeader, RoundBlock
 from shared.types.identity import Incarnation, Round
 
-RECENT_ROUNDS = 256
+RECENT_ROUNDS = 64
 """Rounds answered from memory; watchers further behind read the store."""
+RECENT_BYTES = 2 * 1024 * 1024
+"""Transactions and results of these rounds, beside those of the newest few [bytes]."""
+NEWEST_ROUNDS = 4
+"""Rounds that stay whatever they hold: the store need not have them yet."""
 
 
 class NetworkRewound(Unavailable, module="compute", code=20):
@@ -24,6 +28,7 @@ class RoundFeed:
         self._store = store
         self._newest = store.load_newest_round()
         self._recent: OrderedDict[Round, RoundBlock] = OrderedDict()
+        self._recent_bytes = 0
         self._news = asyncio.Event()
         self._generation = 0
 
@@ -39,14 +44,19 @@ class RoundFeed:
             raise ValueError(f"round {round_} is published out of turn, after {self._newest}")
         self._newest = round_
         self._recent[round_] = block
-        if len(self._recent) > RECENT_ROUNDS:
-            self._recent.popitem(last=False)
+        self._recent_bytes += _contents_bytes(block)
+        while len(self._recent) > NEWEST_ROUNDS and (
+            len(self._recent) > RECENT_ROUNDS or self._recent_bytes > RECENT_BYTES
+        ):
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= _contents_bytes(oldest)
         self._wake()
 
     def rewind(self, round_: Round) -> None:
         """Forget every round after one; watchers are told."""
         self._newest = min(round_, self.next_round - 1)  # type: ignore[assignment]
         self._recent.clear()
+        self._recent_bytes = 0
         self._generation += 1
         self._wake()
 
@@ -103,3 +113,7 @@ class RoundFeed:
             if generation != self._generation:
                 raise NetworkRewound(f"the network was rewound to round {self._newest}")
             await news.wait()
+
+
+def _contents_bytes(block: RoundBlock) -> int:
+    return sum(map(len, block.transactions)) + sum(map(len, block.results))

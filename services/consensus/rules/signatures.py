@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from shared.crypto.signing import verify_signature
 
-KEPT_SIGNATURES = 4096
-"""About the commitments of a minute; each keeps its message of some 300 bytes."""
+KEPT_SIGNATURES = 512
+"""About the commitments of a second under load; with what each verifies it is some 800 bytes."""
 
 
 @lru_cache(maxsize=KEPT_SIGNATURES)

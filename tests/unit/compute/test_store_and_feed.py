@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from services.compute import feed as feed_module
 from services.compute.feed import NetworkRewound, RoundFeed
 from services.compute.rules.proposal import RoundDomain, build_proposal
 from services.compute.rules.vote import sign_failure, sign_results
@@ -163,6 +164,24 @@ async def test_a_watcher_gets_old_rounds_from_the_store_and_new_ones_as_they_com
     await asyncio.sleep(0)
     feed.publish(RoundBlock(header(300)))
     assert await watching == list(range(301))
+    store.close()
+
+
+async def test_memory_holds_the_newest_rounds_and_few_large_ones(monkeypatch):
+    monkeypatch.setattr(feed_module, "RECENT_BYTES", 1_000)
+    feed, store = feed_of(0)
+    loaded = []
+    monkeypatch.setattr(store, "load_block", loaded.append)
+    for round_ in range(12):
+        feed.publish(RoundBlock(header(round_), (bytes(400),), (bytes(100),)))
+    for round_ in range(12):
+        feed.find(round_)
+    assert loaded == list(range(8)), "the newest four may not be stored yet"
+    for round_ in range(12, 100):
+        feed.publish(RoundBlock(header(round_)))
+    loaded.clear()
+    assert all(feed.find(round_) for round_ in range(36, 100))
+    assert feed.find(35) is None
     store.close()
 
 
