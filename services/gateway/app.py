@@ -57,7 +57,7 @@ async def serve_gateway(settings: Settings) -> None:
     part, node_key = settings.runtime_id.hex(), load_node_key(settings.data_dir)
     # For dev controls of nodes; who may use those is the endpoint's to judge.
     dev_token = load_dev_token(settings.data_dir)
-    trust_root = load_trust_root(settings.genesis)
+    trust_root = load_trust_root(settings.genesis, evm=settings.runtime_id)
     proven = Credentials(node_key, dev_token)
     links = [
         Link(address, address, part=part, credentials=proven, expected=trust_root.nodes)

@@ -22,12 +22,10 @@ from services.gateway.submitter import Submitter
 from services.gateway.turns import Turns
 from shared.api.evm import EvmQueries
 from shared.crypto.hashes import sha3_256
-from shared.encoding.record import decode_record
 from shared.errors import QanatError
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import Finality, FinalityApi, TrustRoot
 from shared.gateways.follower import Follower
-from shared.types.evm import EvmGenesis
 from shared.types.identity import RuntimeId
 
 START_POLL_S = 0.01
@@ -77,7 +75,7 @@ class GatewayNode:
         """Of senders for whom the gateway fills in nonces."""
         self.dev_control_key = trust_root.dev_control_key
         """Who edits the state; None where nobody may."""
-        self.charges_for_size = charges_for_size(trust_root.runtimes.get(settings.runtime_id))
+        self.charges_for_size = trust_root.charges_for_size
         """Whether a transaction pays for its size and signature, as on Sapphire."""
         self.is_automine = True
         """Whether a transaction that a pool took will soon be in a block."""
@@ -203,11 +201,6 @@ class GatewayNode:
             "block_hash": "0x" + newest.hash.hex() if newest else None,
             "compute": self.readiness.describe(),
         }
-
-
-def charges_for_size(genesis: bytes | None) -> bool:
-    """Read the rule of gas from the genesis state of an EVM; Sapphire's where there is none."""
-    return genesis is None or decode_record(EvmGenesis, genesis).charges_for_size
 
 
 def _log_failure(transaction: IndexedTransaction) -> None:

@@ -8,8 +8,8 @@ round is shown only when its header is one of these.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from shared.kit.settings import BadSettings
 from shared.rules import state_keys
 from shared.rules.light_client import LightClient, VerifiedState
 from shared.types.block import BlockHeader
+from shared.types.evm import EvmGenesis
 from shared.types.genesis import Genesis
 from shared.types.identity import Height, Incarnation, RuntimeId
 from shared.types.proof import ProvenState, Validator
@@ -63,8 +64,8 @@ class TrustRoot:
     """Keys of which a compute node must prove one."""
     dev_control_key: bytes | None = None
     """Who edits the state, in a network with dev controls."""
-    runtimes: Mapping[RuntimeId, bytes] = field(default_factory=dict)
-    """Genesis state of runtimes that have one, as their descriptors carry it."""
+    charges_for_size: bool = True
+    """Whether the EVM that is shown charges for size and signature, as Sapphire does."""
 
     @property
     def validator_keys(self) -> frozenset[bytes]:
@@ -72,8 +73,13 @@ class TrustRoot:
         return frozenset(one.public_key for one in self.validators)
 
 
-def load_trust_root(genesis: Path) -> TrustRoot:
-    """Read the genesis document, or raise `BadSettings`."""
+def load_trust_root(genesis: Path, evm: bytes | None = None) -> TrustRoot:
+    """
+    Read the genesis document, or raise `BadSettings`.
+
+    `evm` is the runtime, 32 bytes, of which the rule of gas is read. Nothing else of its genesis
+    state is kept: there may be 100,000 accounts in it.
+    """
     try:
         document = decode_record(Genesis, genesis.read_bytes())
     except (OSError, MalformedCbor, MalformedRecord) as error:
@@ -86,8 +92,13 @@ def load_trust_root(genesis: Path) -> TrustRoot:
         has_dev_controls=document.dev_control_key is not None,
         nodes=nodes_of_entities(document),
         dev_control_key=document.dev_control_key,
-        runtimes={one.id: one.genesis for one in document.runtimes if one.genesis is not None},
+        charges_for_size=_charges_for_size(document, evm),
     )
+
+
+def _charges_for_size(document: Genesis, evm: bytes | None) -> bool:
+    genesis = next((one.genesis for one in document.runtimes if one.id == evm), None)
+    return genesis is None or decode_record(EvmGenesis, genesis).charges_for_size
 
 
 class FinalityApi(HeaderApi, Protocol):

@@ -15,11 +15,9 @@ from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from services.gateway.rpc.ethereum_profile import build_ethereum_table
 from services.gateway.store import BlockStore
 from shared.api.consensus import consensus_client
-from shared.encoding.record import encode_record
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import TrustRoot
 from shared.kit.node_app import App
-from shared.types.evm import EvmGenesis
 
 
 class NoNetwork:
@@ -46,7 +44,7 @@ def build_imported(chain: ImportedChain, settings: Settings) -> tuple[GatewayNod
             settings.runtime_id.hex(),
             (),
             has_dev_controls=False,
-            runtimes={chain.runtime_id: encode_record(_genesis(chain))},
+            charges_for_size=False,
         ),
         PlainCallProbe(),
     )
@@ -62,11 +60,6 @@ def build_imported(chain: ImportedChain, settings: Settings) -> tuple[GatewayNod
         return build_pages(node, tuple(sorted(table)))
 
     return node, GatewayApp(node, JsonRpcEndpoint(node, {ETHEREUM: table}), load_pages)
-
-
-def _genesis(chain: ImportedChain) -> EvmGenesis:
-    """Say of it what the descriptor of a ParaTime says; its accounts stand in the chain itself."""
-    return EvmGenesis(chain.chain_id, (), confidential=False, charges_for_size=False)
 
 
 def settings_of(
