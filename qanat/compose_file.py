@@ -21,6 +21,7 @@ x-node: &node
   stop_grace_period: 8s
   cap_drop: [ALL]
   security_opt: ["no-new-privileges:true"]
+  logging: {{driver: json-file, options: {{max-size: 8m, max-file: "2"}}}}
   environment: &environment
     OASIS_NODE_LOG_LEVEL: ${{OASIS_NODE_LOG_LEVEL:-info}}
 {network}  depends_on:
