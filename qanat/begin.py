@@ -19,6 +19,7 @@ from qanat.launcher.hosts import load_hosts
 from qanat.launcher.ports import describe_taken, taken_ports
 from qanat.launcher.state import AlreadyRunning, load_running_state
 from qanat.layout import DataLayout
+from qanat.log_files import LOG_MIB
 from qanat.network import Network, NodePlan, load_network, plan_nodes, with_genesis, with_profile
 from qanat.provision.removal import remove_data, verify_is_new, verify_time_step
 from shared.errors import Rejected
@@ -55,6 +56,8 @@ class UpOptions:
     """Of a new network; see `Network`."""
     genesis: Path | None = None
     """Of a new network's only EVM; see `ParaTime`."""
+    log_mib: float = LOG_MIB
+    """See `RunOptions`."""
 
     @property
     def changes_what_runs(self) -> bool:

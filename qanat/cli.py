@@ -13,6 +13,7 @@ from qanat.chain_commands import chain_app
 from qanat.demo_commands import demo_app
 from qanat.epoch_commands import epoch_app
 from qanat.layout import DataLayout
+from qanat.log_files import LOG_MIB
 from qanat.network import DEFAULT_PORT_BASE, BadNetworkFile, load_network
 from qanat.node_commands import node_app
 from qanat.options import (
@@ -24,6 +25,7 @@ from qanat.options import (
     DataOption,
     EncryptionOption,
     GenesisOption,
+    LogSizeOption,
     NetworkOption,
     PortOption,
     ProfileOption,
@@ -92,6 +94,7 @@ def up(
     log_level: Annotated[
         str, typer.Option(envvar="OASIS_NODE_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
+    log_mib: LogSizeOption = LOG_MIB,
     timeout: Annotated[
         float, typer.Option(help="How long to wait until ready, in seconds.")
     ] = 60.0,
@@ -121,6 +124,7 @@ def up(
         database_url=database_url,
         listen_host=listen_host,
         log_level=log_level,
+        log_mib=log_mib,
         timeout_s=timeout,
         wipe=wipe,
         ready_file=ready_file,

@@ -1,8 +1,11 @@
 """`qanat ps`, `roots`, `status`, `logs`: look at a network."""
 
 import json
-import os
+import signal
+import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +26,9 @@ from qanat.options import (
 
 if TYPE_CHECKING:
     from qanat.network import NodePlan
+
+FOLLOW_S = 0.25
+"""Between two looks for new lines [s]."""
 
 
 def ps(
@@ -121,10 +127,32 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", help="Lines from the end of each log.")] = 50,
 ) -> None:
     """Show the logs of a node, or of all."""
+    from qanat.log_files import LogReader
+
     layout = data_layout(network, data)
     paths = sorted(layout.logs.glob(f"{node or '*'}.*log"))
     if not paths:
         err.print(f"no logs of {node or 'any node'} in {layout.logs}")
         raise typer.Exit(1)
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, paths)]
-    os.execvp(command[0], command)  # noqa: S606 - tail does this better than we would
+    # As every tool whose output is read in part.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    readers = [LogReader(path) for path in paths]
+    shown = _print_logs({one.log: one.read_last(lines) for one in readers}, None)
+    try:
+        while follow:
+            time.sleep(FOLLOW_S)
+            shown = _print_logs({one.log: one.read_on() for one in readers}, shown)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def _print_logs(parts: dict[Path, bytes], shown: Path | None) -> Path | None:
+    """Print pieces of logs, each under its name unless it goes on; whose piece was the last."""
+    for log, text in parts.items():
+        if text:
+            if len(parts) > 1 and log != shown:
+                sys.stdout.buffer.write(f"==> {log} <==\n".encode())
+            sys.stdout.buffer.write(text)
+            shown = log
+    sys.stdout.buffer.flush()
+    return shown

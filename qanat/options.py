@@ -68,6 +68,15 @@ EncryptionOption = Annotated[
         help="Fail plain calls to this contract, or to any, and say where they came from.",
     ),
 ]
+LogSizeOption = Annotated[
+    float,
+    typer.Option(
+        "--log-mib",
+        min=0,
+        envvar="QANAT_LOG_MIB",
+        help="Size from which a log is rotated, in MiB; the last two files stay. 0 for never.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(

@@ -149,6 +149,7 @@ def _supervisor(options: UpOptions, hosts: ForkServer) -> Supervisor:
             options.seed,
             options.listen_host,
             options.database_url,
+            log_mib=options.log_mib,
             require_encryption=options.require_encryption,
             profile=options.profile,
             client_version=options.client_version,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from qanat.launcher.hosts import INHERITED, is_of_tracing
 from qanat.layout import DataLayout
+from qanat.log_files import LOG_MIB
 from qanat.network import WORKER, Network, NodePlan
 from qanat.provision.data_directory import node_seed
 from shared.kit.instance_socket import MAX_INSTANCES
@@ -22,6 +23,8 @@ class RunOptions:
     """Of the gateway's index; None is SQLite in its data directory."""
     logs_to_files: bool = True
     """One log file for each process; False, in a container, leaves them the launcher's output."""
+    log_mib: float = LOG_MIB
+    """Size from which such a file is rotated [MiB]; 0 lets it grow."""
     require_encryption: tuple[str, ...] = ()
     """Contracts of confidential EVMs that are to be called encrypted only: addresses, or `all`."""
     dev_control_peers: str = "loopback"

@@ -12,6 +12,7 @@ from qanat.fork_spawn import ForkServer
 from qanat.forks import Forks
 from qanat.launcher.control import LauncherControl, serve_control
 from qanat.launcher.environment import RunOptions
+from qanat.launcher.log_rotation import rotate_logs
 from qanat.launcher.node import BadStart, NodeSupervisor
 from qanat.launcher.state import AlreadyRunning, LauncherState, save_state
 from qanat.layout import DataLayout
@@ -48,6 +49,7 @@ class Supervisor:
         them, hosts and enclaves are forked; closed at the end.
         """
         self._layout, self._network_file, self._port_base = layout, network_file, port_base
+        self._log_mib = options.log_mib if options.logs_to_files else 0
         self._host_forks = None if hosts is None else Forks(hosts)
         self._enclave_forks = None if hosts is None else cpu.EnclaveForks()
         self._nodes = {
@@ -93,6 +95,7 @@ class Supervisor:
                 ):
                     for node in self._nodes.values():
                         group.create_task(node.run())
+                    group.create_task(rotate_logs(self._layout.logs, self._log_mib))
             except* BadStart as group_error:
                 reasons = "; ".join(str(error) for error in group_error.exceptions)
                 raise NodeCannotStart(reasons) from None
