@@ -4,7 +4,7 @@ The log of a process: one file that it writes, and beside it one with the lines 
 A process writes to the same file for as long as it lives, enclaves among them, which open no other.
 So what is old is copied, and then cut off the beginning of the file. File systems such as ext4 and
 XFS cut in one step, and no line is lost. On others the file is emptied as soon as all of it is
-copied: what is written in the microseconds between is lost.
+copied: what is written in the microseconds between is lost. See ADR 0076.
 """
 
 import ctypes

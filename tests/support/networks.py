@@ -153,7 +153,9 @@ class ProcessNetwork(RunningNetwork):
         return pid
 
     def log_text(self) -> str:
-        return "".join(path.read_text(errors="replace") for path in self.data.glob("logs/*.log"))
+        # The older file of a log before the log itself.
+        paths = sorted(self.data.glob("logs/*.log*"), reverse=True)
+        return "".join(path.read_text(errors="replace") for path in paths)
 
 
 @contextmanager
