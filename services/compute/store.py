@@ -40,6 +40,8 @@ from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.runtime import SpentSequence
 
 IN_MEMORY = Path(":memory:")
+CACHE_KIB = 512
+"""Pages in memory [KiB]: what is read was mostly just written, or is older than any cache."""
 _metadata = MetaData()
 
 _rounds = Table(
@@ -294,6 +296,7 @@ def _configure(connection: object, _: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     cursor.close()
 
 
