@@ -311,7 +311,7 @@ fn transactions_of_upstreams_client_are_read() {
     }
     let (single, several) = (&vectors["transactions"][0], &vectors["transactions"][1]);
     let size = |vector: &Value| bytes(&vector["raw"]).len() as u64;
-    let prepaid = |vector| Transaction::decode(&bytes(&vector["raw"]), &config).unwrap().prepaid_gas(&config);
+    let prepaid = |vector: &Value| Transaction::decode(&bytes(&vector["raw"]), &config).unwrap().prepaid_gas(&config);
     assert_eq!(prepaid(single), size(single) + 1_000, "a scheme costs no more than another");
     assert_eq!(prepaid(several), size(several) + 3 * 1_000);
 }

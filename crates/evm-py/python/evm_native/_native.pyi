@@ -39,9 +39,11 @@ __all__ = [
     "sha512_256",
     "sign",
     "sign_digest",
+    "sign_separated",
     "validators_hash",
     "verify",
     "verify_proof",
+    "verify_separated",
     "verify_state_proof",
     "x25519_public",
 ]
