@@ -17,6 +17,7 @@ from runtimes.evm.figures import Figures
 from runtimes.evm.first_state import FirstState
 from runtimes.evm.owner import Viewers, forbid_public
 from runtimes.evm.questions import Ground, ask_as_owner
+from runtimes.evm.sdk_questions import SdkGround, answer_sdk
 from runtimes.evm.sight import forbid_sight, prove, simulate, trace_round
 from runtimes.evm.state_pages import read_page
 from runtimes.evm.views import view_transaction
@@ -265,8 +266,13 @@ class EvmRuntime(NativeState):
                 forbid_sight(is_confidential=self.is_confidential)
                 return simulate(self._engine, self._environment(context), args, version)
             case _ if method in SDK_QUERIES:
-                with errors_of_the_core():
-                    return self._engine.ask(method, args, version, root=root)
+                ground = SdkGround(
+                    self._engine,
+                    lambda: self._environment(context),
+                    context,
+                    self.is_confidential,
+                )
+                return answer_sdk(ground, method, args)
             case _:
                 raise RuntimeRejected("core", 3, f"invalid method: {method}")
 

@@ -58,10 +58,14 @@ class ConsensusView:
         self._client: LightClient | None = None
         """Stands at the block of this state, so that its signatures are verified once."""
 
+    def account(self, address: bytes) -> Account:
+        """Account of the staking ledger; an empty one where there is none."""
+        raw = self._read(state_keys.account_key(address))
+        return Account() if raw is None else decode_record(Account, raw)
+
     def escrow(self, address: bytes) -> tuple[Pool, Pool]:
         """Stake in an account, active and debonding; zeros where there is no such account."""
-        raw = self._read(state_keys.account_key(address))
-        account = Account() if raw is None else decode_record(Account, raw)
+        account = self.account(address)
         return _pool(account.active), _pool(account.debonding)
 
     def round_roots(self, runtime_id: bytes, round_: int) -> tuple[bytes, bytes] | None:

@@ -44,7 +44,12 @@ SDK_QUERIES: Final = frozenset(
     (
         *("rofl.App", "rofl.Apps", "rofl.AppInstance", "rofl.AppInstances"),
         *("rofl.StakeThresholds", "rofl.MetadataLimits"),
-        *("accounts.Nonce", "accounts.Balances", "core.MinGasPrice"),
+        *("accounts.Nonce", "accounts.Balances", "accounts.Addresses"),
+        *("accounts.DenominationInfo", "core.MinGasPrice", "core.EstimateGas"),
+        *("core.CallDataPublicKey", "consensus.Balance", "consensus.Account"),
+        *("consensus.Delegation", "consensus.Delegations", "consensus.AllDelegations"),
+        *("consensus.Undelegations", "consensus.AllUndelegations"),
+        *("evm.Balance", "evm.Code", "evm.Storage", "evm.SimulateCall"),
     )
 )
 """Questions of the SDK's own modules, CBOR to CBOR as upstream's clients ask them."""
@@ -58,8 +63,8 @@ class EvmQuery:
     ESTIMATE_GAS: Final = "evm.EstimateGas"  # EvmCall -> Amount
     ESTIMATE_GAS_AS_SENDER: Final = "qanat.EstimateGasAsSender"  # EvmCall -> Amount
     ACCOUNT: Final = "evm.Account"  # AccountQuery -> Account
-    CODE: Final = "evm.Code"  # AccountQuery -> bytes
-    STORAGE: Final = "evm.Storage"  # StorageQuery -> bytes
+    CODE: Final = "qanat.Code"  # AccountQuery -> bytes
+    STORAGE: Final = "qanat.Storage"  # StorageQuery -> bytes
     PROOF: Final = "qanat.EthereumProof"  # ProofQuery -> AccountProof
     MIN_GAS_PRICE: Final = "evm.MinGasPrice"  # empty -> Amount
     PROVE_APP: Final = "qanat.ProveApp"  # app id -> proof of its record under the state root

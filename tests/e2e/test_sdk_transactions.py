@@ -25,7 +25,7 @@ OWNER = EthereumKey(bytes.fromhex(SECOND_KEY.removeprefix("0x")))
 
 
 def query(network: RunningNetwork, method: str, args: Any) -> Any:
-    found = network.rpc("oasis_query", method, "0x" + cbor2.dumps(args).hex())
+    found = network.rpc("oasis_query", method, "0x" + cbor2.dumps(args, canonical=True).hex())
     return cbor2.loads(bytes.fromhex(found[2:]))
 
 
@@ -70,3 +70,34 @@ def test_what_is_no_such_transaction_is_refused(network: RunningNetwork) -> None
     for method in ("evm.Trace", "qanat.View", "lying.Arm", "rofl.Register"):
         with pytest.raises(RpcFailure, match="no such query"):
             network.rpc("oasis_query", method, "0x")
+
+
+def test_what_clients_of_upstream_ask_is_answered(network: RunningNetwork) -> None:
+    own = {"address": OWNER.address}
+    balance = int.from_bytes(query(network, "consensus.Balance", own)["balance"], "big")
+    assert balance == int(network.rpc("eth_getBalance", "0x" + OWNER.ethereum.hex(), "latest"), 16)
+    assert OWNER.address in query(network, "accounts.Addresses", {"denomination": b""})
+    assert query(network, "accounts.DenominationInfo", {"denomination": b""}) == {"decimals": 18}
+    key = query(network, "core.CallDataPublicKey", None)
+    shown = network.rpc("oasis_callDataPublicKey")
+    assert "0x" + key["public_key"]["key"].hex() == shown["key"]
+    # Nodes of the network have stake there, and nobody here has any.
+    pair = {"from": OWNER.address, "to": OWNER.address}
+    assert query(network, "consensus.Delegation", pair) == {"shares": b""}
+    for method, args in (
+        ("consensus.Delegations", {"from": OWNER.address}),
+        ("consensus.Undelegations", {"to": OWNER.address}),
+        ("consensus.AllUndelegations", None),
+    ):
+        assert query(network, method, args) == []
+    assert query(network, "consensus.Account", own) == {}
+    code = network.rpc("eth_getCode", "0x" + OWNER.ethereum.hex(), "latest")
+    assert "0x" + query(network, "evm.Code", {"address": OWNER.ethereum}).hex() == code
+    # What an estimate gives is enough, and the most that a client of upstream pays.
+    transfer = {"to": bytes(21), "amount": [b"\1", b""]}
+    ai = AuthInfo((SignerInfo(OWNER.spec, 0),), Fee())
+    tx = Transaction(TRANSACTION_VERSION, Call(transfer, "accounts.Transfer"), ai)
+    gas = query(network, "core.EstimateGas", {"tx": cbor2.loads(encode_transaction(tx))})
+    sent = send(network, sign(network, "accounts.Transfer", transfer))
+    assert sent["status"] == "0x1"
+    assert int(sent["gasUsed"], 16) <= gas < int(sent["gasUsed"], 16) + 100

@@ -190,7 +190,7 @@ def test_nothing_stands_in_plain_and_the_same_question_has_the_same_answer(scene
     signed = scene.signed(asked)
     answer = scene.put(signed)
     for carried in (encode_record(signed), encode_record(answer)):
-        for plain in (KEPT, scene.echo, b"evm.Storage"):
+        for plain in (KEPT, scene.echo, EvmQuery.STORAGE.encode()):
             assert plain not in carried
             assert plain.hex().encode() not in carried
     assert scene.put(signed) == answer

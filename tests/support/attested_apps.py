@@ -114,7 +114,7 @@ class Client:
         self.context = signature_context(PARATIME_ID, world.genesis.chain_context())
 
     async def query(self, method: str, args: Any = None) -> Any:
-        return cbor2.loads(await self.world.ask("compute-0").query(method, cbor2.dumps(args)))
+        return cbor2.loads(await self.world.ask("compute-0").query(method, cbor.encode(args)))
 
     async def nonce(self, key: Key) -> int:
         return int(await self.query("accounts.Nonce", {"address": key.address}))

@@ -12,6 +12,8 @@ pub const PUBLIC_FORK: SpecId = SpecId::OSAKA;
 pub const TX_BYTE_GAS: u64 = 1;
 /// Gas charged for the verification of the transaction's signature [gas].
 pub const SIGNATURE_GAS: u64 = 1_000;
+/// Gas charged for opening an encrypted call of the SDK's format [gas].
+pub const CALL_FORMAT_GAS: u64 = 10_000;
 /// Least gas per byte of pending state updates; a transaction pays the larger of this and its own use [gas/byte].
 pub const STORAGE_BYTE_GAS: u64 = 15;
 /// Longest deployed code [bytes] (EIP-7907's value, as Sapphire has it).

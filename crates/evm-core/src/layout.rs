@@ -75,9 +75,12 @@ pub fn placeholder_address(native: &OasisAddress) -> Address {
     Address::from_slice(&sha512_256(&[b"qanat/evm: placeholder of a native account", native])[..20])
 }
 
+/// What the keys of all accounts begin with.
+pub const ACCOUNTS: &[u8] = &[0x01];
+
 /// Key of an account.
 pub fn account_key(address: &OasisAddress) -> Vec<u8> {
-    [&[0x01], address.as_slice()].concat()
+    [ACCOUNTS, address.as_slice()].concat()
 }
 
 /// Key of a contract's code.

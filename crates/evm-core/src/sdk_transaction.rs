@@ -16,6 +16,7 @@ use crate::{
     failure::core,
     keys::{Key, KeyError},
     layout::{OasisAddress, placeholder_address},
+    modules::MAX_MESSAGES,
     multisig::{Multisig, MultisigError},
     transaction::Transaction,
 };
@@ -157,6 +158,16 @@ impl SdkParts {
         &self.signers[0].authority
     }
 
+    /// Whether the call, and so the answer, is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.call.is_encrypted()
+    }
+
+    /// Whether it asks for tokens of consensus, in the clear.
+    pub fn is_deposit(&self) -> bool {
+        self.call.method == "consensus.Deposit"
+    }
+
     /// Signatures that are paid for, whether they were given or not.
     pub fn signatures(&self) -> usize {
         self.signers.iter().map(|signer| signer.authority.size()).sum()
@@ -169,22 +180,103 @@ impl SdkParts {
 /// See [`SdkTransactionError`].
 pub fn decode(raw: &[u8], config: &ChainConfig) -> Result<Transaction, SdkTransactionError> {
     let context = config.sdk_context.as_ref().ok_or(SdkTransactionError::Malformed)?;
-    let Form { body, signers, proofs, fee, mut parts } = Form::read(raw).ok_or(SdkTransactionError::Malformed)?;
-    if signers.len() > MAX_SIGNERS {
-        return Err(SdkTransactionError::TooManySigners);
-    }
-    parts.signers = signers.into_iter().map(signer).collect::<Result<Vec<_>, _>>()?;
-    for (position, (signer, proof)) in parts.signers.iter().zip(proofs).enumerate() {
-        let account = signer.authority.account();
-        if parts.signers[..position].iter().any(|other| other.authority.account() == account) {
-            return Err(SdkTransactionError::Malformed);
-        }
-        if signer.authority.has_signed(context, &body, proof) != Some(true) {
+    let (form, parts) = read(raw)?;
+    for (signer, proof) in parts.signers.iter().zip(form.proofs) {
+        if signer.authority.has_signed(context, &form.body, proof) != Some(true) {
             return Err(SdkTransactionError::Signature);
         }
     }
+    Ok(assemble(raw, form.fee, parts))
+}
+
+/// Reads a transaction that nobody has signed yet, as if its signatures were there and its fee were any.
+///
+/// # Errors
+/// See [`SdkTransactionError`]; signatures are not looked at.
+pub(crate) fn unsigned(transaction: Value, gas_limit: u64) -> Result<Transaction, SdkTransactionError> {
+    let raw = sealed_with_nothing(transaction, gas_limit).ok_or(SdkTransactionError::Malformed)?;
+    let (form, parts) = read(&raw)?;
+    Ok(assemble(&raw, form.fee, parts))
+}
+
+/// Bytes of a transaction with signatures of zeros, as long as these may be. Source: oasis-sdk
+/// `runtime-sdk/src/modules/core/mod.rs` @ 00da39c, `query_estimate_gas`. Differs: there all are of 64 bytes, which
+/// those of ECDSA are over.
+fn sealed_with_nothing(transaction: Value, gas_limit: u64) -> Option<Vec<u8>> {
+    let Value::Map(mut fields) = transaction else { return None };
+    let (_, Value::Map(info)) = fields.iter_mut().find(|(key, _)| *key == Value::Text("ai".into()))? else {
+        return None;
+    };
+    let named = |name: &str| Value::Text(name.into());
+    let Value::Array(signers) = info.iter().find(|(key, _)| *key == named("si"))?.1.clone() else { return None };
+    let fee = info.iter_mut().find(|(key, _)| *key == named("fee"));
+    let proxy = match fee.as_deref() {
+        Some((_, Value::Map(fee))) => {
+            fee.iter().find(|(key, _)| *key == named("proxy")).map(|(_, proxy)| proxy.clone())
+        }
+        _ => None,
+    };
+    info.retain(|(key, _)| *key != named("fee"));
+    let amount = vec![Value::Bytes(u64::MAX.to_be_bytes().to_vec()), Value::Bytes(Vec::new())];
+    let mut fee = vec![
+        (named("gas"), Value::Unsigned(gas_limit)),
+        (named("amount"), Value::Array(amount)),
+        (named("consensus_messages"), Value::Unsigned(MAX_MESSAGES as u64)),
+    ];
+    fee.extend(proxy.map(|proxy| (named("proxy"), proxy)));
+    info.push((named("fee"), Value::Map(fee)));
+    let proofs = signers.into_iter().map(|signer| {
+        let mut spec = Fields::of(Fields::of(signer)?.take("address_spec")?)?;
+        Some(match spec.take("multisig") {
+            None => Value::map([("signature", no_signature(&spec.take("signature")?)?)]),
+            Some(keys) => {
+                let Value::Array(keys) = Fields::of(keys)?.take("signers")? else { return None };
+                let of_key = |key| no_signature(&Fields::of(key)?.take("public_key")?);
+                let signatures = keys.into_iter().map(of_key).collect::<Option<_>>()?;
+                Value::map([("multisig", Value::Array(signatures))])
+            }
+        })
+    });
+    let proofs = Value::Array(proofs.collect::<Option<_>>()?);
+    Some(cbor::encode(&Value::Array(vec![Value::Bytes(cbor::encode(&Value::Map(fields))), proofs])))
+}
+
+/// What stands for the signature of a key, `{scheme: bytes}`.
+fn no_signature(key: &Value) -> Option<Value> {
+    let Value::Map(entries) = key else { return None };
+    let Some((Value::Text(scheme), _)) = entries.first() else { return None };
+    let length = match scheme.as_str() {
+        "secp256k1eth" | "secp256k1" | "secp256r1" => 72,
+        "secp384r1" => 104,
+        _ => 64,
+    };
+    Some(Value::Bytes(vec![0; length]))
+}
+
+/// Form and signers; no two of these are of one account.
+fn read(raw: &[u8]) -> Result<(Form, SdkParts), SdkTransactionError> {
+    let mut form = Form::read(raw).ok_or(SdkTransactionError::Malformed)?;
+    if form.signers.len() > MAX_SIGNERS {
+        return Err(SdkTransactionError::TooManySigners);
+    }
+    let signers = std::mem::take(&mut form.signers).into_iter().map(signer).collect::<Result<Vec<_>, _>>()?;
+    let accounts: Vec<_> = signers.iter().map(|signer| signer.authority.account()).collect();
+    if (0..accounts.len()).any(|at| accounts[..at].contains(&accounts[at])) {
+        return Err(SdkTransactionError::Malformed);
+    }
+    let parts = SdkParts {
+        signers,
+        proxy: form.fee.proxy,
+        not_before: form.not_before,
+        not_after: form.not_after,
+        call: form.call.clone(),
+    };
+    Ok((form, parts))
+}
+
+fn assemble(raw: &[u8], fee: Fee, parts: SdkParts) -> Transaction {
     let price = fee.amount.checked_div(u128::from(fee.gas)).unwrap_or(0);
-    Ok(Transaction {
+    Transaction {
         hash: B256::from(sha512_256(&[raw])),
         sender: parts.sender().address(),
         tx_type: SDK_TYPE,
@@ -204,7 +296,7 @@ pub fn decode(raw: &[u8], config: &ChainConfig) -> Result<Transaction, SdkTransa
         size: raw.len(),
         edit: None,
         sdk: Some(Box::new(parts)),
-    })
+    }
 }
 
 /// A transaction whose signers are not read yet; there is one at least, and a proof of each.
@@ -213,7 +305,9 @@ struct Form {
     signers: Vec<Value>,
     proofs: Vec<Value>,
     fee: Fee,
-    parts: SdkParts,
+    not_before: Option<u64>,
+    not_after: Option<u64>,
+    call: Call,
 }
 
 impl Form {
@@ -237,8 +331,8 @@ impl Form {
             Some(round) => round.as_unsigned().map(Some),
         };
         let (not_before, not_after) = (round(&mut info, "not_before")?, round(&mut info, "not_after")?);
-        let parts = SdkParts { signers: Vec::new(), proxy: fee.proxy, not_before, not_after, call };
-        (info.is_empty() && fields.is_empty()).then_some(Self { body, signers, proofs, fee, parts })
+        let is_all = info.is_empty() && fields.is_empty();
+        is_all.then_some(Self { body, signers, proofs, fee, not_before, not_after, call })
     }
 }
 

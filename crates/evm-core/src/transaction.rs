@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::primitives::hardfork::SpecId;
 
 use crate::{
-    config::{ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
+    config::{CALL_FORMAT_GAS, ChainConfig, SIGNATURE_GAS, TX_BYTE_GAS},
     crypto::sha512_256,
     dev_transaction::{self, DEV_TYPE, Edit},
     errors::ModuleError,
@@ -141,9 +141,12 @@ impl Transaction {
         self.sdk.as_ref().map_or_else(|| oasis_address(&self.sender), |sdk| sdk.sender().account())
     }
 
-    /// What it pays for a unit of gas at a minimum price, or `core` 20 when it offers less.
+    /// What it pays for a unit of gas at a minimum price, or `core` 20 when it offers less. A deposit may offer any:
+    /// who makes his first one has nothing here to pay from.
+    ///
+    /// Source: sapphire-paratime `runtime/src/lib.rs` @ 046ab1e, `MIN_GAS_PRICE_EXEMPT_METHODS`.
     pub fn effective_gas_price(&self, min_gas_price: u128) -> Result<u128, ModuleError> {
-        if self.max_fee < min_gas_price {
+        if self.max_fee < min_gas_price && !self.sdk.as_ref().is_some_and(|sdk| sdk.is_deposit()) {
             return Err(core(20, "gas price too low"));
         }
         Ok(if matches!(self.tx_type, 2 | 4) {
@@ -160,7 +163,10 @@ impl Transaction {
         }
         let length = self.size as u64;
         match &self.sdk {
-            Some(sdk) => length * TX_BYTE_GAS + SIGNATURE_GAS * sdk.signatures() as u64,
+            Some(sdk) => {
+                let opening_gas = if sdk.is_encrypted() { CALL_FORMAT_GAS } else { 0 };
+                length * TX_BYTE_GAS + SIGNATURE_GAS * sdk.signatures() as u64 + opening_gas
+            }
             None => (length + bytes_header(length) + ENVELOPE_BYTES) * TX_BYTE_GAS + SIGNATURE_GAS,
         }
     }

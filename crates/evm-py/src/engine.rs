@@ -350,6 +350,13 @@ impl Engine {
         run(py, || self.inner.estimate_gas(&env.inner, at, &call))
     }
 
+    /// Gas that a transaction of the SDK's format should need, which nobody has signed.
+    #[pyo3(signature = (env, args, *, version))]
+    fn estimate_sdk_gas(&self, py: Python<'_>, env: &BlockEnv, args: &[u8], version: u64) -> PyResult<u64> {
+        let at = At { version, root: env.inner.state_root };
+        run(py, || self.inner.estimate_sdk_gas(&env.inner, at, args))
+    }
+
     #[pyo3(signature = (env, txs, *, block_hash, genesis=None, wanted=None, style))]
     #[allow(clippy::too_many_arguments)]
     fn replay<'py>(

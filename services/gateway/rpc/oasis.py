@@ -6,7 +6,11 @@ from services.gateway.index.chain_index import ChainIndex
 from services.gateway.index.record import number
 from services.gateway.index.rounds import IndexedTransaction
 from services.gateway.rpc.errors import InvalidParameters, MalformedTransaction, MethodMissing
-from services.gateway.rpc.eth_send import MINED_WAIT_S, EthSendMethods
+from services.gateway.rpc.eth_send import (
+    MAX_TRANSACTION_BYTES,
+    MINED_WAIT_S,
+    EthSendMethods,
+)
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.parameters import BadParameter, data, hash32, quantity64
 from services.gateway.rpc.shapes import Json, show_bytes, show_outcome
@@ -19,8 +23,8 @@ from shared.types.identity import Round
 SDK_FIRST_BYTE = b"\x82"
 """Of a transaction of the SDK's format: a CBOR array of two."""
 APP_ID_BYTES = 21
-MAX_ARGUMENT_BYTES = 4_096
-"""Of a question: they name an account, an app or a key."""
+MAX_ARGUMENT_BYTES = MAX_TRANSACTION_BYTES + 1_024
+"""Of a question: the longest are about a transaction or the data of a call."""
 
 
 def query_name(value: Any) -> str:

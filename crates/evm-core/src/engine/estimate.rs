@@ -78,7 +78,7 @@ impl Engine {
 }
 
 /// Smallest limit in (`low`, `high`] with which a call succeeds, to within 1/64.
-fn least_sufficient(
+pub(super) fn least_sufficient(
     mut low: u64,
     mut high: u64,
     suffices: impl Fn(u64) -> Result<bool, EngineError>,

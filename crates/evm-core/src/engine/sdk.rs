@@ -6,7 +6,7 @@
 use alloy_primitives::{Address, Bytes, U256};
 use state_core::{
     cbor::{self, Fields, Value},
-    store::{At, Snapshot},
+    store::Snapshot,
 };
 
 use super::Engine;
@@ -17,7 +17,7 @@ use crate::{
     envelope::{Call, open_call, seal_call_result},
     environment::Environment,
     errors::ModuleError,
-    failure::{CORE, CallFailure, EVM, EngineError, core},
+    failure::{CORE, EVM, EngineError, core},
     layout::{AccountRecord, OasisAddress, account_key},
     machine::Message,
     modules::rofl,
@@ -90,6 +90,11 @@ impl OpenedCall {
         Ok(Self { call, key: key.map(zeroize::Zeroizing::new) })
     }
 
+    /// Whether the EVM is called, and no other module.
+    pub(super) fn is_evm(&self) -> bool {
+        self.call.method.starts_with("evm.")
+    }
+
     pub(super) fn is_encrypted(&self) -> bool {
         self.key.is_some()
     }
@@ -121,7 +126,7 @@ impl OpenedCall {
                 let gas = intrinsic_gas(&code, true);
                 (None, value, Bytes::from(code), gas)
             }
-            method if method.starts_with("evm.") => return Err(core(3, format!("invalid method: {method}"))),
+            method if method.starts_with("evm.") => return Err(no_method(method)),
             method => (Some(SUBCALL), U256::ZERO, call_data(method, &cbor::encode(&self.call.body)), 0),
         };
         Ok(Message {
@@ -156,6 +161,9 @@ impl OpenedCall {
         }
         let module = MODULES.iter().find(|module| module.as_bytes() == data).copied().unwrap_or(CORE);
         let code = u32::try_from(status).unwrap_or(u32::MAX);
+        if (module, code) == (CORE, 3) {
+            return Err(no_method(&self.call.method));
+        }
         Err(ModuleError { module, code, message: describe(module, code).into() })
     }
 
@@ -171,7 +179,12 @@ impl OpenedCall {
 
 const MODULES: [&str; 6] = [CORE, "accounts", "consensus", "consensus_accounts", rofl::NAME, EVM];
 
-fn malformed() -> ModuleError {
+/// No module here has a method.
+pub(super) fn no_method(method: &str) -> ModuleError {
+    core(3, format!("invalid method: {method}"))
+}
+
+pub(super) fn malformed() -> ModuleError {
     core(10, "invalid argument")
 }
 
@@ -191,9 +204,8 @@ pub(super) fn fail(error: &ModuleError) -> Value {
 }
 
 /// Upstream's text of an error, of which the sub-call precompile tells the code only.
-fn describe(module: &str, code: u32) -> &'static str {
+pub(super) fn describe(module: &str, code: u32) -> &'static str {
     match (module, code) {
-        (CORE, 3) => "invalid method",
         (CORE, 6) => "out of message slots",
         (CORE, 10) => "invalid argument",
         (CORE, 12) => "out of gas",
@@ -244,45 +256,5 @@ impl Engine {
             Some(record) => Ok(AccountRecord::decode(&record)?),
             None => Ok(AccountRecord::default()),
         }
-    }
-
-    /// Answers a question of the SDK's modules about a state; CBOR in, CBOR out.
-    ///
-    /// # Errors
-    /// [`EngineError::Call`] with what the module refuses with; `core` 3 where there is no such question.
-    pub fn ask(&self, method: &str, arguments: &[u8], at: impl Into<At>) -> Result<Vec<u8>, EngineError> {
-        let snapshot = self.store.snapshot(at)?;
-        let refuse = |error| EngineError::Call(CallFailure::from(error));
-        let arguments = if arguments.is_empty() { Ok(Value::Null) } else { cbor::decode(arguments) };
-        let arguments = arguments.map_err(|_| refuse(malformed()))?;
-        if rofl::is_query(method) {
-            return match rofl::query(method, arguments, &snapshot)? {
-                Ok(value) => Ok(cbor::encode(&value)),
-                Err(rofl::Refusal(code)) => {
-                    let code = u32::try_from(code).unwrap_or(u32::MAX);
-                    let message = describe(rofl::NAME, code).into();
-                    Err(refuse(ModuleError { module: rofl::NAME, code, message }))
-                }
-            };
-        }
-        let address = || {
-            let bytes = Fields::of(arguments.clone())?.take("address")?.into_bytes()?;
-            OasisAddress::try_from(bytes).ok()
-        };
-        let native =
-            |amount: U256| Value::Map(vec![(Value::Bytes(Vec::new()), Value::Bytes(amount.to_be_bytes_trimmed_vec()))]);
-        let value = match method {
-            "accounts.Nonce" => {
-                let address = address().ok_or_else(|| refuse(malformed()))?;
-                Value::Unsigned(self.account_record(&address, &snapshot)?.nonce)
-            }
-            "accounts.Balances" => {
-                let address = address().ok_or_else(|| refuse(malformed()))?;
-                Value::map([("balances", native(self.account_record(&address, &snapshot)?.balance))])
-            }
-            "core.MinGasPrice" => native(U256::from(self.min_gas_price_at(&snapshot)?)),
-            _ => return Err(refuse(core(3, format!("invalid method: {method}")))),
-        };
-        Ok(cbor::encode(&value))
     }
 }

@@ -8,7 +8,7 @@
 //! | `08 04` | what the messages of the newest round were about, CBOR array in their order |
 //!
 //! Source: oasis-sdk `runtime-sdk/src/modules/consensus_accounts` @ 00da39c. Differs: Ethereum logs are all the events
-//! there are; `SharesToTokens` and `RoundRoot` are not served.
+//! there are; `SharesToTokens` and `RoundRoot` are the host's.
 
 use std::sync::LazyLock;
 
@@ -59,16 +59,29 @@ pub(super) const DELEGATE: u8 = 1;
 pub(super) const UNDELEGATE_START: u8 = 2;
 pub(super) const UNDELEGATE_DONE: u8 = 3;
 
+/// What the keys of all delegations begin with.
+pub(super) const DELEGATIONS: &[u8] = &[MODULE, 0x01];
+/// What the keys of all undelegations begin with.
+pub(super) const UNDELEGATIONS: &[u8] = &[MODULE, 0x02];
+
 pub(super) fn delegation_key(from: &OasisAddress, to: &OasisAddress) -> Vec<u8> {
-    [&[MODULE, 0x01], from.as_slice(), to.as_slice()].concat()
+    [DELEGATIONS, from.as_slice(), to.as_slice()].concat()
 }
 
 pub(super) fn undelegations_prefix(epoch: u64, to: &OasisAddress) -> Vec<u8> {
-    [&[MODULE, 0x02], epoch.to_be_bytes().as_slice(), to.as_slice()].concat()
+    [UNDELEGATIONS, epoch.to_be_bytes().as_slice(), to.as_slice()].concat()
 }
 
 pub(super) fn undelegation_key(epoch: u64, to: &OasisAddress, from: &OasisAddress, receipt: u64) -> Vec<u8> {
     [undelegations_prefix(epoch, to).as_slice(), from.as_slice(), &receipt.to_be_bytes()].concat()
+}
+
+/// Epoch, whose stake it was part of, and whose it is.
+pub(super) fn read_undelegation(key: &[u8]) -> Option<(u64, OasisAddress, OasisAddress)> {
+    let (epoch, rest) = key.strip_prefix(UNDELEGATIONS)?.split_first_chunk::<8>()?;
+    let (to, rest) = rest.split_first_chunk::<21>()?;
+    let (from, receipt) = rest.split_first_chunk::<21>()?;
+    (receipt.len() == 8).then_some((u64::from_be_bytes(*epoch), *to, *from))
 }
 
 pub(super) fn receipt_key(owner: &OasisAddress, kind: u8, id: u64) -> Vec<u8> {

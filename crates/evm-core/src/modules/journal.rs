@@ -78,7 +78,7 @@ pub(crate) fn written_bytes(effects: &Effects) -> u64 {
 }
 
 /// Messages of one round. Source: oasis-core, `max_messages` of Sapphire's descriptor.
-const MAX_MESSAGES: usize = 32;
+pub(crate) const MAX_MESSAGES: usize = 32;
 
 impl StateDatabase<'_> {
     /// Takes over the effects of a message that counts.

@@ -8,10 +8,11 @@ mod inbox;
 mod journal;
 mod reading;
 pub mod rofl;
+pub(crate) mod stake;
 
 pub(crate) use self::consensus::PENDING_KEY;
 pub use self::inbox::{Inbox, process};
-pub(crate) use self::journal::{Effects, drop_reverted, emit, record, tell, write, written_bytes};
+pub(crate) use self::journal::{Effects, MAX_MESSAGES, drop_reverted, emit, record, tell, write, written_bytes};
 
 use state_core::cbor::Value;
 

@@ -391,6 +391,9 @@ class Engine:
     ) -> int:
         """Gas the call should need as a transaction; a call that fails gets 2,000,000 more."""
 
+    def estimate_sdk_gas(self, env: BlockEnv, args: bytes, *, version: int) -> int:
+        """Gas of a transaction that nobody has signed, CBOR `{tx, caller, propagate_failures}`."""
+
     def replay(
         self,
         env: BlockEnv,

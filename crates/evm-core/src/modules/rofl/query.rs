@@ -3,15 +3,15 @@
 use state_core::cbor::{self, Fields, Value};
 
 use super::{
-    APPS, INVALID_ARGUMENT, MAX_KEY_BYTES, MAX_PAIRS, MAX_VALUE_BYTES, Refusal, UNKNOWN_APP, UNKNOWN_INSTANCE,
-    stake_value,
+    APPS, INVALID_ARGUMENT, MAX_KEY_BYTES, MAX_PAIRS, MAX_VALUE_BYTES, Refusal, TOO_MANY, UNKNOWN_APP,
+    UNKNOWN_INSTANCE, stake_value,
     state::{app_key, corrupt, key_id, registration_key, registrations_prefix},
 };
 use crate::{failure::EngineError, keys::Key, modules::reading::take_address};
 use state_core::store::Snapshot;
 
 /// Items of one answer, at most.
-const MAX_ITEMS: usize = 1_000;
+const MAX_ITEMS: usize = 10_000;
 
 /// Whether the module answers a question.
 pub(crate) fn is_query(method: &str) -> bool {
@@ -39,7 +39,7 @@ pub(crate) fn query(
             Some(id) => snapshot.get(&app_key(&id))?.map(decode).transpose()?.ok_or(UNKNOWN_APP),
             None => Err(INVALID_ARGUMENT),
         },
-        "rofl.Apps" => Ok(list(snapshot, APPS)?),
+        "rofl.Apps" => list(snapshot, APPS)?,
         "rofl.AppInstance" => {
             let (app, rak) = (take_address(&mut fields, "app"), fields.take("rak"));
             match (app, rak.and_then(|rak| Key::read(rak).ok())) {
@@ -51,7 +51,7 @@ pub(crate) fn query(
             }
         }
         "rofl.AppInstances" => match take_address(&mut fields, "id") {
-            Some(id) => Ok(list(snapshot, &registrations_prefix(&id))?),
+            Some(id) => list(snapshot, &registrations_prefix(&id))?,
             None => Err(INVALID_ARGUMENT),
         },
         "rofl.StakeThresholds" => Ok(stake_thresholds()),
@@ -63,10 +63,13 @@ pub(crate) fn query(
     })
 }
 
-fn list(snapshot: &Snapshot, prefix: &[u8]) -> Result<Value, EngineError> {
-    let found = snapshot.scan(prefix, None, MAX_ITEMS)?;
+fn list(snapshot: &Snapshot, prefix: &[u8]) -> Result<Result<Value, Refusal>, EngineError> {
+    let found = snapshot.scan(prefix, None, MAX_ITEMS + 1)?;
+    if found.len() > MAX_ITEMS {
+        return Ok(Err(TOO_MANY));
+    }
     let decoded = found.into_iter().map(|(_, record)| cbor::decode(&record).map_err(|_| corrupt("a record of rofl")));
-    Ok(Value::Array(decoded.collect::<Result<_, _>>()?))
+    Ok(Ok(Value::Array(decoded.collect::<Result<_, _>>()?)))
 }
 
 pub(super) fn stake_thresholds() -> Value {
