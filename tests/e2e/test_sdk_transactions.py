@@ -67,6 +67,8 @@ def test_what_is_no_such_transaction_is_refused(network: RunningNetwork) -> None
     for other in (b"", b"\x82", b"\x82" * 200, raw[:-1], spoilt, raw + b"\0", b"\x02" + raw):
         with pytest.raises(RpcFailure, match="malformed transaction"):
             network.rpc("oasis_sendRawTransaction", "0x" + other.hex())
+    with pytest.raises(RpcFailure, match="no market for machines here"):
+        network.rpc("oasis_query", "roflmarket.Providers", "0x")
     for method in ("evm.Trace", "qanat.View", "lying.Arm", "rofl.Register"):
         with pytest.raises(RpcFailure, match="no such query"):
             network.rpc("oasis_query", method, "0x")

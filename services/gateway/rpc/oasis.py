@@ -25,10 +25,18 @@ SDK_FIRST_BYTE = b"\x82"
 APP_ID_BYTES = 21
 MAX_ARGUMENT_BYTES = MAX_TRANSACTION_BYTES + 1_024
 """Of a question: the longest are about a transaction or the data of a call."""
+MARKET = "roflmarket."
+"""Methods of upstream's market for machines begin with it."""
+NO_MARKET = (
+    "there is no market for machines here: no providers, offers or instances; "
+    "`qanat rofl deploy` puts an app on the network's workers"
+)
 
 
 def query_name(value: Any) -> str:
     """Name of a question of the SDK's modules."""
+    if isinstance(value, str) and value.startswith(MARKET):
+        raise BadParameter(NO_MARKET)
     if not isinstance(value, str) or value not in SDK_QUERIES:
         raise BadParameter("no such query")
     return value

@@ -103,7 +103,16 @@ def test_a_transaction_may_ask_itself_and_the_market_is_not_there():
         past = head_of(world, "compute-0").round
         told = await client.send("consensus.RoundRoot", root_of(past))
         assert (told.error, told.value) == (None, (await header(world, past)).state_root)
-        assert (await client.send("roflmarket.InstanceCreate", {})).error == ("core", 3)
+        for method in ("roflmarket.InstanceCreate", "roflmarket.ProviderCreate"):
+            refused = await client.send(method, {})
+            assert refused.error == ("core", 3)
+            told = refused.record["error"]["message"]
+            assert told.startswith(f"invalid method: {method} (there is no market for machines")
+            assert "qanat rofl deploy" in told
+        # A contract is told the code, as of any method that is not there.
+        other = await client.send("rofl.Other", {})
+        assert other.record["error"]["message"] == "invalid method: rofl.Other"
+        assert (await client.send("consensus.RoundRoot", root_of(past))).error is None
 
     in_a_world(test)
 

@@ -126,7 +126,7 @@ impl OpenedCall {
                 let gas = intrinsic_gas(&code, true);
                 (None, value, Bytes::from(code), gas)
             }
-            method if method.starts_with("evm.") => return Err(no_method(method)),
+            method if method.starts_with("evm.") || method.starts_with(MARKET) => return Err(no_method(method)),
             method => (Some(SUBCALL), U256::ZERO, call_data(method, &cbor::encode(&self.call.body)), 0),
         };
         Ok(Message {
@@ -179,9 +179,18 @@ impl OpenedCall {
 
 const MODULES: [&str; 6] = [CORE, "accounts", "consensus", "consensus_accounts", rofl::NAME, EVM];
 
+/// Methods of upstream's market for machines begin with it.
+const MARKET: &str = "roflmarket.";
+
 /// No module here has a method.
 pub(super) fn no_method(method: &str) -> ModuleError {
-    core(3, format!("invalid method: {method}"))
+    let hint = if method.starts_with(MARKET) {
+        " (there is no market for machines here: no providers, offers or instances; `qanat rofl deploy` puts an app on \
+         the network's workers)"
+    } else {
+        ""
+    };
+    core(3, format!("invalid method: {method}{hint}"))
 }
 
 pub(super) fn malformed() -> ModuleError {
