@@ -62,6 +62,8 @@ class Instances:
         self._socket, self.host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         self._starting: set[str] = set()
+        self._unwanted: set[str] = set()
+        """Those of them that are to end as soon as they run."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[str, cpu.EnclaveProcess] = {}
         """By name of the instance."""
@@ -76,6 +78,7 @@ class Instances:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self.host_end.close()
+        self._unwanted |= self._starting
         await asyncio.gather(*(enclave.stop() for enclave in self.running.values()))
         if self._tasks:
             # They see the end of their enclaves, and remove containers.
@@ -138,6 +141,8 @@ class Instances:
         enclave = self.running.get(asked.name)
         if enclave is not None:
             await enclave.stop()
+        elif asked.name in self._starting:
+            self._unwanted.add(asked.name)
         if asked.forgets:
             directory = self._directory(asked.name)
             await asyncio.to_thread(clear_containers, directory, forgets=True)
@@ -178,10 +183,13 @@ class Instances:
                 }
                 | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
             )
+            self.running[asked.name] = enclave
+            self._on_change()
+            if asked.name in self._unwanted:
+                await enclave.stop()
         finally:
             self._starting.discard(asked.name)
-        self.running[asked.name] = enclave
-        self._on_change()
+            self._unwanted.discard(asked.name)
         return enclave
 
     def _log_path(self, instance: str) -> Path | None:

@@ -156,6 +156,23 @@ def test_an_app_in_the_dialect_of_dstack_quotes_itself(workers: ProcessNetwork) 
     worker.ask("remove", app_id=app)
 
 
+def test_what_is_stopped_while_its_enclave_starts_ends(workers: ProcessNetwork) -> None:
+    bundle = encode_bundle(AppManifest("quotes", "1"), {"main.py": QUOTES.encode()})
+    _, app = make_app(workers, bundle)
+    worker = Worker(workers, "worker-0")
+    for pause_s in (0.0, 0.05, 0.2):
+        worker.ask("deploy", app_id=app, bundle=bundle)
+        time.sleep(pause_s)
+        assert worker.ask("stop", app_id=app)["state"] == "stopped"
+        worker.ask("start", app_id=app)
+        time.sleep(pause_s)
+        worker.ask("remove", app_id=app)
+        assert worker.instance(app) == {}
+    worker.ask("deploy", app_id=app, bundle=bundle)
+    worker.until_running(app)
+    worker.ask("remove", app_id=app)
+
+
 def test_nobody_without_the_token_deploys(workers: ProcessNetwork) -> None:
     worker = Worker(workers, "worker-0")
     for headers in ({}, {"authorization": "Bearer 00"}, worker.headers | {"origin": "http://x"}):
