@@ -112,7 +112,9 @@ def data_market(
         from qanat.demo_own_network import own_network
 
         with own_network(say) as own:
-            outcome = _on_network(own.running, own.gateway, files, recipe, eps, pot)
+            outcome = _on_network(
+                own.running, own.gateway, files, recipe, eps, pot, leaves_app=True
+            )
     else:
         say("computed locally, outside an enclave; nobody is paid")
         outcome = _story(chosen, eps, pot) if files is None else _on_files(*files, chosen, eps, pot)
@@ -147,11 +149,18 @@ def _show(page: "Page") -> None:
 
 
 def _on_network(
-    running: "Running", gateway: str, files: "Files | None", recipe: str, eps: float, pot: int
+    running: "Running",
+    gateway: str,
+    files: "Files | None",
+    recipe: str,
+    eps: float,
+    pot: int,
+    *,
+    leaves_app: bool = False,
 ) -> Told:
     from qanat.demo_network import pay_on_network
 
-    outcome = pay_on_network(running, gateway, files, recipe, eps, pot, say)
+    outcome = pay_on_network(running, gateway, files, recipe, eps, pot, say, leaves_app=leaves_app)
     return Told(outcome.summary(), outcome.page())
 
 

@@ -1,8 +1,10 @@
 """The market's app on the workers of a network, as `qanat rofl` leads it there."""
 
+import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +24,8 @@ from qanat.rofl.deploying import Workers, deploy, fetch_instances
 from qanat.rofl.project import Project, Signer, create_app, init_project
 from qanat.rofl.reach import app_url, gateway_inside
 from qanat.rofl.ready_made import find_program, write_program
-from shared.api.worker import InstanceStatus
-from shared.errors import Rejected, Unavailable
+from shared.api.worker import InstanceStatus, WorkerApi
+from shared.errors import QanatError, Rejected, Unavailable
 from shared.rules.app_ids import decode_app_id
 
 PROGRAM = "data-market"
@@ -36,6 +38,8 @@ processor, of which they get what nobody else wants.
 MOST_ENDS = 3
 """How often a program may end before it serves; it is started again."""
 POLL_S = 0.2
+REMOVE_S = 15.0
+"""How long a worker may take to end an instance [s]; it kills what does not end in four."""
 WORKERS = 2
 
 
@@ -119,8 +123,30 @@ class MarketApp:
 
     def remove(self) -> None:
         """End the instances and remove the app, whose keys are lost; the stake comes back."""
-        self.workers.each(lambda one: one.remove(self.app_id))
+
+        async def remove(worker: WorkerApi) -> None:
+            try:
+                async with asyncio.timeout(REMOVE_S):
+                    await worker.remove(self.app_id)
+            except TimeoutError:
+                raise WorkerSilent(f"an instance does not end within {REMOVE_S:g} s") from None
+
+        self.workers.each(remove)
         self.project.remove(self.signer)
+
+    @contextmanager
+    def removed_after(self, progress: Callable[[str], None]) -> Iterator[None]:
+        """Remove it after what it was made for, whose error is raised before one of the removal."""
+        try:
+            yield
+        except BaseException:
+            progress("ending the instances and removing their app")
+            try:
+                self.remove()
+            except QanatError as error:
+                progress(f"the app {self.project.app_id} is still there: {error.message}")
+            raise
+        self.remove()
 
     def _attested(self, built: Built) -> Attested:
         genesis = fetch_genesis(self.running)

@@ -31,12 +31,15 @@ def pay_on_network(
     eps: float,
     pot_wei: int,
     progress: Progress,
+    *,
+    leaves_app: bool = False,
 ) -> NetworkOutcome:
     """
     Run a job on a network with two workers, until everybody is paid.
 
     It is about these files, or without any the story about digits, with jobs at other budgets. The
-    first account of the test mnemonic pays. The app is made for this alone, and removed after it.
+    first account of the test mnemonic pays. The app is made for this alone, and removed after it,
+    unless it is left to a network that ends as well.
     Raises what `run_on_network` and `MarketApp` do, and `BadTable`.
     """
     files = digits_files() if chosen is None else _read(*chosen)
@@ -46,7 +49,8 @@ def pay_on_network(
     with tempfile.TemporaryDirectory(prefix="qanat-market-") as made, contextlib.ExitStack() as end:
         progress("making an attested app for the market (mock TEE)")
         app = MarketApp.create(running, gateway, Path(made))
-        end.callback(app.remove)
+        if not leaves_app:
+            end.enter_context(app.removed_after(progress))
 
         def start(market: str) -> Started:
             attested = app.run(market, progress)

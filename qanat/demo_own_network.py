@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from qanat.launcher.ports import taken_ports
 from qanat.layout import DataLayout
@@ -15,7 +17,7 @@ from qanat.network import load_network, plan_nodes
 from qanat.network.workers import add_workers
 from qanat.observe import Running, find_running
 from qanat.options import DEFAULT_NETWORK
-from qanat.stop import stop_network
+from qanat.stop import PATIENCE_S, stop_network
 from shared.errors import Unavailable
 
 HOST = "127.0.0.1"
@@ -41,36 +43,51 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
     Run a network with two workers below a temporary directory.
 
     Whoever ends this process by SIGTERM, or by closing its terminal, ends the network with it, as
-    Ctrl-C does.
+    Ctrl-C does; while that goes on, which takes seconds, the process hears none of them.
 
     Raises
     ------
     NetworkNotStarted
         No ports are free, or it is not ready in time; says what its start said.
     """
-    with _unwinding_at_the_end(), tempfile.TemporaryDirectory(prefix="qanat-demo-") as made:
-        folder = Path(made)
-        file = add_workers(DEFAULT_NETWORK, WORKERS, folder / "network.toml")
-        port_base, layout = _free_ports(file), DataLayout(folder / "data")
-        progress("starting a network of its own, with two workers (mock TEE)")
+    with _handling((signal.SIGTERM, signal.SIGHUP), _exit):
+        made = tempfile.TemporaryDirectory(prefix="qanat-demo-")
+        folder = Path(made.name)
+        layout = DataLayout(folder / "data")
         try:
+            file = add_workers(DEFAULT_NETWORK, WORKERS, folder / "network.toml")
+            port_base = _free_ports(file)
+            progress("starting a network of its own, with two workers (mock TEE)")
             _start(["--network", str(file), "--port-base", str(port_base)], layout)
             yield OwnNetwork(find_running(layout, file, port_base), f"http://{HOST}:{port_base}")
+        except BaseException:
+            progress("taking the network down")
+            raise
         finally:
-            stop_network(layout)
+            with _deaf(), made:
+                stop_network(layout)
+
+
+def _deaf() -> contextlib.AbstractContextManager[None]:
+    """Whoever presses Ctrl-C again would end this sooner, and leave processes and files."""
+    return _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)
 
 
 @contextlib.contextmanager
-def _unwinding_at_the_end() -> Iterator[None]:
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+def _handling(
+    numbers: Sequence[signal.Signals],
+    handler: "Callable[[int, FrameType | None], None] | signal.Handlers",
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _exit(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _free_ports(file: Path) -> int:
@@ -83,6 +100,28 @@ def _free_ports(file: Path) -> int:
 
 def _start(options: list[str], layout: DataLayout) -> None:
     command = [sys.executable, "-m", "qanat", "up", *options, "--data", str(layout.root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NetworkNotStarted(f"`qanat up`: {done.stderr.strip().rpartition(chr(10))[2]}")
+    # In a session of its own: of Ctrl-C it hears by this process, which waits for its end.
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as starting:
+        try:
+            said = starting.communicate()[1]
+        except BaseException:
+            with _deaf():
+                _interrupt(starting)
+            raise
+    if starting.returncode:
+        raise NetworkNotStarted(f"`qanat up`: {said.strip().rpartition(chr(10))[2]}")
+
+
+def _interrupt(starting: "subprocess.Popen[str]") -> None:
+    """Let `qanat up` end what it has started, and itself."""
+    starting.send_signal(signal.SIGINT)
+    try:
+        starting.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        starting.kill()

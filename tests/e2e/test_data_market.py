@@ -5,6 +5,9 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +40,7 @@ from qanat.rofl.deploying import fetch_instances
 from tests.support.eavesdropper import Eavesdropper, eavesdrop, missing_eavesdropper
 from tests.support.networks import (
     FIRST_KEY,
+    ROOT,
     ProcessNetwork,
     port_base,
     run_cli,
@@ -318,3 +322,54 @@ def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     assert text.count("class='dot'") == 3
     assert "A last job asked for eps 4 and was refused" in text
     assert found["job"] in text
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "starting a network of its own",
+        "worker-0: starting",
+        "cem commits to rows",
+        "waiting for the computation",
+        "withdraws it",
+    ],
+)
+def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path, said: str) -> None:
+    """At this line of its progress; twice, as by somebody who cannot wait."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "qanat", "demo", "data-market", "--report", str(tmp_path / "page")],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stderr is not None
+    with demo:
+        lines = iter(demo.stderr.readline, "")
+        assert any(said in line for line in lines), f"the demo never says {said!r}"
+        began_s = time.monotonic()
+        os.killpg(demo.pid, signal.SIGINT)
+        assert any("taking the network down" in line for line in lines)
+        os.killpg(demo.pid, signal.SIGINT)
+        rest = demo.stderr.read()
+        status = demo.wait(60)
+    assert status == 130, rest
+    assert time.monotonic() - began_s < 30, "it ends when nodes do, which are killed after seconds"
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+    wait_for(lambda: not processes_below(tmp_path), 10, "no process is left")
+
+
+def processes_below(folder: Path) -> list[str]:
+    """Command lines of what runs with anything below a folder, or with it for temporary files."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if str(folder).encode() in command + (process / "environ").read_bytes():
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
