@@ -234,4 +234,8 @@ class ModelEnded(Unavailable, module="inference", code=51):
 
 
 class NobodyListens(Rejected, module="inference", code=52):
-    """Who asked went before his turn came."""
+    """Who asked went before his turn came, or before his answer was whole."""
+
+
+class ModelSilent(Unavailable, module="inference", code=53):
+    """The process that computes stood still, and was ended; another try has a new one."""

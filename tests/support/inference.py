@@ -117,12 +117,14 @@ HASHES = frozenset(sha256(one.encode()) for one in (KEY, OTHER_KEY))
 
 
 @asynccontextmanager
-async def served(path, models=None, now_s=lambda: NOW_S, key_hashes=HASHES, began_s=NOW_S):
+async def served(
+    path, models=None, now_s=lambda: NOW_S, key_hashes=HASHES, began_s=NOW_S, **options
+):
     """The application of a whole service, with scripted models."""
     load = (models or Scripted()).models
     async with (
         daemon(path, began_s=began_s),
-        serving(path, key_hashes, load=load, now_s=now_s) as app,
+        serving(path, key_hashes, load=load, now_s=now_s, **options) as app,
     ):
         yield app
 
@@ -139,8 +141,9 @@ def a_client(app, key=KEY):
 
 
 @contextmanager
-def a_server(path, models=None):
+def a_server(path, models=None, **options):
     """The service on a port, in a thread of its own; gives its URL, and what it was asked."""
     scripted = models or Scripted()
-    with on_a_port(served(path, scripted, now_s=real_now, began_s=real_now())) as url:
+    app = served(path, scripted, now_s=real_now, began_s=real_now(), **options)
+    with on_a_port(app) as url:
         yield SimpleNamespace(scripted=scripted, url=url)

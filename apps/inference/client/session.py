@@ -102,6 +102,9 @@ class ClientChannel:
     def open_answer(self, endpoint: str, untrusted: bytes) -> bytes:
         """Give an answer, or a piece of a stream, in plain, or raise `E2eeDecryptionFailed`."""
         document = json.loads(untrusted)
+        if "error" in document and "choices" not in document:
+            # A stream that failed after its head was sent; errors are in plain.
+            return untrusted
         answer_id = str(document.get("id") or "")
 
         def opened(field: str, text: str) -> str:

@@ -5,10 +5,11 @@ import select
 import socket
 import subprocess
 import sys
+import time
 import weakref
 from typing import Any
 
-from apps.inference.errors import BadCompletion, ModelEnded
+from apps.inference.errors import BadCompletion, ModelEnded, ModelSilent
 from apps.inference.models import llama
 from apps.inference.models.answered import Answered, OnText
 from apps.inference.models.pace import BUSY_SHARE, Pace
@@ -18,6 +19,12 @@ from shared.crypto.entropy import Entropy
 MODEL_ID = "smollm2-135m-instruct"
 ASKED_EVERY_S = 0.05
 """So often is asked whether to go on while the model says nothing [s]."""
+SILENCE_S = 120.0
+"""
+So long may it say nothing, neither a token nor that it read a part of its prompt, which takes half
+a second of CPU [s]. An answer as a whole has no limit but its tokens: how long these take is for
+the machine to say.
+"""
 START_TIMEOUT_S = 120.0
 _READ_BYTES = 1 << 16
 # It finds modules where this process does, whatever the environment says.
@@ -34,8 +41,10 @@ class LanguageModel:
     Its process ends with the thread that loaded it, and is made again where it ended by itself.
     """
 
-    def __init__(self, entropy: Entropy, busy_share: float = BUSY_SHARE) -> None:
-        self._entropy, self._busy_share = entropy, busy_share
+    def __init__(
+        self, entropy: Entropy, busy_share: float = BUSY_SHARE, silence_s: float = SILENCE_S
+    ) -> None:
+        self._entropy, self._busy_share, self._silence_s = entropy, busy_share, silence_s
         self._process = _Process(entropy, busy_share)
 
     def chat(self, request: dict[str, Any], on_text: OnText) -> Answered:
@@ -55,6 +64,8 @@ class LanguageModel:
             The prompt does not fit, or cannot be read.
         ModelEnded
             The model's process ended; another try has a new one.
+        ModelSilent
+            It stood still, and was ended.
         """
         return self._run("handle_chat_completions", request, on_text)
 
@@ -67,7 +78,7 @@ class LanguageModel:
             self._process = _Process(self._entropy, self._busy_share)
         streamed = {"stream": True, "stream_options": {"include_usage": True}}
         asked = {**request, **streamed, "return_progress": True}
-        return self._process.answer(route, asked, on_text)
+        return self._process.answer(route, asked, on_text, self._silence_s)
 
 
 class _Answer:
@@ -131,16 +142,25 @@ class _Process:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def answer(self, route: str, request: dict[str, Any], on_text: OnText) -> Answered:
+    def answer(
+        self, route: str, request: dict[str, Any], on_text: OnText, silence_s: float
+    ) -> Answered:
         self._number += 1
         answer, is_ended = _Answer(), False
         # A request may be longer than what a socket holds for who does not read.
         self._pace.begin()
         self._send({"number": self._number, "route": route, "request": request})
+        heard_s = time.monotonic()
         try:
             while not is_ended:
                 due_s = self._pace.step()
                 said = self._receive(ASKED_EVERY_S if due_s is None else min(due_s, ASKED_EVERY_S))
+                if said is not None:
+                    heard_s = time.monotonic()
+                elif time.monotonic() - heard_s > silence_s:
+                    # It would stand still for the next one as well.
+                    self._close()
+                    raise ModelSilent(f"the model has said nothing for {silence_s:g} s; try again")
                 if said is None:
                     wanted = not on_text("")
                 elif said["number"] != self._number:

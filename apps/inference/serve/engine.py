@@ -1,12 +1,11 @@
 """
-The models behind one door: one computes at a time, few wait, each ends in time.
+The models behind one door: one computes at a time, and few wait.
 
 Computing has a thread of its own at the lowest priority of the machine, so that blocks keep theirs;
 the language model a process besides, which also pauses (`models/pace.py`).
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,8 +20,6 @@ from shared.kit.cpu_share import give_way
 
 MAX_WAITING = 16
 """Requests that wait while one computes."""
-ANSWER_TIMEOUT_S = 60.0
-"""An answer that takes longer ends where it is, as one that reached its length [s]."""
 Result = TypeVar("Result")
 IsGone = Callable[[], Awaitable[bool]]
 """Says whether who asked is gone."""
@@ -95,9 +92,9 @@ class Models:
 class Engine:
     """Runs one computation at a time."""
 
-    def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "inference", initializer=give_way)
-        self._turn, self._waiting, self._timeout_s = asyncio.Lock(), 0, timeout_s
+        self._turn, self._waiting = asyncio.Lock(), 0
         self._is_ending = False
 
     def end_answers(self) -> None:
@@ -152,20 +149,20 @@ class Engine:
 
         Raises
         ------
-        TooBusy, NobodyListens, BadCompletion
-            Too many wait; `is_gone` when the turn came; the model cannot take the request.
+        TooBusy, NobodyListens, BadCompletion, ModelEnded, ModelSilent
+            Too many wait; `is_gone` when the turn came; the model cannot take the request; it ended
+            before its answer did, or stands still.
         """
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | Answered]()
-        is_over = is_late = False
+        is_over = is_cut = False
         async with self._taking_turns(is_gone):
-            deadline = time.monotonic() + self._timeout_s
 
             def on_text(text: str) -> bool:
-                nonlocal is_late
+                nonlocal is_cut
                 if text:
                     loop.call_soon_threadsafe(pieces.put_nowait, text)
-                is_late = self._is_ending or time.monotonic() > deadline
-                return is_over or is_late
+                is_cut = self._is_ending
+                return is_over or is_cut
 
             running = loop.run_in_executor(self._thread, compute, on_text)
             try:
@@ -180,7 +177,7 @@ class Engine:
                         waiting.cancel()
                 answered = await running
                 yield Answered(
-                    "length" if is_late else answered.finish_reason,
+                    "length" if is_cut else answered.finish_reason,
                     answered.prompt_tokens,
                     answered.completion_tokens,
                 )

@@ -6,6 +6,7 @@ sent. Only who shows no valid key gets none: strangers fill no table.
 """
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,7 +19,12 @@ from apps.inference.documents.canonical import VERSION, digest
 from apps.inference.documents.receipt import ReceiptDraft
 from apps.inference.e2ee.fields import CHAT, COMPLETIONS, EMBEDDINGS
 from apps.inference.e2ee.gate import Channel, Gate
-from apps.inference.errors import BadCompletion, E2eeUnsupportedEndpoint, UnknownModel
+from apps.inference.errors import (
+    BadCompletion,
+    E2eeUnsupportedEndpoint,
+    NobodyListens,
+    UnknownModel,
+)
 from apps.inference.metering.meter import Meter
 from apps.inference.metering.usage import Pays
 from apps.inference.models.answered import Answered, OnText
@@ -26,6 +32,7 @@ from apps.inference.serve.answers import Answering, embedding_answer
 from apps.inference.serve.engine import Engine, IsGone, Models, stays
 from apps.inference.serve.failures import show_failure
 from apps.inference.serve.identity import Identity
+from apps.inference.serve.pauses import with_pauses
 from apps.inference.serve.receipts import Kept, Receipts
 from apps.inference.serve.requests import (
     ChatRequest,
@@ -40,6 +47,15 @@ from shared.errors import QanatError
 JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
 END_OF_STREAM = b"data: [DONE]\n\n"
 Compute = Callable[[OnText], Answered]
+KEEP_ALIVE = b": keep-alive\n\n"
+"""
+A comment, which readers of event streams pass over. Source: WHATWG HTML, 9.2.6. It is hashed
+into the receipt as all that is sent.
+"""
+KEEP_ALIVE_S = 10.0
+"""A stream says this much, at least, in so long [s]; it begins after so long without a word."""
+GONE_S = 1.0
+"""So often is asked whether who waits for a whole answer is still there [s]."""
 BYTES_A_TOKEN = 4
 """About so many; counted where a client goes before the model has said how many there were."""
 
@@ -78,8 +94,9 @@ class Exchanges:
         entropy: Entropy,
         now_s: Callable[[], int],
         meter: Meter | None = None,
+        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
-        self.meter = meter
+        self.meter, self._keep_alive_s = meter, keep_alive_s
         self._identity, self._gate, self._engine = identity, gate, engine
         self._models, self._entropy, self._now_s = models, entropy, now_s
         self.receipts = Receipts()
@@ -141,16 +158,26 @@ class Exchanges:
         if request.stream:
             has_usage = request.stream_options is not None and request.stream_options.include_usage
             return await self._stream(seen, answering, pieces, is_chat, has_usage)
-        texts: list[str] = []
-        how = Answered("stop", 0, 0)
-        async with aclosing(pieces):
-            async for one in pieces:
+        text, seen.how = await self._whole(seen, pieces)
+        return self._computed(seen, answering.whole(text, seen.how))
+
+    async def _whole(
+        self, seen: Seen, pieces: AsyncGenerator[str | Answered, None]
+    ) -> tuple[str, Answered]:
+        """Wait for all of an answer; raises `NobodyListens` where nobody does any more."""
+        texts, how = list[str](), Answered("stop", 0, 0)
+        asked_s = time.monotonic()
+        async with aclosing(with_pauses(pieces, GONE_S)) as waited:
+            async for one in waited:
                 if isinstance(one, Answered):
                     how = one
-                else:
+                elif one is not None:
                     texts.append(one)
-        seen.how = how
-        return self._computed(seen, answering.whole("".join(texts), how))
+                if time.monotonic() - asked_s >= GONE_S:
+                    asked_s = time.monotonic()
+                    if await seen.is_gone():
+                        raise NobodyListens("who asked is gone")
+        return "".join(texts), how
 
     async def _embed(self, seen: Seen) -> Response:
         request = read_request(EmbeddingRequest, seen.received)
@@ -191,41 +218,59 @@ class Exchanges:
         is_chat: bool,
         has_usage: bool,
     ) -> Response:
-        # The first piece is waited for: what the model refuses has a status of its own.
-        first = await anext(pieces)
-        seen.was_computed = True
+        # The first piece is waited for, though not for long: what the model refuses has a status
+        # of its own then.
+        waited = with_pauses(pieces, self._keep_alive_s)
+        first = await anext(waited)
+        seen.was_computed = first is not None
 
         async def sent() -> AsyncGenerator[bytes, None]:
             emitted, pieces_sent = bytearray(), 0
             prompt_tokens = len(seen.received) // BYTES_A_TOKEN
 
             def event(shape: dict[str, Any]) -> bytes:
-                line = b"data: " + self._encode(seen, shape) + b"\n\n"
-                emitted.extend(line)
-                return line
+                return line(b"data: " + self._encode(seen, shape) + b"\n\n")
 
-            one: str | Answered = first
+            def line(content: bytes) -> bytes:
+                emitted.extend(content)
+                return content
+
+            one: str | Answered | None = first
+            has_begun = False
             try:
-                if is_chat:
+                while not isinstance(one, Answered):
+                    if one is None:
+                        yield line(KEEP_ALIVE)
+                    else:
+                        seen.was_computed = True
+                        if is_chat and not has_begun:
+                            yield event(answering.first())
+                        has_begun = True
+                        pieces_sent += 1
+                        seen.how = Answered("stop", prompt_tokens, pieces_sent)
+                        yield event(answering.piece(one))
+                    one = await anext(waited)
+                seen.was_computed, seen.how = True, one
+                if is_chat and not has_begun:
                     yield event(answering.first())
-                while isinstance(one, str):
-                    pieces_sent += 1
-                    seen.how = Answered("stop", prompt_tokens, pieces_sent)
-                    yield event(answering.piece(one))
-                    one = await anext(pieces)
-                seen.how = one
                 yield event(answering.last(one))
                 if has_usage:
                     yield event(answering.usage(one))
-                emitted.extend(END_OF_STREAM)
                 # Before the end is sent: who has it all finds the receipt.
+                end = line(END_OF_STREAM)
                 self._close(seen, bytes(emitted))
-                yield END_OF_STREAM
+                yield end
+            except QanatError as error:
+                # The status was sent; whoever reads is told, and pays for nothing that failed.
+                seen.how = None
+                told = line(b"data: " + show_failure(error)[1] + b"\n\n" + END_OF_STREAM)
+                self._close(seen, bytes(emitted))
+                yield told
             finally:
                 if not emitted.endswith(END_OF_STREAM):
                     # Who went early pays for what he got.
                     self._close(seen, bytes(emitted))
-                await pieces.aclose()
+                await waited.aclose()
 
         # Begun here, so that its end is reached even where nobody listens from the start.
         stream = sent()

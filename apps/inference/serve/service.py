@@ -13,7 +13,7 @@ from apps.inference.metering.meter import Meter
 from apps.inference.models.pace import BUSY_SHARE
 from apps.inference.serve.app import ApiKeys, build_app
 from apps.inference.serve.engine import Engine, Models
-from apps.inference.serve.exchanges import Exchanges
+from apps.inference.serve.exchanges import KEEP_ALIVE_S, Exchanges
 from apps.inference.serve.identity import make_identity
 from apps.inference.serve.legacy import make_legacy
 from shared.crypto.entropy import Entropy, SystemEntropy
@@ -57,6 +57,7 @@ async def serving(
     meter: Meter | None = None,
     extend: Callable[[Models, Engine], Models] = lambda models, _: models,
     now_s: Callable[[], int] = lambda: int(time.time()),
+    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> AsyncIterator[Starlette]:
     """
     Give the application while it is used.
@@ -75,6 +76,8 @@ async def serving(
         Loads the models, in the thread that computes, so that theirs have its priority.
     extend : callable
         Adds a model that answers from sources.
+    keep_alive_s : `float`
+        A stream says this much, at least, in so long [s].
 
     Raises
     ------
@@ -94,7 +97,7 @@ async def serving(
             sourced=None if models.sourced is None else models.sourced.capabilities(),
         )
         chance = entropy or SystemEntropy()
-        exchanges = Exchanges(identity, gate, engine, models, chance, now_s, meter)
+        exchanges = Exchanges(identity, gate, engine, models, chance, now_s, meter, keep_alive_s)
         legacy = await make_legacy(appd)
         yield build_app(exchanges, identity, models, legacy, ApiKeys(key_hashes))
     finally:

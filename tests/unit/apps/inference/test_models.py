@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.inference.errors import BadCompletion, ModelEnded, WeightsChanged, WeightsMissing
+from apps.inference.errors import (
+    BadCompletion,
+    ModelEnded,
+    ModelSilent,
+    WeightsChanged,
+    WeightsMissing,
+)
 from apps.inference.models import weights
 from apps.inference.models.chat import LanguageModel
 from apps.inference.models.embedding import DIMENSIONS, Embedder
@@ -76,6 +82,20 @@ def test_a_model_whose_process_was_killed_has_another_one(model) -> None:
     with pytest.raises(ModelEnded):
         model.chat(asked, kill)
     assert model.chat(GREEDY, lambda _: False).completion_tokens == 12
+
+
+@pytest.mark.long
+def test_a_model_that_stands_still_is_ended_and_has_another_one() -> None:
+    made = LanguageModel(SystemEntropy(), ALL, silence_s=10.0)
+
+    def stop(text: str) -> bool:
+        for one in llamas() if text else ():
+            os.kill(one, signal.SIGSTOP)
+        return False
+
+    with pytest.raises(ModelSilent):
+        made.chat({**GREEDY, "max_tokens": 500}, stop)
+    assert made.chat(GREEDY, lambda _: False).completion_tokens == 12
 
 
 def llamas() -> list[int]:
