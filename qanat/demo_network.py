@@ -10,7 +10,7 @@ from apps.data_market.chain.uploads import Params
 from apps.data_market.demo.digits import JobFiles, digits_files
 from apps.data_market.demo.on_network import Asked, NetworkOutcome, Started, run_on_network
 from apps.data_market.demo.story import CAP_EPS, OTHER_EPS, verify_story_eps
-from apps.data_market.intake.files import list_contributors, read_file
+from apps.data_market.intake.files import list_contributors, read_file, read_job
 from apps.data_market.intake.table import read_table
 from apps.data_market.job import Progress
 from apps.data_market.privacy.gaussian import LARGEST_EPS
@@ -76,6 +76,8 @@ def _asked(files: JobFiles, recipe: str, eps: float, pot_wei: int, *, is_story: 
 
 
 def _read(contributors: Path, validation: Path, label: str) -> JobFiles:
+    # What is wrong with a file is said with its name, and before anything is made on the chain.
+    read_job(contributors, validation, label)
     return JobFiles(
         label,
         read_file(validation),

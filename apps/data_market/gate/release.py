@@ -17,6 +17,7 @@ LEAST_PAIRS = 4096
 """Pairs of a model and a row from which the attack is known to about a hundredth."""
 MOST_ROWS = 2000
 """Of more rows, so many are drawn: the gate's time is bounded, and the attack no weaker."""
+REMEDY = "a smaller eps or more rows help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,13 @@ class ReleaseLimit:
     def verify(self, found: Attack) -> None:
         """Raise `ReleaseRefused` where the attack is better than that."""
         if found.auc > self.auc:
-            raise ReleaseRefused(f"an attack finds rows with AUC {found.auc:.3f} > {self.auc:g}")
+            raise ReleaseRefused(
+                f"an attack finds rows with AUC {found.auc:.3f} > {self.auc:g}: {REMEDY}"
+            )
         if found.hits_at_one_percent > self.hits_at_one_percent:
             raise ReleaseRefused(
                 f"an attack names {found.hits_at_one_percent:.1%} of the rows with 1 % false "
-                f"alarms: at most {self.hits_at_one_percent:.1%}"
+                f"alarms: at most {self.hits_at_one_percent:.1%}; {REMEDY}"
             )
 
 

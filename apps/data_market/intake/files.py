@@ -1,11 +1,12 @@
 """Tables from files: one a contributor, whose name is the file's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from apps.data_market.arrays import Contribution, LabelledRows
-from apps.data_market.errors import BadTable, TooLarge
+from apps.data_market.errors import BadTable, PersonalData, TooLarge
 from apps.data_market.intake.table import MAX_TABLE_BYTES, Schema, Table, read_table
 from apps.data_market.limits import MAX_CONTRIBUTORS, MAX_ROWS
 
@@ -38,13 +39,15 @@ def read_job(contributors: Path, validation: Path, label: str) -> JobTables:
 
     Raises
     ------
-    BadTable
-        A file is not there or is no table of the schema; the message begins with its name.
+    BadTable, PersonalData
+        A file is not there, is no table of the schema, or says who somebody is; the message begins
+        with its name.
     TooLarge
         Too many files, bytes or rows.
     """
     owners = _table(validation, label)
-    schema = Schema.of(owners)
+    with _named(validation):
+        schema = Schema.of(owners)
     files = list_contributors(contributors)
     contributions = []
     total_bytes = total_rows = 0
@@ -53,10 +56,8 @@ def read_job(contributors: Path, validation: Path, label: str) -> JobTables:
         if total_bytes > MAX_JOB_BYTES:
             raise TooLarge(f"{contributors.name}: more than {MAX_JOB_BYTES} bytes together")
         table = _table(file, label)
-        try:
+        with _named(file):
             rows = schema.rows_of(table)
-        except BadTable as error:
-            raise BadTable(f"{file.name}: {error.message}") from error
         total_rows += len(rows)
         if total_rows > MAX_ROWS:
             raise TooLarge(f"{contributors.name}: more than {MAX_ROWS} rows together")
@@ -85,7 +86,7 @@ def read_file(file: Path) -> bytes:
     """Read a table's bytes, one more than a table may have at most. Raises `BadTable`."""
     # What is no file, such as a pipe, would be waited for.
     if not file.is_file():
-        raise BadTable(f"{file}: no such file")
+        raise BadTable(f"{file}: {'no file to read' if file.exists() else 'no such file'}")
     try:
         with file.open("rb") as opened:
             return opened.read(MAX_TABLE_BYTES + 1)
@@ -95,9 +96,14 @@ def read_file(file: Path) -> bytes:
 
 def _table(file: Path, label: str) -> Table:
     raw = read_file(file)
-    try:
+    with _named(file):
         return read_table(raw, label)
-    except BadTable as error:
-        raise BadTable(f"{file.name}: {error.message}") from error
-    except TooLarge as error:
-        raise TooLarge(f"{file.name}: {error.message}") from error
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Begin what is said against a table with the name of its file."""
+    try:
+        yield
+    except (BadTable, PersonalData, TooLarge) as error:
+        raise type(error)(f"{file.name}: {error.message}") from error

@@ -27,6 +27,7 @@ MAX_TABLE_ROWS = 200_000
 """Most rows of one file."""
 MAX_CELL = 64
 """Longest number, label or column name [characters]."""
+SHOWN_COLUMNS = 5
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -44,7 +45,7 @@ class Schema:
         """Take the schema of a validation set. Raises `BadTable`, `TooLarge`."""
         classes = tuple(sorted(set(table.labels)))
         if len(classes) < 2:
-            raise BadTable(f"column {table.label}: the validation set has one label only")
+            raise BadTable(f"column {table.label}: one label only, and a model tells two apart")
         if len(classes) > MAX_CLASSES:
             raise TooLarge(f"column {table.label}: more than {MAX_CLASSES} labels")
         return cls(table.label, table.features, classes)
@@ -61,14 +62,16 @@ class Schema:
         missing = sorted(set(self.features) - set(table.features))
         beyond = sorted(set(table.features) - set(self.features))
         if missing or beyond:
-            what = (
-                f"has no column {missing[0]}" if missing else f"has a column {beyond[0]} too many"
-            )
-            raise BadTable(f"{what}: columns are those of the validation set")
+            wrong = [f"there is no column {_some(missing)}"] if missing else []
+            wrong += [f"too many is {_some(beyond)}"] if beyond else []
+            raise BadTable(f"columns are those of the validation set, and {' and '.join(wrong)}")
         numbers = {name: at for at, name in enumerate(self.classes)}
         for row, label in enumerate(table.labels):
             if label not in numbers:
-                raise BadTable(f"row {row + 1} has a label that the validation set does not have")
+                raise BadTable(
+                    f"row {row + 1}, column {table.label}: the validation set has no such label, "
+                    "so leave the row out"
+                )
         order = [table.features.index(name) for name in self.features]
         labels: Integers = np.array([numbers[label] for label in table.labels], dtype=np.int64)
         return LabelledRows(table.numbers[:, order], labels)
@@ -116,7 +119,8 @@ def read_table(raw: bytes, label: str) -> Table:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadTable(f"no text in UTF-8{_seems(raw)}") from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise BadTable(f"line {line}: no text in UTF-8{_seems(raw) or ', save it so'}") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     # Eight bytes a number: a file of its largest size does not become a gigabyte of objects.
     numbers = array("d")
@@ -133,13 +137,16 @@ def read_table(raw: bytes, label: str) -> Table:
             if row > MAX_TABLE_ROWS:
                 raise TooLarge(f"more than {MAX_TABLE_ROWS} rows")
             if len(line) != len(header):
-                raise BadTable(f"row {row} has {len(line)} cells, the header {len(header)}")
+                raise BadTable(f"row {row} has {len(line)} cells, and the header {len(header)}")
             labels.append(_label(line.pop(column), row))
             numbers.extend(_number(cell, row, names, at) for at, cell in enumerate(line))
             if row <= SAMPLED_ROWS:
                 sample.append(line)
     except csv.Error as error:
-        raise BadTable(f"no CSV: {error}") from error
+        raise BadTable(
+            f"row {len(labels) + 1} or one below it: no CSV, a double quote is open or amid a cell "
+            f"({error})"
+        ) from error
     if not labels:
         raise BadTable("no rows below the header")
     features = tuple(names)
@@ -162,15 +169,31 @@ def _label_column(header: list[str], label: str, raw: bytes) -> int:
         raise TooLarge(f"{len(header)} columns: at most {MAX_FEATURES + 1}")
     if any(not name or len(name) > MAX_CELL for name in header):
         raise BadTable(
-            f"a column's name is empty or longer than {MAX_CELL} characters{_seems(raw)}"
+            f"a column's name is empty or longer than {MAX_CELL} characters"
+            f"{_other_comma(header, label) or _seems(raw)}"
         )
-    if len(set(header)) != len(header):
-        raise BadTable("two columns have one name")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise BadTable(f"two columns have one name: {_some(twice)}")
     if label not in header:
-        raise BadTable(f"no column {label[:MAX_CELL]}{_other_comma(header, label) or _seems(raw)}")
+        why = _other_comma(header, label) or _seems(raw) or _instead(header)
+        raise BadTable(f"no column {label[:MAX_CELL]!r}{why}")
     if len(header) < 2:
         raise BadTable("no column beside the label")
     return header.index(label)
+
+
+def _some(names: list[str]) -> str:
+    """Name a few of many columns."""
+    beyond = len(names) - SHOWN_COLUMNS
+    return ", ".join(names[:SHOWN_COLUMNS]) + (f" and {beyond} more" if beyond > 0 else "")
+
+
+def _instead(header: list[str]) -> str:
+    """Say what columns there are; where there is no header, the first row is nobody's to see."""
+    if any(NUMBER.fullmatch(name) for name in header):
+        return ": the first line has numbers, and has to be the names of the columns"
+    return f": there are {_some(header)}"
 
 
 def _other_comma(header: list[str], label: str) -> str:
@@ -184,7 +207,7 @@ def _other_comma(header: list[str], label: str) -> str:
 def _label(cell: str, row: int) -> str:
     label = cell.strip()
     if not label or len(label) > MAX_CELL:
-        raise BadTable(f"row {row} has a label that is empty or longer than {MAX_CELL}")
+        raise BadTable(f"row {row} has a label that is empty or longer than {MAX_CELL} characters")
     return label
 
 
@@ -192,7 +215,10 @@ def _number(cell: str, row: int, names: list[str], at: int) -> float:
     text = cell.strip()
     # Python's own reader takes more: underscores, infinities, digits of other scripts.
     if len(text) > MAX_CELL or NUMBER.fullmatch(text) is None:
-        raise BadTable(f"row {row}, column {names[at]}: no number")
+        raise BadTable(
+            f"row {row}, column {names[at]}: no finite decimal number, so fill it in or leave "
+            "the row out"
+        )
     number = float(text)
     if not abs(number) <= LARGEST:
         raise BadTable(f"row {row}, column {names[at]}: a number beyond {LARGEST:g}")

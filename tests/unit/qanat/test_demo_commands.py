@@ -129,7 +129,7 @@ def test_a_missing_label_column_is_refused(files) -> None:
     assert failure(files, label="nothing") == (
         "data_market",
         1,
-        "validation.csv: no column nothing",
+        "validation.csv: no column 'nothing': there are x0, x1, x2, x3, x4 and 60 more",
     )
 
 
@@ -138,11 +138,20 @@ def test_a_missing_label_column_is_refused(files) -> None:
     [
         (b"", "the file is empty"),
         (b"x0,x1,kind\n", "no rows below the header"),
-        (b"x0,x1,kind\n1,abc,k0\n", "row 1, column x1: no number"),
-        (b"x0,x1,kind\n1,2,k9\n", "row 1 has a label that the validation set does not have"),
-        (b"x0,x2,kind\n1,2,k0\n", "has no column x1"),
-        (b"x0;x1;kind\n1;2;k0\n", "no column kind: semicolons part the columns"),
-        (b"x0\tx1\tkind\n1\t2\tk0\n", "no column kind: tabs part the columns"),
+        (b"x0,x1,kind\n1,abc,k0\n", "row 1, column x1: no finite decimal number"),
+        (b"x0,x1,kind\n1,2,k0\n1,nan,k0\n", "row 2, column x1: no finite decimal number"),
+        (b"x0,x1,kind\n1,1e300,k0\n", "row 1, column x1: a number beyond"),
+        (b"x0,x1,kind\n1,2,k9\n", "row 1, column kind: the validation set has no such label"),
+        (b"x0,x2,kind\n1,2,k0\n", "there is no column x1 and too many is x2"),
+        (b"x0,x1,x2,kind\n1,2,3,k0\n", "too many is x2"),
+        (b"x0,x1,kind\n1,2,k0,4\n", "row 1 has 4 cells, and the header 3"),
+        (b'x0,x1,kind\n1,2,k0\n"1,2,k0\n', "row 2 or one below it: no CSV, a double quote"),
+        (b"x0,x0,kind\n1,2,k0\n", "two columns have one name: x0"),
+        (b"1.5,2.5,k0\n3.5,4.5,k1\n", "the first line has numbers, and has to be the names"),
+        (b"x0;x1;kind\n1;2;k0\n", "no column 'kind': semicolons part the columns"),
+        (b"x0\tx1\tkind\n1\t2\tk0\n", "no column 'kind': tabs part the columns"),
+        (b"x0,x1,kind\n1,2,k\xe9\n", "line 2: no text in UTF-8, save it so"),
+        (b"x0,x1,kind\n1,2,a@b.org\n", "a label is an e-mail address"),
         ("x0,x1,kind\n1,2,k0\n".encode("utf-16"), "it seems to be UTF-16"),
     ],
 )
@@ -151,9 +160,19 @@ def test_a_bad_file_is_named(tmp_path, content, what) -> None:
     (tmp_path / "contributors").mkdir()
     (tmp_path / "contributors" / "eve.csv").write_bytes(content)
     module, code, message = failure(tmp_path)
-    assert (module, code) == ("data_market", 1)
+    assert (module, code) == ("data_market", 16 if b"@" in content else 1)
     assert message.startswith("eve.csv: ")
     assert what in message
+    assert "1.5" not in message
+
+
+def test_a_bad_validation_file_is_named(tmp_path) -> None:
+    (tmp_path / "validation.csv").write_bytes(b"x0,kind\n1,k0\n3,k0\n")
+    assert failure(tmp_path) == (
+        "data_market",
+        1,
+        "validation.csv: column kind: one label only, and a model tells two apart",
+    )
 
 
 def test_nobody_is_refused(tmp_path) -> None:
