@@ -82,6 +82,10 @@ class ChainAccount:
         self._reach(lambda: call.call({"value": Wei(value_wei)}))
         self._mine(call, value_wei)
 
+    def balance_wei(self, address: str) -> int:
+        """Give what an account has [wei], or raise what is `away`."""
+        return self._reach(lambda: self._web3.eth.get_balance(Web3.to_checksum_address(address)))
+
     def send_wei(self, to: str, amount_wei: int) -> None:
         """Give another account what it needs for gas."""
         sent = TxParams({"to": Web3.to_checksum_address(to), "value": Wei(amount_wei), "data": b""})

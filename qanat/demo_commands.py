@@ -91,14 +91,20 @@ def data_market(
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
     # Only now: what it imports takes a second to load, and is not there in the base install.
     from apps.data_market.errors import BadJob
+    from apps.data_market.job import verify_pot
     from apps.data_market.train.recipe import recipe_of
 
     chosen = recipe_of(recipe)
+    verify_pot(pot)
     files = None
     if contributors is not None and validation is not None and label is not None:
         files = (contributors, validation, label)
     elif not (contributors is None and validation is None and label is None):
         raise BadJob("--contributors, --validation and --label belong together")
+    if files is None:
+        from apps.data_market.demo.story import verify_story_eps
+
+        verify_story_eps(eps)
     if gateway is not None and local:
         raise BadJob("--gateway and --local exclude each other")
     page = report or (Path(REPORT) if files is None else None)

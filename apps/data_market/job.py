@@ -104,6 +104,12 @@ class Outcome:
         }
 
 
+def verify_pot(pot_wei: int) -> None:
+    """Raise `BadJob` where nobody can pay it."""
+    if not 0 < pot_wei <= MOST_POT_WEI:
+        raise BadJob(f"a pot of {pot_wei} wei: it is above 0 and below 2^128")
+
+
 def budget_of(order: Order, rows: int) -> Budget:
     """Budget of an order over so many rows. Raises `BadJob`."""
     delta = 1 / (2 * public_count(rows)) if order.delta is None else order.delta
@@ -201,8 +207,7 @@ def run_job(
     NothingOfValue
         No contributor's rows help.
     """
-    if not 0 < order.pot_wei <= MOST_POT_WEI:
-        raise BadJob(f"a pot of {order.pot_wei} wei: it is above 0 and below 2^128")
+    verify_pot(order.pot_wei)
     # Before anything is computed: it refuses an impossible eps.
     budget_of(order, sum(len(one.rows) for one in contributions))
     began = time.monotonic()

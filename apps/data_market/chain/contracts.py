@@ -226,6 +226,10 @@ class Market(MarketView):
         """Take what is owed."""
         self._own.tell(self._vault.withdraw(self.account.address, amount_wei))
 
+    def balance_wei(self) -> int:
+        """What the account has [wei]."""
+        return self._own.balance_wei(self.account.address)
+
     def send_wei(self, to: str, amount_wei: int) -> None:
         """Give another account what it needs for gas."""
         self._own.send_wei(to, amount_wei)

@@ -169,6 +169,7 @@ def run_on_network(
     expected = valuation.pays(asked.pot_wei)
     progress(f"deploying the market on {url}")
     market = Market.deploy(url, funder, app)
+    _verify_balance(market.balance_wei(), asked, len(files.contributors))
     progress("starting its instances on the workers (mock TEE)")
     with ExitStack() as stack:
         started = start_workers(market.address)
@@ -184,7 +185,7 @@ def run_on_network(
         paid = day.withdraw()
         if paid != expected:
             raise BadJob(f"the workers paid {paid}, and the rows are worth {expected}")
-        small = max(asked.pot_wei // 1000, len(files.contributors))
+        small = small_pot_wei(asked.pot_wei, len(files.contributors))
         cards = [card, *(day.run(other, small)[1] for other in asked.others)]
         day.withdraw()
         refused = None if asked.refused is None else day.ask_for_too_much(asked.refused)
@@ -199,6 +200,22 @@ def run_on_network(
         validation_rows=len(validation),
         seconds=time.monotonic() - began,
     )
+
+
+def _verify_balance(has_wei: int, asked: Asked, contributors: int) -> None:
+    """Raise `BadJob` where the funder cannot pay for it all; before anybody waits for workers."""
+    small_wei = small_pot_wei(asked.pot_wei, contributors)
+    needed = asked.pot_wei + small_wei * len(asked.others) + GAS_MONEY_WEI * (contributors + 1)
+    if has_wei < needed:
+        raise BadJob(
+            f"a pot of {asked.pot_wei} wei and gas for {contributors} contributors take {needed} "
+            f"wei, and the account that pays has {has_wei}"
+        )
+
+
+def small_pot_wei(pot_wei: int, contributors: int) -> int:
+    """Pot of a job that only draws the curve [wei]."""
+    return max(pot_wei // 1000, contributors)
 
 
 def _value(files: JobFiles) -> tuple[Valuation, LabelledRows]:

@@ -119,8 +119,8 @@ def read_table(raw: bytes, label: str) -> Table:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise BadTable(f"line {line}: no text in UTF-8{_seems(raw) or ', save it so'}") from error
+        at = raw.count(b"\n", 0, error.start) + 1
+        raise BadTable(f"line {at}: no text in UTF-8{_seems(raw) or ', save it so'}") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     # Eight bytes a number: a file of its largest size does not become a gigabyte of objects.
     numbers = array("d")

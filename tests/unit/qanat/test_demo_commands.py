@@ -296,3 +296,10 @@ def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
     (root,) = stopped
     assert not root.parent.exists()
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("options", [("--eps", "9"), ("--eps", "0.5"), ("--pot", "0")])
+def test_a_story_that_cannot_be_told_starts_no_network(monkeypatch, options) -> None:
+    monkeypatch.setattr(demo_own_network, "own_network", None)
+    told = CliRunner().invoke(cli.app, ["demo", "data-market", *options], standalone_mode=False)
+    assert (told.exception.module, told.exception.code) == ("data_market", 3)
