@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from apps.knowledge.chain import KnowledgeChain
 from shared.crypto.hashes import sha256
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
+from tests.support.eavesdropper import eavesdrop, missing_eavesdropper
 from tests.support.networks import (
     FIRST_KEY,
     ROOT,
@@ -30,6 +32,7 @@ from tests.support.networks import (
     two_workers,
     wait_for,
 )
+from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 WORKERS = ("worker-0", "worker-1")
 PORT_BASE = port_base(25545)
@@ -125,6 +128,25 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     assert meter.next_epoch() >= len(WORKERS)
     with pytest.raises(ChainRefused):
         meter.commit(Epoch(meter.next_epoch(), (), ()))
+    a_prompt_is_seen_by_nobody(workers, url)
+
+
+def a_prompt_is_seen_by_nobody(network: ProcessNetwork, url: str) -> None:
+    canary, control = (f"canary-{os.urandom(16).hex()}" for _ in range(2))
+    needles, found = needles_of(canary.encode()), needles_of(control.encode())
+    reason = missing_eavesdropper()
+    with nullcontext() if reason else eavesdrop() as ear:
+        asked = (f"{QUESTION} {canary}", "--url", url, "--api-key", KEY, "--max-tokens", "4")
+        Ai(network, "infer").json("ask", *asked, "--allow-mock")
+        # What is sent in plain is found, so that what is not found was not there.
+        httpx.post(f"{url}/v1/chat/completions", content=control.encode())
+        packets = b"" if ear is None else ear.heard()
+    assert ear is None or holds_any(packets, found)
+    assert not holds_any(packets, needles)
+    assert not files_with(network.data, needles)
+    assert not holds_any(network.log_text().encode(), needles)
+    for process in network.processes():
+        assert not memory_holds(process["pid"], needles), process["name"]
 
 
 @pytest.mark.long
