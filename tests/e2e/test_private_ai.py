@@ -103,7 +103,12 @@ def test_inference_in_two_workers_answers_alike_and_is_verified(
     ai, paying = Ai(workers, "infer"), ("--meter", meter.address, "--api-key", KEY)
     assert ai.json("deposit", str(CREDIT_WEI), *paying) == {"credit_wei": CREDIT_WEI}
     service.run(
-        PORT="0", GATEWAY=workers.url, METER=meter.address, EPOCH_S="1", KEY_HASHES=key_hash.hex()
+        PORT="0",
+        GATEWAY=workers.url,
+        METER=meter.address,
+        EPOCH_S="1",
+        KEY_HASHES=key_hash.hex(),
+        BUSY_SHARE="1",  # other tests run beside
     )
     answers = []
     for at, url in enumerate(service.urls()):

@@ -1,9 +1,8 @@
 //! Transactions of type 4 (EIP-7702) on a public chain: accounts that take on a contract's code; and calls that pretend.
 
-mod support;
-
 use std::sync::Arc;
 
+use super::support::{self, Account, ETHER, GWEI, Record, account, environment, plain, word};
 use alloy_consensus::TxEip7702;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, Bytes, U256, hex};
@@ -15,7 +14,6 @@ use evm_core::{
 };
 use serde_json::{Value, json};
 use state_core::store::Store;
-use support::{Account, ETHER, GWEI, Record, account, environment, plain, word};
 
 const CHAIN: u64 = 0xa514;
 /// With calldata, stores `msg.sender` in slot 0; without, returns slot 0 ‖ `msg.sender`.

@@ -1,10 +1,8 @@
 //! A chain that charges gas as Ethereum does.
 
-mod support;
-
+use super::support::*;
 use alloy_primitives::{Address, TxKind, U256};
 use evm_core::{config::ChainConfig, engine::Call};
-use support::*;
 
 const FRESH: Address = Address::repeat_byte(0x99);
 

@@ -1,9 +1,8 @@
 //! A chain without confidentiality, as Emerald: the same engine with Ethereum's own semantics.
 
-mod support;
-
 use std::sync::Arc;
 
+use super::support::{self, Account, ETHER, GWEI, Record, account, encrypt, environment, plain, word};
 use alloy_consensus::{TxEip4844, TxLegacy};
 use alloy_primitives::{Address, Bytes, TxKind, U256, hex};
 use evm_core::{
@@ -12,7 +11,6 @@ use evm_core::{
     genesis::GenesisAccount,
 };
 use state_core::store::Store;
-use support::{Account, ETHER, GWEI, Record, account, encrypt, environment, plain, word};
 
 /// Chain id of emerald-localnet.
 const EMERALD: u64 = 0xa514;

@@ -1,9 +1,8 @@
 //! Precompiles as contracts meet them: gas to the unit, failure kinds, and what the chain gives them.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
+use super::support::*;
 use alloy_primitives::{Address, TxKind, U256, hex};
 use evm_core::{
     config::ChainConfig,
@@ -14,7 +13,6 @@ use evm_core::{
     transaction::intrinsic_gas,
 };
 use state_core::cbor::{self, Value};
-use support::*;
 
 const OUT_OF_GAS: &str = "execution failed: out of gas";
 

@@ -1,7 +1,6 @@
 //! Edits of the state and transactions for others: only by the key that the chain's configuration names.
 
-mod support;
-
+use super::support::*;
 use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_rlp::{Encodable, Header};
 use evm_core::{
@@ -12,7 +11,6 @@ use evm_core::{
 };
 use serde_json::{Value as Json, json};
 use state_core::cbor::Value;
-use support::*;
 
 const SEED: [u8; 32] = [0x42; 32];
 const PRICE: u128 = 100 * GWEI;

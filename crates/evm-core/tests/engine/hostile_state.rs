@@ -1,9 +1,8 @@
 //! A disk that lies, a host module that breaks: what the engine reads it checks, and it works on afterwards.
 
-mod support;
-
 use std::sync::Arc;
 
+use super::support::{self, CELL, CHAIN_ID, Chain, ETHER, TestKeys, account, environment, plain, word};
 use alloy_primitives::{U256, hex};
 use evm_core::{
     config::ChainConfig,
@@ -17,7 +16,6 @@ use state_core::{
     errors::StateError,
     store::{At, Store},
 };
-use support::{CELL, CHAIN_ID, Chain, ETHER, TestKeys, account, environment, plain, word};
 
 #[test]
 fn a_query_gets_the_state_of_its_root_or_none() {

@@ -1,11 +1,9 @@
 //! `eth_simulateV1` on a ParaTime: what is looked at before a call runs, what it pays, and precompiles that move.
 
-mod support;
-
+use super::support::{CELL, CHAIN_ID, Chain, ETHER, GWEI, account, deployer, oasis_precompile, word};
 use alloy_primitives::{Address, U256, hex};
 use evm_core::{config::ChainConfig, failure::EngineError, tracing::Limits};
 use serde_json::{Value, json};
-use support::{CELL, CHAIN_ID, Chain, ETHER, GWEI, account, deployer, oasis_precompile, word};
 
 /// Returns BASEFEE, GASPRICE, BALANCE(ORIGIN) and GASLIMIT.
 const LOOKS: &[u8] = &hex!("485f52 3a602052 3231604052 45606052 60805ff3");

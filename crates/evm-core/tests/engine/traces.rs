@@ -1,9 +1,8 @@
 //! Traces of a public chain: what they show is what happened, and they cost no more than they may.
 
-mod support;
-
 use std::time::Duration;
 
+use super::support::{Account, CELL, CHAIN_ID, Chain, ETHER, GWEI, account, deployer, forwarder, word};
 use alloy_consensus::TxLegacy;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use evm_core::{
@@ -14,7 +13,6 @@ use evm_core::{
     tracing::{Limits, Style},
 };
 use serde_json::{Value, json};
-use support::{Account, CELL, CHAIN_ID, Chain, ETHER, GWEI, account, deployer, forwarder, word};
 
 const HASH: B256 = B256::repeat_byte(0xbb);
 /// Emits its caller's word as a log with one topic, then reverts with `Error(string)` of nothing if calldata is long.

@@ -1,9 +1,8 @@
 //! Confidentiality: what lies in the state, envelopes in transactions, and storage of contracts.
 
-mod support;
-
 use std::sync::Arc;
 
+use super::support::*;
 use alloy_primitives::{Address, TxKind, U256};
 use evm_core::{
     config::ChainConfig,
@@ -12,7 +11,6 @@ use evm_core::{
     failure::{EngineError, HostError},
 };
 use state_core::cbor::Value;
-use support::*;
 use zeroize::Zeroizing;
 
 const SECRET: u64 = 0xdead_beef_cafe;

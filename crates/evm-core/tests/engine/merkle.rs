@@ -1,9 +1,8 @@
 //! Ethereum's tries of a public chain: what rounds leave in them, against tries made from scratch.
 
-mod support;
-
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::support::{self, Account, ETHER, GWEI, Record, account, environment, word};
 use alloy_consensus::TxLegacy;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, hex, keccak256};
 use alloy_rlp::{Encodable, RlpEncodable};
@@ -21,7 +20,6 @@ use state_core::{
     cbor::{self, Value},
     store::Store,
 };
-use support::{Account, ETHER, GWEI, Record, account, environment, word};
 
 const CHAIN: u64 = 0xa514;
 const SEED: [u8; 32] = [0x42; 32];

@@ -1,14 +1,12 @@
 //! A round that is watched step by step ends as the same round does when nobody looks.
 
-mod support;
-
+use super::support::{CELL, Chain, account, encrypt, forwarder, word};
 use alloy_primitives::{Address, hex};
 use evm_core::context::SapphireContext;
 use revm::{
     inspector::Inspector,
     interpreter::{CallInputs, CallOutcome, Interpreter, interpreter::EthInterpreter},
 };
-use support::{CELL, Chain, account, encrypt, forwarder, word};
 
 /// Counts what it sees.
 #[derive(Default)]

@@ -1,7 +1,6 @@
 //! Queries and estimates: who the sender is, what fails how, and that nothing stays behind.
 
-mod support;
-
+use super::support::*;
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
 use evm_core::{
     config::{ChainConfig, Profile},
@@ -10,7 +9,6 @@ use evm_core::{
     signed_query::{Leash, Query, digest},
 };
 use state_core::cbor::{self, Value};
-use support::*;
 
 /// Returns msg.sender and tx.origin.
 const WHO: &[u8] = &hex!("335f523260205260405ff3");

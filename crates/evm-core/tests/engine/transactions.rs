@@ -1,7 +1,6 @@
 //! Transactions: gas, fees, nonces, failures, and what a round leaves in the state.
 
-mod support;
-
+use super::support::*;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, TxKind, U256, hex};
 use evm_core::{
@@ -11,7 +10,6 @@ use evm_core::{
     layout::{account_key, block_hash_key, oasis_address},
 };
 use state_core::cbor::Value;
-use support::*;
 
 const PRICE: u128 = 100 * GWEI;
 const FRESH: Address = Address::repeat_byte(0x99);
