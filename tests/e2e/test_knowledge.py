@@ -44,6 +44,8 @@ def running_app(folder: Path, socket: Path, gateway: str, pay: str) -> Iterator[
     log = folder / f"app-{len(list(folder.glob('app-*')))}.log"
     command = [sys.executable, "-m", "apps.knowledge", "--appd", str(socket), "--gateway", gateway]
     command += ["--pay", pay, "--store", str(folder / "store"), "--port", "0", "--epoch-s", "1"]
+    # Tests run beside others, who leave a model that pauses for them nothing at all.
+    command += ["--busy-share", "1"]
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
     try:
@@ -79,6 +81,7 @@ class Scene:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(missing_eavesdropper() is not None, reason="recording packets needs root")
 def test_documents_earn_by_answers_and_are_nowhere_to_be_found(
     process_network: ProcessNetwork, tmp_path: Path

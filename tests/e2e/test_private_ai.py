@@ -86,13 +86,13 @@ class Deployed:
             said[:] = re.findall(r'"port": (\d+)', text)
             return bool(said) or "Traceback" in text
 
-        wait_for(has_said, 180, f"the app on {worker} serves")
+        wait_for(has_said, 400, f"the app on {worker} serves")
         assert said, self.app.do("logs", "--worker", worker, *self.here)
         return int(said[-1])
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_inference_in_two_workers_answers_alike_and_is_verified(
     workers: ProcessNetwork, tmp_path: Path
 ) -> None:
@@ -155,14 +155,14 @@ def a_prompt_is_seen_by_nobody(network: ProcessNetwork, url: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_knowledge_in_two_workers_earns_by_commands(
     workers: ProcessNetwork, tmp_path: Path
 ) -> None:
     service = Deployed(workers, tmp_path / "knowledge", "knowledge")
     owner, app = Account.from_key(FIRST_KEY), decode_app_id(service.app_id)
     chain = KnowledgeChain.deploy(workers.url, owner, None, ANSWER_WEI, app)
-    service.run(PORT="0", GATEWAY=workers.url, PAY=chain.address, EPOCH_S="1")
+    service.run(PORT="0", GATEWAY=workers.url, PAY=chain.address, EPOCH_S="1", BUSY_SHARE="1")
     urls = service.urls()
     document = tmp_path / "mill.txt"
     document.write_text("The mill at the ford grinds barley for nine villages.")
@@ -202,7 +202,7 @@ class Ai:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
             check=False,
         )
 
