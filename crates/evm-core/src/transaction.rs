@@ -28,6 +28,7 @@ const AUTHORIZATION_GAS: u64 = 25_000;
 
 /// A transaction whose signature is valid. Everything an answer needs later is in here.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
 pub struct Transaction {
     /// Keccak-256 of the raw bytes; of the SDK's format, SHA-512/256.
     pub hash: B256,
