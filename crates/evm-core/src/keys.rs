@@ -64,7 +64,7 @@ impl Key {
             _ => return Err(KeyError::NoAccount(shown(&name))),
         };
         let key = Self::of(scheme, key).ok_or(KeyError::Malformed)?;
-        let account = key.account().ok_or_else(|| KeyError::NoAccount(name))?;
+        let account = key.account().ok_or(KeyError::NoAccount(name))?;
         Ok((key, account))
     }
 
