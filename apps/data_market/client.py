@@ -249,7 +249,9 @@ class ModelOwner:
                 standing = workers[0].standing(job)
                 if standing["refused"]:
                     raise BadJob(f"the worker does not report: {standing['refused']}")
-                now = f"{standing['state']}: waiting for {standing['waits_for']}"
+                now = str(standing["state"])
+                if standing["waits_for"]:
+                    now += f": waiting for {standing['waits_for']}"
                 if now != stood:
                     deadline, stood = time.monotonic() + timeout_s, now
             except (GatewayAway, WorkerAway) as error:

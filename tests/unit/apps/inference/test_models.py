@@ -86,15 +86,18 @@ def test_a_model_whose_process_was_killed_has_another_one(model) -> None:
 
 @pytest.mark.long
 def test_a_model_that_stands_still_is_ended_and_has_another_one() -> None:
+    before = set(llamas())
     made = LanguageModel(SystemEntropy(), ALL, silence_s=10.0)
+    (process,) = set(llamas()) - before
 
     def stop(text: str) -> bool:
-        for one in llamas() if text else ():
-            os.kill(one, signal.SIGSTOP)
+        if text:
+            os.kill(process, signal.SIGSTOP)
         return False
 
     with pytest.raises(ModelSilent):
         made.chat({**GREEDY, "max_tokens": 500}, stop)
+    assert process not in llamas()
     assert made.chat(GREEDY, lambda _: False).completion_tokens == 12
 
 
