@@ -22,6 +22,7 @@ from qanat.options import (
     find_network,
     out,
 )
+from qanat.unwinding import unwinding
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def data_market(
         _verify_writable(page)
     if gateway is not None:
         running = find_network(network, data, port_base)
-        outcome = _on_network(running, gateway, files, recipe, eps, pot)
+        with unwinding():
+            outcome = _on_network(running, gateway, files, recipe, eps, pot)
     elif files is None and not local:
         from qanat.demo_own_network import own_network
 

@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from qanat.launcher.ports import taken_ports
 from qanat.layout import DataLayout
@@ -18,6 +16,7 @@ from qanat.network.workers import add_workers
 from qanat.observe import Running, find_running
 from qanat.options import DEFAULT_NETWORK
 from qanat.stop import PATIENCE_S, stop_network
+from qanat.unwinding import deaf, unwinding
 from shared.errors import Unavailable
 
 HOST = "127.0.0.1"
@@ -50,7 +49,7 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
     NetworkNotStarted
         No ports are free, or it is not ready in time; says what its start said.
     """
-    with _handling((signal.SIGTERM, signal.SIGHUP), _exit):
+    with unwinding():
         made = tempfile.TemporaryDirectory(prefix="qanat-demo-")
         folder = Path(made.name)
         layout = DataLayout(folder / "data")
@@ -64,30 +63,8 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
             progress("taking the network down")
             raise
         finally:
-            with _deaf(), made:
+            with deaf(), made:
                 stop_network(layout)
-
-
-def _deaf() -> contextlib.AbstractContextManager[None]:
-    """Whoever presses Ctrl-C again would end this sooner, and leave processes and files."""
-    return _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def _handling(
-    numbers: Sequence[signal.Signals],
-    handler: "Callable[[int, FrameType | None], None] | signal.Handlers",
-) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
-
-
-def _exit(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _free_ports(file: Path) -> int:
@@ -111,7 +88,7 @@ def _start(options: list[str], layout: DataLayout) -> None:
         try:
             said = starting.communicate()[1]
         except BaseException:
-            with _deaf():
+            with deaf():
                 _interrupt(starting)
             raise
     if starting.returncode:
