@@ -15,13 +15,11 @@ use super::{
 };
 use crate::{
     errors::ModuleError,
-    failure::{CallFailure, EngineError, core},
+    failure::{CallFailure, EngineError},
     layout::{ACCOUNTS, AccountRecord, OasisAddress},
-    modules::{rofl, stake},
+    modules::{list, rofl, stake},
 };
 
-/// Accounts that one answer lists, at most.
-const MAX_ACCOUNTS: usize = 10_000;
 /// Digits behind the point of the native token, as in Ethereum. Source: sapphire-paratime `runtime/src/lib.rs`.
 const DECIMALS: u64 = 18;
 
@@ -64,21 +62,18 @@ impl Engine {
     }
 
     fn ask_stake(&self, method: &str, mut of: Arguments, snapshot: &Snapshot) -> Result<Value, EngineError> {
-        let listed = match method {
+        match method {
             "consensus.Balance" => {
                 let balance = self.account_record(&of.account("address")?, snapshot)?.balance;
-                return Ok(Value::map([("balance", quantity(balance))]));
+                Ok(Value::map([("balance", quantity(balance))]))
             }
-            "consensus.Delegation" => {
-                return stake::delegation(&of.account("from")?, &of.account("to")?, snapshot);
-            }
-            "consensus.Delegations" => stake::delegations(Some(&of.account("from")?), snapshot)?,
-            "consensus.AllDelegations" => stake::delegations(None, snapshot)?,
-            "consensus.Undelegations" => stake::undelegations(Some(&of.account("to")?), snapshot)?,
-            "consensus.AllUndelegations" => stake::undelegations(None, snapshot)?,
-            _ => return Err(refuse(no_method(method))),
-        };
-        listed.map_err(|stake::TooMany| refuse(too_many()))
+            "consensus.Delegation" => stake::delegation(&of.account("from")?, &of.account("to")?, snapshot),
+            "consensus.Delegations" => stake::delegations(Some(&of.account("from")?), snapshot),
+            "consensus.AllDelegations" => stake::delegations(None, snapshot),
+            "consensus.Undelegations" => stake::undelegations(Some(&of.account("to")?), snapshot),
+            "consensus.AllUndelegations" => stake::undelegations(None, snapshot),
+            _ => Err(refuse(no_method(method))),
+        }
     }
 
     fn ask_evm(&self, method: &str, mut of: Arguments, at: At) -> Result<Value, EngineError> {
@@ -124,12 +119,8 @@ impl Arguments {
 
 /// Accounts that hold something.
 fn addresses(snapshot: &Snapshot) -> Result<Value, EngineError> {
-    let records = snapshot.scan(ACCOUNTS, None, MAX_ACCOUNTS + 1)?;
-    if records.len() > MAX_ACCOUNTS {
-        return Err(refuse(too_many()));
-    }
     let mut found = Vec::new();
-    for (key, record) in records {
+    for (key, record) in list(snapshot, ACCOUNTS)? {
         if !AccountRecord::decode(&record)?.balance.is_zero() {
             found.push(Value::Bytes(key[ACCOUNTS.len()..].to_vec()));
         }
@@ -141,14 +132,7 @@ fn refuse(error: ModuleError) -> EngineError {
     EngineError::Call(CallFailure::from(error))
 }
 
-fn too_many() -> ModuleError {
-    core(22, "forbidden by node policy: the answer would be too long")
-}
-
 fn of_rofl(refusal: rofl::Refusal) -> EngineError {
-    if refusal == rofl::TOO_MANY {
-        return refuse(too_many());
-    }
     let code = u32::try_from(refusal.0).unwrap_or(u32::MAX);
     refuse(ModuleError { module: rofl::NAME, code, message: describe(rofl::NAME, code).into() })
 }

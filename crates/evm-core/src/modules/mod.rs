@@ -6,6 +6,7 @@
 pub mod consensus;
 mod inbox;
 mod journal;
+mod listing;
 mod reading;
 pub mod rofl;
 pub(crate) mod stake;
@@ -13,6 +14,7 @@ pub(crate) mod stake;
 pub(crate) use self::consensus::PENDING_KEY;
 pub use self::inbox::{Inbox, process};
 pub(crate) use self::journal::{Effects, MAX_MESSAGES, drop_reverted, emit, record, tell, write, written_bytes};
+pub(crate) use self::listing::list;
 
 use state_core::cbor::Value;
 

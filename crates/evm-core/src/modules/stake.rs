@@ -8,22 +8,13 @@ use state_core::{cbor::Value, store::Snapshot};
 
 use super::{
     consensus::{DELEGATIONS, UNDELEGATIONS, corrupt, delegation_key, read_undelegation},
+    list,
     reading::{address_value, quantity_value},
 };
 use crate::{
     failure::EngineError,
     layout::{OasisAddress, decode_quantity},
 };
-
-/// Records that are read for one answer, at most.
-const MAX_RECORDS: usize = 10_000;
-
-/// There is more than one answer may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
-
-/// The outer error is of the state.
-type Listed = Result<Result<Value, TooMany>, EngineError>;
 
 /// `{shares}` of one account here in the stake of another there.
 pub(crate) fn delegation(from: &OasisAddress, to: &OasisAddress, snapshot: &Snapshot) -> Result<Value, EngineError> {
@@ -32,12 +23,9 @@ pub(crate) fn delegation(from: &OasisAddress, to: &OasisAddress, snapshot: &Snap
 }
 
 /// `{to, shares}` of each stake of an account, or `{from, to, shares}` of all accounts' where none is named.
-pub(crate) fn delegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> Listed {
+pub(crate) fn delegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> Result<Value, EngineError> {
     let prefix = [DELEGATIONS, of.map_or(&[][..], |of| of.as_slice())].concat();
-    let records = snapshot.scan(&prefix, None, MAX_RECORDS + 1)?;
-    if records.len() > MAX_RECORDS {
-        return Ok(Err(TooMany));
-    }
+    let records = list(snapshot, &prefix)?;
     let mut found = Vec::with_capacity(records.len());
     for (key, shares) in records {
         let addresses = key.strip_prefix(DELEGATIONS).filter(|rest| rest.len() == 42);
@@ -50,19 +38,15 @@ pub(crate) fn delegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> Lis
         fields.push(("shares", quantity_value(decode_quantity(Some(shares))?.unwrap_or(0))));
         found.push(map(fields));
     }
-    Ok(Ok(Value::Array(found)))
+    Ok(Value::Array(found))
 }
 
 /// `{from, epoch, shares}` of each stake that is on its way to an account, or with `to` of all accounts' where none is
 /// named. `from` is whose stake it was part of.
-pub(crate) fn undelegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> Listed {
-    let records = snapshot.scan(UNDELEGATIONS, None, MAX_RECORDS + 1)?;
-    if records.len() > MAX_RECORDS {
-        return Ok(Err(TooMany));
-    }
+pub(crate) fn undelegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> Result<Value, EngineError> {
     // Those of one epoch are one, whatever their receipts.
     let mut sums = BTreeMap::<(OasisAddress, OasisAddress, u64), u128>::new();
-    for (key, shares) in records {
+    for (key, shares) in list(snapshot, UNDELEGATIONS)? {
         let (epoch, staked, owner) = read_undelegation(&key).ok_or_else(|| corrupt("an undelegation"))?;
         if of.is_none_or(|of| *of == owner) {
             let shares = decode_quantity(Some(shares))?.unwrap_or(0);
@@ -78,7 +62,7 @@ pub(crate) fn undelegations(of: Option<&OasisAddress>, snapshot: &Snapshot) -> L
         fields.push(("shares", quantity_value(shares)));
         map(fields)
     });
-    Ok(Ok(Value::Array(found.collect())))
+    Ok(Value::Array(found.collect()))
 }
 
 fn map(fields: Vec<(&str, Value)>) -> Value {

@@ -55,8 +55,6 @@ const PLAIN_CALL: Refusal = Refusal(13);
 const INSUFFICIENT_BALANCE: Refusal = Refusal(u64::MAX);
 /// Of the module `core`: it would change something in a read-only call.
 const READ_ONLY: Refusal = Refusal(u64::MAX - 1);
-/// Of the module `core`: there is more than one answer may hold.
-pub(crate) const TOO_MANY: Refusal = Refusal(u64::MAX - 3);
 /// Of the module `core`: contracts cannot ask for it, or only they can.
 const NO_METHOD: Refusal = Refusal(u64::MAX - 2);
 

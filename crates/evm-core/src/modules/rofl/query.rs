@@ -3,15 +3,16 @@
 use state_core::cbor::{self, Fields, Value};
 
 use super::{
-    APPS, INVALID_ARGUMENT, MAX_KEY_BYTES, MAX_PAIRS, MAX_VALUE_BYTES, Refusal, TOO_MANY, UNKNOWN_APP,
-    UNKNOWN_INSTANCE, stake_value,
+    APPS, INVALID_ARGUMENT, MAX_KEY_BYTES, MAX_PAIRS, MAX_VALUE_BYTES, Refusal, UNKNOWN_APP, UNKNOWN_INSTANCE,
+    stake_value,
     state::{app_key, corrupt, key_id, registration_key, registrations_prefix},
 };
-use crate::{failure::EngineError, keys::Key, modules::reading::take_address};
+use crate::{
+    failure::EngineError,
+    keys::Key,
+    modules::{list, reading::take_address},
+};
 use state_core::store::Snapshot;
-
-/// Items of one answer, at most.
-const MAX_ITEMS: usize = 10_000;
 
 /// Whether the module answers a question.
 pub(crate) fn is_query(method: &str) -> bool {
@@ -39,7 +40,7 @@ pub(crate) fn query(
             Some(id) => snapshot.get(&app_key(&id))?.map(decode).transpose()?.ok_or(UNKNOWN_APP),
             None => Err(INVALID_ARGUMENT),
         },
-        "rofl.Apps" => list(snapshot, APPS)?,
+        "rofl.Apps" => Ok(records(snapshot, APPS)?),
         "rofl.AppInstance" => {
             let (app, rak) = (take_address(&mut fields, "app"), fields.take("rak"));
             match (app, rak.and_then(|rak| Key::read(rak).ok())) {
@@ -51,7 +52,7 @@ pub(crate) fn query(
             }
         }
         "rofl.AppInstances" => match take_address(&mut fields, "id") {
-            Some(id) => list(snapshot, &registrations_prefix(&id))?,
+            Some(id) => Ok(records(snapshot, &registrations_prefix(&id))?),
             None => Err(INVALID_ARGUMENT),
         },
         "rofl.StakeThresholds" => Ok(stake_thresholds()),
@@ -63,13 +64,10 @@ pub(crate) fn query(
     })
 }
 
-fn list(snapshot: &Snapshot, prefix: &[u8]) -> Result<Result<Value, Refusal>, EngineError> {
-    let found = snapshot.scan(prefix, None, MAX_ITEMS + 1)?;
-    if found.len() > MAX_ITEMS {
-        return Ok(Err(TOO_MANY));
-    }
+fn records(snapshot: &Snapshot, prefix: &[u8]) -> Result<Value, EngineError> {
+    let found = list(snapshot, prefix)?;
     let decoded = found.into_iter().map(|(_, record)| cbor::decode(&record).map_err(|_| corrupt("a record of rofl")));
-    Ok(Ok(Value::Array(decoded.collect::<Result<_, _>>()?)))
+    Ok(Value::Array(decoded.collect::<Result<_, _>>()?))
 }
 
 pub(super) fn stake_thresholds() -> Value {
