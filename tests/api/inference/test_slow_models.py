@@ -72,14 +72,19 @@ class Chatty(Scripted):
         return Answered("stop", 5, 1)
 
 
+async def ask_slow(client, held: Held, after_s: float):
+    """Ask for a stream, of which the model says nothing for a while; what was sent, and came."""
+    sent = json.dumps(STREAMED).encode()
+    asked = asyncio.create_task(client.post("/v1/chat/completions", content=sent))
+    await asyncio.sleep(after_s)
+    held.may_go_on.set()
+    return sent, await asked
+
+
 async def test_stream_lives_while_nothing_is_said_and_its_receipt_has_all_of_it(tmp_path) -> None:
     held = Held()
     async with served(tmp_path / "s", held, keep_alive_s=0.02) as app, a_client(app) as client:
-        sent = json.dumps(STREAMED).encode()
-        asked = asyncio.create_task(client.post("/v1/chat/completions", content=sent))
-        await asyncio.sleep(0.3)
-        held.may_go_on.set()
-        response = await asked
+        sent, response = await ask_slow(client, held, 0.3)
         first, *_, last = events = response.text.split("\n\n")[:-1]
         assert (first, last) == (": keep-alive", "data: [DONE]")
         assert events.count(first) >= 2
@@ -129,11 +134,7 @@ async def test_what_a_model_refuses_late_is_in_the_stream(tmp_path) -> None:
 
     model = Refusing()
     async with served(tmp_path / "s", model, keep_alive_s=0.02) as app, a_client(app) as client:
-        sent = json.dumps(STREAMED).encode()
-        asked = asyncio.create_task(client.post("/v1/chat/completions", content=sent))
-        await asyncio.sleep(0.1)
-        model.may_go_on.set()
-        response = await asked
+        sent, response = await ask_slow(client, model, 0.1)
         *_, told, last = response.text.split("\n\n")[:-1]
         assert json.loads(told.removeprefix("data: "))["error"]["message"] == "it ended"
         assert last == "data: [DONE]"
