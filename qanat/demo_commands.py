@@ -86,7 +86,7 @@ def data_market(
     equal results of two workers are paid by contracts, and a report page is written. With files the
     job is computed by this command on this machine, outside an enclave, and nobody is paid, as the
     story is with --local. With --gateway either runs on that network, which has two workers or
-    more.
+    more. A network of its own takes free ports from --port-base on, where that is given.
     """
     if importlib.util.find_spec("dp_accounting") is None:
         raise ExtraMissing("the data market needs the extra qanat[ai]: `make setup-ai`")
@@ -117,9 +117,10 @@ def data_market(
         with unwinding():
             outcome = _on_network(running, gateway, files, recipe, eps, pot)
     elif files is None and not local:
-        from qanat.demo_own_network import own_network
+        from qanat.demo_own_network import FIRST_PORT_BASE, own_network
 
-        with own_network(say) as own:
+        first_port_base = FIRST_PORT_BASE if port_base == DEFAULT_PORT_BASE else port_base
+        with own_network(say, first_port_base) as own:
             outcome = _on_network(
                 own.running, own.gateway, files, recipe, eps, pot, leaves_app=True
             )

@@ -37,9 +37,11 @@ class OwnNetwork:
 
 
 @contextlib.contextmanager
-def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
+def own_network(
+    progress: Callable[[str], None], first_port_base: int = FIRST_PORT_BASE
+) -> Iterator[OwnNetwork]:
     """
-    Run a network with two workers below a temporary directory.
+    Run a network with two workers below a temporary directory, on free ports from a port on.
 
     Whoever ends this process by SIGTERM, or by closing its terminal, ends the network with it, as
     Ctrl-C does; while that goes on, which takes seconds, the process hears none of them.
@@ -55,7 +57,7 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
         layout = DataLayout(folder / "data")
         try:
             file = add_workers(DEFAULT_NETWORK, WORKERS, folder / "network.toml")
-            port_base = _free_ports(file)
+            port_base = _free_ports(file, first_port_base)
             progress("starting a network of its own, with two workers (mock TEE)")
             _start(["--network", str(file), "--port-base", str(port_base)], layout)
             yield OwnNetwork(find_running(layout, file, port_base), f"http://{HOST}:{port_base}")
@@ -67,12 +69,12 @@ def own_network(progress: Callable[[str], None]) -> Iterator[OwnNetwork]:
                 stop_network(layout)
 
 
-def _free_ports(file: Path) -> int:
+def _free_ports(file: Path, first_port_base: int) -> int:
     network = load_network(file)
-    for port_base in range(FIRST_PORT_BASE, LAST_PORT_BASE, STEP):
+    for port_base in range(first_port_base, LAST_PORT_BASE, STEP):
         if not taken_ports(plan_nodes(network, port_base), HOST):
             return port_base
-    raise NetworkNotStarted(f"no free ports from {FIRST_PORT_BASE} on")
+    raise NetworkNotStarted(f"no free ports from {first_port_base} to {LAST_PORT_BASE}")
 
 
 def _start(options: list[str], layout: DataLayout) -> None:

@@ -85,9 +85,10 @@ def replay(
     from qanat.replay import replay as run_again
     from qanat.start import up
     from qanat.stop import stop_network
+    from qanat.unwinding import unwinding
 
     recording, quiet = read_recording(file), Console(quiet=True)
-    with tempfile.TemporaryDirectory(prefix="qanat-replay-") as root:
+    with unwinding(), tempfile.TemporaryDirectory(prefix="qanat-replay-") as root:
         network_file = Path(root) / "network.toml"
         network_file.write_text(recording.network)
         layout = DataLayout(Path(root) / "data")

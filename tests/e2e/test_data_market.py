@@ -50,6 +50,8 @@ from tests.support.networks import (
 from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 PORT_BASE = port_base(25545)
+DEMO = ("demo", "data-market", "--port-base", str(port_base(40545)))
+"""With a network of its own."""
 POT_WEI = 10**18 + 7
 NAMES = ("ana", "ben", "cem")
 LABEL = "kind"
@@ -308,7 +310,7 @@ def test_the_demo_pays_who_brings_files_on_a_network(
 @pytest.mark.timeout(600)
 def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    told = run_cli("demo", "data-market", "--report", str(page), "--json", timeout_s=590)
+    told = run_cli(*DEMO, "--report", str(page), "--json", timeout_s=590)
     found = json.loads(told)
     assert len(found["paid_wei"]) == 12
     assert sum(found["paid_wei"].values()) == found["pot_wei"] == 10**18
@@ -331,15 +333,13 @@ def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     [
         "starting a network of its own",
         "worker-0: starting",
-        "cem commits to rows",
         "waiting for the computation",
-        "withdraws it",
     ],
 )
 def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path, said: str) -> None:
     """At this line of its progress; twice, as by somebody who cannot wait."""
     demo = subprocess.Popen(
-        [sys.executable, "-m", "qanat", "demo", "data-market", "--report", str(tmp_path / "page")],
+        [sys.executable, "-m", "qanat", *DEMO, "--report", str(tmp_path / "page")],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,

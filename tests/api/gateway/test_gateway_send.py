@@ -46,10 +46,11 @@ async def test_answer_does_not_wait_longer_than_it_may(gateway, monkeypatch):
     assert await gateway.rpc("eth_getTransactionReceipt", hash_of(sign(0))) is None
 
 
-async def test_admitted_answers_before_the_block(tmp_path):
+async def test_admitted_answers_before_the_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.gateway.rpc.eth_send.MINED_WAIT_S", 60)
     async with running_gateway(tmp_path, answer="admitted") as gateway:
         gateway.chain.is_automatic = False
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(10):
             assert await gateway.rpc("eth_sendRawTransaction", sign(0)) == hash_of(sign(0))
 
 
@@ -58,7 +59,8 @@ async def test_transaction_that_waits_for_another_nonce_is_answered_at_once(gate
         return tuple(Submission(bytes(32), missing_sequence=4) for _ in raws)
 
     monkeypatch.setattr(gateway.computes[0], "submit_transactions", gapped)
-    async with asyncio.timeout(0.5):
+    monkeypatch.setattr("services.gateway.rpc.eth_send.MINED_WAIT_S", 60)
+    async with asyncio.timeout(10):
         assert await gateway.rpc("eth_sendRawTransaction", sign(5)) == hash_of(sign(5))
     error = await gateway.error("eth_sendRawTransactionSync", sign(5))
     assert (error["code"], error["data"]) == (6, "0x4")

@@ -257,6 +257,25 @@ def test_what_a_start_says_is_told(monkeypatch) -> None:
         pass
 
 
+@pytest.mark.parametrize(("options", "first"), [((), 20_545), (("--port-base", "31000"), 31_000)])
+def test_ports_of_its_own_network_are_those_that_are_free_from_one_on(
+    monkeypatch, tmp_path, options, first
+) -> None:
+    asked = []
+
+    def none_free(base: int, _host: str) -> list[int]:
+        asked.append(base)
+        return [base]
+
+    monkeypatch.setattr(demo_own_network, "taken_ports", none_free)
+    monkeypatch.setattr(demo_own_network, "plan_nodes", lambda _network, base: base)
+    named = ["demo", "data-market", "--report", str(tmp_path / "page.html"), *options]
+    told = CliRunner().invoke(cli.app, named, standalone_mode=False)
+    assert isinstance(told.exception, NetworkNotStarted)
+    assert asked[0] == first
+    assert f"from {first} to" in told.exception.message
+
+
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path) -> None:
     result = CliRunner().invoke(
         cli.app,
@@ -284,7 +303,7 @@ def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
     stopped = []
     monkeypatch.setattr(demo_own_network, "_start", lambda *_: None)
     monkeypatch.setattr(demo_own_network, "find_running", lambda *_: None)
-    monkeypatch.setattr(demo_own_network, "_free_ports", lambda _: 20_545)
+    monkeypatch.setattr(demo_own_network, "_free_ports", lambda *_: 20_545)
     monkeypatch.setattr(
         demo_own_network, "stop_network", lambda layout: stopped.append(layout.root)
     )
