@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import contestants, curves, machine, measures, page, report, suite
+from tests.bench import contestants, curves, machine, measures, page, report, spending, suite
 from tests.bench.assistants import with_model
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
@@ -143,7 +143,8 @@ def run_single(port: int, scale: float) -> Figures:
         found = asyncio.run(latency_alone(network, scale))
     finally:
         network.stop()
-    return {"single p50": found["plain p50"]}
+    costs = spending.under(found, "plain p50", "single p50")
+    return costs | {"single p50": found["plain p50"]}
 
 
 async def latency_alone(contestant: Contestant, scale: float) -> Figures:

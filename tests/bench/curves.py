@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.table import Table
 from websockets.asyncio.client import connect
 
-from tests.bench import machine, measures, workload
+from tests.bench import machine, measures, spending, workload
 from tests.bench.contestants import DEFAULT, Qanat, with_nodes
 from tests.bench.measures import Figures
 from tests.bench.session import Session
@@ -139,14 +139,10 @@ async def _measure(network: Qanat, curve: Curve, size: int) -> Figures:
         await curve.grow(session, stack, size)
         slow = await measures.latency(session, COUNTED / 100, encrypted=False)
         pids = [pid for listed in network.parts().values() for pid in listed]
-        before = machine.cpu_seconds(pids)
-        await measures.latency(session, COUNTED / 100, encrypted=False)
-        transfers = COUNTED + measures.WARM
-        spent = machine.cpu_seconds(pids) - before
         load = await measures.closed_loop(session, 0.3, encrypted=False)
         return {
             "p50": slow["plain p50"],
-            "cpu": 1000 * spent / transfers,
+            "cpu": spending.of_the_network(slow, "plain p50"),
             "closed": load["closed plain"],
             "memory": machine.resident_mib(pids),
             "disk": network.disk_mib(),

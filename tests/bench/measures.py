@@ -18,6 +18,7 @@ from tests.bench import machine, workload
 from tests.bench.client import Lost, RawClient, RpcError, request
 from tests.bench.rows import PARTS, SERVICES
 from tests.bench.session import FUNDING_WEI, Session
+from tests.bench.spending import Spending
 from tests.support.networks import ROOT
 
 Figures = dict[str, float]
@@ -58,16 +59,19 @@ async def latency(session: Session, scale: float, *, encrypted: bool) -> Figures
     (raws,) = await session.transfers([session.owner], WARM + counted, encrypted=encrypted)
     client = await session.client()
     times = []
+    spending = Spending(session.contestant.parts())
     for raw in raws:
         began = time.perf_counter()
         receipt = await client.receipt(await client.rpc("eth_sendRawTransaction", raw), 0.0)
         times.append(ms_since(began))
         if receipt["status"] != "0x1":
             raise RpcError(f"a transfer failed: {receipt}")
+    kind = "encrypted" if encrypted else "plain"
+    found = spending.figures(f"{kind} p50", len(raws))
     client.close()
     cuts = statistics.quantiles(times[WARM:], n=100)
-    kind = "encrypted" if encrypted else "plain"
-    return {f"{kind} {name}": cuts[at - 1] for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
+    quantiles = (("p50", 50), ("p95", 95), ("p99", 99))
+    return found | {f"{kind} {name}": cuts[at - 1] for name, at in quantiles}
 
 
 async def closed_loop(session: Session, scale: float, *, encrypted: bool) -> Figures:
@@ -120,12 +124,14 @@ async def _race_of(
             except Lost:
                 counts["lost"] += 1
 
+    spending = Spending(session.contestant.parts())
     began = time.perf_counter()
     await asyncio.gather(*(send_all(c, i % len(accounts)) for i, c in enumerate(clients)))
     elapsed = time.perf_counter() - began
+    found = spending.figures(name, len(accounts) * each)
     for client in clients:
         client.close()
-    return {name: counts["mined"] / elapsed, "lost": counts["lost"]}
+    return found | {name: counts["mined"] / elapsed, "lost": counts["lost"]}
 
 
 async def batches(session: Session, scale: float) -> Figures:
@@ -133,14 +139,16 @@ async def batches(session: Session, scale: float) -> Figures:
     accounts = await session.funded_accounts(max(int(6 * scale), 2))
     signed = await session.transfers(accounts, BATCH, encrypted=False)
     client = await session.client()
-    lost = 0
+    lost, sent_count = 0, len(signed) * BATCH
+    spending = Spending(session.contestant.parts())
     began = time.perf_counter()
     for raws in signed:
         sent = await _batch(client, "eth_sendRawTransaction", raws)
         lost += await _receipts_of(client, sent)
     elapsed = time.perf_counter() - began
+    found = spending.figures("batches", sent_count)
     client.close()
-    return {"batches": (len(signed) * BATCH - lost) / elapsed, "lost": lost}
+    return found | {"batches": (sent_count - lost) / elapsed, "lost": lost}
 
 
 async def burst(session: Session, scale: float) -> Figures:
@@ -188,6 +196,7 @@ async def storage(session: Session, scale: float) -> Figures:
     data = workload.work_data("store(uint256)", SLOTS)
     client = await session.client()
     times = []
+    spending = Spending(session.contestant.parts())
     for _ in range(max(int(10 * scale), 4)):
         raw = session.sign(session.owner, session.work, data, 6_000_000)
         began = time.perf_counter()
@@ -195,8 +204,9 @@ async def storage(session: Session, scale: float) -> Figures:
         times.append(ms_since(began))
         if receipt["status"] != "0x1":
             raise RpcError(f"filling storage failed: {receipt}")
+    found = spending.figures("storage", len(times))
     client.close()
-    return {"storage": statistics.median(times[1:])}
+    return found | {"storage": statistics.median(times[1:])}
 
 
 # -- questions ---------------------------------------------------------------------------------
@@ -209,19 +219,17 @@ async def calls(session: Session, scale: float, *, encrypted: bool) -> Figures:
         data = workload.encrypt(data, await session.call_key())
     body = request("eth_call", {"to": session.token, "data": "0x" + data.hex()}, "latest")
     name = f"calls {'encrypted' if encrypted else 'plain'}"
-    return {name: await _ask_many(session, body, max(int(100 * scale), 20))}
+    return await _ask_many(session, name, body, max(int(100 * scale), 20))
 
 
 async def block_numbers(session: Session, scale: float) -> Figures:
     """`eth_blockNumber`, sixteen at a time."""
-    return {
-        "block numbers": await _ask_many(
-            session, request("eth_blockNumber"), max(int(200 * scale), 20)
-        )
-    }
+    body = request("eth_blockNumber")
+    return await _ask_many(session, "block numbers", body, max(int(200 * scale), 20))
 
 
-async def _ask_many(session: Session, body: bytes, each: int) -> float:
+async def _ask_many(session: Session, name: str, body: bytes, each: int) -> Figures:
+    """Questions answered in a second, and what one costs."""
     clients = await session.clients(CALLERS)
 
     async def ask(client: RawClient) -> None:
@@ -230,12 +238,14 @@ async def _ask_many(session: Session, body: bytes, each: int) -> float:
             if "error" in answer:
                 raise RpcError(str(answer["error"]))
 
+    spending = Spending(session.contestant.parts())
     began = time.perf_counter()
     await asyncio.gather(*map(ask, clients))
     elapsed = time.perf_counter() - began
+    found = spending.figures(name, each * CALLERS)
     for client in clients:
         client.close()
-    return each * CALLERS / elapsed
+    return found | {name: each * CALLERS / elapsed}
 
 
 async def hashing(session: Session, scale: float) -> Figures:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench import spending
 from tests.bench.curves import CURVES, as_section
 from tests.bench.reasons import Reason, reason_of
 from tests.bench.report import HEADINGS, Facts, Medians, cells, medians, told, verdict
@@ -114,6 +115,7 @@ def _as_side_by_side(kept: Kept) -> list[str]:
     lines += _as_facts(kept["facts"])
     lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     lines += ["| " + " | ".join(line) + " |" for line in rows]
+    lines += spending.as_section(found, int(kept["facts"]["cores"]))
     missed = _missed(found)
     if missed:
         lines += ["", "### What misses, why, and what would reach it"]

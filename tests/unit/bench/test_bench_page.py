@@ -55,6 +55,23 @@ def test_reasons_are_of_rows_that_must_reach_something_and_of_each_once():
     assert set(keys) <= {row.key for row in ROWS if row.must is not None}
 
 
+def test_what_operations_cost_is_shown_by_kind_of_process():
+    costs = {"gateway": 0.25, "compute": 0.25, "launcher": 0.125, "load generator": 0.375}
+    ours = {f"cpu calls plain: {part}": cost for part, cost in costs.items()}
+    kept = networks(**ours)
+    kept["runs"]["hardhat"] = [
+        {"cpu calls plain: hardhat": 0.5, "cpu calls plain: load generator": 0.25}
+    ]
+    [section] = page.as_page([kept]).split("### Where the processor time goes")[1:]
+    shown = "| calls plain | 0.38 | 0.25 | 0.25 | 0.00 | 0.00 | 0.12 | 1.00 | 2,000 /s | 0.75 |"
+    assert shown in section
+    assert "closed" not in section
+
+
+def test_what_operations_cost_is_left_out_where_it_was_not_measured():
+    assert "processor time" not in page.as_page([networks(memory=300.0)])
+
+
 def test_curves_stand_below_the_tables_under_one_heading():
     text = page.as_page(sorted([curves("slots"), networks(memory=1.0)], key=page.is_curves))
     assert text.count("## As work grows") == 1
