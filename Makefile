@@ -8,12 +8,11 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 NETWORK ?= networks/default.toml
 ARGS ?=
-# A developer's run is short. CI=true or ALL=1 makes it whole, with one process of e2e tests: what waits for a model
-# has the machine to itself then.
+# A developer's run is short. CI=true or ALL=1 makes it whole.
 ALL ?= $(filter true 1,$(CI))
 RUST_INPUTS := Cargo.toml Cargo.lock crates tests/vectors tests/contracts/artifacts
 SHORT := $(if $(ALL),,QANAT_SHORT_TESTS=1)
-E2E_PROCESSES ?= $(if $(ALL),0,2)
+E2E_PROCESSES ?= 2
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile

@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 from xdist.workermanage import WorkerController
@@ -9,6 +11,9 @@ from tests.support.short_run import IS_SHORT, examples
 # A slow machine is no counterexample: pytest's own timeout bounds a test.
 settings.register_profile("qanat", deadline=None, max_examples=examples(100))
 settings.load_profile("qanat")
+
+# A shell that runs this in the background lets it ignore Ctrl-C, and whatever tests start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LEFT_OUT = pytest.StashKey[int]()
 LONG = "long", "docker"
