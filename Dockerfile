@@ -3,7 +3,7 @@
 
 FROM rust:1.95-slim-bookworm AS rust
 
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm AS native
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy \
     RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/opt/uv/bin:$PATH
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
@@ -23,6 +23,11 @@ RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/loc
     CARGO_TARGET_DIR=/target /tmp/build/bin/maturin build --release --locked --quiet -m crates/evm-py/Cargo.toml --out /wheels && \
     uv pip install -q --python /opt/venv/bin/python --no-deps /wheels/*.whl
 
+# `docker build --target wheels --output DIR`: the native module, for who has it built here anyway.
+FROM scratch AS wheels
+COPY --from=native /wheels /
+
+FROM native AS build
 # What only a debugger, a compiler or the packages' own tests read. Libraries that a wheel brings in *.libs are patched,
 # and strip may break them.
 RUN cd /opt/venv/lib/python3.11/site-packages && \
