@@ -10,11 +10,19 @@ from services.compute.enclave_follower import NodeNotLevel
 from services.compute.mailbox import ProposalReceived, TransactionsReceived, VoteReceived
 from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
-from shared.api.compute import MAX_HEADERS, CallDataKey, ComputeStatus, Submission
+from shared.api.compute import (
+    MAX_HEADERS,
+    CallDataKey,
+    ComputeStatus,
+    Submission,
+    answer_singly,
+)
 from shared.enclave.errors import RoundUnknown
+from shared.errors import BadRequest
 from shared.types.block import BlockHeader, ExecutedRound, HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import Incarnation, NodeId, Round
+from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 
 FETCH_WAIT_S = 1.0
 """How long a peer that asks for the round to come waits for it [s]."""
@@ -63,6 +71,20 @@ class ComputeEdge:
         """Ask the runtime about the state after a round."""
         metrics.queries.inc()
         return await self._enclave.query(method, args, await self._round(round))
+
+    async def query_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
+        """Ask the runtime several questions about the newest state."""
+        if not 0 < len(queries) <= MAX_QUERIES:
+            raise BadRequest(f"a message has 1 to {MAX_QUERIES} questions, not {len(queries)}")
+        metrics.queries.inc(len(queries))
+        round_ = await self._round(None)
+        answers = await self._enclave.query_all(queries, round_)
+        if len(answers) == len(queries):
+            return answers
+        rest = queries[len(answers) :]
+        return answers + await answer_singly(
+            lambda method, args: self._enclave.query(method, args, round_), rest
+        )
 
     async def fetch_call_data_key(self) -> CallDataKey:
         """Key of the current epoch."""

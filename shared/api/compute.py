@@ -5,12 +5,14 @@ The gateway speaks `ComputeApi`; nodes of one ParaTime speak `ComputePeerApi` am
 Nothing here is plaintext of a confidential call: envelopes go in and out as they are.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of, dev_control, peers_only
 from shared.encoding.record import Bytes32
+from shared.errors import QanatError
 from shared.types.block import BlockHeader, ExecutedRound, RoundBlock, RoundChange
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import (
@@ -23,6 +25,7 @@ from shared.types.identity import (
     RuntimeId,
 )
 from shared.types.keymanager import SignedPublicKey
+from shared.types.queries import Query, QueryAnswer
 
 MAX_HEADERS = 256
 """Headers of one answer; each has some 250 bytes."""
@@ -97,6 +100,10 @@ class ComputeApi(HeadersApi, Protocol):
         What may be asked is the runtime's own: `shared.api.evm` for the EVM. Raises
         `RuntimeRejected` with the runtime's module, code and data.
         """
+        ...
+
+    async def query_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
+        """Ask up to `MAX_QUERIES` questions about the newest state; an answer each, in order."""
         ...
 
     async def fetch_call_data_key(self) -> CallDataKey:
@@ -181,3 +188,17 @@ def compute_client(transport: Transport) -> ComputeApi:
 def compute_peer(transport: Transport) -> FellowNodeApi:
     """Make a client for a fellow node."""
     return client_of(FellowNodeApi, transport)
+
+
+async def answer_singly(
+    ask: Callable[[str, bytes], Awaitable[bytes]], queries: tuple[Query, ...]
+) -> tuple[QueryAnswer, ...]:
+    """Answer questions that came together one by one, all at the same time."""
+
+    async def answer(query: Query) -> QueryAnswer:
+        try:
+            return QueryAnswer(await ask(query.method, query.args))
+        except QanatError as error:
+            return QueryAnswer.failed(error)
+
+    return tuple(await asyncio.gather(*map(answer, queries)))

@@ -15,6 +15,7 @@ import structlog
 
 from shared.api.compute import ComputeApi, ComputeStatus
 from shared.errors import PeerUnavailable, Unavailable
+from shared.gateways.together import asking_together
 from shared.kit.interrupts import Interrupt
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ class ComputeNode:
     """One node, as far as the gateway has seen it."""
 
     def __init__(self, address: str, api: ComputeApi) -> None:
-        self.address, self.api = address, api
+        self.address, self.api = address, asking_together(api)
         self.round = -1
         """Newest round that it delivered; -1 while it delivers nothing."""
         self.status: ComputeStatus | None = None

@@ -233,9 +233,7 @@ class HostConnection:
             answer = frames.Failure.of(request.id, error)
         except BaseException as bug:  # noqa: BLE001 - the main loop of a worker
             is_whole = isinstance(bug, Exception)
-            report_bug(request.method, bug)
-            failed = PeerFailed(f"{request.method} failed by a bug; see the log of the enclave")
-            answer = frames.Failure.of(request.id, failed)
+            answer = frames.Failure.of(request.id, failed_by_a_bug(request.method, bug))
         try:
             self._send(answer)
         except PeerUnavailable:
@@ -283,6 +281,12 @@ class _Lane:
                 return self._waiting.popleft()
             self._free += 1
             return None
+
+
+def failed_by_a_bug(method: str, bug: BaseException) -> PeerFailed:
+    """Report a bug, and give the error that whoever asked hears of."""
+    report_bug(method, bug)
+    return PeerFailed(f"{method} failed by a bug; see the log of the enclave")
 
 
 def report_bug(method: str, bug: BaseException) -> None:

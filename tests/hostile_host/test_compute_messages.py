@@ -20,6 +20,7 @@ from shared.errors import (
 )
 from shared.rules import state_keys
 from shared.types.evm import AccountQuery, EvmQuery, TraceQuery
+from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 from tests.support.compute_nodes import RICH, raw
 from tests.support.evm_state import KEEPER_INIT, SPY_CODE
 from tests.support.keymanager import PARATIME_ID
@@ -85,6 +86,7 @@ def test_nothing_is_answered_before_a_proof_but_who_the_enclave_is(scene, method
         "prepare_epoch": lambda: (2,),
         "prune": lambda: (2,),
         "query": lambda: (EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)), 2),
+        "query_all": lambda: ((Query(EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH))),), 2),
     }
     if method in ("describe", "initialize"):
         scene.host.ask(method, *arguments[method]())
@@ -92,6 +94,18 @@ def test_nothing_is_answered_before_a_proof_but_who_the_enclave_is(scene, method
     with pytest.raises(QanatError) as refusal:
         scene.host.ask(method, *arguments[method]())
     assert not isinstance(refusal.value, PeerFailed)
+
+
+def test_questions_that_come_together_fail_each_by_itself(scene):
+    scene.catch_up()
+    account = Query(EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)))
+    asked = (account, Query(EvmQuery.ACCOUNT, b"junk"), Query("evm.Secrets", b""), account)
+    first, junk, unknown, last = scene.host.ask("query_all", asked, 2)
+    assert first == last == QueryAnswer(scene.host.ask("query", account.method, account.args, 2))
+    assert isinstance(junk.error, Rejected)
+    assert isinstance(unknown.error, Rejected)
+    with pytest.raises(BadRequest):
+        scene.host.ask("query_all", (account,) * (MAX_QUERIES + 1), 2)
 
 
 def _proof(scene):

@@ -21,6 +21,7 @@ from shared.api.compute import (
     CallDataKey,
     ComputeStatus,
     Submission,
+    answer_singly,
 )
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
@@ -267,6 +268,9 @@ class FakeComputeNode:
     async def submit_transactions(self, raws):
         await self._enter("submit_transactions")
         return self.chain.submit(raws)
+
+    async def query_all(self, queries):
+        return await answer_singly(self.query, queries)
 
     async def query(self, method, args, round=None) -> bytes:  # noqa: A002
         await self._enter(method)

@@ -34,11 +34,12 @@ from shared.enclave.round_context import Hindsight, RoundContext
 from shared.enclave.sdk_host import SdkHost
 from shared.enclave.state import Pruned
 from shared.encoding.record import encode_record
+from shared.errors import BadRequest, QanatError
 from shared.rules import state_keys
 from shared.rules.attested_apps import InstanceJudge
 from shared.rules.incarnations import FIRST_LIFE, last_shared_secret, read_incarnation
 from shared.tee.quote import parse_quote
-from shared.tee.runtime import EnclaveContext
+from shared.tee.runtime import EnclaveContext, failed_by_a_bug
 from shared.tee.session_evidence import PeerPolicy, SessionIdentity
 from shared.tee.session_peers import SessionClient
 from shared.tee.transport import sync_client_of
@@ -48,12 +49,17 @@ from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
 from shared.types.messages import Inbox, hash_inbox, hash_messages
 from shared.types.proof import ProvenState, Validator
+from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 from shared.types.registry import RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
 from shared.types.sdk_transaction import signature_context
 
 KEY_MANAGER_SESSIONS = 2
 """So that another key manager is at hand where one is gone, or lacks a secret."""
+TOGETHER_NS = 2_000_000
+"""After this time no further question of one message is answered by the thread that has it."""
+TOGETHER_BYTES = 1024 * 1024
+"""Nor after so many bytes of answers."""
 HEADERS_FILE = "headers.db"
 HEADERS_KEY = b"qanat/headers: tag of a row (insecure mock)"
 
@@ -71,11 +77,12 @@ class ComputeProgram(EnclaveProgram):
         """
         Begin without any view of the chain.
 
-        `in_memory` keeps nothing on disk, for tests. `stopwatch_ns` times executions for who asks;
-        nothing else here knows the hour but from consensus.
+        `in_memory` keeps nothing on disk, for tests. `stopwatch_ns` times executions for who asks,
+        and ends what takes long; nothing else here knows the hour but from consensus.
         """
         super().__init__(context)
         self._in_memory = in_memory
+        self._elapsed_ns = stopwatch_ns or (lambda: 0)
         # How long secrets took to handle is told only where the owner may see inside anyway.
         self._stopwatch_ns = stopwatch_ns if context.config.has_dev_controls else None
         config = context.config
@@ -353,6 +360,33 @@ class ComputeProgram(EnclaveProgram):
     def query(self, method: str, args: bytes, round: Round) -> bytes:  # noqa: A002
         """Ask the runtime about the state after a round; see `Runtime.query`."""
         return self._runtime.query(method, args, self._round_context(self._ledger.find(round)))
+
+    def query_all(
+        self,
+        queries: tuple[Query, ...],
+        round: Round,  # noqa: A002
+    ) -> tuple[QueryAnswer, ...]:
+        """Ask the runtime several questions; answers in order, until they have taken long."""
+        if len(queries) > MAX_QUERIES:
+            raise BadRequest(f"{len(queries)} questions in one message, not {MAX_QUERIES} at most")
+        began_ns, size_bytes = self._elapsed_ns(), 0
+        context = self._round_context(self._ledger.find(round))
+        answers: list[QueryAnswer] = []
+        for query in queries:
+            answers.append(self._answer(query, context))
+            size_bytes += len(answers[-1].output)
+            if self._elapsed_ns() - began_ns > TOGETHER_NS or size_bytes > TOGETHER_BYTES:
+                break
+        return tuple(answers)
+
+    def _answer(self, query: Query, context: RoundContext) -> QueryAnswer:
+        """Answer one of several: what it fails with is its own."""
+        try:
+            return QueryAnswer(self._runtime.query(query.method, query.args, context))
+        except QanatError as error:
+            return QueryAnswer.failed(error)
+        except Exception as bug:  # noqa: BLE001 - the others are answered all the same
+            return QueryAnswer.failed(failed_by_a_bug("query", bug))
 
     def fetch_max_batch_weight(self) -> int:
         """Sum of the weights of one batch, at most."""

@@ -27,6 +27,7 @@ from shared.types.identity import (
 from shared.types.keymanager import SignedPublicKey
 from shared.types.messages import Inbox
 from shared.types.proof import ProvenState
+from shared.types.queries import Query, QueryAnswer
 from shared.types.registry import Version
 from shared.types.runtime import CheckedTransaction, SpentSequence
 
@@ -176,6 +177,19 @@ class ComputeEnclaveApi(Protocol):
         """Ask the runtime about the state after a round; what may be asked is the runtime's own."""
         ...
 
+    async def query_all(
+        self,
+        queries: tuple[Query, ...],
+        round: Round,  # noqa: A002
+    ) -> tuple[QueryAnswer, ...]:
+        """
+        Ask several questions about the state after a round.
+
+        Gives answers in order, at least one, and no more once they have taken long: then the rest
+        is better asked side by side.
+        """
+        ...
+
     async def fetch_max_batch_weight(self) -> int:
         """Sum of the weights of one batch, at most."""
         ...
@@ -208,6 +222,7 @@ CONCURRENT = frozenset(
         "check",
         "fetch_diff",
         "query",
+        "query_all",
         "fetch_max_batch_weight",
         "fetch_call_data_key",
     }

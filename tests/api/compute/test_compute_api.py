@@ -17,12 +17,13 @@ from shared.api.evm import EvmQueries
 from shared.crypto.signing import Signer
 from shared.enclave.errors import RoundUnknown
 from shared.encoding import cbor
-from shared.encoding.record import MalformedRecord
+from shared.encoding.record import MalformedRecord, encode_record
 from shared.errors import BadRequest, MethodNotFound, RuntimeRejected
 from shared.kit.callers import NotAdmitted
 from shared.kit.dialing import Credentials
 from shared.types.block import HeaderType
-from shared.types.evm import EvmCall
+from shared.types.evm import EvmCall, EvmQuery
+from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 from tests.support.compute_nodes import (
     RICH,
     executed,
@@ -106,6 +107,34 @@ async def test_a_query_that_fails_tells_the_runtimes_code_and_data(api):
     assert (failure.value.module, failure.value.code) == ("evm", 8)
     with pytest.raises(RoundUnknown):
         await EvmQueries(api).call(evm_call(), 99)
+
+
+async def test_questions_that_come_together_are_answered_in_order(api):
+    calls = [evm_call(data=bytes([at])) for at in range(MAX_QUERIES)]
+    asked = [Query(EvmQuery.CALL, encode_record(call)) for call in calls]
+    asked[3] = Query("evm.Secrets", b"")
+    answers = await api.query_all(tuple(asked))
+    assert [one.output for one in answers if one.error is None] == [
+        call.data for at, call in enumerate(calls) if at != 3
+    ]
+    assert isinstance(answers[3].error, RuntimeRejected)
+    for count in (0, MAX_QUERIES + 1):
+        with pytest.raises(BadRequest):
+            await api.query_all((asked[0],) * count)
+
+
+async def test_what_an_enclave_leaves_of_them_is_asked_one_by_one(api, world, monkeypatch):
+    enclave, together = world.nodes["compute-0"].enclave, []
+
+    async def first_alone(queries, round_):
+        together.append(len(queries))
+        return (QueryAnswer(await enclave.query(queries[0].method, queries[0].args, round_)),)
+
+    monkeypatch.setattr(enclave, "query_all", first_alone, raising=False)
+    calls = [evm_call(data=bytes([at])) for at in range(3)]
+    answers = await api.query_all(tuple(Query(EvmQuery.CALL, encode_record(c)) for c in calls))
+    assert [one.output for one in answers] == [call.data for call in calls]
+    assert together == [3]
 
 
 async def test_the_calldata_key_is_the_same_from_every_node(api, world):

@@ -174,7 +174,7 @@ async def test_long_unknown_method_names_are_cut(gateway):
 
 
 async def test_a_bug_is_an_internal_error_and_the_service_lives_on(gateway, monkeypatch):
-    monkeypatch.setattr(gateway.computes[0], "query", lambda *_: 1 / 0)
+    monkeypatch.setattr("shared.api.evm.EvmQueries.fetch_code", lambda *_: 1 / 0)
     error = await gateway.error("eth_getCode", "0x" + "00" * 20, "latest")
     assert error == {"code": -32000, "message": "internal error"}
     assert await gateway.rpc("eth_chainId") == "0x5afd"
