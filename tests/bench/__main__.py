@@ -97,8 +97,6 @@ async def measure(contestant: Contestant, began: float, load: Load, say: Say) ->
     if load.age and contestant.encrypts:
         say(f"{contestant.name}: {load.age} blocks, then again")
         figures |= await measures.aged(session, load.scale, load.age)
-        if "closed plain" in figures:
-            figures["aged share"] = 100 * figures["aged closed plain"] / figures["closed plain"]
     return figures
 
 

@@ -70,6 +70,23 @@ REASONS = (
         ),
     ),
     Reason(
+        keys=(
+            "calls plain",
+            "calls encrypted",
+        ),
+        why=(
+            "Hardhat answers in the process that was asked; here a call passes a gateway, a host "
+            "and an enclave, and what those cost is messages between processes on two cores that "
+            "all of them share (the table above; ADR 0043 and 0078 have what was saved). An "
+            "encrypted one adds an X25519 and a Deoxys-II both ways in the enclave, where Hardhat "
+            "does neither."
+        ),
+        design=(
+            "The gateway asks enclaves without a host in between, which takes a third of the "
+            "messages off; and its part of a call (read, ask, answer) beside its HTTP natively."
+        ),
+    ),
+    Reason(
         keys=("storage",),
         why=(
             "Four enclaves hash, seal and write the nodes of 220 fresh slots, on two cores, where "
@@ -108,7 +125,7 @@ REASONS = (
     Reason(
         keys=("model share",),
         why=(
-            "The model is stopped for four fifths of the time while others want the CPU, and has "
+            "The model is stopped for most of the time while others want the CPU, and has "
             "the least weight for the rest of it (ADR 0073). What is left is what it does to the "
             "caches of two cores, and the tenths of a second until it is seen that they are "
             "wanted."

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-BUSY_SHARE = 0.2
+BUSY_SHARE = 0.15
 """
 Of one core, for the model, while others want it. Beside a network of three workers on two cores
 it would take 0.6 and more.
