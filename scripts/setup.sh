@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv with everything that is missing, and nothing else: setup.sh run|ai|dev
+#   QANAT_WHEELS=DIR takes the native module from there, where it was built of the same sources.
 #   run: what a node needs.   ai: also what the apps need.   dev: also what tests and checks need.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -10,13 +10,7 @@ from services.compute.enclave_follower import NodeNotLevel
 from services.compute.mailbox import ProposalReceived, TransactionsReceived, VoteReceived
 from services.compute.node import ComputeNode
 from services.compute.rules.round import duty_of
-from shared.api.compute import (
-    MAX_HEADERS,
-    CallDataKey,
-    ComputeStatus,
-    Submission,
-    answer_singly,
-)
+from shared.api.compute import MAX_HEADERS, CallDataKey, ComputeStatus, Submission
 from shared.enclave.errors import RoundUnknown
 from shared.errors import BadRequest
 from shared.types.block import BlockHeader, ExecutedRound, HeaderType, RoundBlock, RoundChange
@@ -77,14 +71,7 @@ class ComputeEdge:
         if not 0 < len(queries) <= MAX_QUERIES:
             raise BadRequest(f"a message has 1 to {MAX_QUERIES} questions, not {len(queries)}")
         metrics.queries.inc(len(queries))
-        round_ = await self._round(None)
-        answers = await self._enclave.query_all(queries, round_)
-        if len(answers) == len(queries):
-            return answers
-        rest = queries[len(answers) :]
-        return answers + await answer_singly(
-            lambda method, args: self._enclave.query(method, args, round_), rest
-        )
+        return await self._enclave.query_all(queries, await self._round(None))
 
     async def fetch_call_data_key(self) -> CallDataKey:
         """Key of the current epoch."""

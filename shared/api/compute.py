@@ -5,14 +5,12 @@ The gateway speaks `ComputeApi`; nodes of one ParaTime speak `ComputePeerApi` am
 Nothing here is plaintext of a confidential call: envelopes go in and out as they are.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from shared.encoding.contract import Transport, client_of, dev_control, peers_only
 from shared.encoding.record import Bytes32
-from shared.errors import QanatError
 from shared.types.block import BlockHeader, ExecutedRound, RoundBlock, RoundChange
 from shared.types.commitment import ExecutorCommitment, Proposal
 from shared.types.identity import (
@@ -103,7 +101,12 @@ class ComputeApi(HeadersApi, Protocol):
         ...
 
     async def query_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
-        """Ask up to `MAX_QUERIES` questions about the newest state; an answer each, in order."""
+        """
+        Ask up to `MAX_QUERIES` questions about the newest state.
+
+        Gives answers in order, at least one, and no more once they have taken long or are large:
+        then the rest is better asked side by side.
+        """
         ...
 
     async def fetch_call_data_key(self) -> CallDataKey:
@@ -188,17 +191,3 @@ def compute_client(transport: Transport) -> ComputeApi:
 def compute_peer(transport: Transport) -> FellowNodeApi:
     """Make a client for a fellow node."""
     return client_of(FellowNodeApi, transport)
-
-
-async def answer_singly(
-    ask: Callable[[str, bytes], Awaitable[bytes]], queries: tuple[Query, ...]
-) -> tuple[QueryAnswer, ...]:
-    """Answer questions that came together one by one, all at the same time."""
-
-    async def answer(query: Query) -> QueryAnswer:
-        try:
-            return QueryAnswer(await ask(query.method, query.args))
-        except QanatError as error:
-            return QueryAnswer.failed(error)
-
-    return tuple(await asyncio.gather(*map(answer, queries)))

@@ -12,7 +12,7 @@ from typing import Any, cast
 from shared.api.compute import ComputeApi
 from shared.errors import PeerFailed
 from shared.types.identity import Round
-from shared.types.queries import MAX_QUERIES, MAX_TOGETHER_BYTES, Query
+from shared.types.queries import MAX_QUERIES, MAX_TOGETHER_BYTES, Query, QueryAnswer
 
 Asked = tuple[Query, "asyncio.Future[bytes]"]
 
@@ -54,31 +54,39 @@ class _Together:
             _end_with_the_last(asked, message)
 
     async def _ask(self, asked: Sequence[Asked]) -> None:
+        if len(asked) == 1:
+            await self._ask_alone(*asked[0])
+            return
         try:
-            if len(asked) == 1:
-                [(query, answer)] = asked
-                output = await self._api.query(query.method, query.args)
-                if not answer.done():
-                    answer.set_result(output)
-            else:
-                await self._ask_all(asked)
+            answers = await self._ask_all(tuple(query for query, _ in asked))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
-            for _, answer in asked:
-                if not answer.done():
-                    answer.set_exception(error)
+            for _, waiting in asked:
+                _tell(waiting, error)
+            return
+        for (_, waiting), answer in zip(asked, answers, strict=False):
+            _tell(waiting, answer.error or answer.output)
+        await asyncio.gather(*(self._ask_alone(*one) for one in asked[len(answers) :]))
 
-    async def _ask_all(self, asked: Sequence[Asked]) -> None:
-        answers = await self._api.query_all(tuple(query for query, _ in asked))
-        if len(answers) != len(asked):
-            raise PeerFailed(f"{len(asked)} questions got {len(answers)} answers")
-        for (_, waiting), answer in zip(asked, answers, strict=True):
-            error = answer.error
-            if waiting.done():
-                continue
-            if error is None:
-                waiting.set_result(answer.output)
-            else:
-                waiting.set_exception(error)
+    async def _ask_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
+        answers = await self._api.query_all(queries)
+        if not 0 < len(answers) <= len(queries):
+            raise PeerFailed(f"{len(queries)} questions got {len(answers)} answers")
+        return answers
+
+    async def _ask_alone(self, query: Query, waiting: asyncio.Future[bytes]) -> None:
+        try:
+            _tell(waiting, await self._api.query(query.method, query.args))
+        except Exception as error:  # noqa: BLE001 - as above
+            _tell(waiting, error)
+
+
+def _tell(waiting: asyncio.Future[bytes], answer: bytes | Exception) -> None:
+    if waiting.done():
+        return
+    if isinstance(answer, Exception):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)
 
 
 def _end_with_the_last(asked: Sequence[Asked], message: asyncio.Task[None]) -> None:

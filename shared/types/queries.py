@@ -1,5 +1,6 @@
 """Questions to a runtime that travel together, and their answers."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from shared.errors import QanatError, Unavailable, error_from
@@ -36,6 +37,14 @@ class QueryAnswer:
         """Wrap an error."""
         may_retry = isinstance(error, Unavailable)
         return cls(b"", error.module, error.code, error.message, error.data, may_retry)
+
+    @classmethod
+    async def of(cls, asked: Awaitable[bytes]) -> "QueryAnswer":
+        """Wait for an answer or its error."""
+        try:
+            return cls(await asked)
+        except QanatError as error:
+            return cls.failed(error)
 
     @property
     def error(self) -> QanatError | None:

@@ -21,7 +21,6 @@ from shared.api.compute import (
     CallDataKey,
     ComputeStatus,
     Submission,
-    answer_singly,
 )
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
@@ -43,6 +42,7 @@ from shared.types.evm import (
     TraceQuery,
 )
 from shared.types.keymanager import SignedPublicKey
+from shared.types.queries import QueryAnswer
 from shared.types.sight import SealedView, SignedQuestion, ViewQuery
 
 SIGNER = Signer(b"\x07" * 32)
@@ -270,7 +270,8 @@ class FakeComputeNode:
         return self.chain.submit(raws)
 
     async def query_all(self, queries):
-        return await answer_singly(self.query, queries)
+        asked = (self.query(query.method, query.args) for query in queries)
+        return tuple(await asyncio.gather(*map(QueryAnswer.of, asked)))
 
     async def query(self, method, args, round=None) -> bytes:  # noqa: A002
         await self._enter(method)

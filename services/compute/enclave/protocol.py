@@ -182,12 +182,7 @@ class ComputeEnclaveApi(Protocol):
         queries: tuple[Query, ...],
         round: Round,  # noqa: A002
     ) -> tuple[QueryAnswer, ...]:
-        """
-        Ask several questions about the state after a round.
-
-        Gives answers in order, at least one, and no more once they have taken long: then the rest
-        is better asked side by side.
-        """
+        """Ask several questions about the state after a round; see `ComputeApi.query_all`."""
         ...
 
     async def fetch_max_batch_weight(self) -> int:

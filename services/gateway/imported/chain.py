@@ -16,7 +16,7 @@ from services.gateway.imported.blocks import index_ethereum_block
 from services.gateway.imported.pool import Waiting, WaitingTransactions
 from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.errors import REVERT_CODE, EthereumRejected
-from shared.api.compute import CallDataKey, ComputeStatus, Submission, answer_singly
+from shared.api.compute import CallDataKey, ComputeStatus, Submission
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import Rejected, RuntimeRejected, Unavailable
 from shared.types.block import BlockHeader, ExecutedRound, RoundBlock
@@ -149,7 +149,8 @@ class ImportedChain:
 
     async def query_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
         """Answer several questions at the same time."""
-        return await answer_singly(self.query, queries)
+        asked = (self.query(query.method, query.args) for query in queries)
+        return tuple(await asyncio.gather(*map(QueryAnswer.of, asked)))
 
     async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
         """Answer what the EVM's clients ask; see `EvmQuery`."""

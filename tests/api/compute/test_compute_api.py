@@ -23,7 +23,7 @@ from shared.kit.callers import NotAdmitted
 from shared.kit.dialing import Credentials
 from shared.types.block import HeaderType
 from shared.types.evm import EvmCall, EvmQuery
-from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
+from shared.types.queries import MAX_QUERIES, Query
 from tests.support.compute_nodes import (
     RICH,
     executed,
@@ -121,20 +121,6 @@ async def test_questions_that_come_together_are_answered_in_order(api):
     for count in (0, MAX_QUERIES + 1):
         with pytest.raises(BadRequest):
             await api.query_all((asked[0],) * count)
-
-
-async def test_what_an_enclave_leaves_of_them_is_asked_one_by_one(api, world, monkeypatch):
-    enclave, together = world.nodes["compute-0"].enclave, []
-
-    async def first_alone(queries, round_):
-        together.append(len(queries))
-        return (QueryAnswer(await enclave.query(queries[0].method, queries[0].args, round_)),)
-
-    monkeypatch.setattr(enclave, "query_all", first_alone, raising=False)
-    calls = [evm_call(data=bytes([at])) for at in range(3)]
-    answers = await api.query_all(tuple(Query(EvmQuery.CALL, encode_record(c)) for c in calls))
-    assert [one.output for one in answers] == [call.data for call in calls]
-    assert together == [3]
 
 
 async def test_the_calldata_key_is_the_same_from_every_node(api, world):

@@ -1,9 +1,12 @@
 """The compute enclave's program with the real EVM and a key manager's real enclave."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
+from services.compute.enclave import dispatcher
+from services.compute.enclave.dispatcher import TOGETHER_NS
 from services.compute.enclave.errors import NotLevel, WrongRound
 from services.compute.enclave.protocol import StageTimes
 from shared.crypto.signing import verify_signature
@@ -17,12 +20,14 @@ from shared.enclave.errors import (
     WrongOutputs,
 )
 from shared.encoding.record import encode_record
-from shared.errors import PeerUnavailable
+from shared.errors import PeerFailed, PeerUnavailable
 from shared.rules.light_client import RewindForbidden
 from shared.types.block import HeaderType, RoundBlock, RoundChange
 from shared.types.commitment import COMPUTE_RESULTS_HEADER
+from shared.types.evm import AccountQuery, EvmQuery
 from shared.types.key_requests import FreshnessUnproven, StaleAsker
-from tests.support.compute_nodes import raw
+from shared.types.queries import Query, QueryAnswer
+from tests.support.compute_nodes import RICH, raw
 from tests.support.enclave_bench import Bench, account, call, first_changes, register_program
 from tests.support.keymanager import PARATIME_ID
 from tests.support.signing import log_emitter
@@ -350,3 +355,32 @@ def test_an_enclave_with_dev_controls_times_who_asks_and_nobody_else(
 def test_timing_changes_nothing_that_is_signed(bench):
     timed, other = bench.start("a", stopwatch_ns=lambda: 5), bench.start("b")
     assert timed.execute(2, (raw(0),), None, True).header == other.execute(2, (raw(0),)).header
+
+
+ACCOUNT = Query(EvmQuery.ACCOUNT, encode_record(AccountQuery(RICH)))
+
+
+def test_questions_that_come_together_end_once_they_have_taken_long(bench):
+    reads = itertools.count(0, TOGETHER_NS)
+    program = bench.start("a", stopwatch_ns=lambda: next(reads))
+    answers = program.query_all((ACCOUNT,) * 4, 1)
+    assert answers == (QueryAnswer(program.query(ACCOUNT.method, ACCOUNT.args, 1)),) * 2
+
+
+def test_questions_that_come_together_end_once_their_answers_are_large(bench, monkeypatch):
+    monkeypatch.setattr(dispatcher, "TOGETHER_BYTES", 0)
+    assert len(bench.start().query_all((ACCOUNT,) * 4, 1)) == 1
+
+
+def test_a_bug_in_one_question_leaves_those_beside_it_their_answers(bench, monkeypatch):
+    program, asked = bench.start(), iter((True, False, True))
+    answer = program._runtime.query
+
+    def at_times(*about):
+        return answer(*about) if next(asked) else 1 / 0
+
+    monkeypatch.setattr(program._runtime, "query", at_times)
+    first, failed, last = program.query_all((ACCOUNT,) * 3, 1)
+    assert first == last
+    assert first.error is None
+    assert isinstance(failed.error, PeerFailed)

@@ -102,13 +102,24 @@ async def test_a_message_that_fails_fails_all_that_wait_for_it(api, node, args):
     assert await ask(api, *args) == [node.failure] * len(args)
 
 
-async def test_a_node_that_answers_too_little_has_a_bug(api, node, monkeypatch):
-    async def forgetful(queries):
-        return (QueryAnswer(b"a"),)
+async def test_what_a_node_leaves_is_asked_one_by_one(api, node, monkeypatch):
+    async def only_the_first(queries):
+        return (QueryAnswer(queries[0].args),)
 
-    monkeypatch.setattr(node, "query_all", forgetful)
+    monkeypatch.setattr(node, "query_all", only_the_first)
+    assert await ask(api, b"a", b"b", b"c") == [b"a", b"b", b"c"]
+    assert [args for _, args, _ in node.alone] == [b"b", b"c"]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+async def test_a_node_that_answers_none_or_too_many_has_a_bug(api, node, monkeypatch, count):
+    async def wrong(queries):
+        return (QueryAnswer(b"a"),) * count
+
+    monkeypatch.setattr(node, "query_all", wrong)
     answers = await ask(api, b"a", b"b")
     assert [type(one) for one in answers] == [PeerFailed, PeerFailed]
+    assert node.alone == []
 
 
 async def test_who_no_longer_waits_takes_nothing_from_the_others(api, node):
