@@ -1,5 +1,6 @@
 """The command line; `qanat --help` lists its commands."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -273,3 +274,6 @@ def main() -> None:
     except QanatError as error:
         err.print(f"[bold red]error[/]: {escape(error.message)}", soft_wrap=True)
         sys.exit(1)
+    finally:
+        # All is done: another Ctrl-C would find the interpreter at its end, and show where.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,5 +1,6 @@
 """Texts are shown as they are written: Rich reads `[s]` as a style and leaves it out."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,3 +37,4 @@ def test_error_is_shown_with_its_brackets(
     with pytest.raises(SystemExit):
         cli.main()
     assert "no name in [consensus], [[paratime]]" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "its end is no place for Ctrl-C"
