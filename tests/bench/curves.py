@@ -26,6 +26,9 @@ CHUNK = 200
 """Fresh slots of one transaction, below 5 million gas."""
 COUNTED = 40
 """Transfers whose CPU is counted."""
+QUIET_PERCENT = 5
+"""CPU of a network that has nothing left to do, of one core [%]."""
+QUIET_PATIENCE_S = 120
 
 Grow = Callable[[Session, AsyncExitStack, int], Awaitable[None]]
 
@@ -137,8 +140,9 @@ async def _measure(network: Qanat, curve: Curve, size: int) -> Figures:
     await session.prepare()
     async with AsyncExitStack() as stack:
         await curve.grow(session, stack, size)
-        slow = await measures.latency(session, COUNTED / 100, encrypted=False)
         pids = [pid for listed in network.parts().values() for pid in listed]
+        await _until_quiet(pids)
+        slow = await measures.latency(session, COUNTED / 100, encrypted=False)
         load = await measures.closed_loop(session, 0.3, encrypted=False)
         return {
             "p50": slow["plain p50"],
@@ -147,6 +151,13 @@ async def _measure(network: Qanat, curve: Curve, size: int) -> Figures:
             "memory": machine.resident_mib(pids),
             "disk": network.disk_mib(),
         }
+
+
+async def _until_quiet(pids: Sequence[int]) -> None:
+    """Let a network write and prune what growing left to be done."""
+    for _ in range(QUIET_PATIENCE_S):
+        if await asyncio.to_thread(machine.idle_cpu_percent, pids, 1.0) < QUIET_PERCENT:
+            return
 
 
 def exponent(points: Sequence[Figures], key: str) -> float:
