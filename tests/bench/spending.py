@@ -5,6 +5,7 @@ Where a machine's cores are busy, their time divided by that of one operation is
 network could do on them, so these figures say whether a row lacks work to be saved or only waits.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -64,9 +65,9 @@ def as_section(found: Mapping[str, Mapping[str, float]], cores: int) -> list[str
         ours = cost_of(found["qanat"], row.key)
         if not ours:
             continue
-        total = sum(ours.values())
-        peer = sum(cost_of(found.get("hardhat", {}), row.key).values())
-        others = total - sum(ours.get(part, 0) for part in (GENERATOR, *SHOWN))
+        total = math.fsum(ours.values())
+        peer = math.fsum(cost_of(found.get("hardhat", {}), row.key).values())
+        others = math.fsum(c for part, c in ours.items() if part not in (GENERATOR, *SHOWN))
         cells = [f"{ours.get(part, 0):.2f}" for part in (GENERATOR, *SHOWN)]
         cells += [f"{others:.2f}", f"{total:.2f}", f"{1000 * cores / total:,.0f} /s"]
         name = row.key.removesuffix(" p50") + (" transfer" if row.key.endswith("p50") else "")
