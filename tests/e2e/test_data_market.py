@@ -333,7 +333,9 @@ def test_the_story_runs_on_a_network_of_its_own(tmp_path: Path) -> None:
     [
         "starting a network of its own",
         "worker-0: starting",
+        "cem commits to rows",
         "waiting for the computation",
+        "withdraws it",
     ],
 )
 def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path, said: str) -> None:
