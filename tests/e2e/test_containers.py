@@ -19,10 +19,10 @@ from services.worker.rules.containers import INSTANCE_LABEL, project_name
 from shared.rules.app_ids import decode_app_id
 from tests.e2e.test_rofl_commands import Commands
 from tests.e2e.test_worker import Worker
-from tests.support.networks import ROOT, ProcessNetwork, missing_docker, wait_for
+from tests.support.networks import ROOT, ProcessNetwork, missing_docker, port_base, wait_for
 
 pytestmark = pytest.mark.timeout(300)
-PORT_BASE = 21945
+PORT_BASE = port_base(15545)
 CANARY = b"canary-471142"
 IMAGE = "python:3.11-slim-bookworm"
 COMPOSE = """

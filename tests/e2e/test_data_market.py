@@ -50,7 +50,7 @@ from tests.support.networks import (
 from tests.support.search import files_with, holds_any, memory_holds, needles_of
 
 PORT_BASE = port_base(25545)
-DEMO = ("demo", "data-market", "--port-base", str(port_base(40545)))
+DEMO = ("demo", "data-market", "--port-base", str(port_base(14545)))
 """With a network of its own."""
 POT_WEI = 10**18 + 7
 NAMES = ("ana", "ben", "cem")

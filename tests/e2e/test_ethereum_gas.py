@@ -108,7 +108,8 @@ def test_a_recording_of_it_replays(network: ProcessNetwork, tmp_path: Path) -> N
     network.cli("record", str(file))
     newest = network.rpc("eth_getBlockByNumber", "latest", False)["hash"]
     assert json.loads(file.read_text().splitlines()[0])["ethereum_gas"] is True
-    assert newest in run_cli("replay", str(file), "--seed", SEED)
+    at = ("--port-base", str(port_base(23545)))
+    assert newest in run_cli("replay", str(file), "--seed", SEED, *at)
 
 
 @pytest.mark.long

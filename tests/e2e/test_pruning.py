@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_evm_snapshots import ACCOUNT, RECEIVER, balance, send
-from tests.support.networks import ROOT, ProcessNetwork, RpcFailure, run_cli, running, wait_for
+from tests.support.networks import (
+    ROOT,
+    ProcessNetwork,
+    RpcFailure,
+    port_base,
+    run_cli,
+    running,
+    wait_for,
+)
 
-PORT_BASE = 25745
+PORT_BASE = port_base(16545)
 KEPT_HEIGHTS, KEPT_ROUNDS = 256, 40
 
 

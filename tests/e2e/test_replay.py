@@ -13,6 +13,7 @@ from tests.support.networks import ProcessNetwork, port_base, run_cli
 
 PORT_BASE = port_base(22545)
 SEED = "a seed that everybody may know"
+REPLAY = ("replay", "--seed", SEED, "--port-base", str(port_base(23545)))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_recorded_run_comes_out_the_same_and_a_changed_one_does_not(
     file = tmp_path / "run.jsonl"
     network.cli("record", str(file))
     newest_hash = network.rpc("eth_getBlockByNumber", "latest", False)["hash"]
-    assert newest_hash in run_cli("replay", str(file), "--seed", SEED)
+    assert newest_hash in run_cli(*REPLAY, str(file))
 
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     paid = [line for line in lines[1:] if line["transactions"]]
@@ -67,7 +68,7 @@ def test_recorded_run_comes_out_the_same_and_a_changed_one_does_not(
     )
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(AssertionError, match=rf"round {paid[-2]['round']}\b"):
-        run_cli("replay", str(file), "--seed", SEED)
+        run_cli(*REPLAY, str(file))
 
 
 def test_a_run_that_began_with_accounts_of_a_file_is_replayed_with_them(tmp_path: Path) -> None:
@@ -81,7 +82,6 @@ def test_a_run_that_began_with_accounts_of_a_file_is_replayed_with_them(tmp_path
     finally:
         network.down()
         network.close()
-    options = ("replay", str(run), "--seed", SEED)
     with pytest.raises(AssertionError, match="state_root"):
-        run_cli(*options)
-    assert "are the same" in run_cli(*options, "--genesis", str(file))
+        run_cli(*REPLAY, str(run))
+    assert "are the same" in run_cli(*REPLAY, str(run), "--genesis", str(file))

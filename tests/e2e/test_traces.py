@@ -19,7 +19,7 @@ from tests.bench.stages import (
 from tests.support.networks import ProcessNetwork, port_base, running, wait_for
 from tests.support.signing import sign
 
-PORT_BASE = port_base(19745)
+PORT_BASE = port_base(17545)
 WORKERS = 3
 COUNT = 10
 PATIENCE_S = 60

@@ -282,7 +282,9 @@ def port_base(usual: int) -> int:
     Give the first port of a network of this process of tests: two of them run side by side.
 
     A network takes fewer than `PORTS_A_NETWORK` ports, and files have a thousand between them.
+    Programs' own connections come from 32768 on; 8545 and 28545 are networks without an option.
     """
+    assert usual % 1000 == 545 and usual < 32_000 and usual != 28545, f"{usual} may be taken"
     process = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     assert process in ("gw0", "gw1"), "e2e tests have ports for two processes"
     return usual + PORTS_A_NETWORK * int(process[2:])
