@@ -13,6 +13,8 @@ ALL ?= $(filter true 1,$(CI))
 RUST_INPUTS := Cargo.toml Cargo.lock crates tests/vectors tests/contracts/artifacts
 SHORT := $(if $(ALL),,QANAT_SHORT_TESTS=1)
 E2E_PROCESSES ?= 2
+# Images of containers often set it, and then every process of every network compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile

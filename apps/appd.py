@@ -19,6 +19,7 @@ from apps.inference.documents.evidence import MockEvidence, read_evidence
 from apps.inference.errors import MalformedDocument
 from shared.encoding import cbor
 from shared.errors import Rejected
+from shared.kit.plain_http import NOBODY
 
 TIMEOUT_S = 30.0
 SUBMIT_TIMEOUT_S = 60.0
@@ -35,7 +36,7 @@ class Appd:
 
     def __init__(self, socket: Path) -> None:
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+            transport=httpx.AsyncHTTPTransport(uds=str(socket), verify=NOBODY),
             base_url="http://localhost",
             timeout=TIMEOUT_S,
         )

@@ -5,6 +5,7 @@ from typing import Self
 import httpx
 
 from shared.errors import Unavailable
+from shared.kit.plain_http import trust_for
 
 TIMEOUT_S = 60.0
 UPLOAD_TIMEOUT_S = 600.0
@@ -17,7 +18,9 @@ class ServiceHttp:
 
     def __init__(self, url: str, away: type[Unavailable]) -> None:
         self.url, self._away = url, away
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx.Client(
+            base_url=url, timeout=TIMEOUT_S, trust_env=False, verify=trust_for(url)
+        )
 
     def __enter__(self) -> Self:
         """Use it as a context."""

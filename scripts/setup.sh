@@ -39,7 +39,7 @@ if [ ! -x .venv/bin/uv ]; then
     say "installing uv"
     .venv/bin/python -m pip install -q uv
 fi
-export UV_SYSTEM_CERTS=1
+export UV_SYSTEM_CERTS=1 UV_COMPILE_BYTECODE=1
 
 lock=requirements/$what.txt
 deps=$(fingerprint "$lock")

@@ -25,6 +25,7 @@ from qanat.paratime.signing import (
 )
 from shared.encoding import cbor
 from shared.errors import PeerUnavailable, RuntimeRejected, error_from
+from shared.kit.plain_http import trust_for
 from shared.types.sdk_transaction import Call
 
 TIMEOUT_S = 70.0
@@ -53,7 +54,9 @@ class ParaTimeClient:
     ) -> None:
         """Name the gateway; nothing is asked yet. `transport` is for tests."""
         self.account = account
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport)
+        self._http = httpx.Client(
+            base_url=url, timeout=TIMEOUT_S, transport=transport, verify=trust_for(url)
+        )
         self._chain: Chain | None = None
 
     def __enter__(self) -> Self:

@@ -199,7 +199,7 @@ def read_compose(text: str, *, memory_mib: int) -> tuple[ContainerService, ...]:
         It is none, or has what workers do not run; says where.
     """
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise BadCompose(f"the Compose file is no YAML: {error}") from None
     if isinstance(raw, dict):

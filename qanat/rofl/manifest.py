@@ -281,7 +281,7 @@ def load_manifest(path: Path) -> Manifest:
     if path.stat().st_size > MAX_BYTES:
         raise BadManifest(f"{path} has over {MAX_BYTES} bytes")
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text()))
+        return Manifest.model_validate(yaml.load(path.read_text(), Loader=yaml.CSafeLoader))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

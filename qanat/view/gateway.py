@@ -9,6 +9,7 @@ import orjson
 
 from services.gateway.rpc.parameters import BadParameter
 from shared.errors import Rejected, Unavailable
+from shared.kit.plain_http import trust_for
 
 TIMEOUT = httpx.Timeout(70.0, connect=5.0)
 """A gateway may hold an answer for a minute (`eth_sendRawTransactionSync`) [s]."""
@@ -52,7 +53,11 @@ class Gateway:
         """Name it; nothing is asked yet. `transport` is for tests."""
         self.url = url
         self._http = httpx.AsyncClient(
-            timeout=TIMEOUT, limits=CONNECTIONS, transport=transport, trust_env=False
+            timeout=TIMEOUT,
+            limits=CONNECTIONS,
+            transport=transport,
+            trust_env=False,
+            verify=trust_for(url),
         )
         self._ids = itertools.count(1)
         self._bytes = 0

@@ -11,6 +11,7 @@ from services.worker.enclave.protocol import CallKey
 from shared.crypto.hashes import sha512_256
 from shared.encoding import cbor
 from shared.errors import Rejected, RuntimeRejected, Unavailable
+from shared.kit.plain_http import NOBODY
 from shared.rules.key_policy import SIGNED_KEY_LIFETIME
 from shared.types.identity import Epoch
 from shared.types.keymanager import SignedPublicKey
@@ -40,7 +41,11 @@ class Gateway:
     def __init__(self, address: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Take `host:port`; `transport` stands for the network where there is none."""
         self._client = httpx.AsyncClient(
-            base_url=f"http://{address}", timeout=TIMEOUT_S, trust_env=False, transport=transport
+            base_url=f"http://{address}",
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            transport=transport,
+            verify=NOBODY,
         )
         self._id = 0
 
