@@ -17,7 +17,7 @@ settings.load_profile("qanat")
 # A shell that runs this in the background lets it ignore Ctrl-C, and whatever tests start as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Each HTTP client reads the machine's certificate authorities, which takes 40 ms; no test needs them.
+# Each HTTP client reads the machine's certificate authorities, which takes 40 ms.
 ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 LEFT_OUT = pytest.StashKey[int]()

@@ -33,6 +33,9 @@ QUESTIONS_A_TURN = 8
 LEVEL_WAIT_S = 0.25
 """How long a question waits for a node to deliver what clients see already [s]: a millisecond or
 two where nodes are well."""
+KEYS, KEYS_WAIT_S, KEYS_POLL_S = "keys", 3.0, 0.02
+"""Module of the errors of keys that a node lacks, and how long a question waits for them [s]: an
+epoch that has just begun gets its keys in a moment, on all nodes at about the same time."""
 FAVOURITE_LAG_ROUNDS = 5
 """How far the favourite may be behind: rounds come a moment later from one node than from another,
 and a change of pools for that would shuffle nonces [rounds]."""
@@ -117,6 +120,8 @@ class ComputeNodes:
         """
         Put a question to the next level node, and to others while nodes are unavailable.
 
+        Where all of them lack keys of the epoch it is asked again until they have them.
+
         Raises
         ------
         Unavailable
@@ -126,8 +131,27 @@ class ComputeNodes:
         """
         if not self._level():
             await self._until(lambda: bool(self._level()))
+        try:
+            return await self._ask_once(question)
+        except Unavailable as error:
+            if error.module != KEYS:
+                raise
+        return await self._ask_until_keys(question)
+
+    async def _ask_once(self, question: Question[T]) -> T:
         answer, _ = await _first_answer(self._watch, self._in_order(self._next_turn()), question)
         return answer
+
+    async def _ask_until_keys(self, question: Question[T]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + KEYS_WAIT_S
+        while True:
+            await asyncio.sleep(KEYS_POLL_S)
+            try:
+                return await self._ask_once(question)
+            except Unavailable as error:
+                if error.module != KEYS or loop.time() >= deadline_s:
+                    raise
 
     def _next_turn(self) -> int:
         """Whose turn it is: questions of one moment go together, which saves everybody messages."""

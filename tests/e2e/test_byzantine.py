@@ -172,6 +172,7 @@ def test_scheduler_that_signs_two_proposals_loses_the_penalty(byzantine: Process
     assert_one_reporter_is_paid(changes_since(before, byzantine))
 
 
+@pytest.mark.long
 def test_contract_reads_stake_and_rounds_as_consensus_holds_them(
     byzantine: ProcessNetwork,
 ) -> None:
@@ -238,6 +239,7 @@ def test_revoked_enclave_gets_no_new_keys_until_it_is_allowed_again(
     assert changes_since(stakes, byzantine) == {}
 
 
+@pytest.mark.long
 def test_policy_is_changed_only_where_its_signers_are(byzantine: ProcessNetwork) -> None:
     honest = json.loads(byzantine.cli("policy", "show", "--json"))[0]["mrenclave"]
     signers = byzantine.data / "policy-signers.json"

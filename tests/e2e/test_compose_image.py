@@ -2,6 +2,8 @@
 
 import subprocess
 
+import pytest
+
 from tests.support.networks import ComposeNetwork
 
 LARGEST_BYTES = 250_000_000
@@ -9,6 +11,7 @@ LARGEST_BYTES = 250_000_000
 ABSENT = ["pip", "apt-get", "perl", "gcc"]
 
 
+@pytest.mark.docker
 def test_the_image_is_small_and_holds_no_installer(compose_network: ComposeNetwork) -> None:
     size = docker("image", "inspect", "--format", "{{.Size}}", "qanat:local")
     assert int(size) < LARGEST_BYTES

@@ -209,6 +209,7 @@ def test_a_job_pays_once_whatever_is_killed_and_shows_no_row(
     wait_for(lambda: holds_any(ear.heard(), needles), 10, "the eavesdropper hears what is sent")
 
 
+@pytest.mark.long
 def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
     worker = scene.workers[0]
     with pytest.raises(MockRefused):
@@ -240,6 +241,7 @@ def test_a_worker_takes_only_what_was_committed_to(scene: Scene) -> None:
             contributor.upload([mistaken])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_commands_lead_from_rows_to_pay(scene: Scene, tmp_path: Path) -> None:
     market = ("--market", scene.market.address, "--gateway", scene.network.url, "--json")

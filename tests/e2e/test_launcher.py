@@ -81,6 +81,7 @@ def test_killed_launcher_leaves_no_process_and_the_next_one_goes_on(
     assert network.block_number() >= block
 
 
+@pytest.mark.long
 def test_network_comes_back_when_what_forks_its_hosts_is_killed(network: ProcessNetwork) -> None:
     network.up()
     before = {p["pid"] for p in network.processes()}
@@ -95,6 +96,7 @@ def test_network_comes_back_when_what_forks_its_hosts_is_killed(network: Process
     network.until_level(60)
 
 
+@pytest.mark.long
 def test_node_is_paused_stopped_and_started_by_name(network: ProcessNetwork) -> None:
     network.up()
     network.cli("node", "pause", "compute-1")
@@ -112,6 +114,7 @@ def test_node_is_paused_stopped_and_started_by_name(network: ProcessNetwork) -> 
     network.until_level()
 
 
+@pytest.mark.long
 def test_node_that_is_cut_off_falls_behind_and_catches_up(network: ProcessNetwork) -> None:
     network.up()
     network.cli("node", "cut", "compute-1")
@@ -144,6 +147,7 @@ def test_gateway_has_no_cable_and_who_lacks_the_token_cuts_nothing(network: Proc
     network.until_ready()
 
 
+@pytest.mark.long
 def test_network_is_dumped_while_it_runs_and_goes_on_elsewhere(
     network: ProcessNetwork, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_viem_encrypts_and_reads_back(network: RunningNetwork, node_clients: Pat
     assert not seen["secretInInput"]
 
 
+@pytest.mark.long
 def test_oceans_datatoken_keeps_its_file_object(
     network: RunningNetwork, node_clients: Path
 ) -> None:

@@ -209,6 +209,7 @@ def halted(network: ProcessNetwork, paratime: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_halted_paratime_leaves_the_others_rounds(
     paratimes: ProcessNetwork, gateways: dict[str, GatewayOf]
 ) -> None:

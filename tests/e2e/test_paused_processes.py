@@ -37,6 +37,7 @@ def paused(network: ProcessNetwork, name: str, part: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["host", "enclave"])
 @pytest.mark.parametrize("name", KEY_MANAGERS)
 def test_contract_is_made_and_written_while_a_key_manager_is_paused(
@@ -57,6 +58,7 @@ def test_contract_is_made_and_written_while_a_key_manager_is_paused(
     network.until_ready()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["host", "enclave"])
 @pytest.mark.parametrize("name", NODES)
 def test_chain_goes_on_while_a_compute_node_is_paused(
@@ -87,6 +89,7 @@ def test_service_that_was_paused_goes_on_where_it_was(
     network.until_ready()
 
 
+@pytest.mark.long
 def test_key_manager_that_was_paused_over_an_epoch_gets_what_it_missed(
     process_network: ProcessNetwork,
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_hardhat_2_project_of_sapphire(hardhat_like: ProcessNetwork, project: 
     assert "failing" not in told
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("project", ["hardhat3"], indirect=True)
 def test_a_hardhat_3_project(hardhat_like: ProcessNetwork, project: Path) -> None:
     told = run_node(hardhat_like, project, "npx", "hardhat", "test", "mocha")
@@ -163,6 +164,7 @@ class Indexer:
         wait_for(is_there, 60, f"Ponder has {wanted}: {self._log.read_text()[-2000:]}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("project", ["ponder"], indirect=True)
 def test_ponder_follows_a_rewind(hardhat_like: ProcessNetwork, project: Path) -> None:
     web3 = connect(hardhat_like, encrypted=False)
@@ -185,6 +187,7 @@ def test_ponder_follows_a_rewind(hardhat_like: ProcessNetwork, project: Path) ->
         ponder.until({ben: 5, cem: 100})
 
 
+@pytest.mark.long
 def test_metamask_pays_by_base_fee(hardhat_like: ProcessNetwork, metamask: Path) -> None:
     seen = use_metamask(metamask, hardhat_like.url)
     assert (seen["is1559"], seen["created"]["type"]) == (True, "0x2")

@@ -57,6 +57,7 @@ def mine_heights(network: ProcessNetwork, count: int) -> None:
         network.rpc("evm_mine")
 
 
+@pytest.mark.long
 def test_old_states_are_refused_and_all_else_goes_on(pruned: ProcessNetwork) -> None:
     send(pruned, 1)
     first = pruned.block_number()
@@ -87,6 +88,7 @@ def test_old_states_are_refused_and_all_else_goes_on(pruned: ProcessNetwork) -> 
     assert balance(pruned) == 6
 
 
+@pytest.mark.long
 def test_a_dump_of_it_goes_on_elsewhere(pruned: ProcessNetwork, tmp_path: Path) -> None:
     before = balance(pruned)
     pruned.down()

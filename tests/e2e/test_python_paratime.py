@@ -69,6 +69,7 @@ def test_no_file_and_no_log_of_the_network_holds_the_text(network: ProcessNetwor
     assert found == []
 
 
+@pytest.mark.long
 def test_notes_survive_a_restart_of_everything(network: ProcessNetwork, url: str) -> None:
     network.down()
     network.up()

@@ -71,6 +71,7 @@ def test_recorded_run_comes_out_the_same_and_a_changed_one_does_not(
         run_cli(*REPLAY, str(file))
 
 
+@pytest.mark.long
 def test_a_run_that_began_with_accounts_of_a_file_is_replayed_with_them(tmp_path: Path) -> None:
     file, run = tmp_path / "genesis.json", tmp_path / "run.jsonl"
     file.write_text(json.dumps({"alloc": {"0x" + "00" * 19 + "aa": {"balance": "0x64"}}}))

@@ -202,6 +202,7 @@ async def attack(network: ProcessNetwork) -> HostileClient:
     return client
 
 
+@pytest.mark.long
 def test_five_thousand_hostile_envelopes_stop_nothing(network: ProcessNetwork) -> None:
     web3 = connect(network, encrypted=True)
     vault = deploy(web3, "Vault")

@@ -137,6 +137,7 @@ def old_network(tmp_path: Path) -> Iterator[ProcessNetwork]:
     network.close()
 
 
+@pytest.mark.long
 def test_rounds_go_on_under_held_connections_half_heads_and_readers_that_do_not_read(
     old_network,
 ):

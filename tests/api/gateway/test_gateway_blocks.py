@@ -1,5 +1,7 @@
 """What the block index answers: blocks, transactions, receipts, logs, and their shapes."""
 
+import asyncio
+
 import pytest
 
 from tests.support.gateway import FIRST_ADDRESS, running_gateway
@@ -143,7 +145,8 @@ async def test_transaction_is_invisible_while_it_waits(gateway):
 
 async def test_transactions_are_found_by_their_place(gateway):
     gateway.chain.is_automatic = False
-    hashes = [await gateway.rpc("eth_sendRawTransaction", sign(nonce)) for nonce in range(3)]
+    sent = (gateway.rpc("eth_sendRawTransaction", sign(nonce)) for nonce in range(3))
+    hashes = await asyncio.gather(*sent)
     number = hex(await gateway.mine())
     block = await gateway.rpc("eth_getBlockByNumber", number, True)
     assert [one["hash"] for one in block["transactions"]] == hashes
@@ -198,8 +201,8 @@ async def test_logs_are_filtered_by_address_topics_and_range(gateway):
 
 async def test_log_index_counts_through_the_block(gateway):
     gateway.chain.is_automatic = False
-    for nonce in range(3):
-        await gateway.rpc("eth_sendRawTransaction", sign(nonce, to=b"", data=log_emitter(TOPIC_A)))
+    raws = [sign(nonce, to=b"", data=log_emitter(TOPIC_A)) for nonce in range(3)]
+    await asyncio.gather(*(gateway.rpc("eth_sendRawTransaction", raw) for raw in raws))
     await gateway.mine()
     logs = await gateway.rpc("eth_getLogs", {"fromBlock": "latest"})
     assert [log["logIndex"] for log in logs] == ["0x0", "0x1", "0x2"]

@@ -119,6 +119,7 @@ def test_quick_start_answers_alike_on_two_workers_and_leaks_nothing(tmp_path) ->
     assert not holds_canary(logs.iterdir())
 
 
+@pytest.mark.long
 def test_the_end_leaves_a_long_prompt_and_gives_its_receipt(tmp_path) -> None:
     socket = tmp_path / "appd.sock"
     asked = {

@@ -27,6 +27,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_chain_keeps_every_block_that_it_told_of_and_goes_on(tmp_path):
     path = tmp_path / "chain.db"

@@ -84,6 +84,7 @@ async def test_measured_compute_enclave_gets_its_keys_and_nothing_else(network):
         await asker.ask("get_or_create_ephemeral_keys", **(wanted | {"view": old}))
 
 
+@pytest.mark.long
 async def test_keys_of_one_paratime_are_refused_to_the_other(tmp_path):
     text = (NETWORK_FILE.parent / "paratimes.toml").read_text()
     file = tmp_path / "two.toml"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import cbor2
+import pytest
 from eth_abi import decode
 from eth_account import Account
 from evm_native import x25519_public
@@ -313,6 +314,7 @@ def test_a_registration_is_not_played_again_and_its_keys_are_its_own():
     in_a_world(test)
 
 
+@pytest.mark.long
 def test_an_instance_ends_with_its_epoch():
     async def test(world: World) -> None:
         client = Client(world)

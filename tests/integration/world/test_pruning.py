@@ -96,6 +96,7 @@ def test_a_node_that_begins_long_after_the_start_follows_and_forgets_as_well(tmp
     in_a_world(test, keep_rounds=KEPT, root=tmp_path)
 
 
+@pytest.mark.long
 def test_a_snapshot_keeps_its_state_until_it_is_dropped():
     async def test(world: World) -> None:
         await grow(world, range(2))

@@ -123,6 +123,7 @@ async def test_a_program_that_dies_is_started_again(tmp_path):
         await seen(lambda: one.text.count("began") == 2)
 
 
+@pytest.mark.long
 async def test_the_program_ends_with_its_enclave_even_a_stubborn_one(tmp_path):
     with running(tmp_path) as one:
         one.run(STUBBORN)

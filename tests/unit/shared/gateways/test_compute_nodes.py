@@ -5,9 +5,16 @@ import pytest
 
 from services.gateway.submitter import Submitter
 from shared.api.compute import ComputeStatus, Submission
-from shared.errors import PeerFailed, PeerUnavailable, RuntimeRejected
+from shared.errors import (
+    PeerFailed,
+    PeerUnavailable,
+    RemoteUnavailable,
+    RuntimeRejected,
+    Unavailable,
+)
 from shared.gateways import compute_nodes
 from shared.gateways.compute_nodes import ComputeNodes
+from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.turns import until
 
 
@@ -105,6 +112,53 @@ async def test_all_down_gives_the_last_reason(nodes, fakes):
         fake.failure = PeerUnavailable(f"{fake.name} is gone")
     with pytest.raises(PeerUnavailable, match="is gone"):
         await ask(nodes)
+
+
+class FailsTwice:
+    """Fails the first two times that all four nodes are asked."""
+
+    def __init__(self, failure):
+        self.failure, self.asked = failure, 0
+
+    def __call__(self):
+        self.asked += 1
+        return self.failure if self.asked <= 2 * 4 else None
+
+
+def failing(fakes, failures, monkeypatch):
+    for fake in fakes:
+
+        async def answer(fake=fake):
+            failure = failures()
+            if failure:
+                raise failure
+            return fake.name
+
+        monkeypatch.setattr(fake, "fetch_min_gas_price", answer)
+
+
+async def test_a_question_waits_for_keys_of_an_epoch_that_has_just_begun(nodes, fakes, monkeypatch):
+    failures = FailsTwice(EphemeralSecretMissing("no ephemeral secret of epoch 6 on this node"))
+    failing(fakes, failures, monkeypatch)
+    assert len(await ask(nodes)) == 1
+    assert failures.asked == 2 * 4 + 1
+    assert all(node.is_up for node in nodes.members)
+
+
+async def test_keys_that_do_not_come_are_told_of(nodes, fakes, monkeypatch):
+    monkeypatch.setattr(compute_nodes, "KEYS_WAIT_S", 0.05)
+    for fake in fakes:
+        fake.failure = RemoteUnavailable("keys", 20, "no ephemeral secret of epoch 6 on this node")
+    with pytest.raises(Unavailable, match="epoch 6"):
+        await ask(nodes)
+
+
+async def test_other_reasons_are_not_waited_for(nodes, fakes, monkeypatch):
+    failures = FailsTwice(PeerFailed("met a bug"))
+    failing(fakes, failures, monkeypatch)
+    with pytest.raises(PeerFailed):
+        await ask(nodes)
+    assert failures.asked == 4
 
 
 async def test_node_that_hangs_is_given_up(nodes, fakes, monkeypatch):
