@@ -175,7 +175,7 @@ class GatewayNode:
             await self._may_price_move.wait()
             self._may_price_move.clear()
             try:
-                price = await self.nodes.ask(lambda api: EvmQueries(api).fetch_min_gas_price())
+                price = await EvmQueries(self.nodes).fetch_min_gas_price()
             except QanatError as error:
                 log.debug("min_gas_price_unknown", reason=error.message)
                 self._may_price_move.set()

@@ -121,7 +121,7 @@ class PublicState:
             start = page.items[-1][0] + b"\0" if page.items else None
 
     async def _page(self, query: StateQuery, round_: Round) -> StateItems:
-        return await self._node.nodes.ask(lambda api: EvmQueries(api).fetch_state(query, round_))
+        return await EvmQueries(self._node.nodes).fetch_state(query, round_)
 
     async def _name(
         self, nameless: set[bytes], slots: Iterable[bytes], round_: Round

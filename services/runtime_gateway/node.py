@@ -144,7 +144,7 @@ class RuntimeGatewayNode:
     async def query(self, method: str, args: bytes, round_: int | None) -> bytes:
         """Ask the runtime; raises what it refuses with."""
         at = None if round_ is None else Round(round_)
-        return await self._nodes.ask(lambda api: api.query(method, args, at))
+        return await self._nodes.query(method, args, at)
 
     async def find_round(self, number: int) -> SeenRound | None:
         """

@@ -1,6 +1,7 @@
 """What a client asks of an EVM ParaTime, over `ComputeApi.query`."""
 
-from shared.api.compute import ComputeApi
+from typing import Protocol
+
 from shared.encoding.record import decode_record, encode_record
 from shared.types.evm import (
     Account,
@@ -21,14 +22,21 @@ from shared.types.identity import Round
 from shared.types.sight import SealedView, SignedQuestion, ViewQuery
 
 
+class Queries(Protocol):
+    """Whoever answers questions about an EVM's state: a node, or several."""
+
+    async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+        """See `ComputeApi.query`."""
+
+
 class EvmQueries:
     """
-    Typed questions to one node; of the newest state, where no round is given.
+    Typed questions to a node or to several; of the newest state, where no round is given.
 
     Each raises `RuntimeRejected` as the runtime does, and `Unavailable`.
     """
 
-    def __init__(self, node: ComputeApi) -> None:
+    def __init__(self, node: Queries) -> None:
         self._node = node
 
     async def call(self, call: EvmCall, round_: Round | None = None) -> bytes:

@@ -15,8 +15,10 @@ import structlog
 
 from shared.api.compute import ComputeApi, ComputeStatus
 from shared.errors import PeerUnavailable, Unavailable
-from shared.gateways.together import asking_together
+from shared.gateways.together import Together
 from shared.kit.interrupts import Interrupt
+from shared.types.identity import Round
+from shared.types.queries import MAX_TOGETHER_BYTES
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -28,8 +30,6 @@ far less; only a node that was paused at this moment takes longer."""
 PATIENCE_S = 1.0
 """How long a node may take until another one is asked beside it [s]: a question changes nothing,
 and a transaction that two pools have is one transaction."""
-QUESTIONS_A_TURN = 8
-"""Questions of one moment that go to the same node."""
 LEVEL_WAIT_S = 0.25
 """How long a question waits for a node to deliver what clients see already [s]: a millisecond or
 two where nodes are well."""
@@ -45,7 +45,7 @@ class ComputeNode:
     """One node, as far as the gateway has seen it."""
 
     def __init__(self, address: str, api: ComputeApi) -> None:
-        self.address, self.api = address, asking_together(api)
+        self.address, self.api = address, api
         self.round = -1
         """Newest round that it delivered; -1 while it delivers nothing."""
         self.status: ComputeStatus | None = None
@@ -88,8 +88,7 @@ class ComputeNodes:
         self.members = [ComputeNode(address, api) for address, api in nodes.items()]
         self._watch = _Watch()
         self._turn = 0
-        self._asked_now = 0
-        """Questions in this turn of the loop."""
+        self._together = Together(self.ask)
         self._favourite: ComputeNode | None = None
         self.newest_shown: Callable[[], int] = lambda: -1
         """Newest round that clients see; it may be there before a node has delivered it."""
@@ -116,6 +115,16 @@ class ComputeNodes:
             # It may be down; who is asked then is decided as ever.
             return
 
+    async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+        """
+        Ask any level node; see `ComputeApi.query`.
+
+        Questions of one moment about the newest state go together, which saves everybody messages.
+        """
+        if round is None and len(args) <= MAX_TOGETHER_BYTES:
+            return await self._together.query(method, args)
+        return await self.ask(lambda api: api.query(method, args, round))
+
     async def ask(self, question: Question[T]) -> T:
         """
         Put a question to the next level node, and to others while nodes are unavailable.
@@ -139,7 +148,8 @@ class ComputeNodes:
         return await self._ask_until_keys(question)
 
     async def _ask_once(self, question: Question[T]) -> T:
-        answer, _ = await _first_answer(self._watch, self._in_order(self._next_turn()), question)
+        self._turn += 1
+        answer, _ = await _first_answer(self._watch, self._in_order(self._turn), question)
         return answer
 
     async def _ask_until_keys(self, question: Question[T]) -> T:
@@ -152,18 +162,6 @@ class ComputeNodes:
             except Unavailable as error:
                 if error.module != KEYS or loop.time() >= deadline_s:
                     raise
-
-    def _next_turn(self) -> int:
-        """Whose turn it is: questions of one moment go together, which saves everybody messages."""
-        if self._asked_now == 0:
-            asyncio.get_running_loop().call_soon(self._end_moment)
-        if self._asked_now % QUESTIONS_A_TURN == 0:
-            self._turn += 1
-        self._asked_now += 1
-        return self._turn
-
-    def _end_moment(self) -> None:
-        self._asked_now = 0
 
     async def ask_favourite(self, question: Question[T]) -> T:
         """

@@ -1,42 +1,41 @@
 """
 Questions of one moment go to a node in one message.
 
-Each message costs its sender, a host and an enclave a task and a wake-up, which is most of what a
-small question takes. Who asks alone waits a turn of the event loop for it.
+Each message costs its sender, a host and an enclave a task and a wake-up, and the sender a choice
+of the node, which is most of what a small question takes. Who asks alone waits a turn of the event
+loop for it.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from shared.api.compute import ComputeApi
-from shared.errors import PeerFailed
-from shared.types.identity import Round
-from shared.types.queries import MAX_QUERIES, MAX_TOGETHER_BYTES, Query, QueryAnswer
+from shared.errors import PeerFailed, Unavailable
+from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 
+QUESTIONS_A_MESSAGE = MAX_QUERIES // 2
+"""Those of a moment beyond it go to another node, whose enclave works at the same time."""
 Asked = tuple[Query, "asyncio.Future[bytes]"]
 
 
-def asking_together(api: ComputeApi) -> ComputeApi:
-    """Give a node's API that sends questions about the newest state together."""
-    return cast("ComputeApi", _Together(api))
+class Ask(Protocol):
+    """Puts a question to a node, and to others where that fails."""
+
+    def __call__(self, question: Callable[[ComputeApi], Awaitable[Any]]) -> Awaitable[Any]:
+        """See `ComputeNodes.ask`."""
 
 
-class _Together:
-    """All else is asked as ever."""
+class Together:
+    """Collects questions about the newest state until the event loop has come around."""
 
-    def __init__(self, api: ComputeApi) -> None:
-        self._api = api
+    def __init__(self, ask: Ask) -> None:
+        self._put = ask
         self._waiting: list[Asked] = []
         self._messages: set[asyncio.Task[None]] = set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-    async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
+    async def query(self, method: str, args: bytes) -> bytes:
         """See `ComputeApi.query`."""
-        if round is not None or len(args) > MAX_TOGETHER_BYTES:
-            return await self._api.query(method, args, round)
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._send)
@@ -46,8 +45,8 @@ class _Together:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), MAX_QUERIES):
-            asked = waiting[start : start + MAX_QUERIES]
+        for start in range(0, len(waiting), QUESTIONS_A_MESSAGE):
+            asked = waiting[start : start + QUESTIONS_A_MESSAGE]
             message = asyncio.get_running_loop().create_task(self._ask(asked))
             self._messages.add(message)
             message.add_done_callback(self._messages.discard)
@@ -57,27 +56,34 @@ class _Together:
         if len(asked) == 1:
             await self._ask_alone(*asked[0])
             return
+        queries = tuple(query for query, _ in asked)
+        answers: tuple[QueryAnswer, ...]
         try:
-            answers = await self._ask_all(tuple(query for query, _ in asked))
+            answers = await self._put(lambda api: _ask_all(api, queries))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
             for _, waiting in asked:
                 _tell(waiting, error)
             return
-        for (_, waiting), answer in zip(asked, answers, strict=False):
-            _tell(waiting, answer.error or answer.output)
-        await asyncio.gather(*(self._ask_alone(*one) for one in asked[len(answers) :]))
-
-    async def _ask_all(self, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
-        answers = await self._api.query_all(queries)
-        if not 0 < len(answers) <= len(queries):
-            raise PeerFailed(f"{len(queries)} questions got {len(answers)} answers")
-        return answers
+        left = list(asked[len(answers) :])
+        for one, answer in zip(asked, answers, strict=False):
+            if isinstance(answer.error, Unavailable):
+                left.append(one)  # another node may have what this one lacks
+            else:
+                _tell(one[1], answer.error or answer.output)
+        await asyncio.gather(*(self._ask_alone(*one) for one in left))
 
     async def _ask_alone(self, query: Query, waiting: asyncio.Future[bytes]) -> None:
         try:
-            _tell(waiting, await self._api.query(query.method, query.args))
+            _tell(waiting, await self._put(lambda api: api.query(query.method, query.args)))
         except Exception as error:  # noqa: BLE001 - as above
             _tell(waiting, error)
+
+
+async def _ask_all(api: ComputeApi, queries: tuple[Query, ...]) -> tuple[QueryAnswer, ...]:
+    answers = await api.query_all(queries)
+    if not 0 < len(answers) <= len(queries):
+        raise PeerFailed(f"{len(queries)} questions got {len(answers)} answers")
+    return answers
 
 
 def _tell(waiting: asyncio.Future[bytes], answer: bytes | Exception) -> None:

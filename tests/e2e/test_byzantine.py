@@ -126,6 +126,7 @@ def test_honest_enclave_cannot_be_told_to_lie(byzantine: ProcessNetwork) -> None
     assert "can_lie" in said
 
 
+@pytest.mark.long
 def test_fault_needs_the_token_of_the_data_directory(byzantine: ProcessNetwork) -> None:
     token: Path = byzantine.data / "dev-token"
     right = token.read_text()
@@ -136,6 +137,7 @@ def test_fault_needs_the_token_of_the_data_directory(byzantine: ProcessNetwork) 
         token.write_text(right)
 
 
+@pytest.mark.long
 def test_liar_loses_the_penalty_and_the_truth_is_final(byzantine: ProcessNetwork) -> None:
     byzantine.until_ready()
     web3 = connect(byzantine, encrypted=True)

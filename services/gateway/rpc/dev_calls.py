@@ -71,13 +71,9 @@ class DevCallMethods:
         lends = self._is_confidential and bool(request.value)
         try:
             with telling_what_is_unreadable():
-                output = await self._node.nodes.ask(
-                    lambda api: (
-                        EvmQueries(api).call_with_money(call, round_)
-                        if lends
-                        else EvmQueries(api).call(call, round_)
-                    )
-                )
+                queries = EvmQueries(self._node.nodes)
+                ask = queries.call_with_money if lends else queries.call
+                output = await ask(call, round_)
         except RuntimeRejected as error:
             raise await self._told(error, request, round_) from None
         return show_bytes(output)
@@ -101,9 +97,7 @@ class DevCallMethods:
         call, round_ = evm_call(request, pretence), await resolve_state(self._index, block)
         try:
             with telling_what_is_unreadable():
-                gas = await self._node.nodes.ask(
-                    lambda api: EvmQueries(api).estimate_gas_as_sender(call, round_)
-                )
+                gas = await EvmQueries(self._node.nodes).estimate_gas_as_sender(call, round_)
         except RuntimeRejected as error:
             if words.why_halted(error) == words.OUT_OF_GAS:
                 raise words.over_allowance(min(call.gas, CALL_GAS)) from None
@@ -146,4 +140,4 @@ class DevCallMethods:
         return words.halted(reason)
 
     async def _account(self, of: bytes, round_: Round | None) -> Account:
-        return await self._node.nodes.ask(lambda api: EvmQueries(api).fetch_account(of, round_))
+        return await EvmQueries(self._node.nodes).fetch_account(of, round_)

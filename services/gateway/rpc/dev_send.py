@@ -121,8 +121,7 @@ class DevSendMethods(EthSendMethods):
                 return words.lacks_gas(sent.gas, int(wanted[1])) if wanted else error
             case ("core", 20):
                 # Of the node: an edit may have just raised it.
-                ask = self._node.nodes.ask
-                least = await ask(lambda api: EvmQueries(api).fetch_min_gas_price())
+                least = await EvmQueries(self._node.nodes).fetch_min_gas_price()
                 return words.offers_too_little(sent, least)
             case ("core", 26):
                 following = (await self._account(sent)).nonce
@@ -132,7 +131,7 @@ class DevSendMethods(EthSendMethods):
                 return error if text is None else EthereumRejected(text)
 
     async def _account(self, sent: PooledTransaction) -> Account:
-        return await self._node.nodes.ask(lambda api: EvmQueries(api).fetch_account(sent.sender))
+        return await EvmQueries(self._node.nodes).fetch_account(sent.sender)
 
 
 def _read(raw: bytes) -> PooledTransaction | None:

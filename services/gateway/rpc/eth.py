@@ -39,6 +39,7 @@ class EthMethods:
 
     def __init__(self, node: GatewayNode) -> None:
         self._node, self._nodes, self._index = node, node.nodes, node.index
+        self._state = EvmQueries(node.nodes)
         self._chain_id = hex(node.settings.chain_id)
         self._pretences = Pretences(confidential=node.settings.confidential, strict=True)
 
@@ -53,7 +54,7 @@ class EthMethods:
         call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
         round_ = await resolve_state(self._index, block)
         with telling_what_is_unreadable():
-            output = await self._nodes.ask(lambda api: EvmQueries(api).call(call, round_))
+            output = await self._state.call(call, round_)
         return show_bytes(output)
 
     @rpc_method(
@@ -71,7 +72,7 @@ class EthMethods:
         call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
         round_ = await resolve_state(self._index, block)
         with telling_what_is_unreadable():
-            gas = await self._nodes.ask(lambda api: EvmQueries(api).estimate_gas(call, round_))
+            gas = await self._state.estimate_gas(call, round_)
         return hex(gas)
 
     # -- accounts ------------------------------------------------------------------------------
@@ -80,14 +81,14 @@ class EthMethods:
     async def get_balance(self, account: bytes, block: AnyBlockId) -> str:
         """Balance [wei]."""
         round_ = await resolve_state(self._index, block)
-        found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(account, round_))
+        found = await self._state.fetch_account(account, round_)
         return hex(found.balance)
 
     @rpc_method("eth_getTransactionCount", address, LATEST_STATE)
     async def get_transaction_count(self, account: bytes, block: AnyBlockId) -> str:
         """Nonce of the next transaction; `pending` counts those that wait in the pool as well."""
         round_ = await resolve_state(self._index, block)
-        found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(account, round_))
+        found = await self._state.fetch_account(account, round_)
         if block is not Tag.PENDING:
             return hex(found.nonce)
         # Of the node to which transactions are sent: it has them first.
@@ -98,16 +99,14 @@ class EthMethods:
     async def get_code(self, account: bytes, block: AnyBlockId) -> str:
         """Code of a contract, or empty."""
         round_ = await resolve_state(self._index, block)
-        code = await self._nodes.ask(lambda api: EvmQueries(api).fetch_code(account, round_))
+        code = await self._state.fetch_code(account, round_)
         return show_bytes(code)
 
     @rpc_method("eth_getStorageAt", address, slot, LATEST_STATE)
     async def get_storage_at(self, account: bytes, slot: bytes, block: AnyBlockId) -> str:
         """Storage as strict Sapphire shows it: zero, but for the public proxy slots."""
         round_ = await resolve_state(self._index, block)
-        value = await self._nodes.ask(
-            lambda api: EvmQueries(api).fetch_storage(account, slot, round_)
-        )
+        value = await self._state.fetch_storage(account, slot, round_)
         return show_bytes(value.rjust(32, b"\0"))
 
     # -- fees ----------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ class OasisMethods:
         """Ask a module of the SDK about the newest state; CBOR in, CBOR out."""
         if len(args) > MAX_ARGUMENT_BYTES:
             raise InvalidParameters(f"arguments of over {MAX_ARGUMENT_BYTES} bytes")
-        return show_bytes(await self._nodes.ask(lambda api: api.query(method, args)))
+        return show_bytes(await self._nodes.query(method, args))
 
     @rpc_method("oasis_proveApp", data, quantity64)
     async def prove_app(self, app_id: bytes, round_: int) -> str:
@@ -128,9 +128,7 @@ class OasisMethods:
         if len(app_id) != APP_ID_BYTES:
             raise BadParameter(f"an app id has {APP_ID_BYTES} bytes")
         asked = EvmQuery.PROVE_APP
-        return show_bytes(
-            await self._nodes.ask(lambda api: api.query(asked, app_id, Round(round_)))
-        )
+        return show_bytes(await self._nodes.query(asked, app_id, Round(round_)))
 
 
 def _show_result(found: IndexedTransaction) -> Json:

@@ -120,7 +120,7 @@ class OtterscanMethods:
         """Hash of the transaction that used a nonce; null while none did."""
 
         async def is_used(round_: Round) -> bool:
-            found = await self._nodes.ask(lambda api: EvmQueries(api).fetch_account(sender, round_))
+            found = await EvmQueries(self._nodes).fetch_account(sender, round_)
             return found.nonce > nonce
 
         for one in await self._transactions_of(await self._first_round(is_used)):
@@ -169,7 +169,7 @@ class OtterscanMethods:
         return None
 
     async def _has_code(self, account: bytes, round_: Round | None) -> bool:
-        code = await self._nodes.ask(lambda api: EvmQueries(api).fetch_code(account, round_))
+        code = await EvmQueries(self._nodes).fetch_code(account, round_)
         return bool(code)
 
     async def _first_round(self, holds: Callable[[Round], Awaitable[bool]]) -> int | None:

@@ -95,14 +95,10 @@ class StateDumpMethods:
     async def _edits_of(self, wanted: EvmGenesisAccount) -> list[Edit]:
         if wanted.address == self._owner():
             return []
-        known: Account = await self._node.nodes.ask(
-            lambda api: EvmQueries(api).fetch_account(wanted.address)
-        )
+        known: Account = await EvmQueries(self._node.nodes).fetch_account(wanted.address)
         code = b""
         if wanted.code:
-            code = await self._node.nodes.ask(
-                lambda api: EvmQueries(api).fetch_code(wanted.address)
-            )
+            code = await EvmQueries(self._node.nodes).fetch_code(wanted.address)
         return list(_changes(wanted, known, code))
 
 

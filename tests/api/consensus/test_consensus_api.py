@@ -151,6 +151,7 @@ async def test_an_account_that_never_was_is_empty(api):
     assert await api.fetch_nonce(bytes(21)) == 0
 
 
+@pytest.mark.long
 async def test_the_nonce_counts_what_waits(api, node):
     first, second = CONSENSUS_FIRST
     assert await api.submit_transaction(first) == transaction_hash(first)

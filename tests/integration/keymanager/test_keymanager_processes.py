@@ -57,6 +57,7 @@ async def test_two_key_managers_agree_and_vouch_for_their_keys(network):
     )
 
 
+@pytest.mark.long
 async def test_measured_compute_enclave_gets_its_keys_and_nothing_else(network):
     await network.until_ready()
     status = await network.consensus.fetch_status()

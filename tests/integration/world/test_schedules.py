@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from shared.api.evm import EvmQueries
@@ -163,6 +164,7 @@ class Run:
         await until_level(self.world)
 
 
+@pytest.mark.long
 @settings(
     max_examples=SCHEDULES,
     derandomize=IS_SAMPLE,

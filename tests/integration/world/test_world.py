@@ -147,6 +147,7 @@ def test_encrypted_transactions_run_and_leave_no_plaintext_at_any_host():
     in_a_world(test)
 
 
+@pytest.mark.long
 def test_epochs_pass_in_moments_and_each_has_its_keys():
     async def test(world: World) -> None:
         vault = Vault(world)

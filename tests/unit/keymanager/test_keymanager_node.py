@@ -148,6 +148,7 @@ async def test_restart_of_all_loses_the_epoch_and_moves_on_to_one_with_a_secret(
     assert await epoch_key(network, "km-0", 4) == await epoch_key(network, "km-1", 4)
 
 
+@pytest.mark.long
 async def test_open_epoch_of_what_was_said_before_a_restart_of_all_is_left_behind(network):
     await start_both(network)
     await network.until(lambda: all_hold(network, 3))

@@ -55,7 +55,7 @@ class ToyHost:
         return 2 * number
 
 
-@pytest.fixture(params=["alone", "forked"])
+@pytest.fixture(params=[pytest.param("alone", marks=pytest.mark.long), "forked"])
 def forks(request):
     """None, or what forks enclaves from a process that has loaded their code."""
     if request.param == "alone":

@@ -61,6 +61,7 @@ def test_who_stops_listening_stops_the_answer(model) -> None:
     assert (ended.prompt_tokens > 20, ended.completion_tokens) == (True, 1)
 
 
+@pytest.mark.long
 def test_a_long_prompt_is_left_at_once(model) -> None:
     asked = {"messages": [{"role": "user", "content": "word " * 1_900}], "max_tokens": 1}
     questions = []
@@ -71,6 +72,7 @@ def test_a_long_prompt_is_left_at_once(model) -> None:
     assert model.chat(GREEDY, lambda _: False).completion_tokens == 12
 
 
+@pytest.mark.long
 def test_a_model_whose_process_was_killed_has_another_one(model) -> None:
     asked = {**GREEDY, "max_tokens": 500}
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from shared.errors import PeerFailed, PeerUnavailable, RuntimeRejected
-from shared.gateways.together import asking_together
-from shared.types.queries import MAX_QUERIES, MAX_TOGETHER_BYTES, QueryAnswer
+from shared.gateways.compute_nodes import ComputeNodes
+from shared.gateways.together import QUESTIONS_A_MESSAGE
+from shared.types.queries import MAX_TOGETHER_BYTES, QueryAnswer
 from tests.support.turns import turns
 
 
@@ -40,18 +41,22 @@ class Node:
             raise self.failure
         return args
 
-    async def fetch_pending(self):
-        return (b"waits",)
-
 
 @pytest.fixture
 async def node():
     return Node()
 
 
+def gateway_of(*nodes):
+    found = ComputeNodes({str(at): node for at, node in enumerate(nodes)})
+    for member in found.members:
+        member.round = 10
+    return found
+
+
 @pytest.fixture
 def api(node):
-    return asking_together(node)
+    return gateway_of(node)
 
 
 def ask(api, *args):
@@ -83,10 +88,36 @@ async def test_those_about_older_states_and_large_ones_go_alone(api, node):
 
 
 async def test_more_than_a_message_holds_are_several(api, node):
-    args = [bytes([at]) for at in range(2 * MAX_QUERIES + 1)]
+    args = [bytes([at]) for at in range(2 * QUESTIONS_A_MESSAGE + 1)]
     assert await ask(api, *args) == args
-    assert [len(one) for one in node.together] == [MAX_QUERIES, MAX_QUERIES]
+    assert [len(one) for one in node.together] == [QUESTIONS_A_MESSAGE] * 2
     assert len(node.alone) == 1
+
+
+async def test_messages_of_one_moment_go_to_different_nodes():
+    nodes = [Node(), Node()]
+    args = [bytes([at]) for at in range(2 * QUESTIONS_A_MESSAGE)]
+    assert await ask(gateway_of(*nodes), *args) == args
+    assert [len(one) for node in nodes for one in node.together] == [QUESTIONS_A_MESSAGE] * 2
+
+
+async def test_where_a_node_fails_the_whole_message_goes_to_another_one():
+    nodes = [Node(), Node()]
+    nodes[1].failure = PeerUnavailable("the node is gone")
+    assert await ask(gateway_of(*nodes), b"a", b"b") == [b"a", b"b"]
+    assert nodes[0].together == nodes[1].together == [[b"a", b"b"]]
+
+
+async def test_what_one_node_lacks_another_one_is_asked_for():
+    nodes = [Node(), Node()]
+
+    async def lacks(queries):
+        return tuple(QueryAnswer.failed(PeerFailed("a bug")) for _ in queries)
+
+    for node in nodes:
+        node.query_all = lacks
+    assert await ask(gateway_of(*nodes), b"a", b"b") == [b"a", b"b"]
+    assert sorted(args for node in nodes for _, args, _ in node.alone) == [b"a", b"b"]
 
 
 async def test_an_error_is_that_of_its_question_alone(api):
@@ -143,7 +174,3 @@ async def test_a_message_is_withdrawn_once_nobody_waits_for_it(api, node, count)
         task.cancel()
     await turns(3)
     assert node.withdrawn == 1
-
-
-async def test_all_else_is_asked_as_ever(api):
-    assert await api.fetch_pending() == (b"waits",)
