@@ -1,8 +1,9 @@
 """Blocks of the ParaTimes in the consensus database, with where consensus finalized them."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Column, Connection, Select, bindparam, insert, select, text
 
 from services.consensus.schema import round_headers
 from shared.api.consensus import BlockEvents
@@ -15,6 +16,17 @@ LARGEST_ROUND = 2**63 - 1
 """That SQLite can look for; who asks may name larger ones, which nobody makes."""
 
 _ADD = prepare(insert(round_headers))
+
+
+def _of_round(column: Column[Any]) -> Select[tuple[Any]]:
+    """Select something of one round; built once, which takes as long as to ask."""
+    is_it = round_headers.c.runtime_id == bindparam("runtime_id")
+    return select(column).where(is_it, round_headers.c.round == bindparam("round"))
+
+
+_HEADER, _EPOCH, _HEIGHT = map(
+    _of_round, (round_headers.c.header, round_headers.c.epoch, round_headers.c.height)
+)
 _NEWEST_BY = text(
     "SELECT round FROM round_headers INDEXED BY round_headers_by_height "
     "WHERE height <= :height AND runtime_id = :runtime_id "
@@ -48,36 +60,24 @@ class RoundLog:
 
     def load_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
         """Block of a ParaTime's round; None where it was not finalized."""
-        if round_ > LARGEST_ROUND:
-            return None
-        query = select(round_headers.c.header).where(
-            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
-        )
-        with self._connection.begin():
-            raw = self._connection.scalar(query)
+        raw = self._load(_HEADER, runtime_id, round_)
         return None if raw is None else decode_record(BlockHeader, raw)
 
     def load_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
         """Epoch in which a round was finalized; None where it was not."""
-        if round_ > LARGEST_ROUND:
-            return None
-        query = select(round_headers.c.epoch).where(
-            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
-        )
-        with self._connection.begin():
-            epoch = self._connection.scalar(query)
+        epoch = self._load(_EPOCH, runtime_id, round_)
         return None if epoch is None else Epoch(epoch)
 
     def load_height(self, runtime_id: bytes, round_: int) -> Height | None:
         """Consensus block that finalized a round; None where it was not."""
+        height = self._load(_HEIGHT, runtime_id, round_)
+        return None if height is None else Height(height)
+
+    def _load(self, query: Select[tuple[Any]], runtime_id: bytes, round_: int) -> Any:
         if round_ > LARGEST_ROUND:
             return None
-        query = select(round_headers.c.height).where(
-            round_headers.c.runtime_id == runtime_id, round_headers.c.round == round_
-        )
         with self._connection.begin():
-            height = self._connection.scalar(query)
-        return None if height is None else Height(height)
+            return self._connection.scalar(query, {"runtime_id": runtime_id, "round": round_})
 
     def load_newest_by(self, runtime_id: bytes, height: int) -> Round:
         """
