@@ -5,6 +5,8 @@ It says which platform the certificate is of, and with which security versions. 
 PCK Certificate and CRL Profile, section 1.3.5 (OID 1.2.840.113741.1.13.1).
 """
 
+from shared.encoding.quantity import encode_quantity
+
 SGX_EXTENSION_OID = "1.2.840.113741.1.13.1"
 
 _INTEGER, _OCTETS, _OID, _ENUMERATED, _SEQUENCE = 0x02, 0x04, 0x06, 0x0A, 0x30
@@ -45,7 +47,7 @@ def _der(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 128:
         return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    octets = encode_quantity(length)
     return bytes([tag, 128 | len(octets)]) + octets + content
 
 

@@ -13,6 +13,7 @@ from qanat.provision.policy import POLICY_THRESHOLD, sign_policy
 from shared.crypto.address import ethereum_address, runtime_address, staking_address
 from shared.crypto.hashes import sha256
 from shared.crypto.signing import Signer
+from shared.encoding.quantity import encode_quantity
 from shared.encoding.record import encode_record
 from shared.tee.config import EnclaveConfig
 from shared.types.attestation import EnclaveIdentity, QuotePolicy, TeeConstraints
@@ -339,7 +340,7 @@ def _runtime_genesis(paratime: ParaTime, balances: dict[str, int]) -> bytes:
             chain_id=paratime.evm_chain_id or 0,
             confidential=paratime.confidential,
             balances=tuple(
-                (bytes.fromhex(address.removeprefix("0x")), _quantity(tokens * WEI_PER_TOKEN))
+                (bytes.fromhex(address.removeprefix("0x")), encode_quantity(tokens * WEI_PER_TOKEN))
                 for address, tokens in sorted(balances.items())
             ),
             predeployed=paratime.predeployed,
@@ -374,7 +375,3 @@ def _policy(
         max_ephemeral_secret_age=manager.max_ephemeral_secret_age,
     )
     return sign_policy(policy, signers)
-
-
-def _quantity(amount: int) -> bytes:
-    return amount.to_bytes((amount.bit_length() + 7) // 8, "big")

@@ -14,6 +14,7 @@ from typing import Any
 from shared.enclave.consensus_view import ConsensusView
 from shared.encoding import cbor
 from shared.encoding.cbor import MalformedCbor
+from shared.encoding.quantity import encode_quantity
 
 GAS = 10_000
 """Of each of both methods."""
@@ -103,7 +104,7 @@ def _shares_to_tokens(view: ConsensusView, fields: dict[str, Any]) -> bytes:
     if product > MAX_U128 or total_shares == 0:
         raise _Refused(*INVALID_ARGUMENT)
     tokens = product // total_shares
-    return tokens.to_bytes((tokens.bit_length() + 7) // 8, "big")
+    return encode_quantity(tokens)
 
 
 def _round_root(view: ConsensusView, fields: dict[str, Any]) -> bytes | None:

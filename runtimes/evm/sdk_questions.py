@@ -19,6 +19,7 @@ from shared.enclave.round_context import RoundContext
 from shared.encoding import cbor
 from shared.encoding.cbor import MalformedCbor
 from shared.encoding.notes import Size
+from shared.encoding.quantity import encode_quantity
 from shared.encoding.record import MalformedRecord
 from shared.encoding.values import from_wire
 from shared.errors import RuntimeRejected
@@ -117,9 +118,9 @@ def _account(view: ConsensusView | None, address: bytes) -> dict[str, Any]:
         raise RuntimeRejected(*NO_CONSENSUS)
     found = view.account(address)
     general = {
-        "balance": _quantity(found.balance),
+        "balance": encode_quantity(found.balance),
         "nonce": found.nonce,
-        "allowances": {who: _quantity(amount) for who, amount in found.allowances.items()},
+        "allowances": {who: encode_quantity(amount) for who, amount in found.allowances.items()},
     }
     escrow = {
         "active": _pool(found.active),
@@ -137,16 +138,15 @@ def _claims(account: Account) -> dict[str, list[dict[str, int]]]:
 
 
 def _pool(pool: SharePool) -> dict[str, Any]:
-    shown = {"balance": _quantity(pool.balance), "total_shares": _quantity(pool.total_shares)}
+    shown = {
+        "balance": encode_quantity(pool.balance),
+        "total_shares": encode_quantity(pool.total_shares),
+    }
     return _filled(shown)
 
 
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
-
-
-def _quantity(amount: int) -> bytes:
-    return amount.to_bytes((amount.bit_length() + 7) // 8, "big")
 
 
 def _read(kind: Any, args: bytes) -> Any:

@@ -11,6 +11,7 @@ from runtimes.python import errors
 from runtimes.python.context import Address, Context
 from runtimes.python.module import Module, call, query
 from runtimes.python.state import Grouped, Map, Value
+from shared.encoding.quantity import encode_quantity
 from shared.encoding.record import Bytes21
 from shared.errors import RuntimeRejected
 from shared.types.sdk_transaction import NATIVE, BaseUnits, Quantity
@@ -79,7 +80,7 @@ class Accounts(Module):
         before, ctx.module = ctx.module, self.name
         ctx.emit_value(
             TRANSFER_EVENT,
-            {"from": sender, "to": to, "amount": [_quantity(units), denomination]},
+            {"from": sender, "to": to, "amount": [encode_quantity(units), denomination]},
         )
         ctx.module = before
 
@@ -119,7 +120,3 @@ class Accounts(Module):
         if args.denomination != NATIVE and not self.supply.get(ctx, args.denomination, 0):
             raise RuntimeRejected(errors.ACCOUNTS, 5, "denomination not found")
         return DenominationInfo(DECIMALS)
-
-
-def _quantity(units: int) -> bytes:
-    return units.to_bytes((units.bit_length() + 7) // 8, "big")

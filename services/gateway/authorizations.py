@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.gateway.index.record import AuthorizationRecord, number
+from shared.encoding.quantity import encode_quantity
 
 SET_CODE = 4
 """Type of a transaction that has them."""
@@ -54,16 +55,12 @@ def encode_authorizations(authorizations: Sequence[Authorization]) -> list[list[
     """Give the list as a transaction has it."""
     return [
         [
-            _shortest(one.chain_id),
+            encode_quantity(one.chain_id),
             one.address,
-            _shortest(one.nonce),
-            _shortest(one.parity),
-            _shortest(one.r),
-            _shortest(one.s),
+            encode_quantity(one.nonce),
+            encode_quantity(one.parity),
+            encode_quantity(one.r),
+            encode_quantity(one.s),
         ]
         for one in authorizations
     ]
-
-
-def _shortest(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")

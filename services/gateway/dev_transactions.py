@@ -21,6 +21,7 @@ from services.gateway.rpc.eth_send import EthSendMethods
 from services.gateway.rpc.parameters import Tag
 from services.gateway.transactions import Unsigned
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 from shared.errors import QanatError
 from shared.rules.dev_transactions import DEV_TYPE, dev_address
 from shared.types.identity import RuntimeId
@@ -133,9 +134,9 @@ class DevTransactions:
         chain_id = self._node.settings.chain_id
         unsigned = Unsigned(0, nonce, 0, 0, 0, None, 0, name, chain_id, None)
         change: rlp.Item = [
-            rlp.quantity(edit.kind),
+            encode_quantity(edit.kind),
             edit.account,
-            rlp.quantity(edit.slot),
+            encode_quantity(edit.slot),
             edit.value,
         ]
         return await self._signed(owner, unsigned, change)
@@ -154,13 +155,13 @@ class DevTransactions:
     async def _signed(self, sender: bytes, transaction: Unsigned, change: rlp.Item) -> bytes:
         body = rlp.encode(
             [
-                rlp.quantity(transaction.chain_id or 0),
-                rlp.quantity(transaction.nonce),
-                rlp.quantity(transaction.max_fee),
-                rlp.quantity(transaction.gas),
+                encode_quantity(transaction.chain_id or 0),
+                encode_quantity(transaction.nonce),
+                encode_quantity(transaction.max_fee),
+                encode_quantity(transaction.gas),
                 sender,
                 transaction.to or b"",
-                rlp.quantity(transaction.value),
+                encode_quantity(transaction.value),
                 transaction.input,
                 change,
             ]

@@ -14,6 +14,7 @@ from evm_native import ConfigError, recover_signer
 from services.gateway import rlp
 from services.gateway.authorizations import SET_CODE, Authorization
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 from shared.errors import Rejected
 
 OWNER_SIGNATURE_BYTES = 64
@@ -116,7 +117,7 @@ def _read(raw: bytes) -> PooledTransaction:
     chain_id = None
     if v >= 35:
         chain_id = (v - 35) // 2
-        signed += [rlp.quantity(chain_id), b"", b""]
+        signed += [encode_quantity(chain_id), b"", b""]
     parity = v - 27 if chain_id is None else (v - 35) % 2
     fee = _number(price)
     return PooledTransaction(

@@ -10,6 +10,7 @@ from services.gateway.authorizations import SET_CODE, encode_authorizations, of_
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, logs_of
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 from shared.errors import Rejected
 
 Item = bytes | Sequence["Item"]
@@ -78,15 +79,10 @@ def _decode_at(raw: bytes, at: int, limit: int, depth: int) -> tuple[Item, int]:
     return items, end
 
 
-def quantity(value: int) -> bytes:
-    """Number as an item: big-endian without zeros."""
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
 def _prefix(length: int, kind: int) -> bytes:
     if length <= _SHORT_BYTES:
         return bytes([kind + length])
-    size = quantity(length)
+    size = encode_quantity(length)
     return bytes([kind + _SHORT_BYTES + len(size)]) + size
 
 
@@ -107,14 +103,14 @@ def encode_transaction(record: TransactionRecord) -> bytes:
 def _transaction(record: TransactionRecord) -> Item:
     """Give a list for a legacy transaction, and for a typed one its bytes."""
     signature = [_shortest(record.v), _shortest(record.r), _shortest(record.s)]
-    call = [quantity(record.gas), record.to or b"", _shortest(record.value), record.input]
-    nonce, max_fee = quantity(record.nonce), _shortest(record.max_fee)
+    call = [encode_quantity(record.gas), record.to or b"", _shortest(record.value), record.input]
+    nonce, max_fee = encode_quantity(record.nonce), _shortest(record.max_fee)
     if record.type == 0:
         return [nonce, max_fee, *call, *signature]
     prices = [_shortest(record.max_tip), max_fee] if record.type in (2, SET_CODE) else [max_fee]
     access_list: list[Item] = [[a, list(slots)] for a, slots in record.access_list or ()]
     fields: list[Item] = [
-        quantity(record.chain_id or 0),
+        encode_quantity(record.chain_id or 0),
         nonce,
         *prices,
         *call,
@@ -133,8 +129,8 @@ def encode_receipt(transaction: IndexedTransaction) -> bytes:
     record = transaction.record
     logs: list[Item] = [[log.address, list(log.topics), log.data] for log in logs_of(transaction)]
     fields: list[Item] = [
-        quantity(record.status),
-        quantity(record.cumulative_gas_used),
+        encode_quantity(record.status),
+        encode_quantity(record.cumulative_gas_used),
         record.bloom,
         logs,
     ]
@@ -143,7 +139,7 @@ def encode_receipt(transaction: IndexedTransaction) -> bytes:
 
 
 def _shortest(value: bytes) -> bytes:
-    return quantity(number(value))
+    return encode_quantity(number(value))
 
 
 def encode_header(fields: EthereumHeader) -> bytes:

@@ -12,6 +12,7 @@ from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.objects import AccessList, CallRequest, access_list, call_request
 from services.gateway.rpc.parameters import BadParameter, quantity, quantity64
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 
 LEGACY, WITH_ACCESS_LIST, WITH_TIP = 0, 1, 2
 CHAIN_OFFSET, PLAIN_OFFSET = 35, 27
@@ -163,31 +164,31 @@ def _signed_bytes(transaction: Unsigned) -> bytes:
     if transaction.type != LEGACY:
         return bytes([transaction.type]) + rlp.encode(fields)
     if transaction.chain_id is not None:
-        fields += [rlp.quantity(transaction.chain_id), b"", b""]
+        fields += [encode_quantity(transaction.chain_id), b"", b""]
     return rlp.encode(fields)
 
 
 def _join(transaction: Unsigned, v: int, r: int, s: int) -> bytes:
-    raw = rlp.encode([*_fields(transaction), *map(rlp.quantity, (v, r, s))])
+    raw = rlp.encode([*_fields(transaction), *map(encode_quantity, (v, r, s))])
     return raw if transaction.type == LEGACY else bytes([transaction.type]) + raw
 
 
 def _fields(transaction: Unsigned) -> list[rlp.Item]:
-    nonce, fee = rlp.quantity(transaction.nonce), rlp.quantity(transaction.max_fee)
+    nonce, fee = encode_quantity(transaction.nonce), encode_quantity(transaction.max_fee)
     call: list[rlp.Item] = [
-        rlp.quantity(transaction.gas),
+        encode_quantity(transaction.gas),
         transaction.to or b"",
-        rlp.quantity(transaction.value),
+        encode_quantity(transaction.value),
         transaction.input,
     ]
     if transaction.type == LEGACY:
         return [nonce, fee, *call]
     has_tip = transaction.type in (WITH_TIP, SET_CODE)
-    prices = [rlp.quantity(transaction.max_tip), fee] if has_tip else [fee]
+    prices = [encode_quantity(transaction.max_tip), fee] if has_tip else [fee]
     accesses: list[rlp.Item] = [
         [account, list(slots)] for account, slots in transaction.access_list or ()
     ]
-    fields = [rlp.quantity(transaction.chain_id or 0), nonce, *prices, *call, accesses]
+    fields = [encode_quantity(transaction.chain_id or 0), nonce, *prices, *call, accesses]
     if transaction.type == SET_CODE:
         fields.append(encode_authorizations(transaction.authorizations))
     return fields

@@ -17,6 +17,7 @@ from shared.api.consensus import ConsensusApi
 from shared.crypto.address import staking_address
 from shared.crypto.signing import Signature, Signer
 from shared.encoding import cbor
+from shared.encoding.quantity import encode_quantity
 from shared.encoding.record import encode_record
 from shared.encoding.values import to_wire
 from shared.errors import RuntimeRejected
@@ -124,7 +125,7 @@ class Registering:
         async with self._funding:
             if await self._gateway.fetch_balance(account) >= LEAST_BALANCE:
                 return
-            amount = FILL_UP.to_bytes((FILL_UP.bit_length() + 7) // 8, "big")
+            amount = encode_quantity(FILL_UP)
             raw = sign_transaction(
                 Call({"to": account, "amount": [amount, NATIVE]}, "accounts.Transfer"),
                 ((self._fee_key, await self._gateway.fetch_nonce(self._fee_key.address)),),

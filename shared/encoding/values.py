@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from shared.encoding.notes import UNSIGNED, AtMost, Between, Size, Wide
+from shared.encoding.quantity import encode_quantity
 from shared.encoding.record import MalformedRecord
 
 Convert = Callable[[Any], Any]
@@ -110,7 +111,7 @@ def _wide_integer(field: Wide) -> Codec:
     def write(value: Any) -> Any:
         if value < 0 or value.bit_length() > 8 * field.length:
             raise ValueError(f"{value} has no place in {field.length} bytes")
-        return value.to_bytes((value.bit_length() + 7) // 8, "big")
+        return encode_quantity(value)
 
     def read(untrusted: Any) -> Any:
         if not isinstance(untrusted, bytes) or len(untrusted) > field.length:

@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 
-from services.gateway import rlp
 from services.gateway.index.record import TransactionRecord, encode_transaction_record
 from services.gateway.index.rounds import (
     EthereumBlock,
@@ -12,6 +11,7 @@ from services.gateway.index.rounds import (
     IndexedRound,
     IndexedTransaction,
 )
+from shared.encoding.quantity import encode_quantity
 from shared.types.block import BlockHeader, HeaderType
 from shared.types.identity import Hash, Round, RuntimeId
 
@@ -124,7 +124,7 @@ def _number(text: str) -> int:
 
 
 def _short(text: Any) -> bytes:
-    return rlp.quantity(_number(text))
+    return encode_quantity(_number(text))
 
 
 def _bytes(text: str) -> bytes:

@@ -6,11 +6,11 @@ They are dev controls: they exist only in networks that have these, and answer o
 shown. See ADR 0045.
 """
 
-from services.gateway import rlp
 from services.gateway.dev_transactions import DevTransactions, EditKind
 from services.gateway.rpc.errors import QueryRejected
 from services.gateway.rpc.methods import also, rpc_method
 from services.gateway.rpc.parameters import address, amount, count, data, slot
+from shared.encoding.quantity import encode_quantity
 
 
 class EditMethods:
@@ -23,7 +23,7 @@ class EditMethods:
     @rpc_method("hardhat_setBalance", address, amount)
     async def set_balance(self, account: bytes, balance: int) -> bool:
         """Give an account a balance [wei]."""
-        await self._edits.edit(EditKind.BALANCE, account, value=rlp.quantity(balance))
+        await self._edits.edit(EditKind.BALANCE, account, value=encode_quantity(balance))
         return True
 
     @also("anvil_addBalance")
@@ -37,7 +37,7 @@ class EditMethods:
     async def set_nonce(self, account: bytes, nonce: int) -> bool:
         """Give an account a nonce; a smaller one than it has is refused, as in Hardhat."""
         try:
-            await self._edits.edit(EditKind.NONCE, account, value=rlp.quantity(nonce))
+            await self._edits.edit(EditKind.NONCE, account, value=encode_quantity(nonce))
         except QueryRejected as error:
             if error.message != "invalid nonce":
                 raise
@@ -56,7 +56,7 @@ class EditMethods:
     async def set_storage_at(self, account: bytes, slot: bytes, value: bytes) -> bool:
         """Write a slot of a contract; a confidential ParaTime does not give it back."""
         where, what = (int.from_bytes(one, "big") for one in (slot, value))
-        await self._edits.edit(EditKind.STORAGE, account, slot=where, value=rlp.quantity(what))
+        await self._edits.edit(EditKind.STORAGE, account, slot=where, value=encode_quantity(what))
         return True
 
     @also("anvil_setNextBlockBaseFeePerGas")
@@ -65,5 +65,5 @@ class EditMethods:
         """Choose the least price of the next block with transactions [wei/gas]."""
         if price >= 2**64:
             raise QueryRejected("the least price has at most 64 bits")
-        await self._edits.edit(EditKind.MIN_GAS_PRICE, value=rlp.quantity(price))
+        await self._edits.edit(EditKind.MIN_GAS_PRICE, value=encode_quantity(price))
         return True

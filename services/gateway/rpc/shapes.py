@@ -19,8 +19,8 @@ from services.gateway.index.fees import BLOCK_GAS_LIMIT, FeeHistory
 from services.gateway.index.record import TransactionRecord, number
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, logs_of
 from services.gateway.pooled import PooledTransaction
-from services.gateway.rlp import quantity
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 
 Json = dict[str, Any]
 
@@ -112,7 +112,9 @@ def header_items(round_: IndexedRound) -> list[bytes]:
     """The fields of a shown header as Ethereum encodes them."""
     shown = _show_header(round_)
     return [
-        quantity(int(shown[name], 16)) if name in QUANTITIES else bytes.fromhex(shown[name][2:])
+        encode_quantity(int(shown[name], 16))
+        if name in QUANTITIES
+        else bytes.fromhex(shown[name][2:])
         for name in HEADER_FIELDS
     ]
 

@@ -6,7 +6,6 @@ from services.gateway.authorizations import SET_CODE, show_authorizations
 from services.gateway.index.log_filter import bloom_bits
 from services.gateway.index.record import BLOOM_BYTES
 from services.gateway.pooled import PooledTransaction
-from services.gateway.rlp import quantity
 from services.gateway.rpc.errors import REVERT_CODE, revert_reason
 from services.gateway.rpc.objects import CallRequest
 from services.gateway.rpc.shapes import (
@@ -27,6 +26,7 @@ from services.gateway.transactions import (
     pooled_of,
 )
 from shared.crypto.hashes import keccak256
+from shared.encoding.quantity import encode_quantity
 
 HALT_CODE = -32015
 """Of a call that halted. Source: execution-apis, `eth_simulateV1`."""
@@ -104,7 +104,10 @@ class SimulatedBlock:
 
     def hash(self, parent_hash: bytes) -> bytes:
         """Hash by which logs and the next block name it."""
-        number, time = quantity(self.number).rjust(8, b"\0"), quantity(self.time).rjust(8, b"\0")
+        number, time = (
+            encode_quantity(self.number).rjust(8, b"\0"),
+            encode_quantity(self.time).rjust(8, b"\0"),
+        )
         return keccak256(b"qanat: simulated block" + parent_hash + number + time)
 
     def show(self, ran: Json, parent_hash: bytes, *, with_bodies: bool) -> Json:

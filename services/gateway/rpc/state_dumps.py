@@ -7,7 +7,6 @@ They are dev controls: they exist only in networks that have these, and answer o
 
 from collections.abc import Iterator
 
-from services.gateway import rlp
 from services.gateway.dev_transactions import DevTransactions, Edit, EditKind
 from services.gateway.node import GatewayNode
 from services.gateway.public_state import PublicState
@@ -18,6 +17,7 @@ from services.gateway.rpc.parameters import boolean, data, optional
 from services.gateway.rpc.replays import Replays
 from services.gateway.rpc.shapes import show_bytes
 from shared.api.evm import EvmQueries
+from shared.encoding.quantity import encode_quantity
 from shared.errors import QanatError
 from shared.gateways.account_dump import (
     BadAccountDump,
@@ -108,8 +108,8 @@ def _changes(wanted: EvmGenesisAccount, known: Account, code: bytes) -> Iterator
     if wanted.code != code and wanted.code:
         yield Edit(EditKind.CODE, address, value=wanted.code)
     if wanted.balance != known.balance:
-        yield Edit(EditKind.BALANCE, address, value=rlp.quantity(wanted.balance))
+        yield Edit(EditKind.BALANCE, address, value=encode_quantity(wanted.balance))
     if wanted.nonce > known.nonce:
-        yield Edit(EditKind.NONCE, address, value=rlp.quantity(wanted.nonce))
+        yield Edit(EditKind.NONCE, address, value=encode_quantity(wanted.nonce))
     for slot, value in wanted.storage:
-        yield Edit(EditKind.STORAGE, address, slot, rlp.quantity(value))
+        yield Edit(EditKind.STORAGE, address, slot, encode_quantity(value))

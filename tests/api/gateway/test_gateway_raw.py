@@ -4,7 +4,7 @@ import pytest
 import rlp as reference
 from eth_account import Account
 
-from services.gateway.rlp import encode, quantity
+from services.gateway.rlp import encode
 from tests.support.fake_compute import CHAIN_ID
 from tests.support.gateway import FIRST_KEY, running_gateway
 from tests.support.signing import GWEI, RECEIVER, log_emitter, sign
@@ -110,10 +110,6 @@ async def test_block_receipts_are_those_of_its_transactions_in_order(gateway):
 )  # fmt: skip
 def test_encoding_is_that_of_the_reference(item):
     assert encode(item) == reference.encode(item)
-
-
-def test_quantity_has_no_zeros():
-    assert [quantity(n) for n in (0, 1, 255, 256)] == [b"", b"\x01", b"\xff", b"\x01\x00"]
 
 
 async def test_peers_are_the_compute_nodes_that_deliver(gateway):
