@@ -256,7 +256,7 @@ async def test_where_no_balance_is_known_nobody_is_refused_for_it(gateway, monke
     async def silent(*_):
         raise PeerUnavailable("no node answers")
 
-    monkeypatch.setattr(gateway.node.nodes, "ask", silent)
+    monkeypatch.setattr(gateway.node.nodes, "query", silent)
     await gateway.rpc("eth_sendRawTransaction", sign(0, value=HAS))
     answer = await refusal_of(gateway, key=POOR_KEY)
     assert answer.startswith("client: transaction check failed: ")
