@@ -58,6 +58,6 @@ def pytest_terminal_summary(
         number = config.stash.get(LEFT_OUT, 0)
         terminalreporter.section("short run")
         terminalreporter.line(
-            f"Left out: {number} long tests, and up to four of five examples of each property. "
+            f"Left out: {number} long tests, and up to nine of ten examples of each property. "
             "`make test ALL=1` runs them, as CI does."
         )

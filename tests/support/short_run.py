@@ -12,7 +12,7 @@ FEWEST_EXAMPLES = 10
 
 
 def examples(number: int) -> int:
-    """Give how many examples a property is tried with: in a short run a fifth, at least ten."""
+    """Give how many examples a property is tried with: in a short run a tenth, at least ten."""
     if not IS_SHORT:
         return number
-    return min(number, max(FEWEST_EXAMPLES, number // 5))
+    return min(number, max(FEWEST_EXAMPLES, number // 10))

@@ -160,6 +160,7 @@ async def test_what_failed_costs_nothing(tmp_path, model, is_stream, cost_wei) -
     assert charged == (((sha256(KEY.encode()), cost_wei),) if cost_wei else ())
 
 
+@pytest.mark.long
 def test_a_whole_answer_that_nobody_waits_for_is_left_and_free(tmp_path) -> None:
     chatty, ledger = Chatty(), Ledger()
     meter = Meter(ledger, PRICES, 100)

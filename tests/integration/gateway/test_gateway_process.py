@@ -165,6 +165,7 @@ async def test_signal_stops_it_cleanly(network):
         assert b"Traceback" not in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -29,6 +29,7 @@ async def next_epoch(world: World) -> None:
     await world.until(lambda: world.is_ready() and all(n.state.epoch >= epoch for n in nodes))
 
 
+@pytest.mark.long
 def test_an_epoch_that_is_lived_again_and_again_has_one_key_on_every_node():
     async def test(world: World) -> None:
         vault = Vault(world)
@@ -60,6 +61,7 @@ def test_an_epoch_that_is_lived_again_and_again_has_one_key_on_every_node():
     in_a_world(test)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["compute-2", "keymanager-1"])
 def test_a_node_that_was_dead_while_the_network_went_back_follows_when_it_returns(name):
     async def test(world: World) -> None:

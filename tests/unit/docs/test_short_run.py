@@ -58,6 +58,7 @@ def test_ci_says_that_it_is_ci() -> None:
     assert "make test" in lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("plugins", [[], ["-p", "xdist.plugin", "-n", "1"]])
 @pytest.mark.parametrize(("short", "passed"), [("0", "2 passed"), ("1", "1 passed")])
 def test_the_summary_says_how_many_were_left_out(
@@ -86,8 +87,8 @@ def test_every_property_asks_how_many_examples_it_is_tried_with() -> None:
     ] == []
 
 
-@pytest.mark.parametrize(("short", "tried"), [(False, [5, 25, 100, 600]), (True, [5, 10, 20, 120])])
-def test_a_short_run_tries_a_fifth_and_ten_at_least(
+@pytest.mark.parametrize(("short", "tried"), [(False, [5, 25, 100, 600]), (True, [5, 10, 10, 60])])
+def test_a_short_run_tries_a_tenth_and_ten_at_least(
     monkeypatch: pytest.MonkeyPatch, short: bool, tried: list[int]
 ) -> None:
     monkeypatch.setattr(short_run, "IS_SHORT", short)

@@ -20,6 +20,7 @@ print(*loaded & {"alembic", "mako", "rich", "sqlalchemy.dialects.postgresql"})
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_empty_or_current_index_is_opened_without_the_migrations(tmp_path):
     for _ in range(2):

@@ -30,6 +30,7 @@ def test_staged_changes_are_invisible_until_persisted_and_apply_elsewhere() -> N
         staged.persist()
 
 
+@pytest.mark.long
 def test_a_pruned_store_stays_as_large_as_its_window_and_keeps_what_replicas_need(
     tmp_path: Path,
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_collector_gets_the_same_ids_and_times(monkeypatch):
     assert [(link.trace_id, link.span_id) for link in second.links] == [ids(client)]
 
 
+@pytest.mark.long
 @pytest.mark.enable_socket
 def test_a_collector_that_is_gone_holds_up_no_end(monkeypatch):
     with socket.socket() as unused:
@@ -240,6 +241,7 @@ with tracing("{service}", os.environ):
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("service", ["compute", "consensus", "gateway", "keymanager"])
 @pytest.mark.parametrize("trace", ["", "file"])
