@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import functools
+import gc
 import signal
 import ssl
 
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
     config.stash[LEFT_OUT] = len(long)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of all later garbage collections: a twentieth of a run's CPU."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
