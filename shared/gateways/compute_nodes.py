@@ -33,9 +33,10 @@ and a transaction that two pools have is one transaction."""
 LEVEL_WAIT_S = 0.25
 """How long a question waits for a node to deliver what clients see already [s]: a millisecond or
 two where nodes are well."""
-KEYS, KEYS_WAIT_S, KEYS_POLL_S = "keys", 3.0, 0.02
-"""Module of the errors of keys that a node lacks, and how long a question waits for them [s]: an
-epoch that has just begun gets its keys in a moment, on all nodes at about the same time."""
+KEYS, KEYS_WAIT_S, KEYS_PAUSE_S = "keys", 3.0, 0.02
+"""Module of the errors of keys that a node lacks; how long a question waits for them, and before
+it is asked again, twice as long each time [s]: an epoch that has just begun gets its keys in a
+moment, on all nodes at about the same time."""
 FAVOURITE_LAG_ROUNDS = 5
 """How far the favourite may be behind: rounds come a moment later from one node than from another,
 and a change of pools for that would shuffle nonces [rounds]."""
@@ -154,9 +155,10 @@ class ComputeNodes:
 
     async def _ask_until_keys(self, question: Question[T]) -> T:
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + KEYS_WAIT_S
+        deadline_s, pause_s = loop.time() + KEYS_WAIT_S, KEYS_PAUSE_S
         while True:
-            await asyncio.sleep(KEYS_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
             try:
                 return await self._ask_once(question)
             except Unavailable as error:
