@@ -141,36 +141,23 @@ class ComputeNodes:
         """
         if not self._level():
             await self._until(lambda: bool(self._level()))
-        try:
-            return await self._ask_once(question)
-        except Unavailable as error:
-            if error.module != KEYS:
-                raise
-        return await self._ask_until_keys(question)
+        return await _until_keys(lambda: self._ask_next(question))
 
-    async def _ask_once(self, question: Question[T]) -> T:
+    async def _ask_next(self, question: Question[T]) -> T:
         self._turn += 1
         answer, _ = await _first_answer(self._watch, self._in_order(self._turn), question)
         return answer
-
-    async def _ask_until_keys(self, question: Question[T]) -> T:
-        loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + KEYS_WAIT_S, KEYS_PAUSE_S
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
-            try:
-                return await self._ask_once(question)
-            except Unavailable as error:
-                if error.module != KEYS or loop.time() >= deadline_s:
-                    raise
 
     async def ask_favourite(self, question: Question[T]) -> T:
         """
         Put a question to the same node every time, as long as it keeps up.
 
         For transactions: one pool sees the nonces of a sender in the order in which they came.
+        Waits for keys as `ask` does.
         """
+        return await _until_keys(lambda: self._ask_favourite(question))
+
+    async def _ask_favourite(self, question: Question[T]) -> T:
         order = self._in_order(0)
         favourite = self._favourite
         if favourite is None or not self._keeps_up(favourite):
@@ -205,6 +192,20 @@ class ComputeNodes:
             rest = [node for node in self.members if node not in level]
             order += sorted(rest, key=lambda node: (node.fails_probe, -node.round))
         return order
+
+
+async def _until_keys(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again, more and more rarely, while nodes lack keys."""
+    loop = asyncio.get_running_loop()
+    deadline_s, pause_s = loop.time() + KEYS_WAIT_S, KEYS_PAUSE_S
+    while True:
+        try:
+            return await ask()
+        except Unavailable as error:
+            if error.module != KEYS or loop.time() >= deadline_s:
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
 
 
 class _Asked(Interrupt):

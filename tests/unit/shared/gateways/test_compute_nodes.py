@@ -137,6 +137,13 @@ async def test_a_question_waits_for_keys_of_an_epoch_that_has_just_begun(nodes, 
     assert all(node.is_up for node in nodes.members)
 
 
+async def test_a_transaction_waits_for_them_as_well(nodes, fakes, monkeypatch):
+    failures = FailsTwice(EphemeralSecretMissing("no ephemeral secret of epoch 6 on this node"))
+    failing(fakes, failures, monkeypatch)
+    assert await nodes.ask_favourite(lambda api: api.fetch_min_gas_price()) in "abcd"
+    assert failures.asked == 2 * 4 + 1
+
+
 async def test_keys_that_do_not_come_are_told_of(nodes, fakes, monkeypatch):
     monkeypatch.setattr(compute_nodes, "KEYS_WAIT_S", 0.05)
     for fake in fakes:
