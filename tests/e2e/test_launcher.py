@@ -137,6 +137,7 @@ def test_node_that_is_cut_off_falls_behind_and_catches_up(network: ProcessNetwor
     network.until_level(60)
 
 
+@pytest.mark.long
 def test_gateway_has_no_cable_and_who_lacks_the_token_cuts_nothing(network: ProcessNetwork) -> None:
     network.up()
     with pytest.raises(AssertionError, match="cut or slow the nodes that it asks"):

@@ -93,6 +93,7 @@ def test_plain_transactions_are_marked_and_shown_as_well(network: RunningNetwork
     assert "agreed" in printed
 
 
+@pytest.mark.long
 def test_what_comes_in_plain_to_a_listed_contract_fails_and_says_where_from(
     network: RunningNetwork,
 ) -> None:

@@ -221,6 +221,7 @@ def read_number(url: str | None, box: str, function: str, sender: str) -> int:
     return int(Web3(HTTPProvider(url)).eth.call(call).hex(), 16)
 
 
+@pytest.mark.long
 @pytest.mark.node
 def test_forge_broadcasts_sixty_transactions_of_one_account(
     network: RunningNetwork, view: RunningView, node_clients: Path, tmp_path: Path
