@@ -4,6 +4,8 @@ import hashlib
 
 import evm_native
 
+from shared.encoding.quantity import encode_quantity
+
 HASH_BYTES = 32
 MIN_KEY_BYTES = 32
 CSHAKE256_RATE_BYTES = 136
@@ -85,4 +87,4 @@ def _right_encode(number: int) -> bytes:
 
 def _minimal(number: int) -> bytes:
     """Big endian, at least one byte. Source: NIST SP 800-185, section 2.3.1."""
-    return number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+    return encode_quantity(number) or b"\0"

@@ -202,9 +202,10 @@ async def _until_keys(ask: Callable[[], Awaitable[T]]) -> T:
         try:
             return await ask()
         except Unavailable as error:
-            if error.module != KEYS or loop.time() >= deadline_s:
+            left_s = deadline_s - loop.time()
+            if error.module != KEYS or left_s <= 0:
                 raise
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(min(pause_s, left_s))
         pause_s *= 2
 
 

@@ -66,10 +66,11 @@ class Together:
             return
         left = list(asked[len(answers) :])
         for one, answer in zip(asked, answers, strict=False):
-            if isinstance(answer.error, Unavailable):
+            failure = answer.error
+            if isinstance(failure, Unavailable):
                 left.append(one)  # another node may have what this one lacks
             else:
-                _tell(one[1], answer.error or answer.output)
+                _tell(one[1], failure or answer.output)
         await asyncio.gather(*(self._ask_alone(*one) for one in left))
 
     async def _ask_alone(self, query: Query, waiting: asyncio.Future[bytes]) -> None:

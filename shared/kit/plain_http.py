@@ -13,4 +13,4 @@ NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def trust_for(url: str) -> ssl.SSLContext | bool:
     """Give httpx's `verify` for an address that somebody names: the authorities where it is TLS."""
-    return True if url.startswith("https:") else NOBODY
+    return True if url.lower().startswith("https:") else NOBODY

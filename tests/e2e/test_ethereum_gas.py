@@ -12,6 +12,7 @@ from web3 import HTTPProvider, Web3
 from tests.e2e.test_python_clients import connect as connect_sapphire
 from tests.support.networks import (
     FIRST_KEY,
+    REPLAY_AT,
     SECOND_KEY,
     ProcessNetwork,
     load_artifact,
@@ -108,8 +109,7 @@ def test_a_recording_of_it_replays(network: ProcessNetwork, tmp_path: Path) -> N
     network.cli("record", str(file))
     newest = network.rpc("eth_getBlockByNumber", "latest", False)["hash"]
     assert json.loads(file.read_text().splitlines()[0])["ethereum_gas"] is True
-    at = ("--port-base", str(port_base(23545)))
-    assert newest in run_cli("replay", str(file), "--seed", SEED, *at)
+    assert newest in run_cli("replay", str(file), "--seed", SEED, *REPLAY_AT)
 
 
 @pytest.mark.long

@@ -9,11 +9,11 @@ from web3 import Web3
 from web3.types import Wei
 
 from tests.e2e.test_python_clients import GAS_PRICE, SECRET, connect, deploy, send
-from tests.support.networks import ProcessNetwork, port_base, run_cli
+from tests.support.networks import REPLAY_AT, ProcessNetwork, port_base, run_cli
 
 PORT_BASE = port_base(22545)
 SEED = "a seed that everybody may know"
-REPLAY = ("replay", "--seed", SEED, "--port-base", str(port_base(23545)))
+REPLAY = ("replay", "--seed", SEED, *REPLAY_AT)
 
 
 @pytest.fixture

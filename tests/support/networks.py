@@ -290,6 +290,10 @@ def port_base(usual: int) -> int:
     return usual + PORTS_A_NETWORK * int(process[2:])
 
 
+REPLAY_AT = ("--port-base", str(port_base(23545)))
+"""For `qanat replay`: where its own network's ports begin."""
+
+
 def run_cli(*arguments: str, timeout_s: float = 120) -> str:
     """Run a command of `qanat`, which must succeed; its standard output."""
     done = subprocess.run(

@@ -5,6 +5,7 @@ import hashlib
 from services.gateway.index.log_filter import bloom_bits
 from services.gateway.index.rounds import IndexedRound, index_block
 from shared.encoding import cbor
+from shared.encoding.quantity import encode_quantity
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from tests.support.fake_compute import RUNTIME_ID
 
@@ -28,9 +29,9 @@ def make_record(
             "to": digest("to", seed)[:20],
             "nonce": 0,
             "gas": gas_used,
-            "gas_price": quantity(price),
-            "max_fee": quantity(price),
-            "max_tip": quantity(tip),
+            "gas_price": encode_quantity(price),
+            "max_fee": encode_quantity(price),
+            "max_tip": encode_quantity(tip),
             "value": b"",
             "type": type_,
             "input": b"",
@@ -42,7 +43,7 @@ def make_record(
             "status": 1,
             "gas_used": gas_used,
             "cumulative_gas_used": cumulative or gas_used,
-            "effective_gas_price": quantity(price),
+            "effective_gas_price": encode_quantity(price),
             "logs": [[address, list(topics), data] for address, topics, data in logs],
             "bloom": bloom.to_bytes(256, "big"),
             "contract_address": None,
@@ -51,10 +52,6 @@ def make_record(
             "encrypted": False,
         }
     )
-
-
-def quantity(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def make_round(number, *records: bytes, previous: bytes = bytes(32), fork=0) -> IndexedRound:

@@ -15,5 +15,6 @@ def test_plain_addresses_trust_nobody(url: str) -> None:
     assert NOBODY.check_hostname
 
 
-def test_addresses_by_tls_are_verified() -> None:
-    assert trust_for("https://sapphire.oasis.io") is True
+@pytest.mark.parametrize("url", ["https://sapphire.oasis.io", "HTTPS://sapphire.oasis.io"])
+def test_addresses_by_tls_are_verified(url: str) -> None:
+    assert trust_for(url) is True
