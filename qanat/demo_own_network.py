@@ -61,11 +61,10 @@ def own_network(
             progress("starting a network of its own, with two workers (mock TEE)")
             _start(["--network", str(file), "--port-base", str(port_base)], layout)
             yield OwnNetwork(find_running(layout, file, port_base), f"http://{HOST}:{port_base}")
-        except BaseException:
-            progress("taking the network down")
-            raise
         finally:
+            # Deaf first: whoever reads that the network goes may well press Ctrl-C again.
             with deaf(), made:
+                progress("taking the network down")
                 stop_network(layout)
 
 

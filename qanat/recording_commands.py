@@ -85,7 +85,7 @@ def replay(
     from qanat.replay import replay as run_again
     from qanat.start import up
     from qanat.stop import stop_network
-    from qanat.unwinding import unwinding
+    from qanat.unwinding import deaf, unwinding
 
     recording, quiet = read_recording(file), Console(quiet=True)
     with unwinding(), tempfile.TemporaryDirectory(prefix="qanat-replay-") as root:
@@ -124,6 +124,7 @@ def replay(
                     )
                 )
         finally:
-            stop_network(layout)
+            with deaf():
+                stop_network(layout)
     last = recording.rounds[-1].header.hash().hex()
     out.print(f"all {len(recording.rounds)} rounds are the same, to 0x{last}")

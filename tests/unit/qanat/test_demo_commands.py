@@ -317,6 +317,28 @@ def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_who_cannot_wait_leaves_no_network_behind(monkeypatch) -> None:
+    """Ctrl-C once more, as soon as the first one is answered."""
+    stopped = []
+    monkeypatch.setattr(demo_own_network, "_start", lambda *_: None)
+    monkeypatch.setattr(demo_own_network, "find_running", lambda *_: None)
+    monkeypatch.setattr(demo_own_network, "_free_ports", lambda *_: 20_545)
+    monkeypatch.setattr(
+        demo_own_network, "stop_network", lambda layout: stopped.append(layout.root)
+    )
+
+    def say(what: str) -> None:
+        if what == "taking the network down":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as ended, own_network(say):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    assert ended.value.__context__ is None, "the second one was heard"
+    (root,) = stopped
+    assert not root.parent.exists()
+
+
 @pytest.mark.parametrize("options", [("--eps", "9"), ("--eps", "0.5"), ("--pot", "0")])
 def test_a_story_that_cannot_be_told_starts_no_network(monkeypatch, options) -> None:
     monkeypatch.setattr(demo_own_network, "own_network", None)
