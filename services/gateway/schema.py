@@ -1,8 +1,9 @@
 """
 Tables of the block index.
 
-Everything belongs to a ParaTime: `runtime` is a small number that stands for the 32-byte id. The
-tables change by migrations only; a test compares these definitions with what those make.
+Everything belongs to a ParaTime: `runtime` is a small number that stands for the 32-byte id. Where
+a ParaTime has a `newest_valid`, rows of later rounds are void. The tables change by migrations
+only; a test compares these definitions with what those make.
 """
 
 from sqlalchemy import (
@@ -16,7 +17,7 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest migration; a database that is there needs no look at the others."""
 
 metadata = MetaData()
@@ -27,6 +28,7 @@ runtimes = Table(
     Column("id", Integer, primary_key=True),
     Column("runtime_id", LargeBinary(32), nullable=False, unique=True),
     Column("incarnation", BigInteger, nullable=False, server_default="0"),
+    Column("newest_valid", BigInteger),
 )
 
 rounds = Table(

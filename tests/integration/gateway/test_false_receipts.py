@@ -323,7 +323,8 @@ def test_rows_from_before_results_were_verified_are_forgotten(tmp_path):
     engine = open_database(url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-        connection.execute(text("ALTER TABLE runtimes DROP COLUMN incarnation"))
+        for column in ("incarnation", "newest_valid"):
+            connection.execute(text(f"ALTER TABLE runtimes DROP COLUMN {column}"))
         connection.execute(text("ALTER TABLE rounds DROP COLUMN ethereum_root"))
     engine.dispose()
     store = BlockStore(url, RUNTIME_ID)

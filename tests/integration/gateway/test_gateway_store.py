@@ -89,6 +89,69 @@ def test_rollback_forgets_rounds_transactions_and_logs(store):
     assert store.load_newest(10) == chain
 
 
+def forked(number, previous):
+    return make_round(number, make_record(("fork", number)), previous=previous.hash, fork=1)
+
+
+def all_of(store, chain, others):
+    """Check that a store has the rounds of a chain and none of some others."""
+    assert store.load_newest(100) == chain
+    assert store.load_bounds() == (chain[0].number, chain[-1].number)
+    logged = {log.round_hash for one in chain for log in one.logs()}
+    assert {log.round_hash for log in store.load_logs(LogFilter(), 0, 100)} == logged
+    for one in others:
+        assert store.load_round_by_hash(one.hash) is None
+        for transaction in one.transactions:
+            assert store.load_transaction(transaction.record.hash) is None
+    named = {one.record.sender for round_ in chain for one in round_.transactions}
+    assert named <= store.load_accounts()
+    absent = {one.record.sender for round_ in others for one in round_.transactions} - named
+    assert not absent & store.load_accounts()
+
+
+def test_void_rounds_are_nowhere_until_others_take_their_places(url, store):
+    """Also after a restart, and after going back once more while some are left."""
+    chain = make_chain(12, lambda n: (make_record(n, logs=[(ADDRESSES[n % 3], (), b"")]),))
+    store.save_rounds(chain)
+    store.rollback(3)
+    kept, void = chain[:4], chain[4:]
+    all_of(store, kept, void)
+    for number in range(4, 7):
+        kept = [*kept, forked(number, kept[-1])]
+        store.save_rounds(kept[-1:])
+        all_of(store, kept, void)
+    store.close()
+    store = BlockStore(url, RUNTIME_ID)
+    all_of(store, kept, void)
+    store.rollback(9)
+    all_of(store, kept, void)
+    store.rollback(5)
+    kept, void = kept[:6], [*void, kept[6]]
+    all_of(store, kept, void)
+    others = [forked(number, kept[-1]) for number in range(6, 15)]
+    store.save_rounds(others)
+    kept, void = [*kept, *others], [one for one in void if one not in others]
+    all_of(store, kept, void)
+    store.close()
+    engine = open_database(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT newest_valid FROM runtimes")) is None
+        for table, count in (("rounds", 15), ("transactions", 15), ("logs", 4)):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == count  # noqa: S608
+    engine.dispose()
+
+
+def test_rounds_that_begin_later_leave_no_void_ones_before_them(store):
+    chain = make_chain(9, logs_of)
+    store.save_rounds(chain[:6])
+    store.rollback(-1)
+    assert store.load_bounds() is None
+    store.save_rounds(chain[4:5])
+    assert store.load_newest(100) == chain[4:5]
+    store.save_rounds(chain[5:])
+    assert store.load_newest(100) == chain[4:]
+
+
 def test_runtimes_do_not_see_each_other(url, store):
     store.save_rounds(make_chain(3, logs_of))
     other = BlockStore(url, bytes(32))
