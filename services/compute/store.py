@@ -294,9 +294,14 @@ class Store:
 
 def _configure(connection: object, _: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"cache_size=-{CACHE_KIB}",
+        # Some systems' SQLite overwrites what is deleted: a rollback would write all it drops.
+        "secure_delete=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 

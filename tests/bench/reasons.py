@@ -135,8 +135,8 @@ REASONS = (
     Reason(
         keys=("long whole revert",),
         why=(
-            "Every node takes back what each of the 10,000 transactions changed: four states, "
-            "their rounds, and the gateway's index of them."
+            "Every node takes back what each of the 10,000 transactions changed: four states and "
+            "their rounds. The gateway's index leaves its rows to be replaced (ADR 0079)."
         ),
         design="Going back to a kept root, and dropping what lies above it beside later blocks.",
     ),
