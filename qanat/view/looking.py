@@ -24,7 +24,7 @@ from services.gateway.rpc.parameters import (
     quantity64,
     slot,
 )
-from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
+from services.gateway.rpc.pretences import TELLING_WHAT_IS_UNREADABLE, Pretences
 from services.gateway.rpc.shapes import Json
 from services.gateway.rpc.simulations import (
     Base,
@@ -197,7 +197,7 @@ class Looking:
         return blocks
 
     async def _ask(self, method: str, arguments: bytes, base: Base) -> bytes:
-        with telling_what_is_unreadable():
+        with TELLING_WHAT_IS_UNREADABLE:
             question = Question(method, arguments)
             return await ask_as_owner(self._gateway, self._debug_key, question, base.number)
 

@@ -17,7 +17,7 @@ from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import rpc_method
 from services.gateway.rpc.objects import CallRequest, call_request
 from services.gateway.rpc.parameters import AnyBlockId, anything, data, optional
-from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
+from services.gateway.rpc.pretences import TELLING_WHAT_IS_UNREADABLE, Pretences
 from services.gateway.rpc.shapes import show_bytes
 from shared.api.evm import EvmQueries
 from shared.errors import Rejected, RuntimeRejected
@@ -70,7 +70,7 @@ class DevCallMethods:
         call, round_ = evm_call(request, pretence), await resolve_state(self._index, block)
         lends = self._is_confidential and bool(request.value)
         try:
-            with telling_what_is_unreadable():
+            with TELLING_WHAT_IS_UNREADABLE:
                 queries = EvmQueries(self._node.nodes)
                 ask = queries.call_with_money if lends else queries.call
                 output = await ask(call, round_)
@@ -96,7 +96,7 @@ class DevCallMethods:
             request = replace(request, gas=None)
         call, round_ = evm_call(request, pretence), await resolve_state(self._index, block)
         try:
-            with telling_what_is_unreadable():
+            with TELLING_WHAT_IS_UNREADABLE:
                 gas = await EvmQueries(self._node.nodes).estimate_gas_as_sender(call, round_)
         except RuntimeRejected as error:
             if words.why_halted(error) == words.OUT_OF_GAS:

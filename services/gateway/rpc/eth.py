@@ -20,7 +20,7 @@ from services.gateway.rpc.parameters import (
     percentiles,
     slot,
 )
-from services.gateway.rpc.pretences import Pretences, telling_what_is_unreadable
+from services.gateway.rpc.pretences import TELLING_WHAT_IS_UNREADABLE, Pretences
 from services.gateway.rpc.shapes import Json, show_bytes, show_fee_history
 from shared.api.evm import EvmQueries
 from shared.types.evm import EvmCall
@@ -53,7 +53,7 @@ class EthMethods:
         self._node.encryption.notice("eth_call", request.to, request.data)
         call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
         round_ = await resolve_state(self._index, block)
-        with telling_what_is_unreadable():
+        with TELLING_WHAT_IS_UNREADABLE:
             output = await self._state.call(call, round_)
         return show_bytes(output)
 
@@ -71,7 +71,7 @@ class EthMethods:
         self._node.encryption.notice("eth_estimateGas", request.to, request.data)
         call = evm_call(request, self._pretences.read(request, overrides, block_overrides))
         round_ = await resolve_state(self._index, block)
-        with telling_what_is_unreadable():
+        with TELLING_WHAT_IS_UNREADABLE:
             gas = await self._state.estimate_gas(call, round_)
         return hex(gas)
 

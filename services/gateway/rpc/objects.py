@@ -111,29 +111,52 @@ def _authorization(value: Any) -> Authorization:
     )
 
 
+_CALL_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    name.lower(): (name, read)
+    for name, read in (
+        ("from", address),
+        ("to", address),
+        ("gas", quantity64),
+        ("gasPrice", quantity),
+        ("maxFeePerGas", quantity),
+        ("maxPriorityFeePerGas", quantity),
+        ("value", quantity),
+        ("nonce", quantity64),
+        ("data", data),
+        ("input", data),
+        ("accessList", access_list),
+        ("chainId", quantity),
+        ("authorizationList", authorization_list),
+    )
+}
+"""Fields of a call by their folded names, with how they are read."""
+
+
 def call_request(value: Any) -> CallRequest:
     """Call object; fields that have no effect are checked and dropped, unknown ones ignored."""
     if type(value) is not dict:
         raise BadParameter("must be a call object")
-    fields = fold_names(value)
-    for name, read in (
-        ("nonce", quantity64),
-        ("maxPriorityFeePerGas", quantity),
-        ("chainId", quantity),
-        ("accessList", access_list),
-    ):
-        _field(fields, name, read)
-    older = _field(fields, "data", data)
-    newer = _field(fields, "input", data)
+    # By what is given, not by what could be: most calls have two or three fields.
+    found: dict[str, Any] = {}
+    for folded, given in fold_names(value).items():
+        known = _CALL_FIELDS.get(folded)
+        if known is not None and given is not None:
+            name, read = known
+            try:
+                found[name] = read(given)
+            except BadParameter as error:
+                raise BadParameter(f"{name}: {error}") from None
+    get = found.get
+    newer = get("input")
     return CallRequest(
-        caller=_field(fields, "from", address),
-        to=_field(fields, "to", address),
-        gas=_field(fields, "gas", quantity64),
-        gas_price=_field(fields, "gasPrice", quantity),
-        value=_field(fields, "value", quantity),
-        data=newer if newer is not None else older or b"",
-        authorizations=_field(fields, "authorizationList", authorization_list) or (),
-        max_fee=_field(fields, "maxFeePerGas", quantity),
+        caller=get("from"),
+        to=get("to"),
+        gas=get("gas"),
+        gas_price=get("gasPrice"),
+        value=get("value"),
+        data=newer if newer is not None else get("data") or b"",
+        authorizations=get("authorizationList") or (),
+        max_fee=get("maxFeePerGas"),
     )
 
 

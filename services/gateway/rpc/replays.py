@@ -15,7 +15,7 @@ from services.gateway.index.record import decode_transaction_record
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.errors import InvalidParameters, QueryRejected
-from services.gateway.rpc.pretences import telling_what_is_unreadable
+from services.gateway.rpc.pretences import TELLING_WHAT_IS_UNREADABLE
 from shared.api.compute import ComputeApi
 from shared.api.evm import EvmQueries
 from shared.errors import Rejected, Unavailable
@@ -133,7 +133,7 @@ class Replays:
 
     async def _ask(self, question: Question[T]) -> T:
         async with self._turn:
-            with telling_what_is_unreadable():
+            with TELLING_WHAT_IS_UNREADABLE:
                 return await self._nodes.ask(question)
 
 

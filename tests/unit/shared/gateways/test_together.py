@@ -174,3 +174,12 @@ async def test_a_message_is_withdrawn_once_nobody_waits_for_it(api, node, count)
         task.cancel()
     await turns(3)
     assert node.withdrawn == 1
+
+
+async def test_who_leaves_before_it_is_sent_is_not_asked_for(api, node):
+    leaving = asyncio.create_task(api.query("m", b"a"))
+    staying = asyncio.create_task(api.query("m", b"b"))
+    await turns(1)
+    leaving.cancel()
+    assert await staying == b"b"
+    assert (node.together, node.alone) == ([], [("m", b"b", None)])
