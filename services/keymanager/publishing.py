@@ -8,14 +8,12 @@ from services.keymanager import metrics
 from services.keymanager.announcer import Announcer
 from services.keymanager.enclave.protocol import EnclaveState, KeyManagerEnclaveApi
 from services.keymanager.rules.duties import (
-    LOSS_PATIENCE_MS,
-    OPEN_LOSS_PATIENCE_MS,
+    DENIED_PATIENCE_MS,
     Publication,
     PublishEphemeral,
     PublishMaster,
     due_publications,
-    epochs_to_skip,
-    lost_open_epochs,
+    find_loss,
     publisher_rank,
 )
 from services.keymanager.rules.proven_chain import KeyManagerChain
@@ -60,24 +58,23 @@ class SecretPublisher:
         and the epochs pass in their own time. Gives when to look again [s].
         """
         rank = publisher_rank(chain, self._node_id)
-        skipped, patience_ms = epochs_to_skip(chain, state.ephemeral_epochs), LOSS_PATIENCE_MS
-        if not skipped and lost_open_epochs(chain, state.ephemeral_epochs):
-            skipped, patience_ms = 1, OPEN_LOSS_PATIENCE_MS
-        if rank is None or not skipped:
+        loss = find_loss(chain, state.ephemeral_epochs)
+        if rank is None or loss is None:
             self._lost_since = None
             return LONGEST_SLEEP_S
         now_s = asyncio.get_running_loop().time()
         self._lost_since = self._lost_since or now_s
-        wait_s = self._lost_since + (1 + rank) * patience_ms / 1000 - now_s
+        wait_s = self._lost_since + (1 + rank) * loss.patience_ms / 1000 - now_s
         if wait_s > 0:
-            return wait_s
+            # Others may say meanwhile that they have it, or that they have it not.
+            return min(wait_s, DENIED_PATIENCE_MS / 1000)
         self._lost_since = None
         if (await self._consensus.fetch_status()).epoch != chain.epoch:
             # Another member was first; a second step would leave good epochs behind.
             return 0.0
-        log.warning("ephemeral_secrets_lost", epoch=chain.epoch, skipped=skipped)
-        metrics.lost_epochs.inc(skipped)
-        await self._consensus.advance_epoch(skipped)
+        log.warning("ephemeral_secrets_lost", epoch=chain.epoch, skipped=loss.skipped)
+        metrics.lost_epochs.inc(loss.skipped)
+        await self._consensus.advance_epoch(loss.skipped)
         return 0.0
 
     async def publish_due(self, chain: KeyManagerChain) -> float:

@@ -82,10 +82,7 @@ async def _fill_slots(session: Session, _stack: AsyncExitStack, size: int) -> No
 
 
 async def _mine(session: Session, _stack: AsyncExitStack, size: int) -> None:
-    client = await session.client()
-    for left in range(size, 0, -1_000):
-        await client.rpc("hardhat_mine", hex(min(left, 1_000)))
-    client.close()
+    await measures.mine(session, size)
 
 
 async def _subscribe(session: Session, stack: AsyncExitStack, size: int) -> None:

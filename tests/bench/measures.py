@@ -38,10 +38,8 @@ SLOTS = 220
 EVENTS = 2_000
 LONG_CHAIN = 10_000
 """Transactions after which snapshots are taken once more."""
-AGEING_WEI = 3 * 10**15
-"""What an account pays for its transfers in a round while a network is aged, with much to spare."""
-AGEING_ACCOUNTS = 3
-"""Senders while a network is aged; more would fill its rounds, which makes them fewer."""
+MINED_AT_ONCE = 1_000
+"""Blocks of one request."""
 IDLE_S = 10
 """How long idleness is watched [s]."""
 
@@ -351,13 +349,17 @@ async def weight(session: Session, scale: float) -> Figures:
     return found | {"packages": machine.packages_mib(ROOT / "requirements" / "run.txt")}
 
 
-async def aged(session: Session, scale: float, rounds: int) -> Figures:
-    """Latency and throughput once more after so many blocks, beside those of the fresh network."""
+async def mine(session: Session, count: int) -> None:
+    """Make empty blocks."""
     client = await session.client()
-    accounts = await session.funded_accounts(AGEING_ACCOUNTS, FUNDING_WEI + rounds * AGEING_WEI)
-    while int(await client.rpc("eth_blockNumber"), 16) < rounds:
-        await _race_of(session, accounts, "ageing", AGEING_ACCOUNTS, 300, encrypted=False)
+    for left in range(count, 0, -MINED_AT_ONCE):
+        await client.rpc("hardhat_mine", hex(min(left, MINED_AT_ONCE)))
     client.close()
+
+
+async def aged(session: Session, scale: float, blocks: int) -> Figures:
+    """Latency and throughput once more after so many blocks, beside those of the fresh network."""
+    await mine(session, blocks)
     slow = await latency(session, scale, encrypted=False)
     load = await closed_loop(session, scale, encrypted=False)
     return {"aged plain p50": slow["plain p50"], "aged closed plain": load["closed plain"]}

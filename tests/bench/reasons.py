@@ -106,7 +106,8 @@ REASONS = (
         why=(
             "Interpreters start and import: hosts and enclaves are forked from processes that "
             "loaded once (ADR 0031), which has to happen at least once. A chain that resumes also "
-            "proves its newest state to every enclave, and fetches keys, before it is ready."
+            "proves its newest state to every enclave and begins an epoch before it is ready: the "
+            "secrets of the one before were in enclaves that have ended."
         ),
         design="A launcher that stays between two networks and keeps what it loaded.",
     ),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from services.keymanager.rules.proven_chain import (
     KeyManagerChain,
+    is_denied_by_all,
     is_open_proposal,
     reaches_committee,
     rotation_interval,
@@ -22,6 +23,8 @@ RANK_PAUSE_MS = 150
 """Each member waits this much longer than the one before it, so that one publishes, not all."""
 LOSS_PATIENCE_MS = 500
 """How long every member must be without this epoch's secret before it is given up, times rank."""
+DENIED_PATIENCE_MS = 150
+"""The same where all members have said that they are; one may just have got it from another."""
 OPEN_LOSS_PATIENCE_MS = 3_000
 """The same for an open epoch before this one: who holds its secret may still be starting."""
 NEXT_EPOCH_PAUSE_MS = 1_000
@@ -109,6 +112,23 @@ def _is_master_due(chain: KeyManagerChain) -> bool:
     # A secret that is proposed now counts from the next epoch on.
     interval = rotation_interval(status)
     return interval > 0 and chain.epoch + 1 >= (status.rotation_epoch or 0) + interval
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Secrets that nobody seems to have: how far to move on, and how long to wait before."""
+
+    skipped: int
+    patience_ms: int
+
+
+def find_loss(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> Loss | None:
+    """Find what this member lacks and can get from nobody; None where there is no such thing."""
+    skipped = epochs_to_skip(chain, held)
+    if skipped:
+        is_denied = is_denied_by_all(chain, chain.epoch)
+        return Loss(skipped, DENIED_PATIENCE_MS if is_denied else LOSS_PATIENCE_MS)
+    return Loss(1, OPEN_LOSS_PATIENCE_MS) if lost_open_epochs(chain, held) else None
 
 
 def epochs_to_skip(chain: KeyManagerChain, held: tuple[Epoch, ...]) -> int:

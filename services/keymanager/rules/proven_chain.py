@@ -149,6 +149,19 @@ def _is_reached(served: NodeRuntime, secret: EncryptedSecret) -> bool:
     return response.next_checksum == secret.checksum
 
 
+def is_denied_by_all(chain: KeyManagerChain, epoch: Epoch) -> bool:
+    """Say whether all members are registered, and none says that it holds an epoch's secret."""
+    said = [
+        served.extra_info
+        for member in chain.members
+        for served in member.runtimes
+        if served.id == chain.status.id and served.extra_info is not None
+    ]
+    return len(said) == len(chain.status.nodes) and not any(
+        epoch in decode_record(SignedInitResponse, one).response.ephemeral_epochs for one in said
+    )
+
+
 def published_checksum(chain: KeyManagerChain, epoch: int) -> bytes | None:
     """Checksum of the secret of an epoch; None where it is not the newest that was published."""
     published = chain.ephemeral

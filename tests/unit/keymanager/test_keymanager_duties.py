@@ -3,12 +3,17 @@ from dataclasses import replace
 import pytest
 
 from services.keymanager.rules.duties import (
+    DENIED_PATIENCE_MS,
+    LOSS_PATIENCE_MS,
     NEXT_EPOCH_PAUSE_MS,
+    OPEN_LOSS_PATIENCE_MS,
     RANK_PAUSE_MS,
+    Loss,
     PublishEphemeral,
     PublishMaster,
     due_publications,
     epochs_to_skip,
+    find_loss,
     lost_open_epochs,
     publisher_rank,
     replication_peers,
@@ -18,10 +23,13 @@ from services.keymanager.rules.proven_chain import (
     is_open_proposal,
     next_generation,
 )
+from shared.encoding.record import encode_record
 from shared.types.keymanager import (
     EncryptedSecret,
+    InitResponse,
     KeyManagerStatus,
     PublishedSecret,
+    SignedInitResponse,
     SignedPublishedSecret,
 )
 from shared.types.registry import (
@@ -176,7 +184,7 @@ def test_open_epoch_whose_secret_nobody_has_is_found(open_epochs, held, lost):
     assert lost_open_epochs(chain(open_epochs=open_epochs), held) == lost
 
 
-def member(node_id: bytes, rek: bytes) -> NodeDescriptor:
+def member(node_id: bytes, rek: bytes, said: bytes | None = None) -> NodeDescriptor:
     tee = replace(mock_tee.attested(node_id=node_id), rek=rek)
     return NodeDescriptor(
         id=node_id,
@@ -185,8 +193,34 @@ def member(node_id: bytes, rek: bytes) -> NodeDescriptor:
         consensus_key=bytes(32),
         tls_key=bytes(32),
         roles=int(Role.KEY_MANAGER),
-        runtimes=(NodeRuntime(KEY_MANAGER_ID, Version(0, 1, 0), tee),),
+        runtimes=(NodeRuntime(KEY_MANAGER_ID, Version(0, 1, 0), tee, said),),
     )
+
+
+def saying(*epochs: int) -> bytes:
+    response = InitResponse(False, bytes(32), bytes(32), ephemeral_epochs=epochs)
+    return encode_record(SignedInitResponse(response, bytes(64)))
+
+
+@pytest.mark.parametrize(
+    ("said", "patience_ms"),
+    [
+        ([saying(), saying(), saying(4, 5)], DENIED_PATIENCE_MS),
+        ([saying(), saying(), saying(EPOCH)], LOSS_PATIENCE_MS),
+        ([saying(), saying(), None], LOSS_PATIENCE_MS),
+        ([saying(), saying()], LOSS_PATIENCE_MS),
+    ],
+    ids=["all deny it", "one claims it", "one says nothing", "one is not registered"],
+)
+def test_a_secret_that_all_deny_is_given_up_soon(said, patience_ms):
+    members = tuple(member(node, bytes(32), one) for node, one in zip(NODES, said, strict=False))
+    state = replace(chain(ephemeral=published(EPOCH)), members=members)
+    assert find_loss(state, ()) == Loss(1, patience_ms)
+    assert find_loss(state, (EPOCH,)) is None
+
+
+def test_an_open_epoch_is_given_up_late():
+    assert find_loss(chain(open_epochs=(5,)), (EPOCH,)) == Loss(1, OPEN_LOSS_PATIENCE_MS)
 
 
 @pytest.mark.parametrize(("receivers", "is_due"), [(0, True), (1, True), (2, False), (3, False)])

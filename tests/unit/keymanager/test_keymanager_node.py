@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.keymanager import publishing
 from services.keymanager.rules import duties
 from shared.types.key_requests import EphemeralSecretMissing
 from tests.support.keymanager import PARATIME_ID, SIGNERS, make_policy, sign_policy
@@ -19,7 +18,8 @@ PAIR = b"p" * 32
 async def network(monkeypatch):
     monkeypatch.setattr(duties, "RANK_PAUSE_MS", 20)
     monkeypatch.setattr(duties, "NEXT_EPOCH_PAUSE_MS", 40)
-    monkeypatch.setattr(publishing, "LOSS_PATIENCE_MS", 40)
+    monkeypatch.setattr(duties, "LOSS_PATIENCE_MS", 40)
+    monkeypatch.setattr(duties, "DENIED_PATIENCE_MS", 20)
     network = Nodes()
     yield network
     await network.close()
