@@ -8,6 +8,7 @@ medians.
 import argparse
 import asyncio
 import shlex
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -81,10 +82,12 @@ async def measure(contestant: Contestant, began: float, load: Load, say: Say) ->
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
     chosen = MEASURES | (ENCRYPTED | OURS if contestant.encrypts else {}) | LAST | load.last
+    speeds = [machine.fixed_work_ms()]
     for name, take in chosen.items():
         if load.wanted and name not in load.wanted:
             continue
         say(f"{contestant.name}: {name}")
+        speeds.append(machine.fixed_work_ms())
         try:
             found = await take(session, load.scale)
         except (RpcError, CannotRun) as error:
@@ -97,6 +100,7 @@ async def measure(contestant: Contestant, began: float, load: Load, say: Say) ->
     if load.age and contestant.encrypts:
         say(f"{contestant.name}: {load.age} blocks, then again")
         figures |= await measures.aged(session, load.scale, load.age)
+    figures |= {"machine": statistics.median(speeds), "machine slowest": max(speeds)}
     return figures
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.support.networks import ROOT
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+FIXED_WORK = 150_000
+"""Turns of the loop that tells a machine's speed; some 15 ms."""
 
 
 def facts() -> dict[str, str | int | float]:
@@ -44,6 +46,19 @@ def facts() -> dict[str, str | int | float]:
         "commit": commit or "unknown",
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def fixed_work_ms() -> float:
+    """
+    Time a piece of work that is always the same [ms].
+
+    A virtual machine's speed changes with its neighbours by half, which no load average shows.
+    """
+    began = time.perf_counter()
+    total = 0
+    for number in range(FIXED_WORK):
+        total += hash((number, total))
+    return 1000 * (time.perf_counter() - began)
 
 
 def descendants(pid: int) -> list[int]:

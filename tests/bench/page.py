@@ -34,7 +34,8 @@ run](benchmarks.json); nothing here is typed by hand but the reasons, which are 
 repetition afresh; a figure is the median over the repetitions, and of what was lost the sum. The
 load generator runs beside them and costs CPU of its own. A ratio is ours to theirs; an encrypted
 row is compared with the peer's plain one, for peers do not encrypt. *must* and *stretch* are the
-goals that this project has set itself; nothing asserts them.
+goals that this project has set itself; nothing asserts them. A virtual machine is faster at one
+moment than at the next: the last rows time a fixed piece of work before each of the others.
 
 To make it again, on a machine that does nothing else:
 

@@ -76,6 +76,8 @@ ROWS = (
     Row("aged plain p50", "aged: send to receipt, plain, p50", "ms"),
     Row("aged closed plain", "  20 accounts closed, plain", "/s", more_is_better=True),
     Row("aged share", "  of the fresh network's", "%", more_is_better=True, must=95, stretch=100),
+    Row("machine", "how fast the machine was: a fixed piece of work before each row", "ms"),
+    Row("machine slowest", "  the slowest", "ms"),
 )
 
 
