@@ -115,7 +115,7 @@ def test_documents_earn_by_answers_and_are_nowhere_to_be_found(
             # The control: a question in plain.
             control = os.urandom(32).hex()
             httpx.post(f"{url}/v1/chat/completions", content=control.encode())
-        packets = ear.heard()
+    packets = ear.heard()
     assert holds_any(packets, needles_of(control.encode()))
     needles = [one for canary in CANARIES.values() for one in needles_of(canary.encode())]
     assert not holds_any(packets, needles)

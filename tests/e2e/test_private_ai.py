@@ -145,7 +145,7 @@ def a_prompt_is_seen_by_nobody(network: ProcessNetwork, url: str) -> None:
         Ai(network, "infer").json("ask", *asked, "--allow-mock")
         # What is sent in plain is found, so that what is not found was not there.
         httpx.post(f"{url}/v1/chat/completions", content=control.encode())
-        packets = b"" if ear is None else ear.heard()
+    packets = b"" if ear is None else ear.heard()
     assert ear is None or holds_any(packets, found)
     assert not holds_any(packets, needles)
     assert not files_with(network.data, needles)
