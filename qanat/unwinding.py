@@ -1,6 +1,8 @@
 """Signals that end a process, for commands that have something to take down first."""
 
 import signal
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
@@ -10,8 +12,12 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 def unwinding() -> AbstractContextManager[None]:
-    """Let SIGTERM, and the end of the terminal, end what is within by `SystemExit`, as Ctrl-C."""
-    return _handling((signal.SIGTERM, signal.SIGHUP), _exit)
+    """
+    Let SIGTERM, and the end of the terminal, end what is within by `SystemExit`, as Ctrl-C does.
+
+    Nobody hears then of what was half made at that moment, such as an event loop.
+    """
+    return _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _exit)
 
 
 def deaf() -> AbstractContextManager[None]:
@@ -30,4 +36,13 @@ def _handling(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[N
 
 
 def _exit(number: int, _: FrameType | None) -> NoReturn:
+    # It would end by an exception of its own, which Python shows with a traceback.
+    sys.unraisablehook = _say_nothing
+    warnings.simplefilter("ignore", RuntimeWarning)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+def _say_nothing(_: "sys.UnraisableHookArgs") -> None:
+    pass

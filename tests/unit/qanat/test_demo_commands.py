@@ -4,6 +4,9 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -15,6 +18,7 @@ from qanat.demo_commands import ExtraMissing, ReportNotWritten
 from qanat.demo_own_network import NetworkNotStarted, own_network
 from qanat.network.file import BadNetworkFile
 from tests.support.market import public_rows, shared_out, with_copies, with_flipped
+from tests.support.networks import ROOT
 
 POT = 10**18 + 7
 KEYS = [
@@ -337,6 +341,34 @@ def test_who_cannot_wait_leaves_no_network_behind(monkeypatch) -> None:
     assert ended.value.__context__ is None, "the second one was heard"
     (root,) = stopped
     assert not root.parent.exists()
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_nobody_hears_of_what_was_half_made_when_the_story_ended(number) -> None:
+    """Such as an event loop of a client, which Ctrl-C found within its constructor."""
+    story = f"""
+        import os, signal, sys
+        from qanat.unwinding import unwinding
+        class Half:
+            def __init__(self):
+                os.kill(os.getpid(), signal.{number})
+                self.rest = 1
+            def __del__(self):
+                print("ended", self.rest)
+        async def never(): pass
+        def tell(coroutine):
+            Half()
+        try:
+            with unwinding():
+                tell(never())
+        except BaseException as end:
+            print(type(end).__name__)
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(story)], cwd=ROOT, capture_output=True, text=True
+    )
+    expected = {"SIGINT": "KeyboardInterrupt", "SIGTERM": "SystemExit"}[number]
+    assert (told.stdout, told.stderr) == (f"{expected}\n", "")
 
 
 @pytest.mark.parametrize("options", [("--eps", "9"), ("--eps", "0.5"), ("--pot", "0")])
