@@ -30,8 +30,11 @@ MAX_ALTERNATIVES = 1000
 def _field(folded: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
     """Read a field of an object whose names are folded; None where it is left out or null."""
     value = folded.get(name.lower())
-    if value is None:
-        return None
+    return None if value is None else _named(name, value, read)
+
+
+def _named(name: str, value: Any, read: Callable[[Any], Any]) -> Any:
+    """Read the value of a field; what is wrong with it is told with its name."""
     try:
         return read(value)
     except BadParameter as error:
@@ -142,10 +145,7 @@ def call_request(value: Any) -> CallRequest:
         known = _CALL_FIELDS.get(folded)
         if known is not None and given is not None:
             name, read = known
-            try:
-                found[name] = read(given)
-            except BadParameter as error:
-                raise BadParameter(f"{name}: {error}") from None
+            found[name] = _named(name, given, read)
     get = found.get
     newer = get("input")
     return CallRequest(

@@ -16,6 +16,7 @@ from shared.types.beacon import EpochState
 from shared.types.identity import Epoch
 from shared.types.keymanager import (
     EncryptedSecret,
+    InitResponse,
     KeyManagerStatus,
     Policy,
     SignedInitResponse,
@@ -130,12 +131,7 @@ def reaches_committee(signed: SignedPublishedSecret, chain: KeyManagerChain) -> 
 
     Those that hold it already registered with a new REK, and say that they do.
     """
-    members = [
-        served
-        for member in chain.members
-        for served in member.runtimes
-        if served.id == chain.status.id and served.tee is not None
-    ]
+    members = [served for served in _served(chain) if served.tee is not None]
     reached = sum(_is_reached(served, signed.secret.secret) for served in members)
     return reached * 100 >= len(members) * REPLICATED_PERCENT
 
@@ -143,23 +139,33 @@ def reaches_committee(signed: SignedPublishedSecret, chain: KeyManagerChain) -> 
 def _is_reached(served: NodeRuntime, secret: EncryptedSecret) -> bool:
     if served.tee is not None and served.tee.rek in secret.ciphertexts:
         return True
-    if served.extra_info is None:
-        return False
-    response = decode_record(SignedInitResponse, served.extra_info).response
-    return response.next_checksum == secret.checksum
+    said = _said(served)
+    return said is not None and said.next_checksum == secret.checksum
 
 
 def is_denied_by_all(chain: KeyManagerChain, epoch: Epoch) -> bool:
     """Say whether all members are registered, and none says that it holds an epoch's secret."""
-    said = [
-        served.extra_info
+    said = [one for one in map(_said, _served(chain)) if one is not None]
+    return len(said) == len(chain.status.nodes) and not any(
+        epoch in one.ephemeral_epochs for one in said
+    )
+
+
+def _served(chain: KeyManagerChain) -> list[NodeRuntime]:
+    """What the registered members registered of this key manager."""
+    return [
+        served
         for member in chain.members
         for served in member.runtimes
-        if served.id == chain.status.id and served.extra_info is not None
+        if served.id == chain.status.id
     ]
-    return len(said) == len(chain.status.nodes) and not any(
-        epoch in decode_record(SignedInitResponse, one).response.ephemeral_epochs for one in said
-    )
+
+
+def _said(served: NodeRuntime) -> InitResponse | None:
+    """What a member's enclave said of itself; None where it is not initialized."""
+    if served.extra_info is None:
+        return None
+    return decode_record(SignedInitResponse, served.extra_info).response
 
 
 def published_checksum(chain: KeyManagerChain, epoch: int) -> bytes | None:

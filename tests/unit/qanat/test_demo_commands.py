@@ -302,8 +302,9 @@ def test_files_that_programs_hide_are_nobodys(tmp_path) -> None:
     assert [file.name for file in list_contributors(tmp_path)] == ["ana.csv"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
+@pytest.fixture
+def stopped(monkeypatch):
+    """Directories of a story's networks that were stopped; none is really started."""
     stopped = []
     monkeypatch.setattr(demo_own_network, "_start", lambda *_: None)
     monkeypatch.setattr(demo_own_network, "find_running", lambda *_: None)
@@ -311,6 +312,11 @@ def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
     monkeypatch.setattr(
         demo_own_network, "stop_network", lambda layout: stopped.append(layout.root)
     )
+    return stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_story_ends_its_network(stopped, number) -> None:
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended, own_network(lambda _: None):
         os.kill(os.getpid(), number)
@@ -321,15 +327,8 @@ def test_who_ends_the_story_ends_its_network(monkeypatch, number) -> None:
     assert signal.getsignal(number) is before
 
 
-def test_who_cannot_wait_leaves_no_network_behind(monkeypatch) -> None:
+def test_who_cannot_wait_leaves_no_network_behind(stopped) -> None:
     """Ctrl-C once more, as soon as the first one is answered."""
-    stopped = []
-    monkeypatch.setattr(demo_own_network, "_start", lambda *_: None)
-    monkeypatch.setattr(demo_own_network, "find_running", lambda *_: None)
-    monkeypatch.setattr(demo_own_network, "_free_ports", lambda *_: 20_545)
-    monkeypatch.setattr(
-        demo_own_network, "stop_network", lambda layout: stopped.append(layout.root)
-    )
 
     def say(what: str) -> None:
         if what == "taking the network down":
