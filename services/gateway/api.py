@@ -6,14 +6,14 @@ for; a gateway that only serves clients does not carry FastAPI.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.gateway import metrics
 from services.gateway.node import GatewayNode
-from services.gateway.rpc.endpoint import JsonRpcEndpoint
+from services.gateway.rpc.endpoint import Answering, JsonRpcEndpoint, Peer
 from shared.gateways.hosts import HostRule
 from shared.kit.node_app import App, Receive, Scope, Send
 
@@ -46,6 +46,12 @@ class GatewayApp:
             await send({"type": "websocket.close", "code": 1008})
         else:
             await self._serve_page(scope, receive, send)
+
+    def admit_post(self, headers: Mapping[bytes, bytes], peer: Peer) -> Answering | None:
+        """Give who answers a POST of JSON to `RPC_PATH`; None where it is refused."""
+        if not self._hosts.is_allowed(list(headers.items())):
+            return None
+        return self._endpoint.admit(headers, peer)
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, is_get = scope["path"], scope["method"] == "GET"

@@ -1,6 +1,7 @@
 """Wiring: the only place where the parts of the gateway are made and joined."""
 
 import asyncio
+from functools import partial
 
 from services.gateway.api import GatewayApp
 from services.gateway.config import STRICT, Settings
@@ -8,6 +9,7 @@ from services.gateway.node import GatewayConsensus, GatewayNode
 from services.gateway.readiness import Probe
 from services.gateway.rpc.endpoint import JsonRpcEndpoint
 from services.gateway.rpc.handshake import HandshakeProtocol
+from services.gateway.rpc.posts import PostProtocol
 from services.gateway.rpc.table import build_method_tables
 from services.gateway.rpc.websocket import MAX_MESSAGE_BYTES
 from services.gateway.store import BlockStore
@@ -86,7 +88,7 @@ def open_servers(app: GatewayApp, settings: Settings) -> list[HttpServer]:
             app,
             settings.listen_host,
             port,
-            http="httptools",
+            http=partial(PostProtocol, app.admit_post),
             ws=HandshakeProtocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,

@@ -5,16 +5,19 @@ import itertools
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from services.gateway.api import GatewayApp
 from services.gateway.app import build_app, build_node
 from services.gateway.config import Settings
 from services.gateway.node import GatewayNode
 from services.gateway.probe import EncryptedCallProbe
 from services.gateway.rpc.handshake import HandshakeProtocol
+from services.gateway.rpc.posts import PostProtocol
 from shared.crypto.entropy import SystemEntropy
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.kit.http import HttpServer
@@ -132,7 +135,7 @@ async def listening(app):
         app,
         "127.0.0.1",
         0,
-        http="httptools",
+        http=partial(PostProtocol, app.admit_post) if isinstance(app, GatewayApp) else "httptools",
         ws=HandshakeProtocol,
         ws_max_size=32 * 1024 * 1024,
         ws_per_message_deflate=False,

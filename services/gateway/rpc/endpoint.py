@@ -6,6 +6,7 @@ refusals follow go-ethereum's HTTP server.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from services.gateway import metrics
 from services.gateway.config import LOOPBACK
@@ -47,6 +48,17 @@ JSON = b"application/json"
 DENIAL = "websocket.http.response"
 """Extension of ASGI: a handshake is answered by an HTTP response."""
 Headers = list[tuple[bytes, bytes]]
+Peer = tuple[str, int] | None
+"""Address and port of who asks, if known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers a POST, and how."""
+
+    dispatcher: Dispatcher
+    headers: Headers
+    """Of answers, beside their type and length."""
 
 
 class JsonRpcEndpoint:
@@ -93,6 +105,11 @@ class JsonRpcEndpoint:
         """Say whether there is a profile: who names another means something, and hears of it."""
         return (profile, True) in self._tables
 
+    def _profile_headers(self, headers: Mapping[bytes, bytes], profile: bytes) -> Headers:
+        """Give the headers that name the profile, which web pages may read."""
+        exposed = [(b"access-control-expose-headers", PROFILE)] if b"origin" in headers else []
+        return [(PROFILE, profile), *exposed]
+
     def _unknown_profile(self, profile: bytes) -> bytes:
         """Give the answer to a request that names a profile that is none."""
         known = " and ".join(sorted({name.decode() for name, _ in self._tables}))
@@ -109,19 +126,18 @@ class JsonRpcEndpoint:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         peer = scope.get("client")
         ASKER.set((peer, headers))
+        extra = self._origins.answer_headers(headers)
         profile = self._profile_of(headers)
-        extra = [*self._origins.answer_headers(headers)]
         if not self._is_known(profile):
             metrics.http_refusals.labels("400").inc()
             await _respond(send, 400, extra, self._unknown_profile(profile), JSON)
             return
-        extra.append((PROFILE, profile))
-        if b"origin" in headers:
-            extra.append((b"access-control-expose-headers", PROFILE))
+        extra += self._profile_headers(headers, profile)
         match scope["method"]:
             case "POST":
                 may_control = self._callers.may_control(headers, peer)
-                await self._serve_post(headers, (profile, may_control), extra, receive, send)
+                dispatcher = self._dispatchers[profile, may_control]
+                await self._serve_post(headers, Answering(dispatcher, extra), receive, send)
             case "OPTIONS":
                 extra += self._origins.preflight_headers(headers)
                 await _respond(send, 204, extra, b"", None)
@@ -131,23 +147,27 @@ class JsonRpcEndpoint:
                 await _refuse(send, 405, [*extra, ALLOWED], b"method not allowed\n")
 
     async def _serve_post(
-        self,
-        headers: dict[bytes, bytes],
-        answers_by: tuple[bytes, bool],
-        extra: Headers,
-        receive: Receive,
-        send: Send,
+        self, headers: dict[bytes, bytes], answering: Answering, receive: Receive, send: Send
     ) -> None:
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind not in CONTENT_TYPES:
+        extra = answering.headers
+        if not _is_json(headers):
             await _refuse(send, 415, extra, BAD_TYPE)
             return
         body = await _read_body(headers, receive)
         if body is None:
             await _refuse(send, 413, extra, b"content length too large (>%d)\n" % MAX_BODY_BYTES)
             return
-        answer = await self._dispatchers[answers_by].answer(body)
+        answer = await answering.dispatcher.answer(body)
         await _respond(send, 200, extra, answer, JSON)
+
+    def admit(self, headers: Mapping[bytes, bytes], peer: Peer) -> Answering | None:
+        """Give who answers a POST with these headers; None where it is refused."""
+        profile = self._profile_of(headers)
+        if not _is_json(headers) or not self._is_known(profile):
+            return None
+        dispatcher = self._dispatchers[profile, self._callers.may_control(headers, peer)]
+        extra = self._origins.answer_headers(headers) + self._profile_headers(headers, profile)
+        return Answering(dispatcher, extra)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -168,6 +188,11 @@ class JsonRpcEndpoint:
             await connection.serve(receive, send)
         finally:
             self._connections.discard(connection)
+
+
+def _is_json(headers: Mapping[bytes, bytes]) -> bool:
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return kind in CONTENT_TYPES
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
