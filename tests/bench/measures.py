@@ -94,6 +94,37 @@ async def _race(
     return await _race_of(session, accounts, name, senders, each, encrypted=encrypted)
 
 
+class Waiting:
+    """Transfers of several accounts that are yet to be sent."""
+
+    def __init__(self, signed: list[list[str]], at_once: int) -> None:
+        """Take them by account, each of which has no more than `at_once` under way."""
+        self._left, self._at_once = [raws[::-1] for raws in signed], at_once
+        self._under_way = [0] * len(signed)
+
+    def take(self) -> tuple[int, str] | None:
+        """
+        Give the next transfer of an account, and which that is; None where no account may send.
+
+        Of the account that has the fewest under way, and of these the one that has most left, so
+        that all accounts go on until the end.
+        """
+        accounts = [
+            account
+            for account, left in enumerate(self._left)
+            if left and self._under_way[account] < self._at_once
+        ]
+        if not accounts:
+            return None
+        account = min(accounts, key=lambda one: (self._under_way[one], -len(self._left[one])))
+        self._under_way[account] += 1
+        return account, self._left[account].pop()
+
+    def end(self, account: int) -> None:
+        """Take note that a transfer is under way no more."""
+        self._under_way[account] -= 1
+
+
 async def _race_of(
     session: Session,
     accounts: list[LocalAccount],
@@ -110,21 +141,24 @@ async def _race_of(
     which may so overtake the one before.
     """
     signed = await session.transfers(accounts, each, encrypted=encrypted)
-    waiting = [iter(raws) for raws in signed]
+    waiting = Waiting(signed, at_once=-(-senders // len(accounts)))
     clients = await session.clients(senders)
     counts = {"mined": 0, "lost": 0}
 
-    async def send_all(client: RawClient, position: int) -> None:
-        for raw in waiting[position]:
+    async def send_all(client: RawClient) -> None:
+        while (taken := waiting.take()) is not None:
+            account, raw = taken
             try:
                 await client.receipt(await client.rpc("eth_sendRawTransaction", raw))
                 counts["mined"] += 1
             except Lost:
                 counts["lost"] += 1
+            finally:
+                waiting.end(account)
 
     spending = Spending(session.contestant.parts())
     began = time.perf_counter()
-    await asyncio.gather(*(send_all(c, i % len(accounts)) for i, c in enumerate(clients)))
+    await asyncio.gather(*map(send_all, clients))
     elapsed = time.perf_counter() - began
     found = spending.figures(name, len(accounts) * each)
     for client in clients:
