@@ -32,6 +32,8 @@ START_POLL_S = 0.01
 """Between two looks whether the network is ready for the first time [s]."""
 log = structlog.get_logger()
 
+LOG_LATER_S = 0.005
+"""How long after a round its lines are written to the log [s]."""
 PRICE_INTERVAL_S = 0.1
 """Shortest time between two questions for the minimum gas price [s]."""
 
@@ -94,14 +96,8 @@ class GatewayNode:
         metrics.newest_round.set(round_.number)
         if round_.transactions:
             metrics.transactions_indexed.inc(len(round_.transactions))
-            log.info(
-                "round_indexed",
-                round=round_.number,
-                transactions=len(round_.transactions),
-                gas_used=round_.gas_used,
-            )
-            for transaction in round_.transactions:
-                _log_failure(transaction)
+            # Who waits for a receipt gets it first.
+            asyncio.get_running_loop().call_later(LOG_LATER_S, _log_round, round_)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -201,6 +197,17 @@ class GatewayNode:
             "block_hash": "0x" + newest.hash.hex() if newest else None,
             "compute": self.readiness.describe(),
         }
+
+
+def _log_round(round_: IndexedRound) -> None:
+    log.info(
+        "round_indexed",
+        round=round_.number,
+        transactions=len(round_.transactions),
+        gas_used=round_.gas_used,
+    )
+    for transaction in round_.transactions:
+        _log_failure(transaction)
 
 
 def _log_failure(transaction: IndexedTransaction) -> None:

@@ -6,9 +6,7 @@ It holds every field that an RPC answer shows, so the gateway never decodes RLP.
 
 from dataclasses import dataclass
 
-from shared.encoding import cbor
-from shared.encoding.record import Bytes20, Bytes32
-from shared.encoding.values import codec_of
+from shared.encoding.record import Bytes20, Bytes32, encode_record, native_codec_of
 
 BLOOM_BYTES = 256
 NATIVE_TYPE = 0x82
@@ -87,9 +85,6 @@ class TransactionRecord:
         return self.type == NATIVE_TYPE
 
 
-_CODEC = codec_of(TransactionRecord)
-
-
 def decode_transaction_record(untrusted: bytes) -> TransactionRecord:
     """
     Read one record.
@@ -99,13 +94,13 @@ def decode_transaction_record(untrusted: bytes) -> TransactionRecord:
     MalformedCbor, MalformedRecord
         The node sent something else.
     """
-    record: TransactionRecord = _CODEC.from_wire(cbor.decode_loosely(untrusted))
+    record: TransactionRecord = native_codec_of(TransactionRecord).decode_loosely(untrusted)
     return record
 
 
 def encode_transaction_record(record: TransactionRecord) -> bytes:
     """Write one record, as a compute node does."""
-    return cbor.encode(_CODEC.to_wire(record))
+    return encode_record(record)
 
 
 def number(quantity: bytes) -> int:

@@ -7,6 +7,7 @@ look for the receipt then succeeds, where it would else wait for its next poll.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from services.gateway.node import GatewayNode
 from services.gateway.pooled import UnreadableTransaction, read_receiver
@@ -103,7 +104,9 @@ class EthSendMethods:
             if sent is not None:
                 sent.note_admitted()
             if wait_s and submission.missing_sequence is None:
-                await asyncio.wait((arrival,), timeout=wait_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await arrival
         return submission
 
     async def submit(self, raw: bytes) -> Submission:

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from shared.encoding import cbor
 from tests.support.gateway import FIRST_ADDRESS, SECOND_ADDRESS, running_gateway
 from tests.support.signing import GWEI, RECEIVER, artifact, sign
+from tests.support.turns import until
 
 SUBCALL = "0x0100000000000000000000000000000000000103"
 CLIENT_SECRET = b"\x07" * 32
@@ -364,6 +365,7 @@ async def test_wrong_access_list_of_a_call_is_a_bad_parameter(gateway, wrong):
 async def test_failed_transfer_says_why(gateway):
     with capture_logs() as logs:
         hash_ = await gateway.send(sign(0, gas=21_000))
+        await until(lambda: any(one["event"] == "transaction_failed" for one in logs))
     assert (await gateway.rpc("eth_getTransactionReceipt", hash_))["status"] == "0x0"
     outcome = await gateway.rpc("oasis_getTransactionOutcome", hash_)
     assert outcome["status"] == "0x0"
