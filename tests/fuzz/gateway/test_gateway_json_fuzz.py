@@ -35,8 +35,14 @@ def dispatcher(tmp_path_factory):
         TRUST_ROOT,
         probe=None,
     )
-    for one in make_chain(5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)):
-        node.index.append(one)
+
+    async def fill() -> None:
+        for one in make_chain(
+            5, lambda number: (make_record(number, logs=[(b"a" * 20, (), b"")]),)
+        ):
+            node.index.append(one)
+
+    asyncio.run(fill())
     return Dispatcher(build_method_table(node, UnlockedAccounts(), Impersonations()))
 
 
