@@ -25,7 +25,14 @@ HASH = "0x" + "ab" * 32
 
 
 @pytest.fixture(scope="module")
-def dispatcher(tmp_path_factory):
+def loop():
+    """The one loop of the gateway: what waits in it is bound to it."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def dispatcher(tmp_path_factory, loop):
     """Every method over one fake node and a few rounds; nothing runs in the background."""
     chain = FakeChain(balances=BALANCES, is_automatic=False)
     node = build_node(
@@ -42,7 +49,7 @@ def dispatcher(tmp_path_factory):
         ):
             node.index.append(one)
 
-    asyncio.run(fill())
+    loop.run(fill())
     return Dispatcher(build_method_table(node, UnlockedAccounts(), Impersonations()))
 
 
@@ -109,26 +116,26 @@ def verify_answer(answer) -> None:
         assert answer["error"]["message"] != "internal error"
 
 
-def answer_of(dispatcher, body):
+def answer_of(loop, dispatcher, body):
     async def run():
         answer = await dispatcher.answer(body)
         alive = await dispatcher.answer(b'{"id":1,"method":"eth_chainId"}')
         assert orjson.loads(alive)["result"] == "0x5afd"
         return answer
 
-    return asyncio.run(run())
+    return loop.run(run())
 
 
 @given(request=REQUESTS)
 @settings(max_examples=examples(600), deadline=None)
-def test_any_request_gets_a_documented_answer(dispatcher, request):
-    verify_answer(orjson.loads(answer_of(dispatcher, orjson.dumps(request))))
+def test_any_request_gets_a_documented_answer(loop, dispatcher, request):
+    verify_answer(orjson.loads(answer_of(loop, dispatcher, orjson.dumps(request))))
 
 
 @given(batch=st.lists(REQUESTS | VALUES, min_size=1, max_size=6))
 @settings(max_examples=examples(100), deadline=None)
-def test_any_batch_gets_an_answer_for_each_request(dispatcher, batch):
-    answer = answer_of(dispatcher, orjson.dumps(batch))
+def test_any_batch_gets_an_answer_for_each_request(loop, dispatcher, batch):
+    answer = answer_of(loop, dispatcher, orjson.dumps(batch))
     expected = [one for one in batch if not (isinstance(one, dict) and "id" not in one)]
     answers = orjson.loads(answer) if answer else []
     for one in answers:
@@ -145,8 +152,8 @@ def test_any_batch_gets_an_answer_for_each_request(dispatcher, batch):
 @example(b'{"id":1,"id":2,"method":"eth_chainId"}')
 @example(b'{"id":"\\ud800","method":"eth_chainId"}')
 @settings(max_examples=examples(300), deadline=None)
-def test_any_bytes_get_a_documented_answer(dispatcher, body):
-    answer = answer_of(dispatcher, body)
+def test_any_bytes_get_a_documented_answer(loop, dispatcher, body):
+    answer = answer_of(loop, dispatcher, body)
     if answer:
         decoded = orjson.loads(answer)
         for one in decoded if isinstance(decoded, list) else [decoded]:
@@ -155,10 +162,10 @@ def test_any_bytes_get_a_documented_answer(dispatcher, body):
 
 @given(depth=st.integers(1, 1000))
 @settings(max_examples=examples(30), deadline=None)
-def test_any_nesting_of_parameters_gets_a_documented_answer(dispatcher, depth):
+def test_any_nesting_of_parameters_gets_a_documented_answer(loop, dispatcher, depth):
     nested = "[" * depth + "]" * depth
     body = f'{{"id":1,"method":"eth_getLogs","params":[{{"topics":{nested}}}]}}'
-    verify_answer(json.loads(answer_of(dispatcher, body.encode())))
+    verify_answer(json.loads(answer_of(loop, dispatcher, body.encode())))
 
 
 GARBAGE = [
