@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench import contestants, curves, machine, measures, page, report, spending, suite
+from tests.bench.aging import aged
 from tests.bench.assistants import with_model
 from tests.bench.client import RpcError
 from tests.bench.contestants import CannotRun, Contestant, Qanat
@@ -99,7 +100,7 @@ async def measure(contestant: Contestant, began: float, load: Load, say: Say) ->
         figures |= found
     if load.age and contestant.encrypts:
         say(f"{contestant.name}: {load.age} blocks, then again")
-        figures |= await measures.aged(session, load.scale, load.age)
+        figures |= await aged(session, load.scale, load.age)
     figures |= {"machine": statistics.median(speeds), "machine slowest": max(speeds)}
     return figures
 

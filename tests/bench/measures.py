@@ -389,11 +389,3 @@ async def mine(session: Session, count: int) -> None:
     for left in range(count, 0, -MINED_AT_ONCE):
         await client.rpc("hardhat_mine", hex(min(left, MINED_AT_ONCE)))
     client.close()
-
-
-async def aged(session: Session, scale: float, blocks: int) -> Figures:
-    """Latency and throughput once more after so many blocks, beside those of the fresh network."""
-    await mine(session, blocks)
-    slow = await latency(session, scale, encrypted=False)
-    load = await closed_loop(session, scale, encrypted=False)
-    return {"aged plain p50": slow["plain p50"], "aged closed plain": load["closed plain"]}

@@ -10,7 +10,6 @@ from rich.table import Table
 from tests.bench.measures import Figures
 from tests.bench.rows import ROWS, Row, meets
 
-AGED, FRESH = "aged closed plain", "closed plain"
 Facts = dict[str, Any]
 """What the figures hang on beside the code."""
 Medians = dict[str, dict[str, float]]
@@ -18,7 +17,7 @@ Medians = dict[str, dict[str, float]]
 
 
 def medians(runs: dict[str, list[Figures]]) -> Medians:
-    """Median of every figure over the runs; of what was lost, the sum. Shares are of medians."""
+    """Median of every figure over the runs; of what was lost, the sum."""
     found: Medians = {}
     for name, figures in runs.items():
         keys = {key for one in figures for key in one}
@@ -26,8 +25,6 @@ def medians(runs: dict[str, list[Figures]]) -> Medians:
         for key in keys:
             values = [one[key] for one in figures if key in one]
             found[name][key] = sum(values) if key == "lost" else statistics.median(values)
-        if {AGED, FRESH} <= keys:
-            found[name]["aged share"] = 100 * found[name][AGED] / found[name][FRESH]
     return found
 
 

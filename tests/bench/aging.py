@@ -1,0 +1,48 @@
+"""Is a network slower after many blocks? Measured beside a fresh one, for machines change too."""
+
+import asyncio
+import statistics
+
+from tests.bench.contestants import Qanat
+from tests.bench.measures import Figures, closed_loop, latency, mine
+from tests.bench.session import Session
+
+TURNS = 6
+"""Of each network: one after the other, and who begins changes."""
+BESIDE = 1_000
+"""Between the ports of the two networks."""
+
+
+async def aged(session: Session, scale: float, blocks: int) -> Figures:
+    """Latency and throughput after so many blocks, in turn with those of a fresh network."""
+    await mine(session, blocks)
+    beside = Qanat(session.contestant.http_port + BESIDE)
+    try:
+        await asyncio.to_thread(beside.start)
+        fresh = Session(beside)
+        await fresh.deploy_first()
+        await fresh.prepare()
+        return await in_turn(session, fresh, scale)
+    finally:
+        await asyncio.to_thread(beside.stop)
+
+
+async def in_turn(old: Session, fresh: Session, scale: float) -> Figures:
+    """Measure two networks, each while the other one idles."""
+    found: dict[Session, list[Figures]] = {old: [], fresh: []}
+    for turn in range(TURNS):
+        for session in (old, fresh) if turn % 2 else (fresh, old):
+            figures = await latency(session, scale / 2, encrypted=False)
+            found[session].append(figures | await closed_loop(session, scale, encrypted=False))
+    closed, fresh_closed = (_median(found[one], "closed plain") for one in (old, fresh))
+    return {
+        "aged plain p50": _median(found[old], "plain p50"),
+        "aged fresh p50": _median(found[fresh], "plain p50"),
+        "aged closed plain": closed,
+        "aged fresh closed": fresh_closed,
+        "aged share": 100 * closed / fresh_closed,
+    }
+
+
+def _median(runs: list[Figures], key: str) -> float:
+    return statistics.median(one[key] for one in runs)
