@@ -42,7 +42,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_KNOWN_HEADS = 16
 """Of a connection; a client changes nothing but the length of its bodies."""
 IDLE_S = 120.0
-"""How long a connection stays on which nothing happens [s]."""
+"""How long a client may take to begin a request, to end it, and to read the answer [s]."""
 OK = b"HTTP/1.1 200 OK\r\n%bcontent-length: "
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -121,8 +121,11 @@ class PostProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; answer what is whole, one after the other."""
-        self._received = self._received + data if self._received else data
-        self._note_activity()
+        if self._received:
+            self._received += data
+        else:
+            self._received = data
+            self._note_activity()
         if self._answering is None:
             self._next()
         elif len(self._received) > MAX_HEAD_BYTES + MAX_BODY_BYTES and not self._is_paused:
@@ -237,10 +240,12 @@ class PostProtocol(asyncio.Protocol):
     def _look_idle(self) -> None:
         """End the connection where nothing happened for long: one timer, not one a request."""
         left_s = self._heard_s + IDLE_S - asyncio.get_running_loop().time()
-        if left_s <= 0 and self._answering is None:
-            self._stream().close()
-        else:
+        if left_s > 0 or self._answering is not None:
             self._wait_idle(max(left_s, 1.0))
+        elif self._stream().get_write_buffer_size():
+            self._stream().abort()  # who does not read would keep it open for ever
+        else:
+            self._stream().close()
 
 
 def _may_become_plain(begun: bytes) -> bool:

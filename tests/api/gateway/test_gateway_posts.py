@@ -180,13 +180,27 @@ async def test_a_server_that_stops_answers_what_was_asked(gateway, monkeypatch):
     idle.close()
 
 
-async def test_a_connection_that_does_nothing_is_closed(gateway, monkeypatch):
-    monkeypatch.setattr(posts, "IDLE_S", 0.05)
-    async with listening(gateway.app) as port:
+async def test_a_request_that_never_ends_is_not_waited_for(gateway, monkeypatch):
+    monkeypatch.setattr(posts, "IDLE_S", 0.2)
+    async with listening(gateway.app) as port, asyncio.timeout(5):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request()[:-1])
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        for byte in request():
+            if reader.at_eof():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+        assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_client_that_reads_nothing_is_not_waited_for(gateway, monkeypatch):
+    monkeypatch.setattr(posts, "IDLE_S", 0.05)
+    protocol, transport = connect(gateway.app.admit_post)
+    protocol.data_received(request())
+    await until(lambda: transport.written)
+    transport.unread = 1
+    await until(lambda: transport.aborted)
+    protocol.connection_lost(None)
 
 
 class Transport(asyncio.Transport):
@@ -195,6 +209,7 @@ class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.written, self.is_reading, self.closed = [], True, False
+        self.unread, self.aborted = 0, False
 
     def write(self, data):
         self.written.append(bytes(data))
@@ -204,6 +219,12 @@ class Transport(asyncio.Transport):
 
     def close(self):
         self.closed = True
+
+    def get_write_buffer_size(self):
+        return self.unread
+
+    def abort(self):
+        self.closed = self.aborted = True
 
     def pause_reading(self):
         self.is_reading = False
