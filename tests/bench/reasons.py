@@ -62,11 +62,12 @@ REASONS = (
             "Under load a round takes many transactions, so what counts is the CPU of one "
             "transaction without its round: its check in an enclave, its execution in three "
             "enclaves, its changes in a fourth, its gossip, its index and its receipt. Hardhat "
-            "executes once, and neither signs, encrypts nor replicates."
+            "executes once, and neither signs, encrypts nor replicates. The round itself is about "
+            "as much again (ADR 0055)."
         ),
         design=(
-            "Receipts and index entries encoded natively from what the enclave returned, and a "
-            "check in the enclave that its execution need not do again."
+            "Cheaper rounds, see above; receipts encoded natively, as index entries are read; and "
+            "a check in the enclave that its execution need not do again."
         ),
     ),
     Reason(
@@ -77,13 +78,13 @@ REASONS = (
         why=(
             "Hardhat answers in the process that was asked; here a call passes a gateway, a host "
             "and an enclave, and what those cost is messages between processes on two cores that "
-            "all of them share (the table above; ADR 0043 and 0078 have what was saved). An "
+            "all of them share (the table above; ADR 0043, 0078 and 0080 have what was saved). An "
             "encrypted one adds an X25519 and a Deoxys-II both ways in the enclave, where Hardhat "
             "does neither."
         ),
         design=(
             "The gateway asks enclaves without a host in between, which takes a third of the "
-            "messages off; and its part of a call (read, ask, answer) beside its HTTP natively."
+            "messages off; and its part of a call (read, ask, answer) natively."
         ),
     ),
     Reason(
@@ -91,7 +92,7 @@ REASONS = (
         why=(
             "Four enclaves hash, seal and write the nodes of 220 fresh slots, on two cores, where "
             "Hardhat changes a map in memory; and no transaction can take less than a transfer "
-            "does. ADR 0054 has the parts of the work in one enclave, and what did not help."
+            "does. ADR 0054 has the work of one enclave by function, and what did not help."
         ),
         design=(
             "A cheaper transfer first, which is the floor, see above. What is left is spread "
