@@ -2,8 +2,10 @@
 
 import asyncio
 import statistics
+import time
 
-from tests.bench.contestants import Qanat
+from tests.bench import machine
+from tests.bench.contestants import CannotRun, Qanat
 from tests.bench.measures import Figures, closed_loop, latency, mine
 from tests.bench.session import Session
 
@@ -11,11 +13,16 @@ TURNS = 6
 """Of each network: one after the other, and who begins changes."""
 BESIDE = 1_000
 """Between the ports of the two networks."""
+LOOK_S = 0.5
+QUIET_SHARE = 0.1
+"""Of a core; a network that uses less of it is at rest."""
+QUIET_TIMEOUT_S = 120
 
 
 async def aged(session: Session, scale: float, blocks: int) -> Figures:
     """Latency and throughput after so many blocks, in turn with those of a fresh network."""
     await mine(session, blocks)
+    await until_quiet(session)
     beside = Qanat(session.contestant.http_port + BESIDE)
     try:
         await asyncio.to_thread(beside.start)
@@ -25,6 +32,21 @@ async def aged(session: Session, scale: float, blocks: int) -> Figures:
         return await in_turn(session, fresh, scale)
     finally:
         await asyncio.to_thread(beside.stop)
+
+
+async def until_quiet(session: Session) -> None:
+    """Wait until nobody works any more: some nodes hear of many blocks later than others."""
+    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    while time.monotonic() < deadline:
+        before_s = _cpu_seconds(session)
+        await asyncio.sleep(LOOK_S)
+        if _cpu_seconds(session) - before_s < QUIET_SHARE * LOOK_S:
+            return
+    raise CannotRun(f"the network was not at rest within {QUIET_TIMEOUT_S} s")
+
+
+def _cpu_seconds(session: Session) -> float:
+    return sum(map(machine.cpu_seconds, session.contestant.parts().values()))
 
 
 async def in_turn(old: Session, fresh: Session, scale: float) -> Figures:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shared.encoding.record import encode_record
+from shared.gateways.follower import COMPARED_ROUNDS
 from shared.kit.callers import NotAdmitted
 from shared.types.block import RoundBlock
 from shared.types.evm import Amount, EvmQuery
@@ -54,6 +55,29 @@ async def test_state_is_never_older_than_the_block_that_was_shown(tmp_path):
         await gateway.send(sign(0, value=5))
         for _ in range(9):
             assert await gateway.rpc("eth_getBalance", RECEIVER, "latest") == "0x5"
+
+
+async def test_who_hears_of_many_rounds_late_costs_no_look_into_the_database_for_each(
+    tmp_path, monkeypatch
+):
+    small = {"recent_rounds": 20, "fee_history_rounds": 20}
+    async with running_gateway(tmp_path, nodes=2, **small) as gateway:
+        late = gateway.computes[1]
+        late.held_at = gateway.chain.newest.round
+        for _ in range(2 * COMPARED_ROUNDS):
+            await gateway.mine()
+        await until(lambda: gateway.node.index.durable_number == gateway.chain.newest.round)
+        store, looks = gateway.node.index._store, []
+        load = store.load_round
+        monkeypatch.setattr(
+            store, "load_round", lambda number: looks.append(number) or load(number)
+        )
+        late.held_at = None
+        await gateway.mine()
+        member = gateway.node.nodes.members[1]
+        await until(lambda: member.round == gateway.chain.newest.round)
+        assert 0 < len(looks) <= COMPARED_ROUNDS
+        assert min(looks) >= gateway.chain.newest.round - COMPARED_ROUNDS
 
 
 async def test_paused_node_does_not_hold_anybody(tmp_path):
