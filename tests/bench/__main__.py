@@ -1,8 +1,8 @@
 """
 Measure Qanat, and beside it Hardhat and Anvil, in one run on the same machine.
 
-Each repetition starts every network afresh, measures it alone and stops it; the table shows
-medians.
+Each repetition starts every network afresh and takes each measure of one after the other, while
+the others idle: a machine may be twice as fast a minute later. The table shows medians.
 """
 
 import argparse
@@ -29,6 +29,8 @@ from tests.bench.session import Session
 from tests.support.networks import ROOT
 
 PORT_BASE = 28545
+PEERS_AFTER = 500
+"""Ports of peers, from that of Qanat on."""
 KEPT = ROOT / ".qanat" / "bench"
 
 MEASURES: dict[str, Measure] = {
@@ -58,7 +60,7 @@ OURS: dict[str, Measure] = {
 LAST: dict[str, Measure] = {"footprint": measures.footprint}
 SUITE = "suite"
 MORE = (SUITE, "resume", "single")
-"""Upstream's suite, where it is there, and measures of whole networks, that `run_one` takes."""
+"""Upstream's suite, where it is there, and measures of whole networks, that `run_more` takes."""
 
 Say = Callable[[str], None]
 
@@ -76,33 +78,71 @@ class Load:
     """Measures after all others, since they leave much behind."""
 
 
-async def measure(contestant: Contestant, began: float, load: Load, say: Say) -> Figures:
-    """Take every measure of a network that was started at `began`."""
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A network that runs, and what was measured of it."""
+
+    session: Session
+    figures: Figures
+    speeds_ms: list[float]
+    """Of a fixed piece of work, before each measure."""
+
+    @property
+    def contestant(self) -> Contestant:
+        return self.session.contestant
+
+    async def take(self, name: str, measure: Measure, scale: float) -> None:
+        """Take a measure; what cannot be measured is said."""
+        self.speeds_ms.append(machine.fixed_work_ms())
+        try:
+            found = await measure(self.session, scale)
+        except (RpcError, CannotRun) as error:
+            # A row that a network cannot fill stays empty; the reason is said, not hidden.
+            say_aside(f"{self.contestant.name}: {name}: {error}")
+            await self.session.recover()
+            return
+        self.figures["lost"] += found.pop("lost", 0)
+        self.figures.update(found)
+
+
+async def start(contestant: Contestant) -> Started:
+    """Start a network, up to its first mined transaction."""
+    began = time.perf_counter()
+    await asyncio.to_thread(contestant.start)
     session = Session(contestant)
     await session.deploy_first()
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
-    chosen = MEASURES | (ENCRYPTED | OURS if contestant.encrypts else {}) | LAST | load.last
-    speeds = [machine.fixed_work_ms()]
-    for name, take in chosen.items():
-        if load.wanted and name not in load.wanted:
-            continue
-        say(f"{contestant.name}: {name}")
-        speeds.append(machine.fixed_work_ms())
-        try:
-            found = await take(session, load.scale)
-        except (RpcError, CannotRun) as error:
-            # A row that a network cannot fill stays empty; the reason is said, not hidden.
-            say_aside(f"{contestant.name}: {name}: {error}")
-            await session.recover()
-            continue
-        figures["lost"] += found.pop("lost", 0)
-        figures |= found
-    if load.age and contestant.encrypts:
-        say(f"{contestant.name}: {load.age} blocks, then again")
-        figures |= await aged(session, load.scale, load.age)
-    figures |= {"machine": statistics.median(speeds), "machine slowest": max(speeds)}
-    return figures
+    return Started(session, figures, [machine.fixed_work_ms()])
+
+
+def order_of(load: Load) -> dict[str, tuple[Measure, bool]]:
+    """Give the measures in their order, and of each whether only Qanat has it."""
+    found: dict[str, tuple[Measure, bool]] = {}
+    for name, take in MEASURES.items():
+        found[name] = take, False
+        encrypted = f"{name}-encrypted"
+        if encrypted in ENCRYPTED:
+            # Beside the plain one, with which peers are compared.
+            found[encrypted] = ENCRYPTED[encrypted], True
+    found |= {name: (take, True) for name, take in OURS.items()}
+    found |= {name: (take, False) for name, take in (LAST | load.last).items()}
+    return {name: one for name, one in found.items() if not load.wanted or name in load.wanted}
+
+
+async def measure(running: list[Started], load: Load, say: Say) -> None:
+    """Take every measure of each network in turn, while the others idle."""
+    for name, (take, is_ours) in order_of(load).items():
+        for one in running:
+            if not is_ours or one.contestant.encrypts:
+                say(f"{name}: {one.contestant.name}")
+                await one.take(name, take, load.scale)
+    for one in running:
+        if load.age and one.contestant.encrypts:
+            say(f"{one.contestant.name}: {load.age} blocks, then again")
+            await one.take("aged", partial(aged, blocks=load.age), load.scale)
+        speeds = one.speeds_ms
+        one.figures.update({"machine": statistics.median(speeds), "machine slowest": max(speeds)})
 
 
 def say_aside(text: str) -> None:
@@ -115,22 +155,40 @@ def seconds_of(act: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def run_one(contestant: Contestant, load: Load, say: Say) -> Figures:
-    """Start, measure and stop one network."""
-    say(f"{contestant.name}: start")
-    began = time.perf_counter()
+def run_all(chosen: list[Contestant], load: Load, say: Say) -> dict[str, Figures]:
+    """Start all networks, measure them in turn, and stop them."""
+    running: list[Started] = []
     try:
-        contestant.start()
-        figures = asyncio.run(measure(contestant, began, load, say))
-        if isinstance(contestant, Qanat) and (not load.wanted or "resume" in load.wanted):
-            say("qanat: start on the same chain")
-            figures["halt"] = seconds_of(contestant.halt)
-            figures["resume"] = seconds_of(contestant.resume)
+        for contestant in chosen:
+            say(f"start: {contestant.name}")
+            try:
+                running.append(asyncio.run(start(contestant)))
+            except CannotRun as error:
+                say_aside(str(error))
+        asyncio.run(measure(running, load, say))
+        for contestant in chosen:
+            if not isinstance(contestant, Qanat):
+                contestant.stop()
+        for one in running:
+            if isinstance(one.contestant, Qanat):
+                one.figures.update(run_more(one.contestant, load, say))
     finally:
-        contestant.stop()
-    if isinstance(contestant, Qanat) and (not load.wanted or "single" in load.wanted):
-        say("qanat: with one worker")
-        figures |= run_single(contestant.http_port, load.scale)
+        for contestant in chosen:
+            contestant.stop()
+    return {one.contestant.name: one.figures for one in running}
+
+
+def run_more(network: Qanat, load: Load, say: Say) -> Figures:
+    """Measure how the network goes on where it stopped, and one of its own with one worker."""
+    figures: Figures = {}
+    if not load.wanted or "resume" in load.wanted:
+        say("start on the same chain: qanat")
+        figures["halt"] = seconds_of(network.halt)
+        figures["resume"] = seconds_of(network.resume)
+    if not load.wanted or "single" in load.wanted:
+        say("with one worker: qanat")
+        network.stop()
+        figures |= run_single(network.http_port, load.scale)
     return figures
 
 
@@ -166,7 +224,7 @@ def chosen_contestants(names: list[str], port: int) -> list[Contestant]:
     if wanted:
         try:
             contestants.install_peers()
-            found += [peers[name](port) for name in wanted]
+            found += [peers[name](port + PEERS_AFTER + at) for at, name in enumerate(wanted)]
         except CannotRun as error:
             say_aside(f"without {' and '.join(wanted)}: {error}")
     return found
@@ -232,15 +290,11 @@ def main() -> None:
     runs: dict[str, list[Figures]] = {}
     with console.status("measuring") as status:
         for repetition in range(arguments.repeat):
-            for contestant in chosen_contestants(arguments.peers, arguments.port_base):
-                say = partial(_show, status, repetition + 1, arguments.repeat)
-                load = Load(set(arguments.only), arguments.scale, arguments.age, last)
-                try:
-                    figures = run_one(contestant, load, say)
-                except CannotRun as error:
-                    say_aside(str(error))
-                    continue
-                runs.setdefault(contestant.name, []).append(figures)
+            say = partial(_show, status, repetition + 1, arguments.repeat)
+            load = Load(set(arguments.only), arguments.scale, arguments.age, last)
+            chosen = chosen_contestants(arguments.peers, arguments.port_base)
+            for name, figures in run_all(chosen, load, say).items():
+                runs.setdefault(name, []).append(figures)
     found = report.medians(runs)
     console.print(report.as_table(found, facts))
     keep(runs, facts, console, is_page_wanted=arguments.page)

@@ -30,8 +30,9 @@ HEAD = """\
 
 Made by `make bench`, which writes this page and, beside it, [every figure of every
 run](benchmarks.json); nothing here is typed by hand but the reasons, which are in
-`tests/bench/reasons.py`. All networks ran on the same machine in the same run, in turn, each
-repetition afresh; a figure is the median over the repetitions, and of what was lost the sum. The
+`tests/bench/reasons.py`. All networks ran on the same machine in the same run, each repetition
+afresh; each measure was taken of one after the other, while the others idled. A figure is the
+median over the repetitions, and of what was lost the sum. The
 load generator runs beside them and costs CPU of its own. A ratio is ours to theirs; an encrypted
 row is compared with the peer's plain one, for peers do not encrypt. *must* and *stretch* are the
 goals that this project has set itself; nothing asserts them. A virtual machine is faster at one
