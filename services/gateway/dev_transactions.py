@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from services.gateway import rlp
+from services.gateway.index.arrivals import arrives
 from services.gateway.node import GatewayNode
 from services.gateway.rpc.drops import drop_everywhere
 from services.gateway.rpc.errors import NotMinedInTime, QueryRejected
@@ -121,7 +122,7 @@ class DevTransactions:
                     raise answer
             if not node.is_automine:
                 await node.consensus.mine_waiting(RuntimeId(node.settings.runtime_id))
-            await asyncio.wait((arrival,), timeout=MINED_WAIT_MS / 1000)
+            await arrives(arrival, MINED_WAIT_MS / 1000)
         for hash_ in hashes:
             found = await node.index.find_transaction(hash_)
             if found is None:

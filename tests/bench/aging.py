@@ -14,7 +14,7 @@ TURNS = 6
 BESIDE = 1_000
 """Between the ports of the two networks."""
 LOOK_S = 0.5
-QUIET_SHARE = 0.1
+QUIET_PERCENT = 10
 """Of a core; a network that uses less of it is at rest."""
 QUIET_TIMEOUT_S = 120
 
@@ -36,17 +36,12 @@ async def aged(session: Session, scale: float, blocks: int) -> Figures:
 
 async def until_quiet(session: Session) -> None:
     """Wait until nobody works any more: some nodes hear of many blocks later than others."""
+    pids = [pid for listed in session.contestant.parts().values() for pid in listed]
     deadline = time.monotonic() + QUIET_TIMEOUT_S
     while time.monotonic() < deadline:
-        before_s = _cpu_seconds(session)
-        await asyncio.sleep(LOOK_S)
-        if _cpu_seconds(session) - before_s < QUIET_SHARE * LOOK_S:
+        if await asyncio.to_thread(machine.idle_cpu_percent, pids, LOOK_S) < QUIET_PERCENT:
             return
     raise CannotRun(f"the network was not at rest within {QUIET_TIMEOUT_S} s")
-
-
-def _cpu_seconds(session: Session) -> float:
-    return sum(map(machine.cpu_seconds, session.contestant.parts().values()))
 
 
 async def in_turn(old: Session, fresh: Session, scale: float) -> Figures:

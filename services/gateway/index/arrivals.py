@@ -7,7 +7,7 @@ over, and must not cost a look into the database each time.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from services.gateway.index.rounds import IndexedRound
 
@@ -47,6 +47,14 @@ class Arrivals:
             for future in self._waiting.pop(transaction.record.hash, ()):
                 if not future.done():
                     future.set_result(None)
+
+
+async def arrives(arrival: asyncio.Future[None], timeout_s: float) -> bool:
+    """Wait for what `Arrivals.expect` gave, for so long [s]; say whether it came."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await arrival
+    return arrival.done() and not arrival.cancelled()
 
 
 class AbsentTransactions:

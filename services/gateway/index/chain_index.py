@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.gateway.index.arrivals import AbsentTransactions, Arrivals
+from services.gateway.index.arrivals import AbsentTransactions, Arrivals, arrives
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.rounds import IndexedRound, IndexedTransaction, LogEntry, index_block
@@ -228,8 +228,7 @@ class ChainIndex:
         with self.arrivals.expect(hash_) as arrival:
             if await self._find_any(hash_) is not None:
                 return True
-            await asyncio.wait((arrival,), timeout=timeout_s)
-            return arrival.done()
+            return await arrives(arrival, timeout_s)
 
     async def find_logs(self, wanted: LogFilter, first: int, last: int) -> list[LogEntry]:
         """Events of rounds `first` to `last` that a filter wants, in order."""

@@ -105,11 +105,6 @@ class JsonRpcEndpoint:
         """Say whether there is a profile: who names another means something, and hears of it."""
         return (profile, True) in self._tables
 
-    def _profile_headers(self, headers: Mapping[bytes, bytes], profile: bytes) -> Headers:
-        """Give the headers that name the profile, which web pages may read."""
-        exposed = [(b"access-control-expose-headers", PROFILE)] if b"origin" in headers else []
-        return [(PROFILE, profile), *exposed]
-
     def _unknown_profile(self, profile: bytes) -> bytes:
         """Give the answer to a request that names a profile that is none."""
         known = " and ".join(sorted({name.decode() for name, _ in self._tables}))
@@ -126,18 +121,17 @@ class JsonRpcEndpoint:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         peer = scope.get("client")
         ASKER.set((peer, headers))
-        extra = self._origins.answer_headers(headers)
         profile = self._profile_of(headers)
         if not self._is_known(profile):
             metrics.http_refusals.labels("400").inc()
+            extra = self._origins.answer_headers(headers)
             await _respond(send, 400, extra, self._unknown_profile(profile), JSON)
             return
-        extra += self._profile_headers(headers, profile)
+        answering = self._answering(headers, peer, profile)
+        extra = answering.headers
         match scope["method"]:
             case "POST":
-                may_control = self._callers.may_control(headers, peer)
-                dispatcher = self._dispatchers[profile, may_control]
-                await self._serve_post(headers, Answering(dispatcher, extra), receive, send)
+                await self._serve_post(headers, answering, receive, send)
             case "OPTIONS":
                 extra += self._origins.preflight_headers(headers)
                 await _respond(send, 204, extra, b"", None)
@@ -165,9 +159,14 @@ class JsonRpcEndpoint:
         profile = self._profile_of(headers)
         if not _is_json(headers) or not self._is_known(profile):
             return None
+        return self._answering(headers, peer, profile)
+
+    def _answering(self, headers: Mapping[bytes, bytes], peer: Peer, profile: bytes) -> Answering:
+        """Give who answers in a profile that there is, and the headers, some for web pages."""
         dispatcher = self._dispatchers[profile, self._callers.may_control(headers, peer)]
-        extra = self._origins.answer_headers(headers) + self._profile_headers(headers, profile)
-        return Answering(dispatcher, extra)
+        exposed = [(b"access-control-expose-headers", PROFILE)] if b"origin" in headers else []
+        origin_headers = self._origins.answer_headers(headers)
+        return Answering(dispatcher, [*origin_headers, (PROFILE, profile), *exposed])
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

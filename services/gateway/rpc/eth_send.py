@@ -5,10 +5,9 @@ A round takes milliseconds here, so a client is answered when its transaction is
 look for the receipt then succeeds, where it would else wait for its next poll.
 """
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
+from services.gateway.index.arrivals import arrives
 from services.gateway.node import GatewayNode
 from services.gateway.pooled import UnreadableTransaction, read_receiver
 from services.gateway.rpc.errors import (
@@ -104,9 +103,7 @@ class EthSendMethods:
             if sent is not None:
                 sent.note_admitted()
             if wait_s and submission.missing_sequence is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await arrival
+                await arrives(arrival, wait_s)
         return submission
 
     async def submit(self, raw: bytes) -> Submission:

@@ -19,10 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.gateway.encryption import ASKER, Asker
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.endpoint import JSON, Answering, Peer
+from shared.kit.heads import END, MAX_HEAD_BYTES
 
 log = structlog.get_logger()
 
-END = b"\r\n\r\n"
 FIRST_LINE = b"POST / HTTP/1.1"
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 """Name and value. Source: RFC 9110 section 5."""
@@ -36,9 +36,8 @@ NOT_PLAIN = frozenset(
     }
 )
 """Fields by which a request says that it is more than its head and its body."""
-MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 64 * 1024
-"""Requests beyond them are left to uvicorn."""
+"""Longer ones are left to uvicorn, and so are longer heads."""
 MAX_KNOWN_HEADS = 16
 """Of a connection; a client changes nothing but the length of its bodies."""
 IDLE_S = 120.0
@@ -182,8 +181,10 @@ class PostProtocol(asyncio.Protocol):
 
     def _read(self, raw: bytes) -> _Head | None:
         headers = read_plain_head(raw)
-        answering = None if headers is None else self._admit(headers, self._peer)
-        if headers is None or answering is None:
+        if headers is None:
+            return None
+        answering = self._admit(headers, self._peer)
+        if answering is None:
             return None
         fields = [*answering.headers, (b"content-type", JSON)]
         begin = OK % b"".join(b"%b: %b\r\n" % field for field in fields)

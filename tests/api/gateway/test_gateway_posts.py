@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -164,7 +165,7 @@ async def test_a_server_that_stops_answers_what_was_asked(gateway, monkeypatch):
         gateway.app,
         "127.0.0.1",
         0,
-        http=lambda **options: PostProtocol(gateway.app.admit_post, **options),
+        http=partial(PostProtocol, gateway.app.admit_post),
     )
     serving = asyncio.create_task(server.serve())
     await asyncio.sleep(0)
