@@ -1,6 +1,6 @@
 import pytest
 
-from services.compute.rules.filling import FIRST_PAUSE, LONGEST_PAUSE, Filling
+from services.compute.rules.filling import FIRST_PAUSE, LONGEST_PAUSE, MOST_TRUST, Filling
 
 MS = 1_000_000
 HERE = 3
@@ -45,11 +45,41 @@ def test_who_waited_in_vain_begins_the_next_rounds_at_once_and_more_of_them_each
     for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE):
         assert waits(filling, came=3)
         assert not any(waits(filling, came=3) for _ in range(pause))
-    # It pays again.
+    # It pays again, which forgives one.
     assert waits(filling, came=4)
+    assert waits(filling, came=3)
     assert waits(filling, came=3)
     assert not any(waits(filling, came=8) for _ in range(FIRST_PAUSE))
     assert waits(filling, came=8)
+
+
+@pytest.mark.parametrize("paid", [1, 2, MOST_TRUST, 40])
+def test_after_waits_that_paid_as_many_in_vain_are_forgiven_but_a_few_at_most(paid):
+    filling = Filling()
+    assert all(waits(filling, came=8) for _ in range(paid))
+    assert all(waits(filling, came=0) for _ in range(min(paid, MOST_TRUST) + 1))
+    assert not waits(filling, came=0)
+
+
+def test_where_waits_have_paid_it_waits_twice_as_long():
+    filling = Filling()
+    assert all(waits(filling, came=8) for _ in range(2))
+    begin(filling)
+    assert filling.is_filling(HERE + 7, (5 + 39) * MS)
+    assert not filling.is_filling(HERE + 7, (5 + 40) * MS)
+    assert waits(filling, came=0)
+    begin(filling)
+    assert not filling.is_filling(HERE + 7, (5 + 20) * MS)
+
+
+def test_who_missed_the_last_round_is_waited_for_as_well():
+    filling = Filling()
+    for size, wanted in ((20, 20), (5, 17), (5, 17), (5, 5), (2, 2), (2, 2)):
+        begin(filling, last_size=size)
+        assert filling.is_filling(HERE + wanted - 1, 5 * MS)
+        assert not filling.is_filling(HERE + wanted, 5 * MS)
+    begin(filling, last_size=2)
+    assert not filling.is_filling(HERE, 5 * MS)
 
 
 def test_rounds_of_few_end_no_pause():
@@ -57,7 +87,11 @@ def test_rounds_of_few_end_no_pause():
     assert waits(filling, came=0)
     for _ in range(100):
         begin(filling, last_size=1)
-    assert not waits(filling, came=0)
+    for _ in range(
+        FIRST_PAUSE - 2
+    ):  # the round of many counted twice more, as one of the last three
+        assert not waits(filling, came=0)
+    assert waits(filling, came=0)
 
 
 def test_what_another_node_proposed_teaches_nothing():
