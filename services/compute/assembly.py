@@ -136,7 +136,7 @@ def build_node(
         label,
     )
     sender = host.registrar.sender
-    said_by = identity.node, domain, store, sender, mailbox.spawn
+    said_by = identity.node, domain, store.open_rounds, sender, mailbox.spawn
     voice = (
         Voice(*said_by)
         if switchboard is None
@@ -164,7 +164,7 @@ def build_node(
                 mailbox.spawn,
                 chain.fetch_inbox,
             ),
-            votes=OwnVotes(store, mailbox.post),
+            votes=OwnVotes(store.open_rounds, mailbox.post),
             incoming=IncomingProposals(
                 domain,
                 runtime.scheduler,

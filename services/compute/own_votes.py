@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.compute.store import Store, Vote
+from services.compute.open_rounds import OpenRounds, Vote
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.identity import Round
 from shared.types.runtime import SpentSequence
@@ -33,8 +33,8 @@ class SettledRound:
 class OwnVotes:
     """Holds what the node voted for in one round."""
 
-    def __init__(self, store: Store, post: Callable[[DueReached], None]) -> None:
-        self._store, self._post = store, post
+    def __init__(self, open_rounds: OpenRounds, post: Callable[[DueReached], None]) -> None:
+        self._open_rounds, self._post = open_rounds, post
         self._votes: list[Vote] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -49,7 +49,7 @@ class OwnVotes:
 
     def recall(self, round_: Round) -> None:
         """Read back what the node voted for in a round before it stopped."""
-        self._votes = list(self._store.load_votes(round_))
+        self._votes = list(self._open_rounds.load_votes(round_))
 
     def add(self, vote: Vote) -> None:
         """Take note of a vote that was sent."""

@@ -55,7 +55,7 @@ class Publisher:
 
     async def _save(self, block: RoundBlock) -> None:
         if block.transactions:
-            self._store.note_final(block.header, block.epoch)
+            self._store.note_final(block)
         else:
             self._store.save_blocks((block,))
 

@@ -16,6 +16,7 @@ from services.compute.enclave.protocol import ExecutedBatch
 from services.compute.executed import ExecutedFeed
 from services.compute.execution import BatchExecuted, failure_of, tell_stages
 from services.compute.joint_votes import VotesDue
+from services.compute.open_rounds import Vote
 from services.compute.own_votes import DueReached, SettledRound
 from services.compute.pool_times import PoolTimes
 from services.compute.rules.filling import Filling
@@ -39,7 +40,6 @@ from services.compute.rules.round import (
     resume,
 )
 from services.compute.rules.timing import NEVER_NS, RoundTiming
-from services.compute.store import Vote
 from services.compute.surroundings import Surroundings
 from shared.api.consensus import DiscrepancyDetected
 from shared.crypto.hashes import EMPTY_HASH

@@ -1,17 +1,12 @@
 """
 The node's database. SQLite in WAL mode; SQLAlchemy does not leave this module.
 
-What must survive `kill -9`: a proposal before it is sent and a vote before it is sent, so that a
-node that restarts never says two things about one round; the transactions and results of what it
-voted for; and every finalized round. A finalized round may be published before it is written here,
-since what it holds was written with the vote. `synchronous=NORMAL` syncs at checkpoints only: a
-process may die at any moment, a power cut may take the newest rounds, which peers then give again.
+Every finalized round must survive `kill -9`. One that the node voted for may be published before it
+is written here, and is written with others: what it holds was kept with the vote, in the log of
+`open_rounds`. `synchronous=NORMAL` syncs at checkpoints only: a process may die at any moment, a
+power cut may take the newest rounds, which peers then give again.
 """
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy
@@ -21,7 +16,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    bindparam,
     delete,
     event,
     func,
@@ -31,13 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from services.compute.earlier_store import adopt_votes
+from services.compute.open_rounds import OpenRounds
 from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader, RoundBlock
-from shared.types.commitment import ExecutorCommitment, Proposal
-from shared.types.identity import Epoch, Incarnation, Round
-from shared.types.runtime import SpentSequence
+from shared.types.identity import Incarnation, Round
 
 IN_MEMORY = Path(":memory:")
 CACHE_KIB = 512
@@ -59,67 +53,15 @@ Finalized rounds, each with the life of the chain in which the node took it up, 
 `outputs` is CBOR `[transactions, results]`, null where there are none.
 """
 
-_votes = Table(
-    "votes",
-    _metadata,
-    Column("round", Integer, primary_key=True),
-    Column("rank", Integer, primary_key=True),
-    Column("state_root", LargeBinary),
-    Column("io_root", LargeBinary),
-    Column("outputs", LargeBinary, nullable=False),
-    Column("proposal", LargeBinary, nullable=False),
-    Column("commitment", LargeBinary, nullable=False),
-)
-"""What the node voted for in rounds that are not final yet; the roots of a failure are null."""
-
-_proposals = Table(
-    "proposals",
-    _metadata,
-    Column("round", Integer, primary_key=True),
-    Column("proposal", LargeBinary, nullable=False),
-)
-"""What the node itself proposed in rounds that are not final yet."""
-
 _life = Table("life", _metadata, Column("incarnation", Integer, nullable=False))
 """One row: the life of the chain to which everything here belongs; `rollback` alone changes it."""
 
-_SAVE_PROPOSAL, _SAVE_VOTE = prepare(insert(_proposals)), prepare(insert(_votes))
 _SAVE_ROUND = prepare(upsert(_rounds).on_conflict_do_nothing())
-_SETTLE = prepare(
-    insert(_rounds).from_select(
-        ["round", "incarnation", "epoch", "header", "outputs"],
-        select(
-            bindparam("at", type_=Integer),
-            bindparam("incarnation", type_=Integer),
-            bindparam("epoch", type_=Integer),
-            bindparam("header", type_=LargeBinary),
-            _votes.c.outputs,
-        )
-        .where(
-            _votes.c.round == bindparam("at", type_=Integer),
-            _votes.c.state_root == bindparam("state_root"),
-            _votes.c.io_root == bindparam("io_root"),
-        )
-        # Votes with the same roots have the same outputs, whatever rank: any one of them.
-        .group_by(_votes.c.round),
-    )
-)
-_FORGET_VOTES = prepare(delete(_votes).where(_votes.c.round <= bindparam("at")))
-_FORGET_PROPOSALS = prepare(delete(_proposals).where(_proposals.c.round <= bindparam("at")))
 
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """A vote with what it is about."""
-
-    rank: int
-    """Of the proposal's scheduler."""
-    proposal: Proposal
-    commitment: ExecutorCommitment
-    transactions: tuple[bytes, ...] = ()
-    results: tuple[bytes, ...] = ()
-    spent: tuple[SpentSequence, ...] = ()
-    """Not kept: for the pool, which is empty after a restart."""
+ROUNDS_TOGETHER = 16
+"""Finalized rounds that wait for each other before they are written."""
+BYTES_TOGETHER = 1024 * 1024
+"""What these may hold [bytes]."""
 
 
 class Store:
@@ -136,60 +78,18 @@ class Store:
         # One connection for all: taking one from the pool costs more than most statements.
         self._connection = self._engine.connect()
         self._driver = driver_of(self._connection)
-        self._final: list[tuple[BlockHeader, Epoch | None]] = []
         with self._connection.begin():
             known = self._connection.scalar(select(_life.c.incarnation))
             if known is None:
                 self._connection.execute(insert(_life), {"incarnation": 0})
         self.incarnation = Incarnation(known or 0)
         """Life of the chain to which everything here belongs."""
-
-    # -- the open round ------------------------------------------------------------------------
-
-    def save_proposal(self, proposal: Proposal) -> None:
-        """Keep the node's own proposal, before it is sent."""
-        values = {"round": proposal.header.round, "proposal": encode_record(proposal)}
-        with self._writing() as driver:
-            driver.execute(_SAVE_PROPOSAL, values)
-
-    def load_proposal(self, round_: Round) -> Proposal | None:
-        """Give the node's own proposal for a round that is not final."""
-        query = select(_proposals.c.proposal).where(_proposals.c.round == round_)
-        with self._connection.begin():
-            raw = self._connection.execute(query).scalar()
-        return None if raw is None else decode_record(Proposal, raw)
-
-    def save_vote(self, vote: Vote) -> None:
-        """Keep a vote, before it is sent."""
-        results = vote.commitment.header.results
-        values = {
-            "round": vote.commitment.round,
-            "rank": vote.rank,
-            "state_root": None if results is None else results.state_root,
-            "io_root": None if results is None else results.io_root,
-            "outputs": _encode_outputs(vote.transactions, vote.results),
-            "proposal": encode_record(vote.proposal),
-            "commitment": encode_record(vote.commitment),
-        }
-        with self._writing() as driver:
-            driver.execute(_SAVE_VOTE, values)
-
-    def load_votes(self, round_: Round) -> tuple[Vote, ...]:
-        """Give the votes for a round that is not final, best rank first."""
-        query = select(_votes).where(_votes.c.round == round_).order_by(_votes.c.rank)
-        with self._connection.begin():
-            rows = self._connection.execute(query).all()
-        return tuple(
-            Vote(
-                row.rank,
-                decode_record(Proposal, row.proposal),
-                decode_record(ExecutorCommitment, row.commitment),
-                *_decode_outputs(row.outputs),
-            )
-            for row in rows
-        )
-
-    # -- finalized rounds ----------------------------------------------------------------------
+        votes = None if path == IN_MEMORY else path.with_suffix(".votes")
+        self.open_rounds = OpenRounds(votes, self.incarnation)
+        """What the node said in rounds that are not written here yet."""
+        adopt_votes(self._connection, self.open_rounds)
+        self._final: list[RoundBlock] = []
+        self._final_bytes = 0
 
     def load_newest_round(self) -> Round | None:
         """Give the newest finalized round; None in a new database."""
@@ -222,72 +122,55 @@ class Store:
             found = self._connection.scalars(query).all()
         return tuple(decode_record(BlockHeader, raw) for raw in found)
 
-    def note_final(self, header: BlockHeader, epoch: Epoch | None) -> None:
+    def note_final(self, block: RoundBlock) -> None:
         """
         Keep a finalized round whose transactions and results were kept with the vote for it.
 
-        It is written together with whatever is written next, since that alone is not lost by a
-        crash: the vote stands in the database, and consensus knows that it became final.
+        It is written together with others, since it alone is not lost by a crash: the vote stands
+        in the log, and consensus knows that it became final.
         """
-        self._final.append((header, epoch))
-
-    def _flush(self) -> None:
-        if self._final:
-            with self._writing():
-                pass
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction, and in the same what has become final before."""
-        final, self._final = self._final, []
-        with self._driver as driver:
-            for header, epoch in final:
-                at = {"at": header.round}
-                row = at | {
-                    "incarnation": self.incarnation,
-                    "epoch": epoch,
-                    "header": encode_record(header),
-                    "state_root": header.state_root,
-                    "io_root": header.io_root,
-                }
-                driver.execute(_SETTLE, row)
-                driver.execute(_FORGET_VOTES, at)
-                driver.execute(_FORGET_PROPOSALS, at)
-            yield driver
+        self._final.append(block)
+        self._final_bytes += sum(map(len, block.transactions)) + sum(map(len, block.results))
+        if len(self._final) >= ROUNDS_TOGETHER or self._final_bytes > BYTES_TOGETHER:
+            self._flush()
 
     def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
         """Keep finalized rounds that were executed elsewhere, or that are empty."""
-        rows = [
-            {
-                "round": block.header.round,
-                "incarnation": self.incarnation,
-                "epoch": block.epoch,
-                "header": encode_record(block.header),
-                "outputs": _encode_outputs(block.transactions, block.results)
-                if block.results
-                else None,
-            }
-            for block in blocks
-        ]
-        with self._writing() as driver:
-            driver.executemany(_SAVE_ROUND, rows)
-            newest = {"at": blocks[-1].header.round}
-            driver.execute(_FORGET_VOTES, newest)
-            driver.execute(_FORGET_PROPOSALS, newest)
+        self._final.extend(blocks)
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._final:
+            return
+        with self._driver as driver:
+            driver.executemany(_SAVE_ROUND, map(self._row_of, self._final))
+        newest = self._final[-1].header.round
+        self._final, self._final_bytes = [], 0
+        self.open_rounds.forget(newest)
+
+    def _row_of(self, block: RoundBlock) -> dict[str, object]:
+        outputs = _encode_outputs(block.transactions, block.results) if block.results else None
+        return {
+            "round": block.header.round,
+            "incarnation": self.incarnation,
+            "epoch": block.epoch,
+            "header": encode_record(block.header),
+            "outputs": outputs,
+        }
 
     def rollback(self, round_: Round, incarnation: Incarnation) -> None:
         """Forget every round after one, and all votes: the chain is in another life."""
-        self._final = [entry for entry in self._final if entry[0].round <= round_]
-        with self._writing(), self._connection.begin():
+        self._flush()
+        with self._connection.begin():
             self._connection.execute(delete(_rounds).where(_rounds.c.round > round_))
-            self._connection.execute(delete(_votes))
-            self._connection.execute(delete(_proposals))
             self._connection.execute(update(_life).values(incarnation=incarnation))
         self.incarnation = incarnation
+        self.open_rounds.enter(incarnation)
 
     def close(self) -> None:
         """Close the file."""
         self._flush()
+        self.open_rounds.close()
         self._connection.close()
         self._engine.dispose()
 

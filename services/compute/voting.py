@@ -7,9 +7,9 @@ import structlog
 
 from services.compute import metrics
 from services.compute.enclave.protocol import ExecutedBatch
+from services.compute.open_rounds import OpenRounds, Vote
 from services.compute.rules.proposal import RoundDomain, build_proposal
 from services.compute.rules.vote import sign_failure, sign_results
-from services.compute.store import Store, Vote
 from shared.crypto.signing import Signer
 from shared.errors import QanatError
 from shared.kit.tracing import begin_ns, record_in_round
@@ -36,11 +36,11 @@ class Voice:
         self,
         signer: Signer,
         domain: RoundDomain,
-        store: Store,
+        open_rounds: OpenRounds,
         sender: Sender,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        self._signer, self._domain, self._store = signer, domain, store
+        self._signer, self._domain, self._open_rounds = signer, domain, open_rounds
         self._sender, self._spawn = sender, spawn
         self._proposal: Proposal | None = None
         self._has_looked = False
@@ -53,14 +53,14 @@ class Voice:
         """
         round_, parent_hash = Round(parent.round + 1), parent.hash()
         if not self._has_looked:
-            self._has_looked, self._proposal = True, self._store.load_proposal(round_)
+            self._has_looked, self._proposal = True, self._open_rounds.load_proposal(round_)
         kept = self._proposal
         if kept is not None and kept.header.previous_hash == parent_hash:
             return kept
         proposal = build_proposal(
             self._signer, self._domain, round_=round_, previous_hash=parent_hash, batch=batch
         )
-        self._store.save_proposal(proposal)
+        self._open_rounds.save_proposal(proposal)
         self._proposal = proposal
         return proposal
 
@@ -83,7 +83,7 @@ class Voice:
         )
         transactions = tuple(proposal.batch[position] for position in executed.included)
         vote = Vote(rank, proposal, commitment, transactions, executed.results, executed.spent)
-        self._store.save_vote(vote)
+        self._open_rounds.save_vote(vote)
         return vote
 
     def vote_failure(self, proposal: Proposal, rank: int, failure: CommitmentFailure) -> None:
@@ -97,7 +97,7 @@ class Voice:
             round_=proposal.header.round,
             failure=failure,
         )
-        self._store.save_vote(Vote(rank, proposal, commitment))
+        self._open_rounds.save_vote(Vote(rank, proposal, commitment))
         self.send(commitment)
 
     def send(self, *commitments: ExecutorCommitment) -> None:

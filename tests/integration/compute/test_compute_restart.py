@@ -63,7 +63,7 @@ async def test_a_proposal_from_before_a_kill_is_made_again(make_world):
     for name in world.compute:
         await world.start_node(name)
         node = world.nodes[name]
-        kept = node._publisher._store.load_proposal(head.round + 1)
+        kept = node._publisher._store.open_rounds.load_proposal(head.round + 1)
         if kept is not None:
             assert kept.batch == (raw(0),)
             assert node._worker._with.voice.propose(head, (raw(1),)) == kept
@@ -87,6 +87,23 @@ async def test_rounds_that_became_final_while_all_were_down_are_taken_from_own_d
     await assert_all_agree(world)
     await submit(world, "compute-0", raw(1))
     await until_executed(world, raw(1))
+
+
+async def test_rounds_that_were_not_written_yet_are_found_again_by_all(make_world):
+    world = await make_world(on_disk=True)
+    raws = [raw(sequence) for sequence in range(5)]
+    for one in raws:
+        await submit(world, "compute-0", one)
+        await until_executed(world, one)
+    waiting = [len(world.nodes[name]._publisher._store._final) for name in running(world)]
+    assert max(waiting) > 1
+    await kill_all(world)
+    await start_all(world)
+    await submit(world, "compute-1", raw(5))
+    await until_executed(world, raw(5))
+    await assert_all_agree(world)
+    for name in running(world):
+        assert executed(world, name) == [*raws, raw(5)]
 
 
 async def test_a_tentative_round_that_failed_while_the_node_was_down_is_taken_back(make_world):

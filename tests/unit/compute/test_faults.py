@@ -12,8 +12,8 @@ from services.compute.faults.switchboard import (
     FaultImpossible,
     Switchboard,
 )
+from services.compute.open_rounds import OpenRounds
 from services.compute.rules.proposal import RoundDomain, build_proposal, verify_proposal
-from services.compute.store import Store
 from services.compute.witness import Witness
 from shared.api.control import Fault, FaultKind, NodeControlApi
 from shared.crypto.hashes import EMPTY_HASH
@@ -21,7 +21,7 @@ from shared.crypto.signing import Signer
 from shared.encoding.contract import Access, methods_of
 from shared.errors import RuntimeRejected
 from shared.types.block import BlockHeader, HeaderType
-from shared.types.identity import Round
+from shared.types.identity import Incarnation, Round
 from shared.types.methods import Evidence, Method
 from shared.types.registry import Committee, CommitteeMember, CommitteeRole, SchedulerParameters
 
@@ -162,7 +162,7 @@ async def test_equivocating_voice_contradicts_itself_in_a_valid_proposal(tmp_pat
     voice = EquivocatingVoice(
         SIGNER,
         DOMAIN,
-        Store(tmp_path / "votes.sqlite"),
+        OpenRounds(tmp_path / "open.votes", Incarnation(0)),
         None,
         tasks.append,
         peers=peers,

@@ -1,16 +1,20 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from services.compute import feed as feed_module
 from services.compute.feed import NetworkRewound, RoundFeed
+from services.compute.open_rounds import OpenRounds, Vote
+from services.compute.own_votes import OwnVotes
 from services.compute.rules.proposal import RoundDomain, build_proposal
 from services.compute.rules.vote import sign_failure, sign_results
-from services.compute.store import IN_MEMORY, Store, Vote
+from services.compute.store import BYTES_TOGETHER, IN_MEMORY, ROUNDS_TOGETHER, Store
 from shared.crypto.hashes import EMPTY_HASH
 from shared.crypto.signing import Signer
 from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.commitment import CommitmentFailure, ComputeResultsHeader
+from shared.types.identity import Incarnation
 
 RUNTIME, CHAIN = bytes([0x80]) + bytes(31), "ab" * 32
 SIGNER = Signer(b"s" * 32)
@@ -59,13 +63,13 @@ def reopen(request, tmp_path):
 
 def test_a_proposal_and_votes_are_there_again_after_a_kill(reopen):
     store = reopen()
-    store.save_proposal(proposal(3))
-    store.save_vote(vote(3, rank=1))
-    store.save_vote(vote(3, rank=0))
+    store.open_rounds.save_proposal(proposal(3))
+    store.open_rounds.save_vote(vote(3, rank=1))
+    store.open_rounds.save_vote(vote(3, rank=0))
     store = reopen()
-    assert store.load_proposal(3) == proposal(3)
-    assert store.load_votes(3) == (vote(3, rank=0), vote(3, rank=1))
-    assert (store.load_proposal(2), store.load_votes(2)) == (None, ())
+    assert store.open_rounds.load_proposal(3) == proposal(3)
+    assert store.open_rounds.load_votes(3) == (vote(3, rank=0), vote(3, rank=1))
+    assert (store.open_rounds.load_proposal(2), store.open_rounds.load_votes(2)) == (None, ())
 
 
 def test_a_vote_for_a_failure_is_kept_as_well(reopen):
@@ -77,65 +81,90 @@ def test_a_vote_for_a_failure_is_kept_as_well(reopen):
         failure=CommitmentFailure.UNKNOWN,
     )
     failure = Vote(0, proposal(3), commitment)
-    reopen().save_vote(failure)
-    assert reopen().load_votes(3) == (failure,)
+    reopen().open_rounds.save_vote(failure)
+    assert reopen().open_rounds.load_votes(3) == (failure,)
 
 
-def test_the_final_round_is_the_one_of_its_roots_among_several_votes(reopen):
+def final(round_: int) -> RoundBlock:
+    return RoundBlock(header(round_), (b"t0",), (b"r0",), epoch=7)
+
+
+def test_final_rounds_are_written_together_and_their_votes_forgotten(reopen):
     store = reopen()
-    store.save_vote(vote(3, rank=1, roots=(b"x" * 32, b"y" * 32)))
-    store.save_vote(vote(3, rank=0))
-    store.note_final(header(3), 7)
-    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",), epoch=7)
-    assert store.load_votes(3) == ()
-
-
-def test_a_noted_round_is_written_with_the_next_vote(reopen):
+    for round_ in range(ROUNDS_TOGETHER + 1):
+        store.open_rounds.save_vote(vote(round_))
+        store.note_final(final(round_))
     store = reopen()
-    store.save_vote(vote(3))
-    store.note_final(header(3), 7)
-    store.save_vote(vote(4))
+    assert store.load_newest_round() == ROUNDS_TOGETHER - 1
+    assert store.open_rounds.load_votes(3) == ()
+    assert store.open_rounds.load_votes(ROUNDS_TOGETHER) == (vote(ROUNDS_TOGETHER),)
+    assert store.load_block(3) == final(3)
+
+
+def test_large_rounds_do_not_wait_for_others(reopen):
     store = reopen()
-    assert store.load_newest_round() == 3
-    assert store.load_block(3) == RoundBlock(header(3), (b"t0",), (b"r0",), epoch=7)
-    assert store.load_votes(4) == (vote(4),)
+    large = replace(final(0), results=(bytes(BYTES_TOGETHER + 1),))
+    store.note_final(large)
+    assert reopen().load_block(0) == large
 
 
-def test_a_kill_before_that_leaves_the_vote_from_which_the_round_is_found_again(tmp_path):
+def test_who_asks_for_a_round_gets_it_whether_or_not_it_is_written(reopen):
+    store = reopen()
+    store.note_final(final(0))
+    assert store.load_headers(0, 1) == (header(0),)
+    assert store.load_block(0) == final(0)
+
+
+def test_a_kill_leaves_votes_from_which_rounds_are_found_again(tmp_path):
     path = tmp_path / "compute.sqlite"
     store = Store(path)
-    store.save_vote(vote(3))
-    store.note_final(header(3), 7)
+    for round_ in (3, 4):
+        store.open_rounds.save_vote(vote(round_))
+        store.note_final(final(round_))
     store._final.clear()
     store.close()
     store = Store(path)
     assert store.load_newest_round() is None
-    assert store.load_votes(3) == (vote(3),)
+    votes = OwnVotes(store.open_rounds, pytest.fail)
+    for round_ in (3, 4):
+        votes.recall(round_)
+        settled = votes.settle(header(round_)).block
+        assert settled == replace(final(round_), epoch=None)
     store.close()
+
+
+def test_the_round_that_is_found_is_the_one_of_the_headers_roots():
+    open_rounds = OpenRounds(None, Incarnation(0))
+    open_rounds.save_vote(vote(3, rank=0, roots=(b"x" * 32, b"y" * 32)))
+    open_rounds.save_vote(vote(3, rank=1))
+    votes = OwnVotes(open_rounds, pytest.fail)
+    votes.recall(3)
+    assert votes.settle(header(3)).block.transactions == (b"t1",)
+    assert votes.settle(header(3, roots=(b"z" * 32, b"z" * 32))) is None
 
 
 def test_rounds_from_elsewhere_replace_nothing_and_clear_the_open_round(reopen):
     store = reopen()
-    store.save_proposal(proposal(2))
-    store.save_vote(vote(2))
+    store.open_rounds.save_proposal(proposal(2))
+    store.open_rounds.save_vote(vote(2))
     block = RoundBlock(header(2), (b"a",), (b"b",), epoch=8)
     store.save_blocks((RoundBlock(header(1, HeaderType.EPOCH_TRANSITION)), block))
     store.save_blocks((RoundBlock(header(2), (b"other",), (b"other",)),))
     store = reopen()
     assert store.load_block(2) == block
     assert store.load_block(1).transactions == ()
-    assert (store.load_proposal(2), store.load_votes(2)) == (None, ())
+    assert (store.open_rounds.load_proposal(2), store.open_rounds.load_votes(2)) == (None, ())
 
 
 def test_a_rewind_forgets_later_rounds_and_every_vote(reopen):
     store = reopen()
     store.save_blocks(tuple(RoundBlock(header(r)) for r in range(4)))
-    store.save_vote(vote(4))
-    store.note_final(header(4), 7)
+    store.open_rounds.save_vote(vote(4))
+    store.note_final(final(4))
     store.rollback(1, 1)
     assert store.load_newest_round() == 1
     assert store.load_block(2) is None
-    assert store.load_votes(4) == ()
+    assert store.open_rounds.load_votes(4) == ()
     assert store.incarnation == 1
 
 
