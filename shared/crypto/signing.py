@@ -3,15 +3,15 @@ Ed25519 signatures, always under a context.
 
 A signature is over SHA-512/256(context ‖ message), so that what was signed for one purpose, chain
 or runtime verifies for no other. All contexts are registered here or where they are used, once.
-Source: oasis-core docs/crypto.md @ f9f1fdc; verification is libsodium's, stricter than ZIP-215, so
-every process must use this module (ADR 0010).
+Source: oasis-core docs/crypto.md @ f9f1fdc; verification is by libsodium's rules, stricter than
+ZIP-215, so every process must use this module (ADR 0010). It is native (ADR 0082).
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import nacl.bindings
-import nacl.exceptions
+from evm_native import verify_ed25519
 
 from shared.crypto.entropy import Entropy
 from shared.crypto.hashes import sha512_256
@@ -104,14 +104,11 @@ class Signer:
 
 def verify_signature(public_key: bytes, context: bytes, message: bytes, signature: bytes) -> None:
     """Verify a signature in a context, or raise `BadSignature`."""
-    verify_raw(public_key, sha512_256(context + message), signature)
+    if not verify_ed25519(public_key, message, signature, context):
+        raise BadSignature(f"bad signature by {public_key.hex()}")
 
 
 def verify_raw(public_key: bytes, message: bytes, signature: bytes) -> None:
     """Verify a signature over bytes as they are, or raise `BadSignature`."""
-    if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
-        raise BadSignature("a key has 32 bytes and a signature 64")
-    try:
-        nacl.bindings.crypto_sign_open(signature + message, public_key)
-    except nacl.exceptions.BadSignatureError:
-        raise BadSignature(f"bad signature by {public_key.hex()}") from None
+    if not verify_ed25519(public_key, message, signature):
+        raise BadSignature(f"bad signature by {public_key.hex()}")

@@ -1,8 +1,9 @@
 //! What consensus proves; see `consensus-core`. Callers are `shared/crypto` and `shared/rules/headers.py`.
 
 use consensus_core::{
+    digest::sha512_256,
     header::{self, BlockId, Commit, CommitSignature, Header, TimeOutOfRange},
-    merkle,
+    merkle, signature,
     tree::{self, Tree},
 };
 use pyo3::{
@@ -98,6 +99,17 @@ fn commit_of(of: &Bound<'_, PyAny>) -> PyResult<Commit<PyBackedBytes>> {
         block_id: block_id(&of.getattr(intern!(py, "block_id"))?)?,
         signatures: signatures_of(&of.getattr(intern!(py, "signatures"))?)?,
     })
+}
+
+/// Whether a key signed a message, or SHA-512/256 of a context and a message.
+#[pyfunction]
+#[pyo3(signature = (public, message, signature, context=None), text_signature = "(public, message, signature, context=None)")]
+pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8], context: Option<&[u8]>) -> bool {
+    let (Ok(public), Ok(signature)) = (public.try_into(), signature.try_into()) else { return false };
+    match context {
+        None => signature::verify(public, message, signature),
+        Some(context) => signature::verify(public, &sha512_256(&[context, message]), signature),
+    }
 }
 
 #[pyfunction]

@@ -42,6 +42,7 @@ __all__ = [
     "sign_separated",
     "validators_hash",
     "verify",
+    "verify_ed25519",
     "verify_proof",
     "verify_separated",
     "verify_state_proof",
@@ -482,6 +483,11 @@ def validators_hash(validators: Iterable[Any]) -> bytes: ...
 def block_parts(
     header: Any, transactions: Iterable[bytes], evidence: Iterable[bytes], last_commit: Any
 ) -> tuple[int, bytes]: ...
+def verify_ed25519(
+    public: bytes, message: bytes, signature: bytes, context: bytes | None = None
+) -> bool:
+    """Say whether a key signed a message, or SHA-512/256 of a context and a message."""
+
 def verify_state_proof(
     root: bytes, untrusted: bytes, items: Iterable[tuple[bytes, bytes | None]]
 ) -> None: ...
