@@ -251,13 +251,13 @@ async def calls(session: Session, scale: float, *, encrypted: bool) -> Figures:
         data = workload.encrypt(data, await session.call_key())
     body = request("eth_call", {"to": session.token, "data": "0x" + data.hex()}, "latest")
     name = f"calls {'encrypted' if encrypted else 'plain'}"
-    return await _ask_many(session, name, body, max(int(100 * scale), 20))
+    return await _ask_many(session, name, body, max(int(400 * scale), 20))
 
 
 async def block_numbers(session: Session, scale: float) -> Figures:
     """`eth_blockNumber`, sixteen at a time."""
     body = request("eth_blockNumber")
-    return await _ask_many(session, "block numbers", body, max(int(200 * scale), 20))
+    return await _ask_many(session, "block numbers", body, max(int(1_000 * scale), 20))
 
 
 async def _ask_many(session: Session, name: str, body: bytes, each: int) -> Figures:
