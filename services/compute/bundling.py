@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes
 
 MOMENT_S = 0.1
 """Shortest time between two takings-up [s]: so much behind such a node may be."""
@@ -28,7 +28,7 @@ class Bundle:
 
     headers: tuple[BlockHeader, ...]
     epoch: Epoch
-    proven: ProvenState
+    proven: ProvenBytes
 
 
 class Bundling:

@@ -7,11 +7,12 @@ import structlog
 from services.compute.chain_reader import ChainReader
 from services.compute.enclave.protocol import ComputeEnclaveApi, EnclaveState
 from services.compute.feed import RoundFeed
+from shared.encoding.record import encode_record
 from shared.errors import QanatError, Unavailable
 from shared.rules.light_client import OldIncarnation
 from shared.types.block import BlockHeader
 from shared.types.identity import Round
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes, ProvenState
 
 log = structlog.get_logger()
 
@@ -57,11 +58,12 @@ class EnclaveFollower:
             headers = await self._chain.fetch_headers(state.next_round, head)
             # A node that is further behind gets the rounds between from its peers.
             if headers and headers[-1] == head:
-                state = await self._enclave.advance(proven, headers[:-1])
+                shown = ProvenBytes(encode_record(proven))
+                state = await self._enclave.advance(shown, headers[:-1])
         return state
 
     async def advance(
-        self, proven: ProvenState, between: tuple[BlockHeader, ...]
+        self, proven: ProvenBytes, between: tuple[BlockHeader, ...]
     ) -> EnclaveState | None:
         """Show it a newer block; None where it refused."""
         try:

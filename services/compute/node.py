@@ -49,10 +49,11 @@ from services.compute.rules.following import (
     step,
 )
 from shared.api.consensus import BlockEvents
+from shared.encoding.record import encode_record
 from shared.kit.tracing import begin_ns, record_in_round
 from shared.types.block import BlockHeader
 from shared.types.identity import Epoch, Hash, Incarnation, NodeId, Round
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes
 from shared.types.registry import Committee
 
 CURRENT_WAIT_S = 0.25
@@ -256,7 +257,7 @@ class ComputeNode:
             view = await self._chain.look_at(events.height)
             if view is None or view.life.incarnation != self._incarnation:
                 return  # the chain was rewound meanwhile: `ChainLost` is on its way
-            self._committee, proven = view.committee, view.proven
+            self._committee, proven = view.committee, ProvenBytes(encode_record(view.proven))
             self._standing.enter(view.epoch)
             if not headers:
                 headers = (view.head,)
@@ -324,7 +325,7 @@ class ComputeNode:
         if self.is_level:
             self._forwarder.offer(self._worker.next_scheduler)
 
-    async def _advance(self, proven: ProvenState, between: tuple[BlockHeader, ...]) -> None:
+    async def _advance(self, proven: ProvenBytes, between: tuple[BlockHeader, ...]) -> None:
         state = await self._follower.advance(proven, between)
         if state is not None:
             self._mailbox.post(EnclaveMoved(state))

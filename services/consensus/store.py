@@ -43,7 +43,7 @@ from shared.kit.statements import driver_of, prepare
 from shared.rules.state_keys import last_block_key
 from shared.types.block import BlockHeader
 from shared.types.identity import Incarnation
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes, ProvenState
 
 RECENT_BLOCKS = 256
 """Heights whose tree and events are answered from memory; a few seconds of a busy network."""
@@ -305,7 +305,7 @@ class Store:
         if proof is None or block is None:
             return events
         proven = build_proven_state(block.light_block, block.transactions, proof)
-        return replace(events, proven=proven)
+        return replace(events, proven=ProvenBytes(encode_record(proven)))
 
     def _expect_height(self, height: int) -> None:
         if not 0 < self.first_height <= height <= self.height:

@@ -24,7 +24,7 @@ from shared.types.identity import (
 )
 from shared.types.keymanager import KeyManagerStatus, SignedPublishedSecret
 from shared.types.mining import Mining, MiningChanged
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes, ProvenState
 from shared.types.registry import Committee, NodeDescriptor, RuntimeDescriptor
 from shared.types.transaction import TransactionResult
 
@@ -182,8 +182,8 @@ class BlockEvents:
     """Life of the chain in which the block was made."""
     mining: tuple[MiningChanged, ...] = ()
     """ParaTimes whose rounds are to be made in another way from now on."""
-    proven: ProvenState | None = None
-    """The last-block keys of the finalized rounds; None where there are none."""
+    proven: ProvenBytes | None = None
+    """A `ProvenState` of the last-block keys of the finalized rounds; None where there are none."""
 
 
 START_SNAPSHOT = 0

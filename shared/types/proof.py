@@ -1,6 +1,7 @@
 """What an enclave needs to believe something about consensus without believing its host."""
 
 from dataclasses import dataclass
+from typing import NewType
 
 from shared.encoding.record import Bytes20
 from shared.types.identity import Hash, Height, PublicKey, RawSignature
@@ -99,3 +100,7 @@ class ProvenState:
     """(key, value); None where the key is absent."""
     state_proof: bytes
     """Multi-proof of the items against the state root."""
+
+
+ProvenBytes = NewType("ProvenBytes", bytes)
+"""A `ProvenState` as it is encoded, for those who only hand it on."""

@@ -4,6 +4,7 @@ import pytest
 
 from services.gateway.dev_transactions import EditKind
 from shared.crypto.signing import Signer
+from shared.encoding.record import encode_record
 from tests.support.edits import make_edit
 from tests.support.enclave_bench import RICH, Bench, account
 from tests.support.world_genesis import EVM_CHAIN_ID
@@ -57,7 +58,7 @@ def test_nobody_else_does(bench, key, raw):
     assert before > 0
     executed = program.execute(bench.chain.head.round + 1, (raw,))
     assert executed.included == ()
-    program.advance(bench.finalize(executed))
+    program.advance(encode_record(bench.finalize(executed)))
     assert account(program, bench.chain.head.round).balance == before
 
 

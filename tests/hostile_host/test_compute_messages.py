@@ -73,7 +73,7 @@ def test_a_message_that_is_no_part_of_the_contract_is_refused(scene):
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_answered_before_a_proof_but_who_the_enclave_is(scene, method):
     arguments = {
-        "advance": lambda: (scene.bench.chain.prove_head(), ()),
+        "advance": lambda: (encode_record(scene.bench.chain.prove_head()), ()),
         "apply": lambda: (tuple(scene.changes),),
         "attest": lambda: (b"n" * 32,),
         "check": lambda: ((raw(0),),),
@@ -154,6 +154,21 @@ def test_a_proof_that_is_changed_in_any_place_is_refused_and_changes_nothing(sce
     assert scene.host.ask("initialize", proven).height == scene.bench.chain.height
 
 
+def test_bytes_of_a_proof_that_are_changed_or_missing_are_refused_and_change_nothing(scene):
+    scene.catch_up()
+    scene.bench.chain.make_block()
+    raw_proof = encode_record(scene.bench.chain.prove_head())
+    height = scene.host.program._state().height
+    for at in range(len(raw_proof)):
+        changed = bytearray(raw_proof)
+        changed[at] ^= 1 << at % 8
+        for shown in (bytes(changed), raw_proof[:at]):
+            with pytest.raises(Rejected):
+                scene.host.ask("advance", shown)
+    assert scene.host.program._state().height == height
+    assert scene.host.ask("advance", raw_proof).height == height + 1
+
+
 def test_a_proof_that_leaves_something_out_is_refused(scene):
     for left_out in (
         state_keys.CHAIN_CONTEXT,
@@ -170,9 +185,9 @@ def test_an_older_block_does_not_take_the_enclave_back(scene):
     older = _proof(scene)
     scene.bench.chain.make_block()
     assert scene.catch_up().is_level
-    for method in ("initialize", "advance"):
+    for method, shown in (("initialize", older), ("advance", encode_record(older))):
         with pytest.raises(Rejected):
-            scene.host.ask(method, older)
+            scene.host.ask(method, shown)
     assert scene.host.program._state().is_level
 
 

@@ -99,7 +99,7 @@ async def test_malformed_messages_are_refused_and_the_enclave_goes_on(start, cha
         await enclave.apply(tuple(first_changes(chain)))
         executed = await enclave.execute(2, (raw(0), b"junk"))
         chain.finalize(executed.header.state_root, executed.header.io_root)
-        assert (await enclave.advance(chain.prove_head())).is_level
+        assert (await enclave.advance(encode_record(chain.prove_head()))).is_level
         args = encode_record(AccountQuery(RICH))
         assert decode_record(Account, await enclave.query(EvmQuery.ACCOUNT, args, 2)).nonce == 1
         assert process.returncode is None

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.compute.enclave.errors import WrongInbox
+from shared.encoding.record import encode_record
 from shared.types.messages import Inbox, MessageResult, Payout, hash_inbox, hash_messages
 from tests.support.compute_nodes import RICH, raw
 from tests.support.enclave_bench import Bench
@@ -23,7 +24,7 @@ def bench() -> Bench:
     executed = program.execute(3, (asking,))
     assert len(executed.messages) == 1
     assert executed.header.messages_hash == hash_messages(executed.messages)
-    program.advance(bench.finalize(executed))
+    program.advance(encode_record(bench.finalize(executed)))
     bench.asked = program
     return bench
 
@@ -48,7 +49,7 @@ def test_an_inbox_that_consensus_did_not_hand_over_is_refused(bench):
 def test_an_inbox_is_heard_once(bench):
     handed = bench.chain.inbox()
     executed = bench.asked.execute(4, (), handed)
-    bench.asked.advance(bench.finalize(executed))
+    bench.asked.advance(encode_record(bench.finalize(executed)))
     with pytest.raises(WrongInbox):
         bench.asked.execute(5, (), handed)
     assert bench.asked.execute(5, ()).messages == ()

@@ -215,7 +215,7 @@ class Bench:
         """Execute a batch and make it final; the round as peers would give it."""
         round_ = self.chain.head.round + 1
         executed = program.execute(round_, batch)
-        program.advance(self.finalize(executed))
+        program.advance(encode_record(self.finalize(executed)))
         block = RoundBlock(
             self.chain.head, tuple(batch[i] for i in executed.included), executed.results
         )

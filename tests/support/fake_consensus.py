@@ -263,5 +263,7 @@ class FakeConsensus:
             self.chain.epoch,
             incarnation=self.life.incarnation,
             finalized=(FinalizedRound(self._runtime_id, header),),
-            proven=self._prove((state_keys.last_block_key(self._runtime_id),), height),
+            proven=encode_record(
+                self._prove((state_keys.last_block_key(self._runtime_id),), height)
+            ),
         )

@@ -33,7 +33,7 @@ from shared.enclave.proven import read_required
 from shared.enclave.round_context import Hindsight, RoundContext
 from shared.enclave.sdk_host import SdkHost
 from shared.enclave.state import Pruned
-from shared.encoding.record import encode_record
+from shared.encoding.record import decode_record, encode_record
 from shared.errors import BadRequest, QanatError
 from shared.rules import state_keys
 from shared.rules.attested_apps import InstanceJudge
@@ -48,7 +48,7 @@ from shared.types.commitment import COMPUTE_RESULTS_HEADER, ComputeResultsHeader
 from shared.types.identity import Epoch, Incarnation, Round
 from shared.types.key_requests import ChainView, FreshnessUnproven
 from shared.types.messages import Inbox, hash_inbox, hash_messages
-from shared.types.proof import ProvenState, Validator
+from shared.types.proof import ProvenBytes, ProvenState, Validator
 from shared.types.queries import MAX_QUERIES, Query, QueryAnswer
 from shared.types.registry import RuntimeDescriptor
 from shared.types.runtime import CheckedTransaction
@@ -170,16 +170,17 @@ class ComputeProgram(EnclaveProgram):
         context = signature_context(config.runtime_id, self.chain_context)
         return SdkHost(context, self._keys.long_term_pair, judge.judge)
 
-    def advance(self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
+    def advance(self, proven: ProvenBytes, headers: tuple[BlockHeader, ...] = ()) -> EnclaveState:
         """
         Verify a newly finalized round and take it up.
 
         Raises
         ------
         Rejected
-            What the light client refuses, `IncompleteProof`, or `BrokenHeaderChain`.
+            What the light client refuses, `IncompleteProof`, `BrokenHeaderChain`, or what is no
+            proof at all.
         """
-        return self._follow(self.observe(proven).values, headers)
+        return self._follow(self.observe(decode_record(ProvenState, proven)).values, headers)
 
     def _follow(
         self, values: Mapping[bytes, bytes | None], headers: tuple[BlockHeader, ...]

@@ -26,7 +26,7 @@ from shared.types.identity import (
 )
 from shared.types.keymanager import SignedPublicKey
 from shared.types.messages import Inbox
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes, ProvenState
 from shared.types.queries import Query, QueryAnswer
 from shared.types.registry import Version
 from shared.types.runtime import CheckedTransaction, SpentSequence
@@ -125,7 +125,7 @@ class ComputeEnclaveApi(Protocol):
         ...
 
     async def advance(
-        self, proven: ProvenState, headers: tuple[BlockHeader, ...] = ()
+        self, proven: ProvenBytes, headers: tuple[BlockHeader, ...] = ()
     ) -> EnclaveState:
         """
         Verify a newly finalized round and take it up: keep a tentative one, or take it back.

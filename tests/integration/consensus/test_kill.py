@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from shared.encoding.record import decode_record
 from shared.rules.light_client import LightClient
+from shared.types.proof import ProvenState
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
 from tests.support.networks import ROOT
 
@@ -48,5 +50,6 @@ def test_a_killed_chain_keeps_every_block_that_it_told_of_and_goes_on(tmp_path):
         client = LightClient(CHAIN_ID, VALIDATORS)
         for height in range(1, chain.store.height + 1):
             events = chain.store.load_events(height)
-            client.verify(events.proven or chain.store.load_proven_state([], height))
+            proven = events.proven and decode_record(ProvenState, events.proven)
+            client.verify(proven or chain.store.load_proven_state([], height))
         chain.store.close()

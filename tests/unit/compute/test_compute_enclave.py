@@ -83,7 +83,7 @@ def test_a_second_batch_for_the_open_round_takes_the_place_of_the_first(bench):
     first = program.execute(2, (raw(0),))
     second = program.execute(2, ())
     assert first.header != second.header
-    assert program.advance(bench.finalize(second)).is_level
+    assert program.advance(encode_record(bench.finalize(second))).is_level
     assert account(program, 2).nonce == 0
 
 
@@ -91,7 +91,7 @@ def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
     ours, theirs = bench.start("a"), bench.start("b")
     ours.execute(2, ())
     change = bench.run(theirs, raw(0))
-    state = ours.advance(bench.chain.prove_head())
+    state = ours.advance(encode_record(bench.chain.prove_head()))
     assert not state.is_level
     assert state.next_round == 2
     with pytest.raises(NotLevel):
@@ -105,7 +105,7 @@ def test_a_failed_round_leaves_the_state_as_it_was(bench):
     bench.run(program)
     program.execute(3, (raw(0),))
     bench.chain.fail_round()
-    assert program.advance(bench.chain.prove_head()).is_level
+    assert program.advance(encode_record(bench.chain.prove_head())).is_level
     assert account(program, 3).nonce == 0
     executed = program.execute(4, (raw(0),))
     assert executed.included == (0,)
@@ -115,18 +115,18 @@ def test_an_epoch_must_be_proven_where_it_may_have_changed(bench):
     program = bench.start()
     bench.chain.begin_epoch()
     with pytest.raises(IncompleteProof):
-        program.advance(bench.chain.prove_head())
-    state = program.advance(bench.chain.prove(bench.keys))
+        program.advance(encode_record(bench.chain.prove_head()))
+    state = program.advance(encode_record(bench.chain.prove(bench.keys)))
     assert (state.epoch, state.is_level) == (3, True)
 
 
 def test_a_gap_hides_no_change_of_epoch(bench):
     program, other = bench.start("a"), bench.start("b")
     bench.chain.begin_epoch()
-    other.advance(bench.chain.prove(bench.keys))
+    other.advance(encode_record(bench.chain.prove(bench.keys)))
     executed = other.execute(3, ())
     with pytest.raises(IncompleteProof):
-        program.advance(bench.finalize(executed))
+        program.advance(encode_record(bench.finalize(executed)))
 
 
 def test_headers_that_do_not_lead_to_the_proven_one_are_refused(bench):
@@ -135,7 +135,7 @@ def test_headers_that_do_not_lead_to_the_proven_one_are_refused(bench):
     bench.run(other, raw(0))
     false = replace(bench.chain.round_headers[2], timestamp=1)
     with pytest.raises(BrokenHeaderChain):
-        program.advance(bench.chain.prove_head(), (false,))
+        program.advance(encode_record(bench.chain.prove_head()), (false,))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_round_from_a_peer_that_does_not_hold_changes_nothing(bench, change, e
     bench.run(other)
     good = bench.run(other, raw(0))
     first = RoundChange(RoundBlock(bench.chain.round_headers[2]), other.fetch_diff(2))
-    program.advance(bench.chain.prove(bench.keys))
+    program.advance(encode_record(bench.chain.prove(bench.keys)))
     program.apply((first,))
     with pytest.raises(error):
         program.apply((change(good),))
@@ -169,7 +169,7 @@ def test_a_round_from_a_peer_that_does_not_hold_changes_nothing(bench, change, e
 def test_rounds_of_another_history_are_forgotten_once_they_meet_the_proven_head(bench):
     program, other = bench.start("a"), bench.start("b")
     changes = [bench.run(other, raw(0)), bench.run(other, raw(1))]
-    program.advance(bench.chain.prove(bench.keys))
+    program.advance(encode_record(bench.chain.prove(bench.keys)))
     # The outputs and states hold; only the time of round 2 is not what consensus said.
     false = [
         replace(
@@ -269,7 +269,7 @@ def test_the_calldata_key_is_the_key_managers_for_the_epoch(bench):
     assert key == second.fetch_call_data_key()
     assert key.epoch == 2
     bench.chain.begin_epoch()
-    first.advance(bench.chain.prove(bench.keys))
+    first.advance(encode_record(bench.chain.prove(bench.keys)))
     assert first.fetch_call_data_key().public_key.key != key.public_key.key
 
 
@@ -313,7 +313,7 @@ def test_keys_of_a_void_epoch_are_fetched_anew_and_equal_on_every_node(bench):
     height = bench.chain.height
     kept = survivor.fetch_call_data_key()
     bench.chain.begin_epoch()
-    survivor.advance(bench.chain.prove(bench.keys))
+    survivor.advance(encode_record(bench.chain.prove(bench.keys)))
     void = survivor.fetch_call_data_key().public_key.key
     bench.chain.rewind(height)
     bench.key_manager.replace_secrets(3)
@@ -322,7 +322,7 @@ def test_keys_of_a_void_epoch_are_fetched_anew_and_equal_on_every_node(bench):
     assert survivor.fetch_call_data_key() == kept
     assert bench.key_manager.calls == calls  # what both lives have is not asked for again
     bench.chain.begin_epoch()
-    survivor.advance(bench.chain.prove(bench.keys))
+    survivor.advance(encode_record(bench.chain.prove(bench.keys)))
     restarted = bench.start("b")
     key = survivor.fetch_call_data_key().public_key.key
     assert key == restarted.fetch_call_data_key().public_key.key != void

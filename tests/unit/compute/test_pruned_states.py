@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from shared.enclave.errors import RoundPruned, RoundUnknown
+from shared.encoding.record import encode_record
 from shared.types.block import RoundChange
 from tests.support.compute_nodes import raw
 from tests.support.enclave_bench import Bench, account, first_changes
@@ -57,7 +58,7 @@ def test_a_host_that_wishes_all_away_loses_only_what_the_descriptor_does_not_kee
         account(program, LAST + 1)
     assert rows(tmp_path) == list(range(LAST - KEPT, LAST + 1))
     executed = program.execute(LAST + 1, (raw(LAST - 1),))
-    assert program.advance(bench.finalize(executed)).is_level
+    assert program.advance(encode_record(bench.finalize(executed))).is_level
 
 
 def test_a_host_may_keep_more(program, changes):
