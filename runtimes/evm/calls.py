@@ -58,7 +58,7 @@ def estimate_gas_as_sender(
 def _put(
     question: Callable[..., T], environment: evm_native.BlockEnv, wanted: EvmCall, version: int
 ) -> T:
-    with errors_of_the_core():
+    with errors_of_the_core:
         return question(
             environment,
             version=version,

@@ -1,24 +1,25 @@
 """Errors of the native core as this project's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import evm_native
 
-from runtimes.native_state import errors_of_the_store
+from runtimes.native_state import ErrorsOfTheStore
 from shared.errors import QanatError, RuntimeRejected
 
 
-@contextmanager
-def errors_of_the_core() -> Iterator[None]:
-    """Raise `RuntimeRejected`, `StateRejected`, or what the key ring raised."""
-    try:
-        with errors_of_the_store():
-            yield
-    except evm_native.CallFailed as error:
-        raise RuntimeRejected(error.module, error.code, error.message, error.data) from None
-    except evm_native.HostError as error:
-        # A key could not be fetched: tell why, as the key ring did.
-        if isinstance(error.__cause__, QanatError):
+class ErrorsOfTheCore(ErrorsOfTheStore):
+    """Raises `RuntimeRejected`, `StateRejected`, or what the key ring raised."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Tell of what went wrong meanwhile."""
+        if error is None:
+            return
+        if isinstance(error, evm_native.CallFailed):
+            failed = error.module, error.code, error.message, error.data
+            raise RuntimeRejected(*failed) from None
+        if isinstance(error, evm_native.HostError) and isinstance(error.__cause__, QanatError):
+            # A key could not be fetched: tell why, as the key ring did.
             raise error.__cause__ from None
-        raise
+        super().__exit__(kind, error, trace)
+
+
+errors_of_the_core = ErrorsOfTheCore()

@@ -121,7 +121,7 @@ class EvmRuntime(NativeState):
 
     def _make_engine(self, profile: Literal["strict", "dev"]) -> evm_native.Engine:
         genesis, host = self._genesis, self._sdk_host
-        with errors_of_the_core():
+        with errors_of_the_core:
             config = evm_native.ChainConfig(
                 chain_id=genesis.chain_id,
                 batch_gas_limit=genesis.batch_gas_limit,
@@ -167,7 +167,7 @@ class EvmRuntime(NativeState):
 
     def check(self, raws: Sequence[bytes], context: RoundContext) -> tuple[CheckedTransaction, ...]:
         """Check raw transactions against the state of a round."""
-        with errors_of_the_core():
+        with errors_of_the_core:
             outcomes = self._engine.check(
                 raws, version=context.parent.round, root=context.parent.state_root
             )
@@ -179,7 +179,7 @@ class EvmRuntime(NativeState):
         """Execute a batch; what is not valid is left out, on every node alike."""
         handed = b"" if inbox is None else encode_record(inbox)
         environment, accounts = self._environment(context), self._first_accounts(context)
-        with errors_of_the_core(), self._figures.of(context.consensus):
+        with errors_of_the_core, self._figures.of(context.consensus):
             pending = self._engine.execute(
                 environment, batch, genesis=accounts, inbox=handed, strict=False
             )
@@ -223,17 +223,17 @@ class EvmRuntime(NativeState):
                 return encode_record(Amount(gas))
             case EvmQuery.ACCOUNT:
                 of = decode_record(AccountQuery, args)
-                with errors_of_the_core():
+                with errors_of_the_core:
                     return encode_record(
                         Account(*self._engine.account(of.address, version, root=root))
                     )
             case EvmQuery.CODE:
                 of = decode_record(AccountQuery, args)
-                with errors_of_the_core():
+                with errors_of_the_core:
                     return self._engine.code(of.address, version, root=root)
             case EvmQuery.STORAGE:
                 where = decode_record(StorageQuery, args)
-                with errors_of_the_core():
+                with errors_of_the_core:
                     return self._engine.storage(where.address, where.slot, version, root=root)
             case EvmQuery.PROOF:
                 keys, is_sealed = decode_record(ProofQuery, args), self.is_confidential
@@ -241,10 +241,10 @@ class EvmRuntime(NativeState):
                     prove(self._engine, keys, version, root, is_confidential=is_sealed)
                 )
             case EvmQuery.MIN_GAS_PRICE:
-                with errors_of_the_core():
+                with errors_of_the_core:
                     return encode_record(Amount(self._engine.min_gas_price(version, root=root)))
             case EvmQuery.PROVE_APP:
-                with errors_of_the_core():
+                with errors_of_the_core:
                     return self._store.prove((app_key(args),), version=version)
             case EvmQuery.TRACE:
                 forbid_sight(is_confidential=self.is_confidential)
@@ -253,7 +253,7 @@ class EvmRuntime(NativeState):
                 return trace_round(self._engine, environment, query, accounts)
             case EvmQuery.STATE:
                 forbid_sight(is_confidential=self.is_confidential)
-                with errors_of_the_store():
+                with errors_of_the_store:
                     page = read_page(self._store, decode_record(StateQuery, args), version, root)
                 return encode_record(page)
             case EvmQuery.VIEW:
@@ -357,7 +357,7 @@ class EvmPendingRound:
         pending, self._pending = self._pending, None
         if pending is None:
             raise StateRejected("the round is the newest version already")
-        with errors_of_the_core():
+        with errors_of_the_core:
             pending.persist()
         if self._is_first:
             del pending

@@ -88,7 +88,7 @@ def answer_sdk(ground: SdkGround, method: str, args: bytes) -> bytes:
                 raise RuntimeRejected(*NO_KEYS)
             return ground.context.keys().call_data_public_key
         case "core.EstimateGas":
-            with errors_of_the_core():
+            with errors_of_the_core:
                 gas = ground.engine.estimate_sdk_gas(ground.environment(), args, version=version)
             return cbor.encode(gas)
         case "evm.SimulateCall":
@@ -103,7 +103,7 @@ def answer_sdk(ground: SdkGround, method: str, args: bytes) -> bytes:
             )
             return cbor.encode(call(ground.engine, ground.environment(), wanted, version))
         case _:
-            with errors_of_the_core():
+            with errors_of_the_core:
                 root = ground.context.parent.state_root
                 return ground.engine.ask(method, args, version, root=root)
 

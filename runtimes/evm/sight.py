@@ -65,7 +65,7 @@ def prove(
     """Prove an account, or that there is none, and slots of it; or raise `RuntimeRejected`."""
     if is_confidential:
         raise RuntimeRejected("proof", 1, SEALED_STATE)
-    with errors_of_the_core():
+    with errors_of_the_core:
         proof = engine.prove(query.address, query.slots, version, root=root)
     if proof is None:
         raise RuntimeRejected("proof", 2, NO_PROOF)
@@ -92,7 +92,7 @@ def trace_round(
     genesis: Sequence[Any] | None,
 ) -> bytes:
     """Run transactions of a round again, in the surroundings in which it ran; `Traces`."""
-    with _place(), errors_of_the_core():
+    with _place(), errors_of_the_core:
         replayed = engine.replay(
             environment,
             query.transactions,
@@ -108,5 +108,5 @@ def simulate(
     engine: evm_native.Engine, environment: evm_native.BlockEnv, request: bytes, version: int
 ) -> bytes:
     """Run calls in blocks that never were, on the state of a round; JSON to JSON."""
-    with _place(), errors_of_the_core():
+    with _place(), errors_of_the_core:
         return engine.simulate(environment, request, version=version)

@@ -158,7 +158,7 @@ class PythonRuntime(NativeState):
                 execution.state.drop()
                 refused.append(position)
         parent = context.parent
-        with errors_of_the_store():
+        with errors_of_the_store:
             staged = self._store.stage(
                 execution.state.sealed_changes(), version=parent.round, root=parent.state_root
             )
@@ -218,11 +218,11 @@ class PythonRuntime(NativeState):
         version, root = context.parent.round, context.parent.state_root
 
         def read(key: bytes) -> bytes | None:
-            with errors_of_the_store():
+            with errors_of_the_store:
                 return self._store.get(key, version=version, root=root)
 
         def scan(prefix: bytes) -> list[tuple[bytes, bytes]]:
-            with errors_of_the_store():
+            with errors_of_the_store:
                 return self._store.scan(prefix, limit=MAX_ITEMS + 1, version=version, root=root)
 
         state = Overlay(
@@ -263,5 +263,5 @@ class PythonPendingRound:
 
     def persist(self) -> None:
         """Make it the newest version."""
-        with errors_of_the_store():
+        with errors_of_the_store:
             self._staged.persist()
