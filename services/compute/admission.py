@@ -102,7 +102,7 @@ class Admission:
         the ParaTime in metrics.
         """
         self._enclave, self._until_taken_up = enclave, until_taken_up
-        self._post, self._spawn, self._runtime = post, spawn, runtime
+        self._post, self._spawn = post, spawn
         self._pool = PoolState(limits, sequence_window)
         self._submitted: list[_Submitted] = []
         self._waiting = self._waiting_bytes = 0
@@ -111,6 +111,8 @@ class Admission:
         self._rechecks: dict[bytes, None] = {}
         self._is_checking = False
         self._generation = 0
+        metrics.pool_transactions.labels(runtime).set_function(lambda: len(self._pool))
+        metrics.pool_bytes.labels(runtime).set_function(lambda: self._pool.size_bytes)
 
     # -- in ------------------------------------------------------------------------------------
 
@@ -229,7 +231,6 @@ class Admission:
                 self._admit(raw, outcome)
         self._is_checking = False
         self._start()
-        self._measure()
         return tuple(accepted)
 
     def _admit(self, raw: bytes, outcome: CheckedTransaction) -> Submission:
@@ -269,7 +270,6 @@ class Admission:
         """Let go of what may not run again, after rounds that were finalized."""
         if spent:
             apply_round(self._pool, ((used.sender, used.sequence) for used in spent))
-            self._measure()
 
     def limit_weight(self, max_weight: int) -> None:
         """Take what the runtime says that a batch may weigh."""
@@ -322,7 +322,6 @@ class Admission:
         self._gossiped.discard(raw)
         self._wanted.discard(raw)
         self._rechecks.pop(raw, None)
-        self._measure()
         return was_here
 
     def clear(self) -> None:
@@ -333,7 +332,3 @@ class Admission:
         self._wanted.clear()
         self._rechecks.clear()
         self._executed.clear()
-
-    def _measure(self) -> None:
-        metrics.pool_transactions.labels(self._runtime).set(len(self._pool))
-        metrics.pool_bytes.labels(self._runtime).set(self._pool.size_bytes)

@@ -50,8 +50,7 @@ oldest_state = Gauge(
 )
 
 # Each round asks them several times.
-keep_children(is_ready, round_number, pool_transactions, pool_bytes, submissions)
-keep_children(proposals, votes, rounds)
+keep_children(submissions, proposals, votes, rounds)
 
 
 def runtime_label(runtime_id: RuntimeId) -> str:

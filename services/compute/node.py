@@ -88,12 +88,13 @@ class ComputeNode:
         self._forwarder, self._catch_up, self._pruning = forwarder, catch_up, pruning
         self._standing, self._mailbox = standing, mailbox
         self._pool_times, self.executed = worker.pool_times, worker.executed
-        self._label = metrics.runtime_label(chain.runtime_id)
         self._genesis_root = genesis_root
         self._incarnation = publisher.incarnation
         self._following: Following = Unaware()
         self._committee: Committee | None = None
         self._bundling = Bundling(mailbox.time_s, partial(mailbox.post_in, RoundsDue()))
+        label = metrics.runtime_label(chain.runtime_id)
+        metrics.is_ready.labels(label).set_function(lambda: self.is_ready)
 
     # -- what others may know ------------------------------------------------------------------
 
@@ -343,7 +344,6 @@ class ComputeNode:
             is_level=state.is_level,
             next_round=self.feed.next_round,
         )
-        metrics.is_ready.labels(self._label).set(self.is_ready)
         self._pruning.start(Round(state.next_round - 1), self._mailbox.spawn)
         match self._following:
             case Level() if state.head.round == self.head.round:

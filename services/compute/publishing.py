@@ -35,7 +35,7 @@ class Publisher:
         """Begin where the database ends; `runtime` names the ParaTime in metrics."""
         self._store, self.feed = store, feed
         self._admission, self._forwarder, self._spawn = admission, forwarder, spawn
-        self._label = runtime
+        metrics.round_number.labels(runtime).set_function(lambda: self.next_round - 1)
 
     @property
     def next_round(self) -> Round:
@@ -74,7 +74,6 @@ class Publisher:
         self._admission.apply_block(block)
         self._forwarder.settle(block.transactions)
         metrics.rounds.labels(header.header_type.name.lower()).inc()
-        metrics.round_number.labels(self._label).set(header.round)
         if header.header_type is not HeaderType.NORMAL:
             # The gateway has a line for each round with transactions; that is enough of those.
             log.info("round_finalized", round=header.round, type=header.header_type.name)
