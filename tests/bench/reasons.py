@@ -151,8 +151,6 @@ REASONS = (
         ),
         design="More turns, on a machine that is as fast at one moment as at the next.",
     ),
-        design="A measure whose two networks are started alike, or the reason found.",
-    ),
     Reason(
         keys=("hashing",),
         why=(
