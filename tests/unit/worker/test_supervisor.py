@@ -27,14 +27,11 @@ Supervisor(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])).serve(
 POLITE = """
 import os, signal, sys
 
-def end(*_):
-    print("ended politely")
-    sys.exit(3)
-
-signal.signal(signal.SIGTERM, end)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # one that comes before the wait counts
 print("began with", os.environ.get("TOKEN"), os.path.basename(os.environ["ROFL_APPD_SOCKET"]))
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+print("ended politely")
+sys.exit(3)
 """
 STUBBORN = """
 import signal
