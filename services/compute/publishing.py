@@ -48,16 +48,17 @@ class Publisher:
         return self._store.incarnation
 
     def publish_own(self, settled: SettledRound) -> None:
-        """Publish a round that this node executed itself; it is saved after its watchers know."""
-        self._publish(settled.block)
+        """Publish a round that this node executed itself; it is written after its watchers know."""
+        block = settled.block
+        self._publish(block)
         self._admission.apply_spent(settled.spent)
-        self._spawn(self._save(settled.block))
+        is_due = self._store.note_final(block)
+        # A network that idles has time, and leaves nothing to be found again.
+        if is_due or not block.transactions:
+            self._spawn(self._write())
 
-    async def _save(self, block: RoundBlock) -> None:
-        if block.transactions:
-            self._store.note_final(block)
-        else:
-            self._store.save_blocks((block,))
+    async def _write(self) -> None:
+        self._store.flush()
 
     def publish_fetched(self, fetched: RoundsFetched) -> None:
         """Publish rounds of peers that the enclave has taken up."""

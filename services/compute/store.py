@@ -99,7 +99,7 @@ class Store:
 
     def load_block(self, round_: Round) -> RoundBlock | None:
         """Give a finalized round."""
-        self._flush()
+        self.flush()
         columns = _rounds.c.header, _rounds.c.outputs, _rounds.c.epoch
         query = select(*columns).where(_rounds.c.round == round_)
         with self._connection.begin():
@@ -112,7 +112,7 @@ class Store:
 
     def load_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
         """Give headers of finalized rounds in a row."""
-        self._flush()
+        self.flush()
         query = (
             select(_rounds.c.header)
             .where(_rounds.c.round.between(first, first + count - 1))
@@ -122,24 +122,29 @@ class Store:
             found = self._connection.scalars(query).all()
         return tuple(decode_record(BlockHeader, raw) for raw in found)
 
-    def note_final(self, block: RoundBlock) -> None:
+    def note_final(self, block: RoundBlock) -> bool:
         """
         Keep a finalized round whose transactions and results were kept with the vote for it.
 
         It is written together with others, since it alone is not lost by a crash: the vote stands
         in the log, and consensus knows that it became final.
+
+        Returns
+        -------
+        is_due : `bool`
+            Whether there is enough to be written soon, by `flush`.
         """
         self._final.append(block)
         self._final_bytes += sum(map(len, block.transactions)) + sum(map(len, block.results))
-        if len(self._final) >= ROUNDS_TOGETHER or self._final_bytes > BYTES_TOGETHER:
-            self._flush()
+        return len(self._final) >= ROUNDS_TOGETHER or self._final_bytes > BYTES_TOGETHER
 
     def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
         """Keep finalized rounds that were executed elsewhere, or that are empty."""
         self._final.extend(blocks)
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what waits for others."""
         if not self._final:
             return
         with self._driver as driver:
@@ -160,7 +165,7 @@ class Store:
 
     def rollback(self, round_: Round, incarnation: Incarnation) -> None:
         """Forget every round after one, and all votes: the chain is in another life."""
-        self._flush()
+        self.flush()
         with self._connection.begin():
             self._connection.execute(delete(_rounds).where(_rounds.c.round > round_))
             self._connection.execute(update(_life).values(incarnation=incarnation))
@@ -169,7 +174,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
-        self._flush()
+        self.flush()
         self.open_rounds.close()
         self._connection.close()
         self._engine.dispose()

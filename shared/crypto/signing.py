@@ -10,11 +10,9 @@ ZIP-215, so every process must use this module (ADR 0010). It is native (ADR 008
 from dataclasses import dataclass
 from typing import ClassVar
 
-import nacl.bindings
-from evm_native import verify_ed25519
+from evm_native import Ed25519Key, verify_ed25519
 
 from shared.crypto.entropy import Entropy
-from shared.crypto.hashes import sha512_256
 from shared.encoding.record import Bytes32, Bytes64
 from shared.errors import Rejected
 
@@ -76,10 +74,11 @@ class Signature:
 class Signer:
     """An Ed25519 private key. Does not show itself."""
 
-    __slots__ = ("_secret", "public_key")
+    __slots__ = ("_key", "public_key")
 
     def __init__(self, seed: bytes) -> None:
-        self.public_key, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+        self._key = Ed25519Key(seed)
+        self.public_key = self._key.public_key
 
     @classmethod
     def generate(cls, entropy: Entropy, label: str) -> "Signer":
@@ -88,11 +87,11 @@ class Signer:
 
     def sign_raw(self, message: bytes) -> bytes:
         """Sign bytes as they are: only where a foreign format has its own separation."""
-        return nacl.bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+        return self._key.sign(message)
 
     def sign(self, context: bytes, message: bytes) -> bytes:
         """Sign a message in a context; 64 bytes."""
-        return self.sign_raw(sha512_256(context + message))
+        return self._key.sign(message, context)
 
     def endorse(self, context: bytes, message: bytes) -> Signature:
         """Sign and name the key."""

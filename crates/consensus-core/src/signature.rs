@@ -1,12 +1,12 @@
-//! Ed25519 by libsodium's rules: the equation without cofactor, R compared by its bytes, S below the group order, the
-//! key canonical, and neither key nor R of small order.
+//! Ed25519, verified by libsodium's rules: the equation without cofactor, R compared by its bytes, S below the group
+//! order, the key canonical, and neither key nor R of small order.
 //!
-//! `shared/crypto/signing.py` is the door; who signs there does so by libsodium itself (ADR 0082).
+//! `shared/crypto/signing.py` is the door (ADR 0082).
 
 use std::{cell::RefCell, collections::HashMap, sync::LazyLock};
 
 use curve25519_dalek::constants::EIGHT_TORSION;
-use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 
 /// Keys that a thread keeps decompressed, which is a tenth of a verification. Those of a network are few and come in
 /// every block; strangers' make it begin anew.
@@ -17,6 +17,29 @@ thread_local! {
 }
 
 static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> = LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().0));
+
+/// A private key, which is wiped where it is dropped.
+pub struct Signer(SigningKey);
+
+impl Signer {
+    /// The key of a seed.
+    #[must_use]
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn public_key(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// Signs as RFC 8032 says: the same message has the same signature.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
 
 /// Says whether a key signed a message.
 #[must_use]
@@ -55,7 +78,6 @@ fn is_canonical(public: &[u8; 32]) -> bool {
 #[cfg(test)]
 mod tests {
     use curve25519_dalek::{Scalar, constants::ED25519_BASEPOINT_POINT, edwards::EdwardsPoint};
-    use ed25519_dalek::{Signer as _, SigningKey};
     use proptest::prelude::*;
     use sha2::{Digest as _, Sha512};
 
@@ -122,9 +144,9 @@ mod tests {
         fn signatures_verify_and_changed_ones_do_not(
             seed: [u8; 32], message: Vec<u8>, at in 0_usize..96, bit in 0_u8..8,
         ) {
-            let key = SigningKey::from_bytes(&seed);
-            let mut public = key.verifying_key().to_bytes();
-            let mut signature = key.sign(&message).to_bytes();
+            let key = Signer::new(&seed);
+            let mut public = key.public_key();
+            let mut signature = key.sign(&message);
             prop_assert!(verify(&public, &message, &signature));
             if at < 32 { public[at] ^= 1 << bit } else { signature[at - 32] ^= 1 << bit }
             prop_assert!(!verify(&public, &message, &signature));
@@ -133,10 +155,10 @@ mod tests {
         #[test]
         fn many_keys_are_read_as_few(seeds in prop::collection::vec(any::<[u8; 32]>(), 1..200)) {
             for seed in seeds {
-                let key = SigningKey::from_bytes(&seed);
-                let signature = key.sign(b"some").to_bytes();
+                let key = Signer::new(&seed);
+                let signature = key.sign(b"some");
                 for _ in 0..2 {
-                    prop_assert!(verify(&key.verifying_key().to_bytes(), b"some", &signature));
+                    prop_assert!(verify(&key.public_key(), b"some", &signature));
                 }
             }
             KEYS.with_borrow(|keys| assert!(keys.len() <= MOST_KEYS));

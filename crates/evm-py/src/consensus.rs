@@ -15,7 +15,7 @@ use pyo3::{
 };
 
 use crate::{
-    convert::byte_strings,
+    convert::{byte_strings, fixed},
     error::{guarded, proof_error},
 };
 
@@ -99,6 +99,35 @@ fn commit_of(of: &Bound<'_, PyAny>) -> PyResult<Commit<PyBackedBytes>> {
         block_id: block_id(&of.getattr(intern!(py, "block_id"))?)?,
         signatures: signatures_of(&of.getattr(intern!(py, "signatures"))?)?,
     })
+}
+
+/// An Ed25519 private key. Shows its public one only.
+#[pyclass(frozen, module = "evm_native")]
+pub(crate) struct Ed25519Key(signature::Signer);
+
+#[pymethods]
+impl Ed25519Key {
+    #[new]
+    fn new(py: Python<'_>, seed: &[u8]) -> PyResult<Self> {
+        Ok(Self(signature::Signer::new(&fixed(py, "seed", seed)?)))
+    }
+
+    #[getter]
+    fn public_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.public_key())
+    }
+
+    /// Signs a message, or SHA-512/256 of a context and a message.
+    #[pyo3(signature = (message, context=None), text_signature = "($self, message, context=None)")]
+    fn sign<'py>(&self, py: Python<'py>, message: &[u8], context: Option<&[u8]>) -> Bound<'py, PyBytes> {
+        PyBytes::new(
+            py,
+            &match context {
+                None => self.0.sign(message),
+                Some(context) => self.0.sign(&sha512_256(&[context, message])),
+            },
+        )
+    }
 }
 
 /// Whether a key signed a message, or SHA-512/256 of a context and a message.

@@ -21,8 +21,8 @@ mod _native {
     use super::{
         config::{BlockEnv, ChainConfig},
         consensus::{
-            StateTree, block_parts, commit_hash, header_hash, merkle_root, precommit_sign_bytes, validators_hash,
-            verify_ed25519, verify_state_proof,
+            Ed25519Key, StateTree, block_parts, commit_hash, header_hash, merkle_root, precommit_sign_bytes,
+            validators_hash, verify_ed25519, verify_state_proof,
         },
         crypto::{
             cshake256, deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result,

@@ -10,6 +10,7 @@ __all__ = [
     "BlockEnv",
     "ChainConfig",
     "CheckError",
+    "Ed25519Key",
     "Engine",
     "EthereumChain",
     "FrameBuffer",
@@ -643,6 +644,16 @@ class FrameBuffer:
 
     def __len__(self) -> int:
         """How much waits here [bytes]."""
+
+@final
+class Ed25519Key:
+    """An Ed25519 private key. Shows its public one only."""
+
+    def __new__(cls, seed: bytes) -> Ed25519Key: ...
+    @property
+    def public_key(self) -> bytes: ...
+    def sign(self, message: bytes, context: bytes | None = None) -> bytes:
+        """Sign a message, or SHA-512/256 of a context and a message; 64 bytes."""
 
 @final
 class StateTree:

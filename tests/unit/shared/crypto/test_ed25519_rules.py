@@ -1,4 +1,4 @@
-"""The native verifier and libsodium judge every signature alike, at the edges too (ADR 0082)."""
+"""The native core and libsodium sign alike, and judge alike at the edges too (ADR 0082)."""
 
 import itertools
 
@@ -9,6 +9,7 @@ from evm_native import verify_ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.crypto.hashes import sha512_256
 from shared.crypto.signing import Signer
 
 PRIME = 2**255 - 19
@@ -38,6 +39,15 @@ def assert_same(public: bytes, message: bytes, signature: bytes) -> bool:
     said = verify_ed25519(public, message, signature)
     assert said == libsodium_verifies(public, message, signature)
     return said
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
+def test_both_sign_alike(seed, message):
+    public, secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+    signer = Signer(seed)
+    assert signer.public_key == public
+    assert signer.sign_raw(message) == nacl.bindings.crypto_sign(message, secret)[:64]
+    assert signer.sign(b"context", message) == signer.sign_raw(sha512_256(b"context" + message))
 
 
 def test_honest_signatures_are_taken_by_both():
