@@ -3,8 +3,8 @@ What the node said in rounds that are not final yet, kept before it is sent.
 
 A node that restarts must never say two things about one round, and may be the only one that has
 the transactions and results of a round that it voted for: so they survive `kill -9`. They lie in an
-append log until the round is final and stored; a round in SQLite for each would cost a fifth of
-what a host does in it (ADR 0081).
+append log until the round is final and stored; a transaction of SQLite for each took a seventh of
+what a host does in a round (ADR 0081).
 """
 
 from collections.abc import Iterator
