@@ -65,7 +65,7 @@ REASONS = (
             "executes once, and neither signs, encrypts nor replicates. The round itself is about "
             "as much again (ADR 0055)."
         ),
-        design="Cheaper rounds, see above; and receipts encoded natively, as index entries are read.",
+        design="Cheaper rounds, see above; receipts encoded natively, as index entries are read.",
     ),
     Reason(
         keys=(
