@@ -157,7 +157,7 @@ class PeerEdge:
             if block.header.header_type is HeaderType.NORMAL:
                 diff = await self._node.enclave.fetch_diff(Round(round_))
             diffs.append(RoundChange(block, diff))
-            size_bytes += len(diff) + sum(map(len, block.transactions + block.results))
+            size_bytes += len(diff) + block.contents_bytes
         return tuple(diffs)
 
 

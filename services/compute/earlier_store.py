@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, inspect, text
 
 from services.compute.open_rounds import OpenRounds, Vote
-from shared.encoding import cbor
+from services.compute.outputs import decode_outputs
 from shared.encoding.record import decode_record
 from shared.types.commitment import ExecutorCommitment, Proposal
 
@@ -26,10 +26,9 @@ def _adopt(connection: Connection, open_rounds: OpenRounds) -> None:
             open_rounds.save_proposal(proposal)
     for row in connection.execute(_VOTES).all():
         commitment = decode_record(ExecutorCommitment, row.commitment)
-        transactions, results = cbor.decode_loosely(row.outputs)  # type: ignore[misc]
         if row.rank not in {vote.rank for vote in open_rounds.load_votes(commitment.round)}:
             proposal = decode_record(Proposal, row.proposal)
-            outputs = tuple(transactions), tuple(results)  # type: ignore[arg-type]
+            outputs = decode_outputs(row.outputs)
             open_rounds.save_vote(Vote(row.rank, proposal, commitment, *outputs))
     connection.execute(_FORGET_VOTES)
     connection.execute(_FORGET_PROPOSALS)

@@ -44,12 +44,12 @@ class RoundFeed:
             raise ValueError(f"round {round_} is published out of turn, after {self._newest}")
         self._newest = round_
         self._recent[round_] = block
-        self._recent_bytes += _contents_bytes(block)
+        self._recent_bytes += block.contents_bytes
         while len(self._recent) > NEWEST_ROUNDS and (
             len(self._recent) > RECENT_ROUNDS or self._recent_bytes > RECENT_BYTES
         ):
             _, oldest = self._recent.popitem(last=False)
-            self._recent_bytes -= _contents_bytes(oldest)
+            self._recent_bytes -= oldest.contents_bytes
         self._wake()
 
     def rewind(self, round_: Round) -> None:
@@ -113,7 +113,3 @@ class RoundFeed:
             if generation != self._generation:
                 raise NetworkRewound(f"the network was rewound to round {self._newest}")
             await news.wait()
-
-
-def _contents_bytes(block: RoundBlock) -> int:
-    return sum(map(len, block.transactions)) + sum(map(len, block.results))

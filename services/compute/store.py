@@ -27,7 +27,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services.compute.earlier_store import adopt_votes
 from services.compute.open_rounds import OpenRounds
-from shared.encoding import cbor
+from services.compute.outputs import decode_outputs, encode_outputs
 from shared.encoding.record import decode_record, encode_record
 from shared.kit.statements import driver_of, prepare
 from shared.types.block import BlockHeader, RoundBlock
@@ -107,7 +107,7 @@ class Store:
         if row is None:
             return None
         header = decode_record(BlockHeader, row.header)
-        outputs = ((), ()) if row.outputs is None else _decode_outputs(row.outputs)
+        outputs = ((), ()) if row.outputs is None else decode_outputs(row.outputs)
         return RoundBlock(header, *outputs, epoch=row.epoch)
 
     def load_headers(self, first: Round, count: int) -> tuple[BlockHeader, ...]:
@@ -135,7 +135,7 @@ class Store:
             Whether there is enough to be written soon, by `flush`.
         """
         self._final.append(block)
-        self._final_bytes += sum(map(len, block.transactions)) + sum(map(len, block.results))
+        self._final_bytes += block.contents_bytes
         return len(self._final) >= ROUNDS_TOGETHER or self._final_bytes > BYTES_TOGETHER
 
     def save_blocks(self, blocks: tuple[RoundBlock, ...]) -> None:
@@ -154,7 +154,7 @@ class Store:
         self.open_rounds.forget(newest)
 
     def _row_of(self, block: RoundBlock) -> dict[str, object]:
-        outputs = _encode_outputs(block.transactions, block.results) if block.results else None
+        outputs = encode_outputs(block.transactions, block.results) if block.results else None
         return {
             "round": block.header.round,
             "incarnation": self.incarnation,
@@ -191,12 +191,3 @@ def _configure(connection: object, _: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _encode_outputs(transactions: tuple[bytes, ...], results: tuple[bytes, ...]) -> bytes:
-    return cbor.encode_loosely([transactions, results])
-
-
-def _decode_outputs(raw: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    transactions, results = cbor.decode_loosely(raw)  # type: ignore[misc]
-    return tuple(transactions), tuple(results)  # type: ignore[arg-type]

@@ -57,8 +57,9 @@ class AppendLog:
 
     def clear(self) -> None:
         """Forget every entry."""
-        os.ftruncate(self._file, 0)
-        self._end = 0
+        if self._end > 0:
+            os.ftruncate(self._file, 0)
+            self._end = 0
 
     def begin_anew(self, entries: Iterable[bytes]) -> None:
         """Have these entries and no others; a process that dies meanwhile leaves the old ones."""

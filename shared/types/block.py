@@ -80,6 +80,11 @@ class RoundBlock:
     Nothing proves it but the outcome. None where a node does not know.
     """
 
+    @property
+    def contents_bytes(self) -> int:
+        """Size of its transactions and results together [bytes]."""
+        return sum(map(len, self.transactions)) + sum(map(len, self.results))
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutedRound:

@@ -1,8 +1,8 @@
 //! What consensus proves: the tree of its state with proofs of entries, and the hashes and signed bytes by which
 //! CometBFT names headers, validator sets, commits and lists; and the signatures under them.
 //!
-//! `shared/crypto/state_tree.py`, `merkle.py` and `signing.py` there, and `shared/rules/headers.py` say what each of these is;
-//! they are the doors to this crate.
+//! `shared/crypto/state_tree.py`, `merkle.py` and `signing.py` there, and `shared/rules/headers.py` say what each of
+//! these is; they are the doors to this crate.
 
 pub mod digest;
 pub mod header;

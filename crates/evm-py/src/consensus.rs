@@ -1,5 +1,7 @@
 //! What consensus proves; see `consensus-core`. Callers are `shared/crypto` and `shared/rules/headers.py`.
 
+use std::borrow::Cow;
+
 use consensus_core::{
     digest::sha512_256,
     header::{self, BlockId, Commit, CommitSignature, Header, TimeOutOfRange},
@@ -120,13 +122,14 @@ impl Ed25519Key {
     /// Signs a message, or SHA-512/256 of a context and a message.
     #[pyo3(signature = (message, context=None), text_signature = "($self, message, context=None)")]
     fn sign<'py>(&self, py: Python<'py>, message: &[u8], context: Option<&[u8]>) -> Bound<'py, PyBytes> {
-        PyBytes::new(
-            py,
-            &match context {
-                None => self.0.sign(message),
-                Some(context) => self.0.sign(&sha512_256(&[context, message])),
-            },
-        )
+        PyBytes::new(py, &self.0.sign(&signed_bytes(message, context)))
+    }
+}
+
+fn signed_bytes<'a>(message: &'a [u8], context: Option<&[u8]>) -> Cow<'a, [u8]> {
+    match context {
+        None => Cow::Borrowed(message),
+        Some(context) => Cow::Owned(sha512_256(&[context, message]).to_vec()),
     }
 }
 
@@ -135,10 +138,7 @@ impl Ed25519Key {
 #[pyo3(signature = (public, message, signature, context=None), text_signature = "(public, message, signature, context=None)")]
 pub(crate) fn verify_ed25519(public: &[u8], message: &[u8], signature: &[u8], context: Option<&[u8]>) -> bool {
     let (Ok(public), Ok(signature)) = (public.try_into(), signature.try_into()) else { return false };
-    match context {
-        None => signature::verify(public, message, signature),
-        Some(context) => signature::verify(public, &sha512_256(&[context, message]), signature),
-    }
+    signature::verify(public, &signed_bytes(message, context), signature)
 }
 
 #[pyfunction]
