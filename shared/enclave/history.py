@@ -24,6 +24,13 @@ from shared.types.identity import Incarnation, Round
 
 REMEMBERED_HEADERS = 256
 """Newest headers kept in memory: the window of BLOCKHASH and of leashes."""
+WRITTEN_TOGETHER = 8
+"""
+Headers of one write, which costs as much as that of one.
+
+An enclave that is killed loses the newest; its host shows them again, as it does one that it never
+had.
+"""
 HASH_BYTES = 32
 TAG_BYTES = 32
 
@@ -58,6 +65,8 @@ class HeaderHistory:
         self._key, self._lock = key, threading.Lock()
         self._recent: dict[int, ChainedHeader] = {}
         self._newest: ChainedHeader | None = None
+        self._unwritten: list[tuple[int, bytes, bytes, bytes]] = []
+        """Rows of the newest headers, which are among the recent ones."""
         try:
             self._open(path)
         except (sqlite3.DatabaseError, StateRejected):
@@ -137,12 +146,28 @@ class HeaderHistory:
         raw = encode_record(header)
         chained = ChainedHeader(header, sha512_256(raw), tuple(self._skips(header)))
         skips = b"".join(chained.skips)
-        row = header.round, raw, skips, self._tag(chained.hash, skips)
-        with self._writing() as database:
-            database.execute("INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?)", row)
+        if len(self._unwritten) >= WRITTEN_TOGETHER:
+            self._write()
+        self._unwritten.append((header.round, raw, skips, self._tag(chained.hash, skips)))
         self._recent[header.round] = chained
         self._recent.pop(header.round - REMEMBERED_HEADERS, None)
         self._newest = chained
+
+    def _write(self) -> None:
+        """Bring the headers that wait to the disk; where that fails, they go on waiting."""
+        if not self._unwritten:
+            return
+        with self._writing() as database:
+            database.execute("BEGIN")
+            try:
+                database.executemany(
+                    "INSERT OR REPLACE INTO chained VALUES (?, ?, ?, ?)", self._unwritten
+                )
+                database.execute("COMMIT")
+            except sqlite3.Error:
+                database.execute("ROLLBACK")
+                raise
+        self._unwritten.clear()
 
     def find(self, round_: Round, anchor: Anchor) -> ChainedHeader | None:
         """
@@ -216,11 +241,13 @@ class HeaderHistory:
             return
         with self._writing() as database:
             database.execute("DELETE FROM chained WHERE round >= ?", (next_round,))
+        self._unwritten = [row for row in self._unwritten if row[0] < next_round]
         self._recent = {r: h for r, h in self._recent.items() if r < next_round}
         self._newest = last
 
     def prune(self, keep_from: Round) -> None:
         """Forget the rounds below one, which is here. Ways back to it and to later ones stay."""
+        self._write()
         with self._writing() as database:
             database.execute("DELETE FROM chained WHERE round < ?", (keep_from,))
 
@@ -233,8 +260,11 @@ class HeaderHistory:
             raise StateRejected(f"the file of headers cannot be written: {error}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Write what waits and close the file."""
+        try:
+            self._write()
+        finally:
+            self._db.close()
 
 
 def _hash_back(chained: ChainedHeader, rounds: int) -> bytes | None:

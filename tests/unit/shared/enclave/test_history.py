@@ -1,13 +1,15 @@
 """Headers on a disk that is not trusted: found from a proven one in few steps, or not at all."""
 
+import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from shared.crypto.hashes import EMPTY_HASH
-from shared.enclave.errors import BrokenHeaderChain
-from shared.enclave.history import Anchor, HeaderHistory
+from shared.enclave.errors import BrokenHeaderChain, StateRejected
+from shared.enclave.history import WRITTEN_TOGETHER, Anchor, HeaderHistory
 from shared.types.block import BlockHeader, HeaderType
 
 KEY = b"k" * 32
@@ -142,3 +144,61 @@ def test_a_chain_over_damaged_rows_goes_on_and_finds_what_is_left(path):
     assert history.find(1023, anchor).header == longer[1023]
     assert history.find(600, anchor).header == longer[600]
     history.close()
+
+
+def test_a_killed_enclave_loses_the_newest_headers_alone_and_goes_on(tmp_path):
+    history = HeaderHistory(tmp_path / "headers.db", KEY)
+    lost = set()
+    for header in CHAIN[:60]:
+        history.append(header)
+        left = HeaderHistory(killed(tmp_path), KEY)
+        lost.add(header.round + 1 - left.next_round)
+        for known in CHAIN[left.next_round :]:
+            left.append(known)
+        assert left.find(0, anchor_of(CHAIN[-1])).header == CHAIN[0]
+        left.close()
+    history.close()
+    assert lost == set(range(1, WRITTEN_TOGETHER + 1))
+
+
+@pytest.mark.parametrize("next_round", range(30, 61))
+def test_headers_that_wait_for_the_disk_are_truncated_and_pruned_like_others(tmp_path, next_round):
+    history = HeaderHistory(tmp_path / "headers.db", KEY)
+    for header in CHAIN[:60]:
+        history.append(header)
+    history.truncate(next_round)
+    history.prune(next_round - 2)
+    left = HeaderHistory(killed(tmp_path), KEY)
+    assert left.next_round == next_round
+    assert left.find(next_round - 2, anchor_of(CHAIN[next_round - 1])) is not None
+    assert left.find(next_round - 3, anchor_of(CHAIN[next_round - 1])) is None
+    left.close()
+    history.close()
+
+
+def test_headers_that_could_not_be_written_wait_and_no_other_is_taken(tmp_path):
+    history = HeaderHistory(tmp_path / "headers.db", KEY)
+    with closing(sqlite3.connect(tmp_path / "headers.db", isolation_level=None)) as other:
+        history._db.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateRejected):
+            for header in CHAIN:
+                history.append(header)
+        assert history.next_round == WRITTEN_TOGETHER
+        other.execute("ROLLBACK")
+    for header in CHAIN[WRITTEN_TOGETHER:]:
+        history.append(header)
+    history.close()
+    reopened = HeaderHistory(tmp_path / "headers.db", KEY)
+    for round_ in range(COUNT):
+        assert reopened.find(round_, anchor_of(CHAIN[-1])).header == CHAIN[round_]
+    reopened.close()
+
+
+def killed(directory):
+    """Give the file of headers as a process that dies now leaves it."""
+    copy = directory / "killed.db"
+    for suffix in ("", "-wal"):
+        shutil.copy(directory / f"headers.db{suffix}", f"{copy}{suffix}")
+    copy.with_name("killed.db-shm").unlink(missing_ok=True)
+    return copy
