@@ -28,7 +28,6 @@ from shared.enclave.key_client import RoundKeys
 from shared.enclave.remembered import Remembered
 from shared.enclave.round_context import RoundContext
 from shared.enclave.sdk_host import SdkHost
-from shared.encoding import cbor
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import RuntimeRejected
 from shared.rules.app_ids import app_key
@@ -193,7 +192,10 @@ class EvmRuntime(NativeState):
 
     def read_spent(self, results: Sequence[bytes]) -> tuple[SpentSequence, ...]:
         """Read who sent each transaction, and under which nonce, from its result record."""
-        return tuple(map(_spent, results))
+        try:
+            return tuple(SpentSequence(*one) for one in evm_native.read_spent(results))
+        except ValueError as error:
+            raise StateRejected(str(error)) from None
 
     def _environment(self, context: RoundContext) -> evm_native.BlockEnv:
         """Give the surroundings of the round that follows a block, making them once."""
@@ -395,11 +397,3 @@ def _checked(outcome: evm_native.TxInfo | evm_native.CheckError) -> CheckedTrans
         priority=outcome.gas_price,
         weight=outcome.gas,
     )
-
-
-def _spent(result: bytes) -> SpentSequence:
-    match cbor.decode_loosely(result):
-        case {"sender": bytes(sender), "nonce": int(nonce)}:
-            return SpentSequence(sender, nonce)
-        case _:
-            raise StateRejected("a result names no sender and nonce")

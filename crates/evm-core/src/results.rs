@@ -70,12 +70,19 @@ pub fn record(transaction: &Transaction, outcome: &Outcome) -> Vec<u8> {
     if !outcome.events.is_empty() {
         entries.push(("events", Value::Array(outcome.events.iter().map(event).collect())));
     }
-    cbor::encode(&map(entries))
+    cbor::encode_map(entries)
+}
+
+/// Who sent a transaction, and under which nonce, by its record; `None` where that does not say.
+pub fn spent(record: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let [sender, nonce] = cbor::fields(record, ["sender", "nonce"]).ok()?;
+    let nonce = cbor::decode(nonce?).ok()?.as_unsigned()?;
+    Some((cbor::decode(sender?).ok()?.into_bytes()?, nonce))
 }
 
 /// The record of a round, behind those of its transactions: the root of Ethereum's trie of accounts.
 pub fn round_record(ethereum_root: &B256) -> Vec<u8> {
-    cbor::encode(&map(vec![("ethereum_root", bytes(ethereum_root.as_slice()))]))
+    cbor::encode_map(vec![("ethereum_root", bytes(ethereum_root.as_slice()))])
 }
 
 /// Module ‖ code (4, big-endian), and the CBOR of what it tells.

@@ -7,10 +7,12 @@ use evm_core::{
     failure::HostError,
     genesis::{self, GenesisAccount},
     modules::Inbox,
+    results::spent,
     subcall::{Reply, Request, Subcalls},
     tracing::{Limits, Style},
 };
 use pyo3::{
+    exceptions::PyValueError,
     prelude::*,
     pybacked::PyBackedBytes,
     types::{PyBytes, PyTuple},
@@ -527,4 +529,19 @@ pub(crate) fn io_root<'py>(
     let (txs, results) = (byte_strings(txs)?, byte_strings(results)?);
     let root = released(py, || io::io_root(&txs, &results))?.map_err(|error| state_error(py, &error))?;
     Ok(PyBytes::new(py, &root))
+}
+
+/// Sender and nonce of each transaction, by its record.
+#[pyfunction]
+pub(crate) fn read_spent<'py>(results: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = results.py();
+    let spent: Vec<(Bound<'py, PyBytes>, u64)> = byte_strings(results)?
+        .iter()
+        .map(|record| {
+            let unread = || PyValueError::new_err("a result names no sender and nonce");
+            let (sender, nonce) = spent(record).ok_or_else(unread)?;
+            Ok((PyBytes::new(py, &sender), nonce))
+        })
+        .collect::<PyResult<_>>()?;
+    PyTuple::new(py, spent)
 }

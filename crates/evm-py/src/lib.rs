@@ -28,7 +28,7 @@ mod _native {
             cshake256, deoxysii_open, deoxysii_seal, keccak256, keypair, mrae_key, oasis_address, open_result,
             recover_signer, sha512_256, sign, sign_digest, sign_separated, verify, verify_separated, x25519_public,
         },
-        engine::{CheckError, Engine, PendingBlock, TxInfo, io_root, predeployed},
+        engine::{CheckError, Engine, PendingBlock, TxInfo, io_root, predeployed, read_spent},
         ethereum::EthereumChain,
         store::{Staged, Store, verify_proof},
     };

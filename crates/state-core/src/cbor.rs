@@ -137,10 +137,43 @@ pub fn decode(data: &[u8]) -> Result<Value> {
     if reader.rest.is_empty() { Ok(value) } else { Err(CborError("bytes behind the item")) }
 }
 
+/// The encoded values of some fields of a map with text keys. Others are passed over: only their heads and lengths are
+/// looked at.
+///
+/// # Errors
+/// [`CborError`] where the bytes are no such map.
+pub fn fields<'a, const N: usize>(data: &'a [u8], names: [&str; N]) -> Result<[Option<&'a [u8]>; N]> {
+    let mut reader = Reader { rest: data };
+    let (5, _, count) = reader.head()? else { return Err(CborError("not a map")) };
+    let mut found = [None; N];
+    for _ in 0..count {
+        let (3, _, length) = reader.head()? else { return Err(CborError("a key is no text")) };
+        let name = reader.take(length)?;
+        let before = reader.rest;
+        reader.skip(1)?;
+        if let Some(at) = names.iter().position(|wanted| wanted.as_bytes() == name) {
+            found[at] = Some(&before[..before.len() - reader.rest.len()]);
+        }
+    }
+    if reader.rest.is_empty() { Ok(found) } else { Err(CborError("bytes behind the item")) }
+}
+
 /// Write an item in canonical form. Maps are sorted here.
 pub fn encode(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out, value);
+    out
+}
+
+/// Write a map with text keys, which are sorted here.
+pub fn encode_map(mut entries: Vec<(&str, Value)>) -> Vec<u8> {
+    entries.sort_unstable_by_key(|(name, _)| (name.len(), *name));
+    let mut out = Vec::new();
+    write_head(&mut out, 5, entries.len() as u64);
+    for (name, value) in &entries {
+        write_text(&mut out, name);
+        write(&mut out, value);
+    }
     out
 }
 
@@ -153,6 +186,11 @@ pub fn write_array(out: &mut Vec<u8>, length: usize) {
 pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_head(out, 2, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    write_head(out, 3, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Append null.
@@ -185,10 +223,7 @@ fn write(out: &mut Vec<u8>, value: &Value) {
         Value::Unsigned(number) => write_head(out, 0, *number),
         Value::Negative(number) => write_head(out, 1, *number),
         Value::Bytes(bytes) => write_bytes(out, bytes),
-        Value::Text(text) => {
-            write_head(out, 3, text.len() as u64);
-            out.extend_from_slice(text.as_bytes());
-        }
+        Value::Text(text) => write_text(out, text),
         Value::Array(items) => {
             write_array(out, items.len());
             items.iter().for_each(|item| write(out, item));
@@ -275,6 +310,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn skip(&mut self, depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(CborError("nested too deeply"));
+        }
+        let (major, _, argument) = self.head()?;
+        let items = match major {
+            2 | 3 => return self.take(argument).map(|_| ()),
+            4 => argument,
+            5 => argument.checked_mul(2).ok_or(TRUNCATED)?,
+            6 => 1,
+            _ => 0,
+        };
+        (0..items).try_for_each(|_| self.skip(depth + 1))
+    }
+
     fn map(&mut self, length: u64, depth: usize) -> Result<Value> {
         let mut entries: Vec<(Value, Value)> = Vec::new();
         for _ in 0..length {
@@ -285,5 +335,79 @@ impl<'a> Reader<'a> {
             entries.push((key, self.item(depth)?));
         }
         Ok(Value::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 4] = ["b", "nonce", "sender", "a field of another length"];
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<u64>().prop_map(Value::Unsigned),
+            any::<u64>().prop_map(Value::Negative),
+            any::<Vec<u8>>().prop_map(Value::Bytes),
+            ".{0,30}".prop_map(Value::Text),
+            any::<bool>().prop_map(Value::Bool),
+            Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 30, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::btree_map(inner.clone(), inner.clone(), 0..5)
+                    .prop_map(|map| Value::Map(map.into_iter().collect())),
+                (any::<u64>(), inner).prop_map(|(tag, item)| Value::Tag(tag, Box::new(item))),
+            ]
+        })
+    }
+
+    fn maps() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
+        prop::collection::btree_map(prop::sample::select(&NAMES), values(), 0..4)
+            .prop_map(|map| map.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_map_of_fields_is_written_as_any_map(entries in maps()) {
+            let whole = entries.iter().map(|(name, value)| (Value::Text((*name).into()), value.clone())).collect();
+            prop_assert_eq!(encode_map(entries), encode(&Value::Map(whole)));
+        }
+
+        #[test]
+        fn fields_are_found_among_others(entries in maps()) {
+            let data = encode_map(entries.clone());
+            for (name, found) in ["sender", "nonce"].iter().zip(fields(&data, ["sender", "nonce"]).unwrap()) {
+                let value = entries.iter().find(|(wanted, _)| wanted == name).map(|(_, value)| value.clone());
+                prop_assert_eq!(found.map(|item| decode(item).unwrap()), value);
+            }
+        }
+
+        #[test]
+        fn other_bytes_have_no_fields(entries in maps(), cut in any::<prop::sample::Index>(), behind: u8) {
+            let mut data = encode_map(entries);
+            prop_assert!(fields(&data[..cut.index(data.len())], ["sender"]).is_err());
+            data.push(behind);
+            prop_assert!(fields(&data, ["sender"]).is_err());
+        }
+
+        #[test]
+        fn whatever_decodes_as_a_map_of_texts_has_fields(data: Vec<u8>) {
+            if let Ok(Value::Map(entries)) = decode(&data) && entries.iter().all(|(key, _)| matches!(key, Value::Text(_))) {
+                prop_assert!(fields(&data, ["b"]).is_ok());
+            }
+            let _ = fields(&data, ["b"]);
+        }
+    }
+
+    #[test]
+    fn depth_and_number_are_bounded() {
+        let nested = [&[0xa1, 0x61, b'b'][..], &[0x81; 100], &[0x80]].concat();
+        assert_eq!(fields(&nested, ["b"]), Err(CborError("nested too deeply")));
+        let many = [0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(fields(&many, ["b"]), Err(TRUNCATED));
     }
 }

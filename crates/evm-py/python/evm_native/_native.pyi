@@ -36,6 +36,7 @@ __all__ = [
     "open_result",
     "precommit_sign_bytes",
     "predeployed",
+    "read_spent",
     "recover_signer",
     "sha512_256",
     "sign",
@@ -464,6 +465,9 @@ class Engine:
 
 def io_root(txs: Sequence[bytes], results: Sequence[bytes]) -> bytes:
     """Root over transactions and their records, as `PendingBlock.io_root`."""
+
+def read_spent(results: Iterable[bytes]) -> tuple[tuple[bytes, int], ...]:
+    """Sender and nonce of each transaction, by its record; `ValueError` where one does not say."""
 
 def predeployed() -> tuple[_GenesisAccount, ...]:
     """The contracts that every chain has, at their canonical addresses."""
