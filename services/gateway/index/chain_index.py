@@ -8,6 +8,7 @@ again from the compute nodes.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -28,8 +29,10 @@ Listener = Callable[[IndexedRound], None]
 RewindListener = Callable[[int, list[IndexedRound]], None]
 """Is called with the round to which the index went back, and the rounds that are void."""
 
-GATHER_S = 0.02
+GATHER_S = 0.25
 """How long the writer waits after a round for others to share its transaction [s]."""
+ENOUGH_ROWS = 64
+"""It waits for no more than so many rounds and transactions: a write takes milliseconds."""
 MINED_WAIT_S = 1.0
 """How long a transaction that must be in a round is waited for [s]."""
 MAX_WAITING_ROUNDS = 256
@@ -52,7 +55,8 @@ class ChainIndex:
     def __init__(self, store: BlockStore, recent: RecentRounds) -> None:
         self._store, self._recent = store, recent
         self._waiting: list[IndexedRound] = []
-        self._wake = asyncio.Event()
+        self._waiting_rows = 0
+        self._wake, self._has_enough = asyncio.Event(), asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._writing = asyncio.Lock()
@@ -115,7 +119,10 @@ class ChainIndex:
             self._first = round_.number
         self._recent.add(round_)
         self._waiting.append(round_)
+        self._waiting_rows += 1 + len(round_.transactions)
         self._wake.set()
+        if self._waiting_rows >= ENOUGH_ROWS:
+            self._has_enough.set()
         if len(self._waiting) >= MAX_WAITING_ROUNDS:
             self._has_room.clear()
         self._absent.apply_round(round_)
@@ -160,7 +167,9 @@ class ChainIndex:
         """Bring rounds to the database for ever: one transaction for all that wait."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(GATHER_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._has_enough.wait()
             await self.flush()
 
     async def flush(self) -> None:
@@ -173,8 +182,11 @@ class ChainIndex:
     async def _write_waiting(self) -> None:
         async with self._writing:
             self._wake.clear()
-            while self._waiting:
-                batch = self._waiting[:MAX_BATCH_ROUNDS]
+            self._has_enough.clear()
+            self._waiting_rows, left = 0, len(self._waiting)
+            while left > 0:
+                batch = self._waiting[: min(left, MAX_BATCH_ROUNDS)]
+                left -= len(batch)
                 await self._in_thread(partial(self._store.save_rounds, batch))
                 del self._waiting[: len(batch)]
                 self._durable = max(self._durable, batch[-1].number)

@@ -9,7 +9,8 @@ from sqlalchemy import inspect, text
 
 from services.gateway import database
 from services.gateway.database import DatabaseUnusable, open_database
-from services.gateway.index.chain_index import ChainIndex, NoRoundYet
+from services.gateway.index import chain_index
+from services.gateway.index.chain_index import ENOUGH_ROWS, ChainIndex, NoRoundYet
 from services.gateway.index.log_filter import LogFilter
 from services.gateway.index.recent import RecentRounds
 from services.gateway.index.record import NATIVE_TYPE
@@ -19,6 +20,7 @@ from tests.support.fake_compute import RUNTIME_ID
 from tests.support.gateway import DATABASES, postgres_schema
 from tests.support.rounds import digest, make_chain, make_record, make_round
 from tests.support.short_run import examples
+from tests.support.turns import until
 
 ADDRESSES = [bytes([n]) * 20 for n in range(3)]
 TOPICS = [bytes([n]) * 32 for n in range(3)]
@@ -363,6 +365,35 @@ async def test_writer_that_is_cancelled_leaves_nothing_half_done(store):
     await asyncio.gather(writer, return_exceptions=True)
     await index.flush()
     assert store.load_bounds() == (0, 49)
+
+
+async def test_rounds_wait_for_each_other_and_not_for_more_than_enough(store, monkeypatch):
+    written = []
+    save_rounds = store.save_rounds
+
+    def save(batch):
+        save_rounds(batch)
+        written.append(len(batch))
+
+    monkeypatch.setattr(store, "save_rounds", save)
+    monkeypatch.setattr(chain_index, "GATHER_S", 3600)
+    index = ChainIndex(store, RecentRounds(500, 10**9))
+    chain = make_chain(3 * ENOUGH_ROWS)
+    writer = asyncio.create_task(index.write_rounds())
+    for one in chain[: ENOUGH_ROWS - 1]:
+        index.append(one)
+    await asyncio.sleep(0.05)
+    assert not written
+    for one in chain[ENOUGH_ROWS - 1 :]:
+        index.append(one)
+    await until(lambda: index.durable_number == chain[-1].number)
+    assert sum(written) == len(chain)
+    assert len(written) <= 3
+    monkeypatch.setattr(chain_index, "GATHER_S", 0.01)
+    index.append(make_round(len(chain)))
+    await until(lambda: index.durable_number == len(chain))
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
 
 
 async def test_transactions_of_another_format_keep_their_places_and_are_found_apart(store):
