@@ -9,7 +9,7 @@ from services.consensus.api import ChainIdentity, ConsensusService
 from services.consensus.application import ConsensusApplication
 from services.consensus.config import Settings
 from services.consensus.engine.solo import Limits, SoloEngine
-from services.consensus.engine.solo_loop import SoloLoop
+from services.consensus.engine.solo_loop import WRITTEN_TOGETHER, SoloLoop
 from services.consensus.node import ConsensusNode
 from services.consensus.store import Store
 from shared.api.consensus import ConsensusApi
@@ -86,7 +86,7 @@ async def serve_consensus(settings: Settings) -> None:
     keys = load_identity(settings.data_dir)
     document = settings.genesis.read_bytes()
     named = known_keys(decode_record(Genesis, document))
-    store = Store(settings.database())
+    store = Store(settings.database(), may_wait=2 * WRITTEN_TOGETHER)
     node = build_node(document, store, keys.consensus, SystemClock(newest_clock_ns(store)))
     dev_control = keys.dev_control if settings.unsafe_dev_controls else None
     service = build_service(node, document, dev_control)

@@ -63,10 +63,18 @@ class ConsensusNode:
         return self.store.height > 0 and age_s < HEALTHY_AGE_S
 
     async def maintain(self, keep_heights: int = ARCHIVE) -> None:
-        """Keep the write-ahead log and the history short, beside the blocks, until cancelled."""
-        height = self.height
+        """
+        Write what waits, keep write-ahead log and history short, beside the blocks.
+
+        Until cancelled. A chain that stands still costs nothing.
+        """
+        height = seen = self.height
         while True:
             await asyncio.sleep(MAINTENANCE_S)
+            if self.height == seen:
+                continue
+            seen = self.height
+            self.store.flush()
             if self.height - height >= BLOCKS_BETWEEN_CHECKPOINTS:
                 height = self.height
                 await asyncio.to_thread(self.store.checkpoint)

@@ -1,6 +1,6 @@
 """Blocks of the ParaTimes in the consensus database, with where consensus finalized them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, Select, bindparam, insert, select, text
@@ -24,9 +24,7 @@ def _of_round(column: Column[Any]) -> Select[tuple[Any]]:
     return select(column).where(is_it, round_headers.c.round == bindparam("round"))
 
 
-_HEADER, _EPOCH, _HEIGHT = map(
-    _of_round, (round_headers.c.header, round_headers.c.epoch, round_headers.c.height)
-)
+_QUERIES = {name: _of_round(round_headers.c[name]) for name in ("header", "epoch", "height")}
 _NEWEST_BY = text(
     "SELECT round FROM round_headers INDEXED BY round_headers_by_height "
     "WHERE height <= :height AND runtime_id = :runtime_id "
@@ -38,15 +36,17 @@ _NEWEST_BY = text(
 class RoundLog:
     """Reads and writes one table; rewinding and pruning are the store's."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, flush: Callable[[], None]) -> None:
+        """Begin with what is written; `flush` has the store write what waits."""
         self._connection, self._driver = connection, driver_of(connection)
+        self._flush = flush
+        self._waiting: dict[tuple[bytes, int], dict[str, Any]] = {}
+        """Rows that are not written yet, by ParaTime and round."""
 
     def add(self, headers: Sequence[BlockHeader], events: BlockEvents) -> None:
-        """Keep the rounds that a consensus block finalized. Within a transaction of the store."""
-        if not headers:
-            return
-        rows = [
-            {
+        """Keep the rounds that a consensus block finalized, in memory at first."""
+        for header in headers:
+            self._waiting[header.namespace, header.round] = {
                 "runtime_id": header.namespace,
                 "round": header.round,
                 "height": events.height,
@@ -54,30 +54,40 @@ class RoundLog:
                 "incarnation": events.incarnation,
                 "header": encode_record(header),
             }
-            for header in headers
-        ]
-        self._driver.executemany(_ADD, rows)
+
+    def write(self) -> None:
+        """Write what waits. Within a transaction of the store."""
+        self._driver.executemany(_ADD, list(self._waiting.values()))
+
+    def forget_written(self) -> None:
+        """Note that the transaction with what waited was committed."""
+        self._waiting.clear()
 
     def load_header(self, runtime_id: bytes, round_: int) -> BlockHeader | None:
         """Block of a ParaTime's round; None where it was not finalized."""
-        raw = self._load(_HEADER, runtime_id, round_)
+        raw = self._load("header", runtime_id, round_)
         return None if raw is None else decode_record(BlockHeader, raw)
 
     def load_epoch(self, runtime_id: bytes, round_: int) -> Epoch | None:
         """Epoch in which a round was finalized; None where it was not."""
-        epoch = self._load(_EPOCH, runtime_id, round_)
+        epoch = self._load("epoch", runtime_id, round_)
         return None if epoch is None else Epoch(epoch)
 
     def load_height(self, runtime_id: bytes, round_: int) -> Height | None:
         """Consensus block that finalized a round; None where it was not."""
-        height = self._load(_HEIGHT, runtime_id, round_)
+        height = self._load("height", runtime_id, round_)
         return None if height is None else Height(height)
 
-    def _load(self, query: Select[tuple[Any]], runtime_id: bytes, round_: int) -> Any:
+    def _load(self, column: str, runtime_id: bytes, round_: int) -> Any:
         if round_ > LARGEST_ROUND:
             return None
+        waiting = self._waiting.get((runtime_id, round_))
+        if waiting is not None:
+            return waiting[column]
         with self._connection.begin():
-            return self._connection.scalar(query, {"runtime_id": runtime_id, "round": round_})
+            return self._connection.scalar(
+                _QUERIES[column], {"runtime_id": runtime_id, "round": round_}
+            )
 
     def load_newest_by(self, runtime_id: bytes, height: int) -> Round:
         """
@@ -85,6 +95,7 @@ class RoundLog:
 
         Where blocks were forgotten it may be one of up to 63 rounds before.
         """
+        self._flush()
         bounds = {"runtime_id": runtime_id, "height": height}
         with self._connection.begin():
             return Round(self._connection.scalar(_NEWEST_BY, bounds) or 0)
@@ -93,6 +104,7 @@ class RoundLog:
         """Blocks of the last rounds in a row that there are among `count` rounds."""
         if first > LARGEST_ROUND:
             return ()
+        self._flush()
         last = min(first + count - 1, LARGEST_ROUND)
         query = (
             select(round_headers.c.round, round_headers.c.header)

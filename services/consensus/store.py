@@ -1,10 +1,11 @@
 """
 The consensus database. SQLite in WAL mode; SQLAlchemy does not leave it and the logs that it keeps.
 
-A block is written in two steps, as under CometBFT: `save_decision` (the engine, before execution)
-and `save_block` (the application's `commit`, everything the block made). A process that dies in
-between finds the decision at its next start and executes it again. `synchronous=NORMAL` keeps both
-across `kill -9`; a power cut may take the newest blocks as a whole.
+A block is written in two steps, as under CometBFT: `BlockLog.save` (the engine, before execution)
+and `save_block` (the application's `commit`, everything the block made). What it made can be made
+again, so some blocks may wait to be written together; a process that dies finds their decisions at
+its next start and executes them again. `synchronous=NORMAL` keeps what is written across `kill -9`;
+a power cut may take the newest blocks as a whole.
 
 The newest versions of the state stay in memory as trees that share their structure.
 """
@@ -12,7 +13,7 @@ The newest versions of the state stay in memory as trees that share their struct
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ from shared.types.proof import ProvenBytes, ProvenState
 RECENT_BLOCKS = 256
 """Heights whose tree and events are answered from memory; a few seconds of a busy network."""
 IN_MEMORY = ":memory:"
+MAX_WAITING_BYTES = 1024 * 1024
+"""Changes of blocks that wait to be written, at most [bytes]."""
 MAX_WAL_PAGES = 8_192
 """A write that finds the log this long moves it into the database itself, and is slow [4 KiB]."""
 
@@ -59,11 +62,29 @@ class ForeignDatabase(Rejected, module="consensus", code=3):
     """The file is a database of another program or version."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a block made, as rows."""
+
+    outcome: dict[str, Any]
+    versions: list[dict[str, Any]]
+
+    def size_bytes(self) -> int:
+        """Give the bytes of its changes."""
+        return sum(len(one["key"]) + len(one["value"] or b"") for one in self.versions)
+
+
 class Store:
     """Everything that consensus remembers. One writer, one thread."""
 
-    def __init__(self, path: Path | str = IN_MEMORY) -> None:
-        self._path = str(path)
+    def __init__(self, path: Path | str = IN_MEMORY, *, may_wait: int = 0) -> None:
+        """
+        Open the database, or make one.
+
+        `may_wait` is how many executed blocks are kept in memory before they are written; who lets
+        them wait calls `flush` when there is time.
+        """
+        self._path, self._may_wait = str(path), may_wait
         self._database = sqlalchemy.create_engine(
             f"sqlite:///{path}", poolclass=sqlalchemy.pool.StaticPool
         )
@@ -71,11 +92,13 @@ class Store:
         self._connection = self._database.connect()
         self._driver = driver_of(self._connection)
         self._create_schema()
+        self._waiting: list[_Outcome] = []
+        self._waiting_bytes = 0
         self._trees: dict[int, StateTree] = {}
         self._events: dict[int, BlockEvents] = {}
         self.blocks: DecidedBlocks = BlockLog(self._connection)
         """What the engine decided; one that keeps its blocks elsewhere puts itself here."""
-        self.rounds = RoundLog(self._connection)
+        self.rounds = RoundLog(self._connection, self.flush)
         self.snapshots = SnapshotLog(self._connection)
         self._old_states = OldStates(Path(path))
         with self._connection.begin():
@@ -90,9 +113,12 @@ class Store:
         """Newest height that was executed; 0 before the first block."""
 
     def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
-        self._database.dispose()
+        """Write what waits and close the database."""
+        try:
+            self.flush()
+        finally:
+            self._connection.close()
+            self._database.dispose()
 
     def _create_schema(self) -> None:
         with self._connection.begin():
@@ -130,7 +156,7 @@ class Store:
         finalized_rounds: Sequence[BlockHeader] = (),
     ) -> None:
         """
-        Keep all that an executed block made, in one transaction.
+        Keep all that an executed block made; see `may_wait` for when it is written.
 
         Parameters
         ----------
@@ -157,13 +183,32 @@ class Store:
             "proof": None if proof is None else encode_record(proof),
         }
         versions = [{"key": k, "height": height, "value": v} for k, v in changes.items()]
-        with self._driver:
-            self._driver.execute(_ADD_OUTCOME, outcome)
-            self._driver.executemany(_ADD_ENTRY, versions)
-            self.rounds.add(finalized_rounds, events)
+        made = _Outcome(outcome, versions)
+        self._waiting.append(made)
+        self._waiting_bytes += made.size_bytes()
+        self.rounds.add(finalized_rounds, events)
+        if self.waiting > self._may_wait or self._waiting_bytes > MAX_WAITING_BYTES:
+            self.flush()
         self.height = height
         self.first_height = self.first_height or height
         self._remember(height, tree, self._with_proof(events, proof))
+
+    @property
+    def waiting(self) -> int:
+        """Number of executed blocks that are not written yet."""
+        return len(self._waiting)
+
+    def flush(self) -> None:
+        """Write what the blocks that wait have made, in one transaction."""
+        if not self._waiting:
+            return
+        versions = [row for made in self._waiting for row in made.versions]
+        with self._driver:
+            self._driver.executemany(_ADD_OUTCOME, [made.outcome for made in self._waiting])
+            self._driver.executemany(_ADD_ENTRY, versions)
+            self.rounds.write()
+        self._waiting, self._waiting_bytes = [], 0
+        self.rounds.forget_written()
 
     def load_result(self, height: int) -> BlockResult:
         """What executing a block returned, or `UnknownHeight`."""
@@ -242,6 +287,8 @@ class Store:
         bounds : (first, keep_from) or None
             For `prune`; None where nothing is to be forgotten.
         """
+        # The blocks of heights that wait are needed to execute them again.
+        self.flush()
         keep_from = self.height - keep_heights + 1
         first = self.first_height
         # One below a snapshot stays too: the engine resumes from two heights.
@@ -271,6 +318,7 @@ class Store:
             The store has no such height; nothing changed.
         """
         self._expect_height(height)
+        self.flush()
         with self._connection.begin():
             for table in (blocks, outcomes, entries, round_headers, snapshots):
                 self._connection.execute(delete(table).where(table.c.height > height))
@@ -284,10 +332,12 @@ class Store:
 
     def add_snapshot(self) -> Snapshot:
         """Remember the newest height, or raise `UnknownHeight` before the first block."""
+        self.flush()
         return self.snapshots.add(self.load_events(self.height), self.incarnation)
 
     def add_start(self, *, since: int = 0) -> None:
         """Remember the newest height as the start, unless one of this epoch or later is known."""
+        self.flush()
         known = next((one for one in self.snapshots.load() if one.id == START_SNAPSHOT), None)
         if known is not None and known.epoch < since:
             self.snapshots.drop(START_SNAPSHOT)
@@ -312,6 +362,7 @@ class Store:
             raise UnknownHeight(height)
 
     def _load_outcome(self, height: int) -> Any:
+        self.flush()
         with self._connection.begin():
             query = select(outcomes).where(outcomes.c.height == height)
             row = self._connection.execute(query).one_or_none()

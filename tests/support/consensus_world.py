@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from services.consensus.abci import Block, ValidatorPower
 from services.consensus.abci import Genesis as EngineGenesis
 from services.consensus.application import ConsensusApplication
+from services.consensus.engine.solo_loop import WRITTEN_TOGETHER
 from services.consensus.rules.staking.ledger import measure_supply
 from services.consensus.rules.state import CommittedState, State
 from services.consensus.store import Store
@@ -225,7 +226,7 @@ class World:
     def __init__(self, genesis: Genesis | None = None, store: Store | None = None) -> None:
         self.genesis = genesis or make_genesis()
         self.chain_context = self.genesis.chain_context()
-        self.store = store or Store()
+        self.store = store or Store(may_wait=2 * WRITTEN_TOGETHER)
         self.verifier = ScriptedVerifier()
         self.app = ConsensusApplication(self.store, self.verifier)
         self.height = self.genesis.initial_height - 1

@@ -22,6 +22,7 @@ from services.compute.peers import KeyManagers
 from services.compute.store import Store as ComputeStore
 from services.consensus.app import build_node as build_consensus_node
 from services.consensus.app import build_service
+from services.consensus.engine.solo_loop import WRITTEN_TOGETHER
 from services.consensus.node import ConsensusNode
 from services.consensus.store import Store as ConsensusStore
 from services.keymanager.announcer import Announcer
@@ -127,7 +128,7 @@ class World:
         self._spawned: set[asyncio.Task[None]] = set()
         self._starts = 0
         control = identity_of(CONSENSUS).dev_control
-        self.store = ConsensusStore()
+        self.store = ConsensusStore(may_wait=2 * WRITTEN_TOGETHER)
         self.consensus: ConsensusNode = build_consensus_node(
             self.document, self.store, identity_of(CONSENSUS).consensus, self.clock
         )

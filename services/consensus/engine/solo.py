@@ -124,14 +124,13 @@ class SoloEngine:
         else:
             self._chain = self._resume(info.height, info.app_hash)
         self._shift_ns = self.application.time_shift_ns()
-        if decided is None or decided.height == self.chain.height:
-            return
-        if decided.height != self.chain.height + 1:
+        newest = self.chain.height if decided is None else decided.height
+        if newest < self.chain.height:
             raise StoresDiverged(
-                f"the application is at height {info.height}, the blocks at {decided.height}"
+                f"the application is at height {info.height}, the blocks at {newest}"
             )
-        log.info("block_replayed", height=decided.height)
-        self._commit(decided, *self._finalize(decided))
+        while self.chain.height < newest:
+            self._replay(self.chain.height + 1)
 
     def submit(self, raw: bytes) -> bytes:
         """Put a transaction into the pool; its hash, or the error that the application gives."""
@@ -228,6 +227,15 @@ class SoloEngine:
         self.application.commit()
         self._chain = chain
         return Decision(block, result, tuple(self.pool.settle(block.transactions)))
+
+    def _replay(self, height: int) -> None:
+        """Execute a block that was decided before the start."""
+        block = self._store.blocks.load(height)
+        if block is None:
+            raise StoresDiverged(f"height {height} is to be executed again, and has no block")
+        self._shift_ns = self.application.time_shift_ns()
+        log.info("block_replayed", height=height)
+        self._commit(block, *self._finalize(block))
 
     def _executable(self, block: DecidedBlock) -> Block:
         return chains.block_to_execute(

@@ -32,6 +32,9 @@ How long a vote waits for the others of its round [s].
 They come within 10 ms of each other where three workers share two cores.
 """
 
+WRITTEN_TOGETHER = 16
+"""Executed blocks that are written at once: SQLite takes as long for one, and nobody waits here."""
+
 
 class SoloLoop:
     """Makes the blocks of `solo`."""
@@ -106,6 +109,8 @@ class SoloLoop:
             self.make_block()
             # Whoever waits for this block, or has a transaction for the next, goes first.
             await asyncio.sleep(0)
+            if self._store.waiting >= WRITTEN_TOGETHER:
+                self._store.flush()
             await self._until_due()
 
     async def _until_due(self) -> None:

@@ -14,11 +14,13 @@ from tests.support.networks import ROOT
 
 PROGRAM = """
 import sys
+from functools import partial
+from services.consensus.store import Store
 from shared.kit.clock import SystemClock
 from tests.support.chains import SoloChain
 from tests.support.counter import NONCE, transaction
 
-chain = SoloChain(sys.argv[1])
+chain = SoloChain(sys.argv[1], make_store=partial(Store, may_wait=int(sys.argv[2])))
 chain.clock = SystemClock()
 chain.engine = chain.new_engine()
 chain.engine.start()
@@ -31,11 +33,12 @@ while True:
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_a_killed_chain_keeps_every_block_that_it_told_of_and_goes_on(tmp_path):
+@pytest.mark.parametrize("may_wait", [0, 5])
+def test_a_killed_chain_keeps_every_block_that_it_told_of_and_goes_on(tmp_path, may_wait):
     path = tmp_path / "chain.db"
     for blocks in (9, 25, 4):
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(path)],
+            [sys.executable, "-c", PROGRAM, str(path), str(may_wait)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
