@@ -22,7 +22,7 @@ from shared.tee.runtime import EnclaveContext
 from shared.tee.sealing import Sealer
 from shared.types.attestation import CapabilityTee, CollateralEdition, CollateralFloor
 from shared.types.identity import Epoch, Height, Incarnation, NodeId
-from shared.types.proof import ProvenState, Validator
+from shared.types.proof import ProvenBytes, ProvenState, Validator
 
 NANOSECONDS = 1_000_000_000
 
@@ -66,6 +66,10 @@ class LightClient(Protocol):
         """Verify headers, commit and proof, or raise."""
         ...
 
+    def verify_encoded(self, untrusted: ProvenBytes) -> VerifiedState:
+        """Verify them from an encoded proof."""
+        ...
+
 
 class EnclaveProgram:
     """Base of the programs that run in enclaves."""
@@ -107,7 +111,14 @@ class EnclaveProgram:
         OtherChain
             The chain context is missing, or not the one that was seen first.
         """
-        verified, known = self._light_client.verify(untrusted), self._latest
+        return self._move_to(self._light_client.verify(untrusted))
+
+    def observe_encoded(self, untrusted: ProvenBytes) -> VerifiedState:
+        """Do what `observe` does with a proof that was not decoded."""
+        return self._move_to(self._light_client.verify_encoded(untrusted))
+
+    def _move_to(self, verified: VerifiedState) -> VerifiedState:
+        known = self._latest
         if self._chain_context is None or state_keys.CHAIN_CONTEXT in verified.values:
             self._check_chain(verified.values.get(state_keys.CHAIN_CONTEXT))
         self._latest = verified

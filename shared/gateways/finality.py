@@ -258,8 +258,7 @@ class Finality:
         if headers:
             if events.proven is None:
                 raise UnprovenHeader(f"no proof comes with the rounds of height {events.height}")
-            proven = decode_record(ProvenState, events.proven)
-            head = self._read_head(self._light_client.verify(proven))
+            head = self._read_head(self._light_client.verify_encoded(events.proven))
             await self._adopt((*headers[:-1], head))
             metrics.proofs_verified.inc()
         self._height = events.height

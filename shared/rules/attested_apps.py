@@ -21,7 +21,7 @@ from shared.rules.light_client import LightClient, VerifiedState
 from shared.tee.attestation import UnknownEnclave, find_root_ca, verify_attestation
 from shared.types.attestation import CapabilityTee, EnclaveIdentity, QuotePolicy, TeeConstraints
 from shared.types.beacon import EpochState
-from shared.types.proof import ProvenState, Validator
+from shared.types.proof import ProvenBytes, Validator
 from shared.types.registry import NodeDescriptor, Role
 
 ENDORSE_CAPABILITY = register_context("oasis-core/node: endorse TEE capability")
@@ -154,11 +154,10 @@ class InstanceJudge:
         return node
 
     def _verify_proof(self, asked: _Question) -> VerifiedState:
-        proof = decode_record(ProvenState, asked.proof)
         client = LightClient(
             self._chain_id, self._validators, follows_rewinds=self._follows_rewinds
         )
-        proven = client.verify(proof)
+        proven = client.verify_encoded(ProvenBytes(asked.proof))
         if proven.time_ns // NANOSECONDS < asked.now - MAX_PROOF_AGE_S:
             raise StaleProof(f"the proof is older than {MAX_PROOF_AGE_S} s")
         return proven

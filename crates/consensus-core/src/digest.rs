@@ -24,3 +24,7 @@ pub fn sha512_256(parts: &[&[u8]]) -> Digest {
     }
     hasher.finalize().into()
 }
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -163,12 +163,18 @@ pub fn commit_hash<B: AsRef<[u8]>>(signatures: &[CommitSignature<B>]) -> Result<
     Ok(merkle::root(&encoded))
 }
 
+/// Address of a validator by its public key.
+#[must_use]
+pub fn validator_address(public_key: &[u8]) -> [u8; ADDRESS_BYTES] {
+    *sha256(&[public_key]).first_chunk().expect("a digest is longer")
+}
+
 /// Hash of a validator set of public keys and powers; the order of the argument does not matter.
 #[must_use]
 pub fn validators_hash<B: AsRef<[u8]>>(validators: &[(B, i64)]) -> Digest {
     let mut ordered: Vec<(&[u8], i64)> = validators.iter().map(|(key, power)| (key.as_ref(), *power)).collect();
     // CometBFT's order: by falling power, then by address.
-    ordered.sort_by_cached_key(|(key, power)| (Reverse(*power), sha256(&[key])[..ADDRESS_BYTES].to_vec()));
+    ordered.sort_by_cached_key(|(key, power)| (Reverse(*power), validator_address(key)));
     let encoded: Vec<Vec<u8>> = ordered
         .iter()
         .map(|(key, power)| {

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use consensus_core::light_client::Refusal;
 use evm_core::failure::{EngineError, HostError};
 use pyo3::{
     prelude::*,
@@ -46,6 +47,11 @@ pub(crate) fn state_error(py: Python<'_>, error: &StateError) -> PyErr {
 /// A proof about consensus state that shows something else.
 pub(crate) fn proof_error(py: Python<'_>, message: &str) -> PyErr {
     with_message(py, "ProofError", message)
+}
+
+/// Something that the light client does not believe, with the name of the class that says why.
+pub(crate) fn light_client_error(py: Python<'_>, refusal: &Refusal) -> PyErr {
+    exception(py, "LightClientError", || Ok((refusal.to_string(), refusal.kind()).into_pyobject(py)?.unbind()))
 }
 
 pub(crate) fn invalid_tag(py: Python<'_>) -> PyErr {

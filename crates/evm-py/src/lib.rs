@@ -7,6 +7,7 @@ mod crypto;
 mod engine;
 mod error;
 mod ethereum;
+mod light_client;
 mod store;
 
 use pyo3::prelude::*;
@@ -30,6 +31,7 @@ mod _native {
         },
         engine::{CheckError, Engine, PendingBlock, TxInfo, io_root, predeployed, read_spent},
         ethereum::EthereumChain,
+        light_client::LightClient,
         store::{Staged, Store, verify_proof},
     };
 }

@@ -33,7 +33,7 @@ from shared.enclave.proven import read_required
 from shared.enclave.round_context import Hindsight, RoundContext
 from shared.enclave.sdk_host import SdkHost
 from shared.enclave.state import Pruned
-from shared.encoding.record import decode_record, encode_record
+from shared.encoding.record import encode_record
 from shared.errors import BadRequest, QanatError
 from shared.rules import state_keys
 from shared.rules.attested_apps import InstanceJudge
@@ -180,7 +180,7 @@ class ComputeProgram(EnclaveProgram):
             What the light client refuses, `IncompleteProof`, `BrokenHeaderChain`, or what is no
             proof at all.
         """
-        return self._follow(self.observe(decode_record(ProvenState, proven)).values, headers)
+        return self._follow(self.observe_encoded(proven).values, headers)
 
     def _follow(
         self, values: Mapping[bytes, bytes | None], headers: tuple[BlockHeader, ...]

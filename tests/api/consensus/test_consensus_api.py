@@ -36,7 +36,6 @@ from shared.rules.incarnations import read_incarnation
 from shared.rules.light_client import LightClient
 from shared.types.block import BlockHeader, RoundRoots
 from shared.types.methods import Method
-from shared.types.proof import ProvenState
 from shared.types.registry import RuntimeKind, Version
 from tests.support.applications import CONSENSUS, CONSENSUS_FIRST, GENESIS, ChainWorld
 from tests.support.chains import CHAIN_ID, VALIDATORS
@@ -241,7 +240,7 @@ async def test_a_watcher_misses_nothing_and_can_resume(api, chain, node):
     finalized = [event for event in events if event.finalized]
     client = LightClient(CHAIN_ID, VALIDATORS)
     for event in finalized:
-        values = client.verify(decode_record(ProvenState, event.proven)).values
+        values = client.verify_encoded(event.proven).values
         assert values.keys() == {state_keys.last_block_key(PARATIME)}
 
 

@@ -3,10 +3,10 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from shared.encoding.record import decode_record, encode_record
+from shared.encoding.record import encode_record
 from shared.errors import Rejected
 from shared.rules.light_client import LightClient
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
 from tests.support.counter import transaction
 
@@ -20,7 +20,7 @@ PROVEN = encode_record(CHAIN.store.load_proven_state([b"key", b"absent"], 3))
 def show(untrusted: bytes) -> None:
     client = LightClient(CHAIN_ID, VALIDATORS)
     try:
-        verified = client.verify(decode_record(ProvenState, untrusted))
+        verified = client.verify_encoded(ProvenBytes(untrusted))
     except Rejected:
         assert client.height == 0
         return

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.enclave.program import EnclaveProgram
-from shared.encoding.record import Bytes32
+from shared.encoding.record import Bytes32, decode_record
 from shared.errors import Rejected
 from shared.rules import state_keys
 from shared.tee.runtime import EnclaveContext
 from shared.tee.transport import sync_client_of
 from shared.types.attestation import CapabilityTee
-from shared.types.proof import ProvenState
+from shared.types.proof import ProvenBytes, ProvenState
 
 CHAIN_CONTEXT = state_keys.CHAIN_CONTEXT
 
@@ -72,6 +72,9 @@ class TrustingLightClient:
     def verify(self, untrusted: ProvenState) -> Believed:
         header = untrusted.light_block.header
         return Believed(header.height, header.time_ns, dict(untrusted.items))
+
+    def verify_encoded(self, untrusted: ProvenBytes) -> Believed:
+        return self.verify(decode_record(ProvenState, untrusted))
 
 
 class ToyPanic(BaseException):

@@ -6,7 +6,7 @@ use super::{
     node::{Node, Shape, branch_digest, leaf_digest},
     path::{Path, path_of, side},
 };
-use crate::digest::{Digest, sha512_256};
+use crate::digest::{Digest, hex, sha512_256};
 
 /// The whole tree is empty.
 const EMPTY: u8 = 0;
@@ -84,10 +84,6 @@ pub fn verify<'a>(root: &[u8], untrusted: &[u8], items: impl IntoIterator<Item =
     }
     let digest = Reader { rest: untrusted, claims: &claims }.read_tree()?;
     if digest == root { Ok(()) } else { bad("the proof is for another root") }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Computes the root that a proof leads to, and checks every claim on the way.

@@ -15,6 +15,7 @@ __all__ = [
     "EthereumChain",
     "FrameBuffer",
     "FrameCodec",
+    "LightClient",
     "PendingBlock",
     "RecordCodec",
     "Staged",
@@ -658,6 +659,26 @@ class Ed25519Key:
     def public_key(self) -> bytes: ...
     def sign(self, message: bytes, context: bytes | None = None) -> bytes:
         """Sign a message, or SHA-512/256 of a context and a message; 64 bytes."""
+
+@final
+class LightClient:
+    """Follows one chain; `shared/rules/light_client.py` is its door. Safe for threads."""
+
+    def __new__(
+        cls, chain_id: str, validators: Iterable[Any], *, follows_rewinds: bool
+    ) -> LightClient: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def time_ns(self) -> int: ...
+    def verify(self, untrusted: bytes) -> tuple[int, int, int, dict[bytes, bytes | None]]:
+        """
+        Verify an encoded `ProvenState` and go on to its block, or raise `LightClientError`.
+
+        Gives incarnation, height, time [ns] and values.
+        """
 
 @final
 class StateTree:

@@ -31,6 +31,15 @@ class ProofError(EvmError, ValueError):
     """A proof does not show these entries of consensus state under this root."""
 
 
+class LightClientError(EvmError, ValueError):
+    """The light client does not believe what it was shown. Nothing was changed."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        """Class that says why, as `shared/rules/light_client.py` knows it."""
+
+
 class HostError(EvmError):
     """A callback (key manager, sub-call) raised; `__cause__` is that. The block is void."""
 

@@ -9,10 +9,8 @@ from sqlalchemy import text
 
 from services.consensus.store import RECENT_BLOCKS, ForeignDatabase, Store
 from shared.api.consensus import START_SNAPSHOT, UnknownHeight
-from shared.encoding.record import decode_record
 from shared.rules.light_client import LightClient
 from shared.rules.state_keys import last_block_key
-from shared.types.proof import ProvenState
 from tests.support.chains import CHAIN_ID, VALIDATORS, SoloChain
 from tests.support.counter import RUNTIME, transaction
 
@@ -86,7 +84,7 @@ def test_events_of_finalized_rounds_come_with_a_proof_an_enclave_believes(chain)
     for height, round_ in ((2, 1), (4, 2)):
         events = store.load_events(height)
         assert events.proven is not None
-        values = client.verify(decode_record(ProvenState, events.proven)).values
+        values = client.verify_encoded(events.proven).values
         assert values == {last_block_key(RUNTIME): store.load_tree(height).get(*values)}
         assert events.finalized[0].header.round == round_
     assert store.load_events(3).proven is None
