@@ -196,6 +196,31 @@ def test_an_old_state_is_caught_up_and_not_read_as_the_new_one(scene, from_round
     assert executed.included == (0,)
 
 
+@pytest.mark.parametrize("damage", ["none", "lost", "cut", "changed", "other bytes", "repeated"])
+def test_of_a_log_of_states_counts_what_follows(scene, damage):
+    """The enclave died before its newest rounds were in the database of states."""
+    assert scene.catch_up().is_level
+    database, log = (scene.host.directory / name for name in ("state.redb", "state.log"))
+    died, entries = database.read_bytes(), log.read_bytes()
+    scene.host.stop()
+    assert log.read_bytes() == b""
+    database.write_bytes(died)
+    middle = len(entries) // 2
+    damaged = {
+        "none": entries,
+        "lost": b"",
+        "cut": entries[:middle],
+        "changed": entries[:middle] + flipped(entries[middle : middle + 1]) + entries[middle + 1 :],
+        "other bytes": b"no log at all" * 400,
+        "repeated": entries[:middle] + entries,
+    }
+    log.write_bytes(damaged[damage])
+    scene.host.restart()
+    assert scene.show_chain().is_level == (damage == "none")
+    assert scene.catch_up().is_level
+    assert [account(scene, round_).nonce for round_ in range(5)] == [0, 0, 1, 2, 2]
+
+
 def test_a_state_that_changes_under_a_running_enclave_gives_nothing_wrong(stopped):
     """Bytes of the file change anywhere; the enclave refuses, or answers what is true."""
     path = stopped.host.directory / "state.redb"

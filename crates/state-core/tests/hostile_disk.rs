@@ -86,9 +86,17 @@ fn false_numbers_of_children_change_no_root() {
     let clean = Store::memory().unwrap();
     write(&clean, 1, &[(b"owner", b"alice"), (b"other", b"x")]);
     write(&clean, 2, &[(b"owner", b"mallory")]);
-    let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-        [(b"owner".to_vec(), None), (b"third".to_vec(), Some(vec![1]))].into();
-    let right = clean.stage(2, &changes).unwrap().root;
+    let changes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; 2] = [
+        [(b"owner".to_vec(), None), (b"third".to_vec(), Some(vec![1]))].into(),
+        [(b"owner".to_vec(), Some(b"bob".to_vec()))].into(),
+    ];
+    let right = changes.each_ref().map(|changes| {
+        let staged = clean.stage(2, changes).unwrap();
+        clean.persist(&staged, 3).unwrap();
+        let items = clean.snapshot(3).unwrap().scan(b"", None, 9).unwrap();
+        clean.rollback(2).unwrap();
+        (staged.root, items)
+    });
     // Every number in every row of nodes, one after the other, points into the batch that is made next.
     let database = Database::create(&path).unwrap();
     let table = database.begin_read().unwrap().open_table(PACKS).unwrap();
@@ -105,11 +113,22 @@ fn false_numbers_of_children_change_no_root() {
             edit(&path, |transaction| {
                 transaction.open_table(PACKS).unwrap().insert(id, forged.as_slice()).unwrap();
             });
-            let store = Store::open(&path, Options::default()).unwrap();
-            match store.stage(2, &changes) {
-                Ok(staged) => assert_eq!(staged.root, right, "row {id} changed at {at}"),
-                Err(StateError::Corrupt(_)) => refused += 1,
-                Err(other) => panic!("{other}"),
+            for (changes, (root, items)) in changes.iter().zip(&right) {
+                let store = Store::open(&path, Options::default()).unwrap();
+                match store.stage(2, changes) {
+                    Ok(staged) => {
+                        assert_eq!(staged.root, *root, "row {id} changed at {at}");
+                        // The version waits, with nodes of the numbers that are meant.
+                        store.persist(&staged, 3).unwrap();
+                        match store.snapshot(3).unwrap().scan(b"", None, 9) {
+                            Ok(read) => assert_eq!(read, *items),
+                            Err(error) => assert!(matches!(error, StateError::Corrupt(_))),
+                        }
+                        store.rollback(2).unwrap();
+                    }
+                    Err(StateError::Corrupt(_)) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
             }
         }
         edit(&path, |transaction| {

@@ -48,8 +48,9 @@ def test_a_pruned_store_stays_as_large_as_its_window_and_keeps_what_replicas_nee
         if version % 200 == 0:
             sizes.append(path.stat().st_size)
     assert store.oldest == 550
-    # 400 rounds of 40 keys: about 1 MB of changes, and none of the 13 MB of nodes.
-    assert sizes[2] - sizes[0] < 3 << 20
+    # 400 rounds of 40 keys: about 1 MB of changes, and none of the 13 MB of nodes. The file grows
+    # by 3 MB at a time.
+    assert sizes[2] - sizes[0] < 4 << 20
     for version, root in enumerate(roots, start=1):
         replica.apply(version, store.diff_at(version), expect_root=root)
     assert replica.root == store.root

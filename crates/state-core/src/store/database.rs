@@ -1,7 +1,7 @@
 //! The database file: redb, its tables, and when it is flushed.
 //!
-//! Two tables: `packs` (sixteenth part of a number -> [`super::packs`]) and `versions` (version -> [`super::record`]). One write transaction per
-//! version, so a version is there as a whole or not at all.
+//! Two tables: `packs` (eighth part of a number -> [`super::packs`]) and `versions` (version -> [`super::record`]). One
+//! write transaction for each version, or for several, so a version is there as a whole or not at all.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -9,14 +9,29 @@ use std::ops::Bound;
 use std::path::Path;
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{BackendError, Database, ReadOnlyTable, StorageBackend, TableDefinition};
+use redb::{BackendError, Database, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition};
 
 use crate::errors::StateError;
 
-pub(super) type PackTable = ReadOnlyTable<u64, &'static [u8]>;
+pub(super) type ReadTable = ReadOnlyTable<u64, &'static [u8]>;
 
 pub(super) const PACKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("packs");
 pub(super) const VERSIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("versions");
+
+/// The tables as one transaction left them: for all readers until the next, who then need none of their own.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) packs: ReadTable,
+    pub(super) versions: ReadTable,
+}
+
+impl Tables {
+    pub(super) fn open(database: &Database) -> Result<Self, StateError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        let packs = transaction.open_table(PACKS).map_err(failed)?;
+        Ok(Self { packs, versions: transaction.open_table(VERSIONS).map_err(failed)? })
+    }
+}
 
 /// Any error of redb.
 pub(super) fn failed(error: impl Into<redb::Error>) -> StateError {

@@ -3,10 +3,15 @@
 //! A version is a round. Version 0 is the empty tree and every store begins with it. Changes are *staged* on a
 //! version, which computes the root and the canonical diff without making anything visible, and *persisted* as the
 //! next version once the round is decided. Values are opaque here; on a confidential chain they are ciphertext.
+//!
+//! A transaction of the database takes far longer than what a round changes. So new versions are appended to a log
+//! beside it, and wait in memory until several are written at once (ADR 0086).
 
 mod cache;
 mod database;
+mod log;
 mod packs;
+mod pending;
 mod pruning;
 mod record;
 mod snapshot;
@@ -16,10 +21,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use self::cache::NodeCache;
-use self::database::{PACKS, VERSIONS, failed};
+use self::database::{PACKS, Tables, VERSIONS, failed};
+use self::log::{Entry, Log};
+use self::pending::{Pending, Version};
 pub use self::pruning::Pruned;
 use self::record::Record;
 pub use self::snapshot::Snapshot;
@@ -48,20 +55,36 @@ impl Default for Options {
 /// The store. Any number of readers, one writer at a time.
 #[derive(Debug)]
 pub struct Store {
+    /// Before the database, which its tables keep open.
+    tip: RwLock<Tip>,
     database: Database,
     cache: Arc<NodeCache>,
-    tip: RwLock<Tip>,
-    writing: Mutex<()>,
+    /// Whoever writes holds it. None in memory, and where each version is flushed to the disk: then none waits.
+    log: Mutex<Option<Log>>,
     next_batch: AtomicU64,
 }
 
-/// What the last committed transaction left, kept to answer without the database.
-#[derive(Debug, Clone, Copy)]
+/// What readers see: all of one moment.
+#[derive(Debug, Clone)]
 struct Tip {
     version: u64,
     root: Option<Link>,
     /// Oldest version that is kept.
     oldest: u64,
+    /// The newest versions, which are not in the tables.
+    pending: Arc<Pending>,
+    tables: Arc<Tables>,
+}
+
+impl Tip {
+    /// Newest version in the database.
+    fn stored(&self) -> u64 {
+        self.version - self.pending.versions.len() as u64
+    }
+
+    fn pending(&self, version: u64) -> Option<&Version> {
+        self.pending.versions.iter().find(|pending| pending.number == version).map(AsRef::as_ref)
+    }
 }
 
 /// A state to read: a version, and the root that it is known by.
@@ -92,7 +115,7 @@ pub struct Staged {
     parent: Option<Link>,
     link: Option<Link>,
     batch: u64,
-    delta: Delta,
+    delta: Arc<Delta>,
 }
 
 impl Store {
@@ -104,20 +127,49 @@ impl Store {
         Self::start(database::in_memory()?, &Options::default())
     }
 
-    /// The store in a file, which is made when it does not exist. One process can have it open.
+    /// The store in a file, which is made when it does not exist, and the log beside it, with the ending `log`. One
+    /// process can have it open.
+    ///
+    /// What the log holds is made anew and verified, up to the first entry that does not follow: the disk is not
+    /// trusted, and a process may have died while it wrote. Being behind is fine, its owner fetches what is missing.
     ///
     /// # Errors
     /// [`StateError::Database`] when the file cannot be used, [`StateError::Corrupt`] when it is no store.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let database = database::open_file(path, options.cache_bytes / 2, options.fsync)?;
-        Self::start(database, &options)
+        let store = Self::start(database, &options)?;
+        let (mut log, raw) = Log::open(path.with_extension("log"))?;
+        let before = store.tip().version;
+        for entry in log::entries(&raw) {
+            if store.tip().version - before == pending::MOST_VERSIONS as u64 || !store.take_up(&entry)? {
+                break;
+            }
+        }
+        log.cut(0)?;
+        if !options.fsync {
+            *store.lock_for_writing() = Some(log);
+        }
+        Ok(store)
+    }
+
+    /// Make a version that the log holds; say whether later ones may follow. What is in the database was written by a
+    /// process that died before it emptied the log, or is of another history, which its next version tells.
+    fn take_up(&self, entry: &Entry<'_>) -> Result<bool> {
+        if entry.version <= self.tip().version {
+            return Ok(true);
+        }
+        match self.apply(entry.version, entry.diff, entry.root) {
+            Ok(()) => Ok(true),
+            Err(error @ StateError::Database(_)) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     fn start(database: Database, options: &Options) -> Result<Self> {
         let transaction = database.begin_write().map_err(failed)?;
         packs::convert(&transaction)?;
         pruning::prepare(&transaction)?;
-        let (tip, next_batch) = {
+        let (version, root, oldest, next_batch) = {
             let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
             let packs = transaction.open_table(PACKS).map_err(failed)?;
             if versions.first().map_err(failed)?.is_none() {
@@ -126,17 +178,17 @@ impl Store {
             let missing = || StateError::Corrupt("no version".into());
             let oldest = versions.first().map_err(failed)?.ok_or_else(missing)?.0.value();
             let (version, stored) = versions.last().map_err(failed)?.ok_or_else(missing)?;
-            let (version, root) = (version.value(), Record::decode(stored.value())?.root);
-            let tip = Tip { version, root, oldest };
+            let root = Record::decode(stored.value())?.root;
             let last = packs.last().map_err(failed)?.map(|(row, _)| row.value());
-            (tip, last.map_or(0, |row| packs::batch_of(row) + 1))
+            (version.value(), root, oldest, last.map_or(0, |row| packs::batch_of(row) + 1))
         };
         transaction.commit().map_err(failed)?;
+        let tables = Arc::new(Tables::open(&database)?);
         Ok(Self {
+            tip: RwLock::new(Tip { version, root, oldest, pending: Arc::default(), tables }),
             database,
             cache: Arc::new(NodeCache::new(options.cache_bytes / 2)),
-            tip: RwLock::new(tip),
-            writing: Mutex::new(()),
+            log: Mutex::new(None),
             next_batch: AtomicU64::new(next_batch),
         })
     }
@@ -157,7 +209,7 @@ impl Store {
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn root_at(&self, version: u64) -> Result<Root> {
-        Ok(self.snapshot(version)?.root())
+        self.root_in(&self.tip(), version).map(hash_of)
     }
 
     /// A version for reading.
@@ -166,13 +218,13 @@ impl Store {
     /// [`StateError::UnknownVersion`], [`StateError::WrongRoot`], [`StateError::Database`].
     pub fn snapshot(&self, at: impl Into<At>) -> Result<Snapshot> {
         let At { version, root: expected } = at.into();
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let root = self.record(&transaction, version, |record| record.root)?;
+        let tip = self.tip();
+        let root = self.root_in(&tip, version)?;
         if expected.is_some_and(|expected| expected != hash_of(root)) {
             return Err(StateError::WrongRoot { version });
         }
-        let packs = transaction.open_table(PACKS).map_err(failed)?;
-        Ok(Snapshot { version, root, packs, cache: self.cache.clone() })
+        let pending = tip.pending(version).is_some().then_some(tip.pending);
+        Ok(Snapshot { version, root, pending, tables: tip.tables, cache: self.cache.clone() })
     }
 
     /// The canonical diff that made a version, which is kept when the version is pruned.
@@ -180,11 +232,11 @@ impl Store {
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn diff_at(&self, version: u64) -> Result<Vec<u8>> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        if version < self.tip().oldest {
-            return pruning::diff_of(&transaction, version);
+        let tip = self.tip();
+        if version < tip.oldest {
+            return pruning::diff_of(&self.database.begin_read().map_err(failed)?, version);
         }
-        self.record(&transaction, version, |record| record.diff.to_vec())
+        self.record(&tip, version, |record| record.diff.to_vec())
     }
 
     /// Compute what the changes (`None` deletes) make of a version. Touched paths only are hashed.
@@ -204,7 +256,7 @@ impl Store {
         let link = update.run(snapshot.root, &changes)?;
         let (effective, delta) = update.finish();
         let diff = record::encode_diff(&effective);
-        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta })
+        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta: Arc::new(delta) })
     }
 
     /// Make staged changes the next version, atomically and durably.
@@ -212,13 +264,14 @@ impl Store {
     /// # Errors
     /// [`StateError::WrongVersion`], [`StateError::StaleParent`], [`StateError::Database`].
     pub fn persist(&self, staged: &Staged, version: u64) -> Result<()> {
-        let _writing = self.lock_for_writing();
-        if staged.parent != self.expect_next(version)?.root {
+        let mut log = self.lock_for_writing();
+        let tip = self.expect_next(version)?;
+        if staged.parent != tip.root {
             return Err(StateError::StaleParent);
         }
         let batch = (!staged.delta.fresh.is_empty()).then_some(staged.batch);
         let record = Record { root: staged.link, batch, stale: staged.delta.stale.clone(), diff: &staged.diff };
-        self.append(version, &record, &staged.delta)?;
+        self.append(&mut log, tip, &record, staged.delta.clone())?;
         self.cache.insert(staged.delta.fresh.iter().cloned());
         Ok(())
     }
@@ -228,10 +281,10 @@ impl Store {
     /// # Errors
     /// [`StateError::WrongVersion`], [`StateError::Database`].
     pub fn skip(&self, version: u64) -> Result<()> {
-        let _writing = self.lock_for_writing();
-        let root = self.expect_next(version)?.root;
-        let record = Record { root, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
-        self.append(version, &record, &Delta::default())
+        let mut log = self.lock_for_writing();
+        let tip = self.expect_next(version)?;
+        let record = Record { root: tip.root, batch: None, stale: Vec::new(), diff: &record::encode_diff(&[]) };
+        self.append(&mut log, tip, &record, Arc::default())
     }
 
     /// Make the next version from another node's diff, without any key. A mismatch leaves everything untouched.
@@ -260,10 +313,18 @@ impl Store {
     /// # Errors
     /// [`StateError::UnknownVersion`], [`StateError::Database`].
     pub fn rollback(&self, version: u64) -> Result<()> {
-        let _writing = self.lock_for_writing();
+        let mut log = self.lock_for_writing();
         let tip = self.tip();
-        if version < tip.oldest && version > 0 {
+        if version > tip.version || (version < tip.oldest && version > 0) {
             return Err(self.unknown(version));
+        }
+        let tip = self.drop_pending(&mut log, tip, version)?;
+        if version == tip.version {
+            return Ok(());
+        }
+        if let Some(log) = log.as_mut() {
+            // Where it could not be emptied it holds versions that go now.
+            log.cut(0)?;
         }
         let transaction = self.database.begin_write().map_err(failed)?;
         if version < tip.oldest {
@@ -286,9 +347,22 @@ impl Store {
             }
             root
         };
-        transaction.commit().map_err(failed)?;
-        self.set_tip(Tip { version, root, oldest: tip.oldest.min(version) });
-        Ok(())
+        let oldest = tip.oldest.min(version);
+        self.commit(&mut log, transaction, Tip { version, root, oldest, ..tip })
+    }
+
+    /// Forget what waits and is later than a version.
+    fn drop_pending(&self, log: &mut Option<Log>, tip: Tip, version: u64) -> Result<Tip> {
+        let version = version.max(tip.stored());
+        let pending = tip.pending.up_to(version);
+        let Some(first_gone) = tip.pending.versions.get(pending.versions.len()) else { return Ok(tip) };
+        let root = self.root_in(&tip, version)?;
+        if let Some(log) = log {
+            log.cut(first_gone.logged_at)?;
+        }
+        let tip = Tip { version, root, pending: Arc::new(pending), ..tip };
+        self.set_tip(tip.clone());
+        Ok(tip)
     }
 
     /// Forget versions below `keep_from`, in steps of `most` nodes and versions together.
@@ -298,23 +372,23 @@ impl Store {
     /// # Errors
     /// [`StateError::Corrupt`], [`StateError::Database`].
     pub fn prune(&self, keep_from: u64, most: usize) -> Result<Pruned> {
-        let _writing = self.lock_for_writing();
+        let mut log = self.lock_for_writing();
         let tip = self.tip();
         let keep_from = keep_from.min(tip.version).max(tip.oldest);
         let transaction = self.database.begin_write().map_err(failed)?;
+        write_pending(&transaction, &tip)?;
         let pruned = pruning::forget(&transaction, tip.oldest, keep_from, most)?;
-        transaction.commit().map_err(failed)?;
-        self.set_tip(Tip { oldest: pruned.oldest, ..tip });
+        self.commit(&mut log, transaction, Tip { oldest: pruned.oldest, ..tip })?;
         Ok(pruned)
     }
 
     /// A panic of an earlier writer left nothing half done: its transaction was dropped, and a tip changes at once.
-    fn lock_for_writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_for_writing(&self) -> MutexGuard<'_, Option<Log>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tip(&self) -> Tip {
-        *self.tip.read().unwrap_or_else(PoisonError::into_inner)
+        self.tip.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_tip(&self, tip: Tip) {
@@ -323,7 +397,8 @@ impl Store {
 
     fn expect_next(&self, version: u64) -> Result<Tip> {
         let tip = self.tip();
-        let expected = tip.version + 1;
+        let last = || StateError::Corrupt("no version can follow".into());
+        let expected = tip.version.checked_add(1).ok_or_else(last)?;
         if version == expected { Ok(tip) } else { Err(StateError::WrongVersion { got: version, expected }) }
     }
 
@@ -332,29 +407,74 @@ impl Store {
         StateError::UnknownVersion { version, oldest: tip.oldest, latest: tip.version }
     }
 
-    fn record<T>(
-        &self,
-        transaction: &redb::ReadTransaction,
-        version: u64,
-        read: impl Fn(&Record<'_>) -> T,
-    ) -> Result<T> {
-        let versions = transaction.open_table(VERSIONS).map_err(failed)?;
-        let stored = versions.get(version).map_err(failed)?.filter(|_| version >= self.tip().oldest);
+    fn root_in(&self, tip: &Tip, version: u64) -> Result<Option<Link>> {
+        if version == tip.version {
+            return Ok(tip.root);
+        }
+        self.record(tip, version, |record| record.root)
+    }
+
+    fn record<T>(&self, tip: &Tip, version: u64, read: impl Fn(&Record<'_>) -> T) -> Result<T> {
+        if let Some(pending) = tip.pending(version) {
+            return Ok(read(&Record::decode(&pending.record)?));
+        }
+        let stored = tip.tables.versions.get(version).map_err(failed)?.filter(|_| version >= tip.oldest);
         Ok(read(&Record::decode(stored.ok_or_else(|| self.unknown(version))?.value())?))
     }
 
-    /// Write a version. The caller holds `writing`.
-    fn append(&self, version: u64, record: &Record<'_>, delta: &Delta) -> Result<()> {
-        let transaction = self.database.begin_write().map_err(failed)?;
-        {
-            packs::write(&transaction, &delta.fresh)?;
-            let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
-            versions.insert(version, record.encode().as_slice()).map_err(failed)?;
+    /// Keep the next version: in the log, or in the database with all that wait.
+    fn append(&self, log: &mut Option<Log>, tip: Tip, record: &Record<'_>, delta: Arc<Delta>) -> Result<()> {
+        let version = tip.version + 1;
+        let logged_at = log.as_ref().map_or(0, Log::end);
+        let pending = Arc::new(tip.pending.with(Version::new(version, record, delta, logged_at)));
+        let tip = Tip { version, root: record.root, pending, ..tip };
+        match log {
+            Some(log) if !tip.pending.is_due() && log.has_room_for(record.diff) => {
+                log.append(&Entry { version, root: hash_of(record.root), diff: record.diff })?;
+                self.set_tip(tip);
+                Ok(())
+            }
+            _ => self.write(log, tip),
         }
+    }
+
+    /// Write all versions that wait.
+    fn write(&self, log: &mut Option<Log>, tip: Tip) -> Result<()> {
+        let transaction = self.database.begin_write().map_err(failed)?;
+        write_pending(&transaction, &tip)?;
+        self.commit(log, transaction, tip)
+    }
+
+    /// Make a transaction count, after which none waits. The log is emptied last: who dies before finds in it what the
+    /// database has as well, and so does who cannot empty it.
+    fn commit(&self, log: &mut Option<Log>, transaction: WriteTransaction, tip: Tip) -> Result<()> {
         transaction.commit().map_err(failed)?;
-        self.set_tip(Tip { version, root: record.root, ..self.tip() });
+        let tables = Arc::new(Tables::open(&self.database)?);
+        self.set_tip(Tip { pending: Arc::default(), tables, ..tip });
+        if let Some(log) = log {
+            let _ = log.cut(0);
+        }
         Ok(())
     }
+}
+
+impl Drop for Store {
+    /// Write what waits; it stays in the log where that fails.
+    fn drop(&mut self) {
+        let tip = self.tip();
+        if !tip.pending.versions.is_empty() {
+            let _ = self.write(&mut self.lock_for_writing(), tip);
+        }
+    }
+}
+
+fn write_pending(transaction: &WriteTransaction, tip: &Tip) -> Result<()> {
+    let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
+    for pending in &tip.pending.versions {
+        packs::write(transaction, &pending.delta.fresh)?;
+        versions.insert(pending.number, pending.record.as_slice()).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Record of version 0, the empty tree.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction};
 
-use super::database::{PACKS, PackTable, failed};
+use super::database::{PACKS, ReadTable, failed};
 use crate::errors::StateError;
 use crate::tree::{Known, MAX_NODES_PER_UPDATE_BITS};
 
@@ -51,7 +51,7 @@ impl<'a> Iterator for Nodes<'a> {
 
 /// Read what is stored of a node; none where it is not there.
 pub(super) fn read<T>(
-    table: &PackTable,
+    table: &ReadTable,
     id: u64,
     decode: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Result<Option<Option<T>>, StateError> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::cache::NodeCache;
-use super::database::PackTable;
+use super::database::Tables;
 use super::packs;
+use super::pending::Pending;
 use crate::errors::StateError;
 use crate::tree::{self, EMPTY_ROOT, Known, Link, Node, NodeSource, Root};
 
@@ -15,7 +16,9 @@ use crate::tree::{self, EMPTY_ROOT, Known, Link, Node, NodeSource, Root};
 pub struct Snapshot {
     pub(super) version: u64,
     pub(super) root: Option<Link>,
-    pub(super) packs: PackTable,
+    /// Where the version waits: with the nodes that are not in the tables.
+    pub(super) pending: Option<Arc<Pending>>,
+    pub(super) tables: Arc<Tables>,
     pub(super) cache: Arc<NodeCache>,
 }
 
@@ -61,8 +64,12 @@ impl NodeSource for Snapshot {
         if let Some(known) = self.cache.get(link) {
             return Ok(known);
         }
+        if let Some(known) = self.pending.as_ref().and_then(|pending| pending.find(link)) {
+            self.cache.insert([known.clone()]);
+            return Ok(known.clone());
+        }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
-        let stored = packs::read(&self.packs, link.id, Node::decode)?.ok_or_else(|| corrupt("is missing"))?;
+        let stored = packs::read(&self.tables.packs, link.id, Node::decode)?.ok_or_else(|| corrupt("is missing"))?;
         let node = stored.ok_or_else(|| corrupt("is malformed"))?;
         if node.hash() != link.hash {
             return Err(corrupt("is not the one its parent names"));
