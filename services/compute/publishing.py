@@ -52,9 +52,7 @@ class Publisher:
         block = settled.block
         self._publish(block)
         self._admission.apply_spent(settled.spent)
-        is_due = self._store.note_final(block)
-        # A network that idles has time, and leaves nothing to be found again.
-        if is_due or not block.transactions:
+        if self._store.note_final(block):
             self._spawn(self._write())
 
     async def _write(self) -> None:

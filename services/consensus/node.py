@@ -30,6 +30,8 @@ PRUNED_AT_ONCE = 64
 """Heights of one step of pruning: some 5 ms, in which a block may have to wait for the database."""
 PRUNING_STEPS = 32
 """Steps of one turn of maintenance, twice what the fastest chain makes meanwhile."""
+BLOCKS_BETWEEN_LOOKS = 16
+"""Less is not worth a look; a chain that is quiet makes as many in half a minute."""
 BLOCKS_BETWEEN_CHECKPOINTS = 32
 """About a megabyte of log: worth a flush of the disk."""
 HEALTHY_AGE_S = 9.0
@@ -63,18 +65,13 @@ class ConsensusNode:
         return self.store.height > 0 and age_s < HEALTHY_AGE_S
 
     async def maintain(self, keep_heights: int = ARCHIVE) -> None:
-        """
-        Write what waits, keep write-ahead log and history short, beside the blocks.
-
-        Until cancelled. A chain that stands still costs nothing.
-        """
-        height = seen = self.height
+        """Keep the write-ahead log and the history short, beside the blocks, until cancelled."""
+        height = looked_at = self.height
         while True:
             await asyncio.sleep(MAINTENANCE_S)
-            if self.height == seen:
+            if self.height - looked_at < BLOCKS_BETWEEN_LOOKS:
                 continue
-            seen = self.height
-            self.store.flush()
+            looked_at = self.height
             if self.height - height >= BLOCKS_BETWEEN_CHECKPOINTS:
                 height = self.height
                 await asyncio.to_thread(self.store.checkpoint)

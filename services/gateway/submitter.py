@@ -36,6 +36,7 @@ class Submitter:
         """`until_mined` waits a moment for a round with a transaction; whether one came."""
         self._nodes, self._until_mined = nodes, until_mined
         self.accepted = AcceptedTransactions()
+        self._has_accepted = asyncio.Event()
         self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[bytes], None]] = []
@@ -56,6 +57,9 @@ class Submitter:
     async def offer_again(self) -> None:
         """Offer what no round has taken up to another node than the one that has it, for ever."""
         while True:
+            if not self.accepted:
+                self._has_accepted.clear()
+                await self._has_accepted.wait()
             await asyncio.sleep(FIRST_OFFER_S / 2)
             due = self.accepted.take_due(asyncio.get_running_loop().time())
             raws = tuple(due.values())
@@ -109,6 +113,7 @@ class Submitter:
                 future.set_result(answer)
             if answer.tx_hash is not None and not answer.module:
                 self.accepted.add(answer.tx_hash, raw, now_s)
+                self._has_accepted.set()
                 for listener in self._listeners:
                     listener(answer.tx_hash)
 

@@ -119,10 +119,12 @@ class ChainIndex:
             self._first = round_.number
         self._recent.add(round_)
         self._waiting.append(round_)
-        self._waiting_rows += 1 + len(round_.transactions)
-        self._wake.set()
+        self._waiting_rows += 1 + len(round_.raw_records)
         if self._waiting_rows >= ENOUGH_ROWS:
             self._has_enough.set()
+        if round_.raw_records or self._has_enough.is_set():
+            # One without transactions can wait for the next: a quiet network writes nothing.
+            self._wake.set()
         if len(self._waiting) >= MAX_WAITING_ROUNDS:
             self._has_room.clear()
         self._absent.apply_round(round_)

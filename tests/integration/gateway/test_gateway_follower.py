@@ -66,7 +66,8 @@ async def test_who_hears_of_many_rounds_late_costs_no_look_into_the_database_for
         late.held_at = gateway.chain.newest.round
         for _ in range(2 * COMPARED_ROUNDS):
             await gateway.mine()
-        await until(lambda: gateway.node.index.durable_number == gateway.chain.newest.round)
+        await until(lambda: gateway.node.index.newest.number == gateway.chain.newest.round)
+        await gateway.node.index.flush()
         store, looks = gateway.node.index._store, []
         load = store.load_round
         monkeypatch.setattr(

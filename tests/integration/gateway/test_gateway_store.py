@@ -391,7 +391,10 @@ async def test_rounds_wait_for_each_other_and_not_for_more_than_enough(store, mo
     assert len(written) <= 3
     monkeypatch.setattr(chain_index, "GATHER_S", 0.01)
     index.append(make_round(len(chain)))
-    await until(lambda: index.durable_number == len(chain))
+    await asyncio.sleep(0.05)
+    assert index.durable_number == chain[-1].number
+    index.append(make_round(len(chain) + 1, make_record("transaction")))
+    await until(lambda: index.durable_number == len(chain) + 1)
     writer.cancel()
     await asyncio.gather(writer, return_exceptions=True)
 
