@@ -134,7 +134,7 @@ async def test_what_a_model_refuses_late_is_in_the_stream(tmp_path) -> None:
 
     model = Refusing()
     async with served(tmp_path / "s", model, keep_alive_s=0.02) as app, a_client(app) as client:
-        sent, response = await ask_slow(client, model, 0.1)
+        sent, response = await ask_slow(client, model, 0.5)
         *_, told, last = response.text.split("\n\n")[:-1]
         assert json.loads(told.removeprefix("data: "))["error"]["message"] == "it ended"
         assert last == "data: [DONE]"
