@@ -86,6 +86,8 @@ class Started:
     figures: Figures
     speeds_ms: list[float]
     """Of a fixed piece of work, before each measure."""
+    cold_factors: list[float]
+    """Of a process that wakes, before each measure; see `machine.cold_factor`."""
 
     @property
     def contestant(self) -> Contestant:
@@ -94,6 +96,7 @@ class Started:
     async def take(self, name: str, measure: Measure, scale: float) -> None:
         """Take a measure; what cannot be measured is said."""
         self.speeds_ms.append(machine.fixed_work_ms())
+        self.cold_factors.append(machine.cold_factor())
         try:
             found = await measure(self.session, scale)
         except (RpcError, CannotRun) as error:
@@ -113,7 +116,7 @@ async def start(contestant: Contestant) -> Started:
     await session.deploy_first()
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
-    return Started(session, figures, [machine.fixed_work_ms()])
+    return Started(session, figures, [machine.fixed_work_ms()], [machine.cold_factor()])
 
 
 def order_of(load: Load) -> dict[str, tuple[Measure, bool]]:
@@ -143,6 +146,7 @@ async def measure(running: list[Started], load: Load, say: Say) -> None:
             await one.take("aged", partial(aged, blocks=load.age), load.scale)
         speeds = one.speeds_ms
         one.figures.update({"machine": statistics.median(speeds), "machine slowest": max(speeds)})
+        one.figures["machine cold"] = statistics.median(one.cold_factors)
 
 
 def say_aside(text: str) -> None:

@@ -16,6 +16,9 @@ from tests.support.networks import ROOT
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 FIXED_WORK = 150_000
 """Turns of the loop that tells a machine's speed; some 15 ms."""
+WALKED = [(str(number), number) for number in range(20_000)]
+"""Some 2 MiB of objects: about what a process of a network touches when it wakes."""
+PAUSE_S = 0.1
 
 
 def facts() -> dict[str, str | int | float]:
@@ -59,6 +62,25 @@ def fixed_work_ms() -> float:
     for number in range(FIXED_WORK):
         total += hash((number, total))
     return 1000 * (time.perf_counter() - began)
+
+
+def cold_factor() -> float:
+    """
+    How many times as long a process takes for the same after a pause as at once.
+
+    Whoever shares the machine's caches uses them meanwhile. A process that is always at work does
+    not feel it; one that wakes for a moment, as each of a network's does for a transaction, does.
+    """
+    warm = min(_walk_s() for _ in range(5))
+    time.sleep(PAUSE_S)
+    return _walk_s() / warm
+
+
+def _walk_s() -> float:
+    began, total = time.perf_counter(), 0
+    for text, number in WALKED:
+        total += len(text) + number
+    return time.perf_counter() - began
 
 
 def descendants(pid: int) -> list[int]:

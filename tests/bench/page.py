@@ -36,7 +36,10 @@ median over the repetitions, and of what was lost the sum. The
 load generator runs beside them and costs CPU of its own. A ratio is ours to theirs; an encrypted
 row is compared with the peer's plain one, for peers do not encrypt. *must* and *stretch* are the
 goals that this project has set itself; nothing asserts them. A virtual machine is faster at one
-moment than at the next: the last rows time a fixed piece of work before each of the others.
+moment than at the next: the last rows time a fixed piece of work before each of the others, and say
+how many times as long a process takes for the same after a pause: who shares the machine uses its
+caches meanwhile, which slows down what wakes for a moment, as every process of this network does,
+and not one that is always at work.
 
 To make it again, on a machine that does nothing else:
 

@@ -29,7 +29,11 @@ REASONS = (
             "Two cores do the work of ten processes: three workers and a backup, each with an "
             "enclave, a consensus node and a gateway. `make profile` counts their CPU and shows "
             "the stages; the wait is about half of the CPU, so 8 ms of wait are some 15 ms of "
-            "CPU. What works is flat Python: no function of it stands out in the flame graphs."
+            "CPU. What works is flat Python: no function of it stands out in the flame graphs. And "
+            "each process wakes for a part of a millisecond, with caches that others have used "
+            "meanwhile; the last row says how much longer the same takes then. `measures.latency` "
+            "of this network alone said 7.5 and 8.0 ms at better moments of one machine, 9 at "
+            "worse ones."
         ),
         design=(
             "One worker takes less than two thirds of it, see its row: what is short is CPU. "
@@ -124,10 +128,10 @@ REASONS = (
     Reason(
         keys=("idle",),
         why=(
-            "A round every 2 s wakes ten processes, and each finds its caches cold. Where others "
-            "use the caches of the machine as well, such a round takes up to 100 ms of CPU; one "
-            "under load, with a transfer in it, takes 12. The same network idled at 1.0 to 1.7 % "
-            "on quieter machines."
+            "A round every 2 s wakes ten processes, and each finds its caches cold; the last row "
+            "says what that costs. Where others use the machine's caches as well, such a round "
+            "takes up to 150 ms of CPU; one under load, with a transfer in it, takes 12. The "
+            "network of before, which did more, idled at 1.3 to 1.7 % on quieter machines."
         ),
         design=(
             "Rounds less often where nobody sends (`batch_flush_timeout_ms`, in the network "
