@@ -31,9 +31,9 @@ REASONS = (
             "the stages; the wait is about half of the CPU, so 8 ms of wait are some 15 ms of "
             "CPU. What works is flat Python: no function of it stands out in the flame graphs. And "
             "each process wakes for a part of a millisecond, with caches that others have used "
-            "meanwhile; the last row says how much longer the same takes then. The row is taken of a "
-            "network that is some seconds old; after a hundred transfers it is a tenth less, see "
-            "the fresh network beside the aged one."
+            "meanwhile; the last row says how much longer the same takes then. The row is taken "
+            "of a network that is some seconds old; after a hundred transfers it is a tenth less, "
+            "see the fresh network beside the aged one."
         ),
         design=(
             "One worker takes less than two thirds of it, see its row: what is short is CPU. "
