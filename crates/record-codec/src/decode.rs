@@ -2,18 +2,17 @@
 
 use std::convert::Infallible;
 
+use cbor_head::{
+    ARRAY, BYTES, FALSE, MAP, NEGATIVE, NULL, TAG, TEXT, TRUE, UNSIGNED, argument, argument_bytes, is_shortest,
+    python_type,
+};
 use pyo3::{
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple},
 };
 
-use crate::{
-    head::{
-        ARRAY, BYTES, FALSE, MAP, NEGATIVE, NULL, TAG, TEXT, TRUE, UNSIGNED, argument, argument_bytes, is_shortest,
-    },
-    schema::{Absent, Kind, Record, Schema},
-};
+use crate::schema::{Absent, Kind, Record, Schema};
 
 /// Nesting limit of untrusted input [levels]. Source: oasis-cbor, decoder limit.
 const MAX_DEPTH: usize = 64;
@@ -390,14 +389,5 @@ fn read_wide<'py>(py: Python<'py>, raw: &[u8]) -> Read<Bound<'py, PyAny>> {
 }
 
 fn wrong(expected: &str, first: u8) -> Fault {
-    let got = match first >> 5 {
-        UNSIGNED | NEGATIVE => "int",
-        BYTES => "bytes",
-        TEXT => "str",
-        ARRAY => "list",
-        MAP => "dict",
-        _ if first == NULL => "NoneType",
-        _ => "bool",
-    };
-    Fault::Record(format!("expected {expected}, got {got}"))
+    Fault::Record(format!("expected {expected}, got {}", python_type(first)))
 }

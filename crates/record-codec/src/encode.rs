@@ -1,5 +1,6 @@
 //! From Python objects to canonical bytes.
 
+use cbor_head::{ARRAY, BYTES, FALSE, MAP, NEGATIVE, NULL, TEXT, TRUE, UNSIGNED, write_head};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     intern,
@@ -7,10 +8,7 @@ use pyo3::{
     types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple},
 };
 
-use crate::{
-    head::{ARRAY, BYTES, FALSE, MAP, NEGATIVE, NULL, TEXT, TRUE, UNSIGNED, write_head},
-    schema::{Kind, Record, Schema},
-};
+use crate::schema::{Kind, Record, Schema};
 
 /// Append a value of a kind.
 pub(crate) fn write(schema: &Schema, kind: &Kind, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {

@@ -2,6 +2,7 @@
 //!
 //! A body is copied once, and nobody here looks into it.
 
+use cbor_head::{ARRAY, BYTES, FALSE, TEXT, TRUE, UNSIGNED, write_head};
 use pyo3::{
     exceptions::PyTypeError,
     intern,
@@ -12,7 +13,6 @@ use pyo3::{
 use crate::{
     decode::{Fault, Reader, text},
     encode::{write_any, write_text},
-    head::{ARRAY, BYTES, FALSE, TEXT, TRUE, UNSIGNED, write_head},
 };
 
 const LENGTH_BYTES: usize = 4;

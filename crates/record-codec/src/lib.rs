@@ -7,7 +7,6 @@
 mod decode;
 mod encode;
 mod frames;
-mod head;
 mod schema;
 
 use std::sync::Arc;

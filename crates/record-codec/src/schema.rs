@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyList, PyString, PyTuple},
 };
 
-use crate::head::{TEXT, write_head};
+use cbor_head::{TEXT, write_head};
 
 /// A type.
 #[derive(Debug)]

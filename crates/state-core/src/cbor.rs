@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 
+use cbor_head::{argument, argument_bytes, is_shortest, write_head};
 use thiserror::Error;
 
 /// Levels of arrays, maps and tags around an item.
@@ -198,26 +199,6 @@ pub fn write_null(out: &mut Vec<u8>) {
     out.push(0xf6);
 }
 
-fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
-    let major = major << 5;
-    match argument {
-        0..=23 => out.push(major | argument as u8),
-        24..=0xff => out.extend_from_slice(&[major | 24, argument as u8]),
-        0x100..=0xffff => {
-            out.push(major | 25);
-            out.extend_from_slice(&(argument as u16).to_be_bytes());
-        }
-        0x1_0000..=0xffff_ffff => {
-            out.push(major | 26);
-            out.extend_from_slice(&(argument as u32).to_be_bytes());
-        }
-        _ => {
-            out.push(major | 27);
-            out.extend_from_slice(&argument.to_be_bytes());
-        }
-    }
-}
-
 fn write(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Unsigned(number) => write_head(out, 0, *number),
@@ -261,24 +242,13 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn unsigned<const N: usize>(&mut self) -> Result<u64> {
-        let bytes = self.take(N as u64)?;
-        Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
     fn head(&mut self) -> Result<(u8, u8, u64)> {
         let first = self.take(1)?[0];
         let (major, info) = (first >> 5, first & 0x1f);
-        let (argument, smallest) = match info {
-            0..=23 => (u64::from(info), 0),
-            24 => (self.unsigned::<1>()?, 24),
-            25 => (self.unsigned::<2>()?, 0x100),
-            26 => (self.unsigned::<4>()?, 0x1_0000),
-            27 => (self.unsigned::<8>()?, 0x1_0000_0000),
-            31 => return Err(CborError("indefinite length")),
-            _ => return Err(CborError("reserved head")),
-        };
-        if argument < smallest {
+        let endless = if info == 31 { "indefinite length" } else { "reserved head" };
+        let following = argument_bytes(first).ok_or(CborError(endless))?;
+        let argument = argument(first, self.take(following as u64)?);
+        if !is_shortest(argument, following) {
             return Err(CborError("not in shortest form"));
         }
         Ok((major, info, argument))

@@ -4,17 +4,10 @@
 //! tags or floats, and nothing behind the item. Nothing is reserved ahead of what is there; nesting ends with the
 //! records, since a field that a record does not have is refused before its value is read.
 
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const TAG: u8 = 6;
-
-const FALSE: u8 = 0xF4;
-const TRUE: u8 = 0xF5;
-const NULL: u8 = 0xF6;
+use cbor_head::{
+    ARRAY, BYTES, FALSE, MAP, NEGATIVE, NULL, TAG, TEXT, TRUE, UNSIGNED, argument, argument_bytes, is_shortest,
+    python_type,
+};
 
 /// Why bytes are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,16 +31,7 @@ fn record<T>(message: impl Into<String>) -> Read<T> {
 }
 
 fn wrong<T>(expected: &str, first: u8) -> Read<T> {
-    let got = match first >> 5 {
-        UNSIGNED | NEGATIVE => "int",
-        BYTES => "bytes",
-        TEXT => "str",
-        ARRAY => "list",
-        MAP => "dict",
-        _ if first == NULL => "NoneType",
-        _ => "bool",
-    };
-    record(format!("expected {expected}, got {got}"))
+    record(format!("expected {expected}, got {}", python_type(first)))
 }
 
 /// N bytes where they stand.
@@ -166,35 +150,16 @@ impl<'a> Reader<'a> {
     /// First byte and argument of the next head.
     fn head(&mut self) -> Read<(u8, u64)> {
         let first = self.take(1)?[0];
-        let following = match first & 0x1F {
-            0..24 => 0,
-            24 => 1,
-            25 => 2,
-            26 => 4,
-            27 => 8,
-            _ => return cbor("an indefinite or reserved length is not allowed"),
+        let Some(following) = argument_bytes(first) else {
+            return cbor("an indefinite or reserved length is not allowed");
         };
-        let argument = match self.take(following)? {
-            [] => u64::from(first & 0x1F),
-            bytes => bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)),
-        };
+        let argument = argument(first, self.take(following as u64)?);
         match first >> 5 {
             TAG => cbor(format!("tags are not allowed: {argument}")),
             7 if !matches!(first, FALSE | TRUE | NULL) => cbor("this item is not plain"),
-            _ if argument < least(following) => cbor("the encoding is not canonical"),
+            _ if !is_shortest(argument, following) => cbor("the encoding is not canonical"),
             _ => Ok((first, argument)),
         }
-    }
-}
-
-/// Least argument that needs so many bytes behind the first.
-fn least(following: u64) -> u64 {
-    match following {
-        0 => 0,
-        1 => 24,
-        2 => 1 << 8,
-        4 => 1 << 16,
-        _ => 1 << 32,
     }
 }
 

@@ -1,19 +1,32 @@
 //! Heads of CBOR items (RFC 8949 section 3): major type and argument, always of definite length.
+//!
+//! Each crate that reads CBOR has its own idea of what an item is, and this of how it begins.
 
-pub(crate) const UNSIGNED: u8 = 0;
-pub(crate) const NEGATIVE: u8 = 1;
-pub(crate) const BYTES: u8 = 2;
-pub(crate) const TEXT: u8 = 3;
-pub(crate) const ARRAY: u8 = 4;
-pub(crate) const MAP: u8 = 5;
-pub(crate) const TAG: u8 = 6;
+/// Major type of a number from 0 on.
+pub const UNSIGNED: u8 = 0;
+/// Of a number below 0: -1 less the argument.
+pub const NEGATIVE: u8 = 1;
+/// Of a byte string.
+pub const BYTES: u8 = 2;
+/// Of a text.
+pub const TEXT: u8 = 3;
+/// Of an array.
+pub const ARRAY: u8 = 4;
+/// Of a map.
+pub const MAP: u8 = 5;
+/// Of a tag, which the next item carries.
+pub const TAG: u8 = 6;
 
-pub(crate) const FALSE: u8 = 0xf4;
-pub(crate) const TRUE: u8 = 0xf5;
-pub(crate) const NULL: u8 = 0xf6;
+/// False, a whole item.
+pub const FALSE: u8 = 0xf4;
+/// True.
+pub const TRUE: u8 = 0xf5;
+/// Null.
+pub const NULL: u8 = 0xf6;
 
 /// Append a head in its shortest form.
-pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+#[inline]
+pub fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
     let major = major << 5;
     match argument {
         0..24 => out.push(major | argument as u8),
@@ -34,7 +47,9 @@ pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
 }
 
 /// How many bytes follow the first byte of a head, or `None` for indefinite and reserved lengths.
-pub(crate) fn argument_bytes(first: u8) -> Option<usize> {
+#[inline]
+#[must_use]
+pub fn argument_bytes(first: u8) -> Option<usize> {
     match first & 0x1f {
         0..24 => Some(0),
         24 => Some(1),
@@ -46,7 +61,9 @@ pub(crate) fn argument_bytes(first: u8) -> Option<usize> {
 }
 
 /// The argument of a head from its first byte and those that follow it.
-pub(crate) fn argument(first: u8, following: &[u8]) -> u64 {
+#[inline]
+#[must_use]
+pub fn argument(first: u8, following: &[u8]) -> u64 {
     if following.is_empty() {
         return u64::from(first & 0x1f);
     }
@@ -54,13 +71,30 @@ pub(crate) fn argument(first: u8, following: &[u8]) -> u64 {
 }
 
 /// Whether an argument could not have been said with fewer bytes.
-pub(crate) fn is_shortest(argument: u64, following: usize) -> bool {
+#[inline]
+#[must_use]
+pub fn is_shortest(argument: u64, following: usize) -> bool {
     match following {
         0 => true,
         1 => argument >= 24,
         2 => argument >= 0x100,
         4 => argument >= 0x1_0000,
         _ => argument >= 0x1_0000_0000,
+    }
+}
+
+/// What Python calls the type of an item that begins so.
+#[inline]
+#[must_use]
+pub fn python_type(first: u8) -> &'static str {
+    match first >> 5 {
+        UNSIGNED | NEGATIVE => "int",
+        BYTES => "bytes",
+        TEXT => "str",
+        ARRAY => "list",
+        MAP => "dict",
+        _ if first == NULL => "NoneType",
+        _ => "bool",
     }
 }
 
