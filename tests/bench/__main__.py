@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -84,19 +84,23 @@ class Started:
 
     session: Session
     figures: Figures
-    speeds_ms: list[float]
+    speeds_ms: list[float] = field(default_factory=list)
     """Of a fixed piece of work, before each measure."""
-    cold_factors: list[float]
+    cold_factors: list[float] = field(default_factory=list)
     """Of a process that wakes, before each measure; see `machine.cold_factor`."""
 
     @property
     def contestant(self) -> Contestant:
         return self.session.contestant
 
-    async def take(self, name: str, measure: Measure, scale: float) -> None:
-        """Take a measure; what cannot be measured is said."""
+    def look_at_machine(self) -> None:
+        """Note how fast the machine is now."""
         self.speeds_ms.append(machine.fixed_work_ms())
         self.cold_factors.append(machine.cold_factor())
+
+    async def take(self, name: str, measure: Measure, scale: float) -> None:
+        """Take a measure; what cannot be measured is said."""
+        self.look_at_machine()
         try:
             found = await measure(self.session, scale)
         except (RpcError, CannotRun) as error:
@@ -116,7 +120,9 @@ async def start(contestant: Contestant) -> Started:
     await session.deploy_first()
     figures: Figures = {"start": time.perf_counter() - began, "lost": 0}
     await session.prepare()
-    return Started(session, figures, [machine.fixed_work_ms()], [machine.cold_factor()])
+    started = Started(session, figures)
+    started.look_at_machine()
+    return started
 
 
 def order_of(load: Load) -> dict[str, tuple[Measure, bool]]:
