@@ -85,6 +85,10 @@ impl Tip {
     fn pending(&self, version: u64) -> Option<&Version> {
         self.pending.versions.iter().find(|pending| pending.number == version).map(AsRef::as_ref)
     }
+
+    fn unknown(&self, version: u64) -> StateError {
+        StateError::UnknownVersion { version, oldest: self.oldest, latest: self.version }
+    }
 }
 
 /// A state to read: a version, and the root that it is known by.
@@ -316,7 +320,7 @@ impl Store {
         let mut log = self.lock_for_writing();
         let tip = self.tip();
         if version > tip.version || (version < tip.oldest && version > 0) {
-            return Err(self.unknown(version));
+            return Err(tip.unknown(version));
         }
         let tip = self.drop_pending(&mut log, tip, version)?;
         if version == tip.version {
@@ -337,7 +341,7 @@ impl Store {
             let mut packs = transaction.open_table(PACKS).map_err(failed)?;
             let root = match versions.get(version).map_err(failed)? {
                 Some(stored) => Record::decode(stored.value())?.root,
-                None => return Err(self.unknown(version)),
+                None => return Err(tip.unknown(version)),
             };
             for gone in version + 1..=tip.version {
                 let Some(stored) = versions.remove(gone).map_err(failed)? else { continue };
@@ -402,11 +406,6 @@ impl Store {
         if version == expected { Ok(tip) } else { Err(StateError::WrongVersion { got: version, expected }) }
     }
 
-    fn unknown(&self, version: u64) -> StateError {
-        let tip = self.tip();
-        StateError::UnknownVersion { version, oldest: tip.oldest, latest: tip.version }
-    }
-
     fn root_in(&self, tip: &Tip, version: u64) -> Result<Option<Link>> {
         if version == tip.version {
             return Ok(tip.root);
@@ -419,7 +418,7 @@ impl Store {
             return Ok(read(&Record::decode(&pending.record)?));
         }
         let stored = tip.tables.versions.get(version).map_err(failed)?.filter(|_| version >= tip.oldest);
-        Ok(read(&Record::decode(stored.ok_or_else(|| self.unknown(version))?.value())?))
+        Ok(read(&Record::decode(stored.ok_or_else(|| tip.unknown(version))?.value())?))
     }
 
     /// Keep the next version: in the log, or in the database with all that wait.
