@@ -45,6 +45,7 @@ from shared.rules.state_keys import committee_key, last_block_key, node_key
 from shared.tee.config import EnclaveConfig
 from shared.tee.runtime import EnclaveContext
 from shared.types.block import BlockHeader
+from shared.types.identity import Height
 from shared.types.registry import (
     Committee,
     Role,
@@ -75,6 +76,8 @@ from tests.support.world_genesis import (
 )
 from tests.support.world_wires import EnclaveSocket, HostSocket, Wire
 
+PATIENCE_S = 60.0
+"""Longest that a node may take to arrive in another life of the chain [virtual s]."""
 LIAR = identity("lying compute")
 """What the enclave of a liar is measured as."""
 
@@ -240,6 +243,12 @@ class World:
             # What is not written yet dies with the process.
             store._final.clear()
             store.close()
+
+    async def rewind(self, height: Height) -> None:
+        """Go back, until every node that runs is there: one in the void life drops what it took."""
+        await self.client.rewind(height)
+        missing = await self.consensus.followers.until_arrived(self.store.incarnation, PATIENCE_S)
+        assert not set(missing) & set(self.nodes), missing
 
     async def close(self) -> None:
         """Stop everything; a node that failed fails the test."""

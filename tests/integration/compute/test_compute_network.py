@@ -360,7 +360,7 @@ async def test_the_network_goes_on_after_it_was_rewound(world):
     for nonce in (1, 2):
         await submit(world, "compute-1", raw(nonce))
         await until_executed(world, raw(nonce))
-    await world.client.rewind(height)
+    await world.rewind(height)
     await world.until(
         lambda: all(world.nodes[name].feed.next_round <= round_ + 1 for name in world.compute)
     )
@@ -399,7 +399,7 @@ async def test_a_node_that_was_dead_during_rewinds_drops_the_void_rounds_when_it
         await submit(world, "compute-0", transaction)
         await until_executed(world, transaction)
     await world.kill("compute-3")
-    await world.client.rewind(height)
+    await world.rewind(height)
     other = [raw(nonce, value=7) for nonce in range(1, 7)]
     for transaction in other:
         await submit(world, "compute-0", transaction)

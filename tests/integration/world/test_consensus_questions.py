@@ -88,7 +88,7 @@ def test_shares_are_worth_what_the_ledger_says_also_after_a_rewind():
         # The round before the rewind became final in the life before.
         before = world.consensus.height
         await world.client.mine_blocks(3)
-        await world.client.rewind(before)
+        await world.rewind(before)
         await world.until(world.is_ready)
         assert await staker.ask("consensus.SharesToTokens", question) == answer
         await until_heard(world)

@@ -215,7 +215,7 @@ def test_a_rewind_leaves_every_node_with_one_chain_and_working_keys():
         await execute(world, 0)
         height = world.consensus.height
         await execute(world, 1)
-        await world.client.rewind(height)
+        await world.rewind(height)
         await world.until(world.is_ready)
         await execute(world, 1, value=7)
         await world.until(lambda: len({head_of(world, n).hash() for n in world.compute}) == 1)
