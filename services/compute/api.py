@@ -94,6 +94,10 @@ class ComputeEdge:
         """Raw transactions that wait."""
         return self._node.admission.pending()
 
+    async def keep_awake(self) -> bool:
+        """Make empty rounds at their usual pace for a while."""
+        return self._node.keep_awake()
+
     async def drop_transaction(self, raw: bytes) -> bool:
         """Remove a transaction from the pool."""
         return self._node.admission.forget(raw)

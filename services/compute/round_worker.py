@@ -240,6 +240,16 @@ class RoundWorker:
         self._filling.end(waiting)
         self._propose(phase.duty.rank, batch)
 
+    def keep_awake(self) -> bool:
+        """Make empty rounds at their usual pace for a while; whether one is due by that."""
+        now_ns, before_ns = self._with.clock.now_ns(), self._timing.due_ns(0)
+        self._timing = self._timing.kept_awake(now_ns)
+        due_ns = self._timing.due_ns(0)
+        if due_ns == before_ns:
+            return False
+        self._consider_proposing()
+        return due_ns <= now_ns
+
     def follow(self, mining: Mining) -> None:
         """Make rounds as dev controls say from now on."""
         self._timing = replace(self._timing, mining=mining)
@@ -292,7 +302,7 @@ class RoundWorker:
             self._with.incoming.hold(proposal)
             return
         now_ns = self._with.clock.now_ns()
-        due_ns = now_ns if rank == 0 else self._timing.due_ns(rank)
+        due_ns = now_ns if rank == 0 else self._timing.peer_due_ns(rank)
         judgement = judge_proposal(phase, rank, now_ns=now_ns, due_ns=due_ns)
         match judgement:
             case Execute():

@@ -129,6 +129,14 @@ class ComputeApi(HeadersApi, Protocol):
         """Raw transactions that wait in the pool, in the order in which they would run."""
         ...
 
+    async def keep_awake(self) -> bool:
+        """
+        Say that clients ask: for a while empty rounds come at their usual pace.
+
+        Whether one is due by that. All nodes are to hear it, since any may schedule (ADR 0087).
+        """
+        ...
+
     @dev_control
     async def drop_transaction(self, raw: bytes) -> bool:
         """Remove a transaction from the pool; needs dev controls. Whether it waited there."""

@@ -400,6 +400,10 @@ class FakeComputeNode:
         self.chain.pool = [one for one in self.chain.pool if one != raw]
         return was_there
 
+    async def keep_awake(self):
+        await self._enter("keep_awake")
+        return False
+
     async def watch_executed(self) -> AsyncIterator[ExecutedRound]:
         await self._enter("watch_executed")
         while True:

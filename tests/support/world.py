@@ -362,11 +362,22 @@ class World:
         self.services[address_of(name)] = serve(name, identity, node)
         self._tasks[name] = asyncio.create_task(node.run(), name=name)
 
+    def keep_awake(self) -> None:
+        """Have clients ask, as far as compute nodes know."""
+        for node in self.nodes.values():
+            if isinstance(node, ComputeNode):
+                node.keep_awake()
+
     # -- waiting -----------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
-        """Wait until something holds [virtual s]; a node that failed fails the test."""
+        """
+        Wait until something holds [virtual s]; a node that failed fails the test.
+
+        Who waits asks, as far as nodes know: rounds come at their usual pace.
+        """
         deadline = self.loop.time() + seconds
+        asked_s = float("-inf")
         while not condition():
             for task in self._tasks.values():
                 if task.done() and not task.cancelled():
@@ -376,4 +387,7 @@ class World:
                 raise AssertionError(
                     f"not within {seconds} s; height {self.consensus.height}, {waits}"
                 )
+            if self.loop.time() >= asked_s + 1:
+                asked_s = self.loop.time()
+                self.keep_awake()
             await asyncio.sleep(0.01)

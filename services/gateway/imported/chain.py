@@ -241,6 +241,10 @@ class ImportedChain:
         """Refuse: blocks of this chain are Ethereum's."""
         raise NotOfImported("an imported chain has no rounds of a ParaTime")
 
+    async def keep_awake(self) -> bool:
+        """Say that no round is due, as none ever is."""
+        return False
+
     def watch_rounds(
         self,
         from_round: Round,  # noqa: ARG002

@@ -156,7 +156,47 @@ def test_a_node_may_be_worker_and_backup():
 def test_a_rank_may_propose_its_timeouts_after_there_is_something(work_ms, is_first, rank, due_ms):
     scheduler = SchedulerParameters(batch_flush_timeout_ms=1000, propose_batch_timeout_ms=500)
     work_ns = None if work_ms is None else work_ms * MS
-    assert RoundTiming(scheduler, 0, work_ns, is_first).due_ns(rank) == due_ms * MS
+    timing = RoundTiming(scheduler, 0, work_ns, is_first)
+    assert timing.kept_awake(0).due_ns(rank) == due_ms * MS
+    assert timing.peer_due_ns(rank) == due_ms * MS, "a peer may know of clients"
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "rank", "due_ms"),
+    [
+        ((), 0, 10_000),
+        ((), 2, 11_000),
+        # Somebody asked long ago, not so long ago, and just before the round began.
+        ((-8_001,), 0, 10_000),
+        ((-8_000,), 0, 2_000),
+        ((-1,), 1, 2_500),
+        # Somebody asks in a round that would have been made by now: it is due at once.
+        ((7_000,), 0, 7_000),
+        ((7_000,), 1, 7_500),
+        ((7_000, 7_400), 0, 7_000),
+        # Who asks before that changes nothing.
+        ((1_000,), 0, 2_000),
+        ((-9_000, 1_500), 0, 2_000),
+    ],
+)
+def test_an_empty_batch_waits_longer_where_nobody_asks(asked_ms, rank, due_ms):
+    scheduler = SchedulerParameters(batch_flush_timeout_ms=2_000, propose_batch_timeout_ms=500)
+    begun_ns = 60_000 * MS
+    timing = RoundTiming(scheduler, begun_ns)
+    for at_ms in asked_ms:
+        timing = timing.kept_awake(begun_ns + at_ms * MS)
+    assert timing.due_ns(rank) == begun_ns + due_ms * MS
+
+
+def test_a_pace_slower_than_the_wait_for_clients_is_kept_while_they_ask():
+    timing = RoundTiming(SchedulerParameters(batch_flush_timeout_ms=60_000), 0)
+    assert timing.due_ns(0) == 300_000 * MS
+    assert timing.kept_awake(1).due_ns(0) == 60_000 * MS
+
+
+def test_a_pace_of_zero_makes_no_empty_batches():
+    timing = RoundTiming(SchedulerParameters(batch_flush_timeout_ms=0), 0)
+    assert timing.due_ns(0) == timing.kept_awake(1).due_ns(0) == NEVER_NS
 
 
 @pytest.mark.parametrize(
@@ -175,5 +215,6 @@ def test_a_rank_may_propose_its_timeouts_after_there_is_something(work_ms, is_fi
 def test_dev_controls_say_what_a_round_waits_for(mining, work_ms, due_ms):
     scheduler = SchedulerParameters(batch_flush_timeout_ms=1000)
     work_ns = None if work_ms is None else work_ms * MS
-    timing = RoundTiming(scheduler, 0, work_ns, round=Round(7), mining=mining)
-    assert timing.due_ns(0) == (NEVER_NS if due_ms is None else due_ms * MS)
+    quiet = RoundTiming(scheduler, 0, work_ns, round=Round(7), mining=mining)
+    for timing in (quiet, quiet.kept_awake(0)):
+        assert timing.due_ns(0) == (NEVER_NS if due_ms is None else due_ms * MS)
