@@ -23,6 +23,7 @@ from services.gateway.turns import Turns
 from shared.api.evm import EvmQueries
 from shared.crypto.hashes import sha3_256
 from shared.errors import QanatError
+from shared.gateways.awake import Awake
 from shared.gateways.compute_nodes import ComputeNodes
 from shared.gateways.finality import Finality, FinalityApi, TrustRoot
 from shared.gateways.follower import Follower
@@ -62,6 +63,7 @@ class GatewayNode:
             margin_wei=settings.gas_price_margin_wei,
             default_price_wei=settings.default_gas_price_wei,
         )
+        self.awake = Awake(nodes)
         self.submitter = Submitter(nodes, self.index.until_mined)
         self.finality = Finality(
             settings.node_name, settings.runtime_id, trust_root, consensus, nodes, self.index

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -26,6 +26,7 @@ from services.runtime_gateway.shapes import (
 )
 from shared.encoding import cbor
 from shared.errors import BadRequest, QanatError, Rejected, RuntimeRejected
+from shared.gateways.awake import Awake
 from shared.gateways.past import TooLongAgo
 from shared.kit.node_app import describe
 
@@ -85,7 +86,14 @@ def build_api(
         """Give all metrics."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/v1/info")
+    async def keep_awake() -> None:
+        """Who asks sees the time as it is (ADR 0087)."""
+        if node.awake.is_due:
+            await node.awake.renew()
+
+    asked = [Depends(keep_awake)]
+
+    @app.get("/v1/info", dependencies=asked)
     async def info() -> dict[str, Any]:
         """Give what a client needs to sign and encrypt, and what the program offers."""
         chain = node.info
@@ -102,7 +110,7 @@ def build_api(
             shown["call_data_key"] = to_json(key)
         return shown
 
-    @app.post("/v1/transactions")
+    @app.post("/v1/transactions", dependencies=asked)
     async def submit(body: TransactionIn) -> dict[str, Any]:
         """Submit a transaction and wait until it is in a round, for as long as asked."""
         taken = await node.submit(read_hex(body.raw, "raw"))
@@ -112,7 +120,7 @@ def build_api(
         place = await node.wait_for(tx_hash, body.wait_s)
         return {"hash": "0x" + tx_hash.hex()} | ({} if place is None else show_place(place))
 
-    @app.get("/v1/transactions/{tx_hash}")
+    @app.get("/v1/transactions/{tx_hash}", dependencies=asked)
     async def transaction(tx_hash: str) -> dict[str, Any]:
         """Give a transaction of the newest rounds."""
         place = node.rounds.find_transaction(read_hex(tx_hash, "hash"))
@@ -120,7 +128,7 @@ def build_api(
             raise NotFound(f"{tx_hash} is in none of the newest rounds")
         return show_place(place)
 
-    @app.post("/v1/query")
+    @app.post("/v1/query", dependencies=asked)
     async def query(body: QueryIn) -> dict[str, Any]:
         """Ask the runtime."""
         args = (
@@ -131,7 +139,7 @@ def build_api(
         answer = await node.query(body.method, args, body.round)
         return {"answer": to_json(cbor.decode(answer)), "answer_cbor": "0x" + answer.hex()}
 
-    @app.get("/v1/rounds/{number}")
+    @app.get("/v1/rounds/{number}", dependencies=asked)
     async def round_(number: str) -> dict[str, Any]:
         """Give a round by number, or `latest`."""
         if number == "latest":
@@ -144,7 +152,7 @@ def build_api(
             raise NotFound(f"round {number} is not here")
         return show_round(found)
 
-    @app.get("/v1/events")
+    @app.get("/v1/events", dependencies=asked)
     async def events(
         from_round: Annotated[int | None, Query(ge=0)] = None,
         module: Annotated[str | None, Query(max_length=64)] = None,
@@ -153,19 +161,22 @@ def build_api(
         if node.rounds.follower_count >= MAX_FOLLOWERS:
             raise TooManyFollowers(f"{MAX_FOLLOWERS} clients follow already")
         return StreamingResponse(
-            _stream(node.rounds.follow(from_round), module), media_type="text/event-stream"
+            _stream(node.rounds.follow(from_round), module, node.awake),
+            media_type="text/event-stream",
         )
 
     return Edge(app, hosts, origins)
 
 
 async def _stream(
-    rounds: AsyncIterator[SeenRound | Rewound], module: str | None
+    rounds: AsyncIterator[SeenRound | Rewound], module: str | None, awake: Awake
 ) -> AsyncIterator[str]:
     with metrics.followers.track_inprogress():
         yield ": follow\n\n"
         try:
             async for round_ in rounds:
+                # Who listens may ask for nothing else.
+                awake.note()
                 if isinstance(round_, Rewound):
                     yield _server_sent("rewound", {"round": round_.number})
                     continue

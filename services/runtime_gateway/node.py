@@ -12,6 +12,7 @@ from services.runtime_gateway import metrics
 from services.runtime_gateway.rounds import Place, Rounds, SeenRound, read_round
 from shared.api.compute import Submission
 from shared.errors import PeerFailed, QanatError, Unavailable
+from shared.gateways.awake import Awake
 from shared.gateways.block_check import verify_results
 from shared.gateways.compute_nodes import ComputeNode, ComputeNodes, ask_one
 from shared.gateways.finality import Finality, FinalityApi, TrustRoot
@@ -59,6 +60,7 @@ class RuntimeGatewayNode:
             name, info.runtime_id, trust_root, consensus, nodes, rounds, BACK_ROUNDS
         )
         self._follower = Follower(info.runtime_id, rounds, nodes, self.finality)
+        self.awake = Awake(nodes)
         self._failures = dict.fromkeys((node.address for node in nodes.members), "was not asked")
         self._proving = asyncio.Lock()
         """Held while an old round is proven: one at a time, however many ask."""

@@ -116,6 +116,10 @@ class ComputeNodes:
             # It may be down; who is asked then is decided as ever.
             return
 
+    async def until_shown(self, number: int) -> None:
+        """Wait a moment until clients see a round."""
+        await self._until(lambda: self.newest_shown() >= number)
+
     async def query(self, method: str, args: bytes, round: Round | None = None) -> bytes:  # noqa: A002
         """
         Ask any level node; see `ComputeApi.query`.

@@ -23,6 +23,7 @@ from services.gateway.rpc.errors import (
 from services.gateway.rpc.field_names import fold_names
 from services.gateway.rpc.methods import Method
 from shared.errors import PeerFailed, QanatError
+from shared.gateways.awake import Awake
 
 log = structlog.get_logger()
 
@@ -44,11 +45,13 @@ _UNKNOWN_FAILURES = metrics.rpc_failures.labels("unknown")
 class Dispatcher:
     """Finds methods in a table and wraps their answers."""
 
-    def __init__(self, table: Mapping[str, Method]) -> None:
-        self._table = table
+    def __init__(self, table: Mapping[str, Method], awake: Awake) -> None:
+        self._table, self._awake = table, awake
 
     async def answer(self, body: bytes | str) -> bytes:
         """Answer a request or a batch; empty where only notifications came."""
+        if self._awake.is_due:
+            await self._awake.renew()
         try:
             message = orjson.loads(body)
         except orjson.JSONDecodeError as error:

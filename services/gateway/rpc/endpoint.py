@@ -72,7 +72,9 @@ class JsonRpcEndpoint:
             for profile, table in tables.items()
             for may_control in (True, False)
         }
-        self._dispatchers = {key: Dispatcher(table) for key, table in self._tables.items()}
+        self._dispatchers = {
+            key: Dispatcher(table, node.awake) for key, table in self._tables.items()
+        }
         self._callers = Callers(
             load_dev_token(node.settings.data_dir),
             only_loopback=node.settings.dev_control_peers == LOOPBACK,
@@ -85,6 +87,9 @@ class JsonRpcEndpoint:
         node.submitter.listen(self._push_pending)
 
     def _push(self, round_: IndexedRound) -> None:
+        if self._connections:
+            # Who listens may ask for nothing else.
+            self._node.awake.note()
         new = NewRound(round_, self._node.fees.min_price_wei)
         for connection in self._connections:
             connection.push(new)
@@ -181,7 +186,7 @@ class JsonRpcEndpoint:
             return
         await send({"type": "websocket.accept", "headers": [(PROFILE, profile)]})
         table = self._tables[profile, self._callers.may_control(headers, scope.get("client"))]
-        connection = WebSocketConnection(table)
+        connection = WebSocketConnection(table, self._node.awake)
         self._connections.add(connection)
         try:
             await connection.serve(receive, send)

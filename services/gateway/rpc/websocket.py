@@ -11,6 +11,7 @@ from services.gateway.index.rounds import IndexedRound
 from services.gateway.rpc.dispatch import Dispatcher
 from services.gateway.rpc.methods import Method, methods_of
 from services.gateway.rpc.subscriptions import NewRound, Subscriptions
+from shared.gateways.awake import Awake
 
 log = structlog.get_logger()
 
@@ -31,13 +32,13 @@ Send = Callable[[dict[str, Any]], Any]
 class WebSocketConnection:
     """One client."""
 
-    def __init__(self, table: Mapping[str, Method]) -> None:
+    def __init__(self, table: Mapping[str, Method], awake: Awake) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._queued_bytes = 0
         self._is_too_slow = asyncio.Event()
         self._running = asyncio.Semaphore(MAX_RUNNING)
         self.subscriptions = Subscriptions(self._enqueue)
-        self._dispatcher = Dispatcher(dict(table) | methods_of(self.subscriptions))
+        self._dispatcher = Dispatcher(dict(table) | methods_of(self.subscriptions), awake)
 
     def push(self, new: NewRound) -> None:
         """Send what a new round means for this client."""

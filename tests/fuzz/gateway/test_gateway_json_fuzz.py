@@ -50,7 +50,7 @@ def dispatcher(tmp_path_factory, loop):
             node.index.append(one)
 
     loop.run(fill())
-    return Dispatcher(build_method_table(node, UnlockedAccounts(), Impersonations()))
+    return Dispatcher(build_method_table(node, UnlockedAccounts(), Impersonations()), node.awake)
 
 
 METHODS = [

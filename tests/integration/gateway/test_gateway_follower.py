@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from websockets.asyncio.client import connect
 
 from shared.encoding.record import encode_record
 from shared.gateways.follower import COMPARED_ROUNDS
@@ -11,7 +12,7 @@ from shared.types.block import RoundBlock
 from shared.types.evm import Amount, EvmQuery
 from tests.support.fake_compute import FakeChain, FakeComputeNode
 from tests.support.fake_consensus import FakeConsensus
-from tests.support.gateway import BALANCES, FIRST_ADDRESS, running_gateway
+from tests.support.gateway import BALANCES, FIRST_ADDRESS, listening, running_gateway
 from tests.support.signing import RECEIVER, sign
 from tests.support.turns import until
 
@@ -257,3 +258,26 @@ async def test_catching_up_with_a_long_chain_keeps_memory_bounded(tmp_path):
         await gateway.node.index.flush()
         assert len(gateway.node.index._recent) <= 50
         assert await gateway.rpc("eth_getBlockByNumber", "0x5", False) is not None
+
+
+async def test_clients_keep_every_node_awake_and_health_checks_do_not(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        for path in ("/health", "/health?verbose", "/status", "/metrics"):
+            await gateway.client.get(path)
+        await gateway.mine()
+        assert not any("keep_awake" in compute.calls for compute in gateway.computes)
+        for _ in range(3):
+            await gateway.rpc("eth_chainId")
+        await until(lambda: all("keep_awake" in compute.calls for compute in gateway.computes))
+        assert [compute.calls.count("keep_awake") for compute in gateway.computes] == [1, 1]
+
+
+async def test_who_only_listens_keeps_nodes_awake_with_every_round(tmp_path):
+    async with (
+        running_gateway(tmp_path) as gateway,
+        listening(gateway.app) as port,
+        connect(f"ws://127.0.0.1:{port}"),
+    ):
+        (compute,) = gateway.computes
+        await gateway.mine()
+        await until(lambda: "keep_awake" in compute.calls)

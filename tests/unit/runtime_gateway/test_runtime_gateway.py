@@ -95,6 +95,10 @@ class Node:
             is_ready=True, is_worker=True, is_backup=False, mr_enclave=bytes(32), is_mock_tee=True,
         )  # fmt: skip
 
+    async def keep_awake(self) -> bool:
+        self._must_be_up()
+        return False
+
     async def submit_transactions(self, raws: tuple[bytes, ...]) -> tuple[Submission, ...]:
         self._must_be_up()
         local = self.chain.local
