@@ -42,6 +42,10 @@ MINED_AT_ONCE = 1_000
 """Blocks of one request."""
 IDLE_S = 10
 """How long idleness is watched [s]."""
+JUST_ASKED_S = 6
+"""The same right after a request, which keeps Qanat's rounds coming for 10 s [s]."""
+QUIET_S = 12
+"""After so long without a request Qanat makes fewer rounds [s]."""
 
 
 def ms_since(began: float) -> float:
@@ -362,11 +366,16 @@ async def snapshots_of_a_long_chain(session: Session, scale: float) -> Figures:
 
 async def footprint(session: Session, scale: float) -> Figures:
     """Resident memory after all of the above, and processor time while nobody asks."""
+    client = await session.client()
+    await client.rpc("eth_blockNumber")
+    client.close()
     await asyncio.sleep(2)
     parts = session.contestant.parts()
     pids = [pid for listed in parts.values() for pid in listed]
+    just_asked = await asyncio.to_thread(machine.idle_cpu_percent, pids, JUST_ASKED_S)
+    await asyncio.sleep(QUIET_S - JUST_ASKED_S - 2)
     idle = await asyncio.to_thread(machine.idle_cpu_percent, pids, IDLE_S)
-    found = {"memory": machine.resident_mib(pids), "idle": idle}
+    found = {"memory": machine.resident_mib(pids), "idle": idle, "idle just asked": just_asked}
     for part in PARTS:
         if part in parts:
             found[f"memory {part}"] = machine.resident_mib(parts[part]) / len(parts[part])

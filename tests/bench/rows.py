@@ -70,6 +70,7 @@ ROWS = (
     Row("memory", "resident, all processes (PSS)", "MiB", must=480, stretch=380),
     *(Row(f"memory {part}", f"  each {part}", "MiB") for part in PARTS),
     Row("idle", "idle CPU, of one core", "%", must=3, stretch=2),
+    Row("idle just asked", "  2 to 8 s after somebody asked", "%"),
     *(Row(f"import {name}", f"  alone: importing {name}", "ms") for name in SERVICES),
     Row("packages", "third-party packages, on the disk", "MiB"),
     Row("lost", "accepted transactions lost", "", must=0, stretch=0),
