@@ -184,7 +184,7 @@ class GatewayNode:
 
     def describe(self) -> dict[str, Any]:
         """State for a person: what is ready, what is waited for, and that the TEE is a mock."""
-        newest = self.index.newest
+        newest, durable = self.index.newest, self.index.durable_number
         return {
             "ready": self.readiness.is_ready,
             "waiting_for": self.readiness.waiting_for,
@@ -195,7 +195,7 @@ class GatewayNode:
             "runtime_id": self.settings.runtime_id.hex(),
             "round": newest.number if newest else None,
             "proven_round": self.finality.head_round if newest else None,
-            "durable_round": self.index.durable_number if newest else None,
+            "durable_round": durable if durable >= 0 else None,
             "block_hash": "0x" + newest.hash.hex() if newest else None,
             "compute": self.readiness.describe(),
         }

@@ -56,12 +56,12 @@ class FinalityView:
     """Newest consensus block that was followed."""
     incarnation: Incarnation
     """Life of the chain."""
-    proven_round: int
-    """Newest round that is proven; -1 before the first."""
-    shown_round: int
-    """Newest round with verified contents, which clients see; -1 before the first."""
-    durable_round: int
-    """Newest round in the database; -1 before the first."""
+    proven_round: int | None
+    """Newest round that is proven; null before the first."""
+    shown_round: int | None
+    """Newest round with verified contents, which clients see; null before the first."""
+    durable_round: int | None
+    """Newest round in the database; null before the first."""
     first_round: int
     """First round of the index."""
 
@@ -156,9 +156,9 @@ class Reader:
         return FinalityView(
             finality.height,
             index.incarnation,
-            finality.head_round,
-            -1 if index.newest is None else index.newest.number,
-            index.durable_number,
+            _or_none(finality.head_round),
+            None if index.newest is None else index.newest.number,
+            _or_none(index.durable_number),
             index.first_number,
         )
 
@@ -193,6 +193,10 @@ class Reader:
     async def round(self, round: Number) -> RoundView:  # noqa: A002
         """One round."""
         return _view(found(await self._node.index.find_round(round), f"round {round}"))
+
+
+def _or_none(number: int) -> int | None:
+    return None if number < 0 else number
 
 
 def _view(one: IndexedRound) -> RoundView:

@@ -385,6 +385,15 @@ async def test_real_sockets_serve_pipelined_requests(gateway):
 # -- the read API -------------------------------------------------------------------------------
 
 
+async def test_a_young_network_has_a_page_before_anything_is_in_the_database(gateway):
+    assert gateway.node.index.durable_number == -1, "rounds without transactions wait"
+    shown = (await gateway.client.get("/v1/finality")).json()
+    newest = gateway.chain.newest.round
+    assert (shown["proven_round"], shown["shown_round"]) == (newest, newest)
+    assert shown.get("durable_round") is None
+    assert (await gateway.client.get("/status")).json()["durable_round"] is None
+
+
 async def test_what_the_gateway_holds_can_be_read(gateway):
     await gateway.send(sign(0))
     await until(lambda: gateway.node.index.durable_number == gateway.chain.newest.round)
