@@ -81,23 +81,40 @@ impl NodeCache {
             }
             of(&generations.old)?
         };
-        self.insert([known.clone()]);
+        self.insert(known.clone());
         Some(known)
     }
 
-    pub(super) fn insert(&self, nodes: impl IntoIterator<Item = Arc<Known>>) {
+    pub(super) fn insert(&self, known: Arc<Known>) {
+        self.replace(&[], &[known]);
+    }
+
+    /// Take up what a version made, and forget what it replaced: only older versions have that, which are seldom read.
+    pub(super) fn replace(&self, stale: &[Link], fresh: &[Arc<Known>]) {
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        for known in nodes {
-            let bytes = known.node.memory_bytes() + ENTRY_BYTES;
+        for link in stale {
+            let digest = self.digest(link);
+            if let Some(known) = generations.young.remove(&digest) {
+                generations.young_bytes -= entry_bytes(&known);
+            }
+            generations.old.remove(&digest);
+        }
+        for known in fresh {
+            let bytes = entry_bytes(known);
             if generations.young_bytes + bytes > self.generation_bytes {
                 generations.old = std::mem::take(&mut generations.young);
                 generations.young_bytes = 0;
             }
-            if generations.young.insert(self.digest(&known.link), known).is_none() {
-                generations.young_bytes += bytes;
+            generations.young_bytes += bytes;
+            if let Some(before) = generations.young.insert(self.digest(&known.link), known.clone()) {
+                generations.young_bytes -= entry_bytes(&before);
             }
         }
     }
+}
+
+fn entry_bytes(known: &Known) -> usize {
+    known.node.memory_bytes() + ENTRY_BYTES
 }
 
 #[cfg(test)]
@@ -113,7 +130,7 @@ mod tests {
     #[test]
     fn a_number_alone_finds_nothing() {
         let cache = NodeCache::new(1 << 20);
-        cache.insert([known(1)]);
+        cache.insert(known(1));
         let mut other = known(1).link;
         other.hash[31] = 8;
         assert_eq!(cache.digest(&other), cache.digest(&known(1).link));
@@ -123,14 +140,25 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_used_nodes_stay() {
-        let entry = known(0).node.memory_bytes() + ENTRY_BYTES;
+        let entry = entry_bytes(&known(0));
         let cache = NodeCache::new(entry * 20);
         for id in 0..1000 {
-            cache.insert([known(id)]);
+            cache.insert(known(id));
             assert_eq!(cache.get(&known(0).link), Some(known(0)), "used all the time");
             let generations = cache.generations.read().unwrap();
             assert!(generations.young.len() + generations.old.len() <= 20);
         }
         assert_eq!(cache.get(&known(500).link), None, "not used for long");
+    }
+
+    #[test]
+    fn what_takes_the_place_of_another_pushes_nobody_out() {
+        let cache = NodeCache::new(entry_bytes(&known(0)) * 4);
+        cache.replace(&[], &[known(0), known(1)]);
+        for id in 1..1000 {
+            cache.replace(&[known(id).link], &[known(id + 1)]);
+            assert_eq!(cache.get(&known(id).link), None, "forgotten");
+        }
+        assert_eq!(cache.get(&known(0).link), Some(known(0)), "not used, and there is room");
     }
 }

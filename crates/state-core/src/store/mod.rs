@@ -31,7 +31,7 @@ pub use self::pruning::Pruned;
 use self::record::Record;
 pub use self::snapshot::Snapshot;
 pub use crate::errors::StateError;
-use crate::tree::{Change, Delta, EMPTY_ROOT, Link, Update};
+use crate::tree::{Change, Delta, EMPTY_ROOT, Known, Link, Update};
 pub use crate::tree::{Items, Root, verify_proof};
 
 type Result<T> = std::result::Result<T, StateError>;
@@ -119,7 +119,7 @@ pub struct Staged {
     parent: Option<Link>,
     link: Option<Link>,
     batch: u64,
-    delta: Arc<Delta>,
+    delta: Delta,
 }
 
 impl Store {
@@ -260,7 +260,7 @@ impl Store {
         let link = update.run(snapshot.root, &changes)?;
         let (effective, delta) = update.finish();
         let diff = record::encode_diff(&effective);
-        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta: Arc::new(delta) })
+        Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta })
     }
 
     /// Make staged changes the next version, atomically and durably.
@@ -274,9 +274,10 @@ impl Store {
             return Err(StateError::StaleParent);
         }
         let batch = (!staged.delta.fresh.is_empty()).then_some(staged.batch);
-        let record = Record { root: staged.link, batch, stale: staged.delta.stale.clone(), diff: &staged.diff };
-        self.append(&mut log, tip, &record, staged.delta.clone())?;
-        self.cache.insert(staged.delta.fresh.iter().cloned());
+        let stale = staged.delta.stale.iter().map(|link| link.id).collect();
+        let record = Record { root: staged.link, batch, stale, diff: &staged.diff };
+        self.append(&mut log, tip, &record, staged.delta.fresh.clone())?;
+        self.cache.replace(&staged.delta.stale, &staged.delta.fresh);
         Ok(())
     }
 
@@ -422,10 +423,10 @@ impl Store {
     }
 
     /// Keep the next version: in the log, or in the database with all that wait.
-    fn append(&self, log: &mut Option<Log>, tip: Tip, record: &Record<'_>, delta: Arc<Delta>) -> Result<()> {
+    fn append(&self, log: &mut Option<Log>, tip: Tip, record: &Record<'_>, fresh: Arc<Vec<Arc<Known>>>) -> Result<()> {
         let version = tip.version + 1;
         let logged_at = log.as_ref().map_or(0, Log::end);
-        let pending = Arc::new(tip.pending.with(Version::new(version, record, delta, logged_at)));
+        let pending = Arc::new(tip.pending.with(Version::new(version, record, fresh, logged_at)));
         let tip = Tip { version, root: record.root, pending, ..tip };
         match log {
             Some(log) if !tip.pending.is_due() && log.has_room_for(record.diff) => {
@@ -470,7 +471,7 @@ impl Drop for Store {
 fn write_pending(transaction: &WriteTransaction, tip: &Tip) -> Result<()> {
     let mut versions = transaction.open_table(VERSIONS).map_err(failed)?;
     for pending in &tip.pending.versions {
-        packs::write(transaction, &pending.delta.fresh)?;
+        packs::write(transaction, &pending.fresh)?;
         versions.insert(pending.number, pending.record.as_slice()).map_err(failed)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::Record;
-use crate::tree::{Delta, Known, Link};
+use crate::tree::{Known, Link};
 
 /// As many together are written.
 pub(super) const MOST_VERSIONS: usize = 16;
@@ -17,18 +17,19 @@ pub(super) struct Version {
     pub(super) number: u64,
     /// As the database gets it.
     pub(super) record: Vec<u8>,
-    pub(super) delta: Arc<Delta>,
+    /// The nodes it made, in ascending order of their numbers.
+    pub(super) fresh: Arc<Vec<Arc<Known>>>,
     /// Where its entry in the log begins.
     pub(super) logged_at: u64,
 }
 
 impl Version {
-    pub(super) fn new(number: u64, record: &Record<'_>, delta: Arc<Delta>, logged_at: u64) -> Self {
-        Self { number, record: record.encode(), delta, logged_at }
+    pub(super) fn new(number: u64, record: &Record<'_>, fresh: Arc<Vec<Arc<Known>>>, logged_at: u64) -> Self {
+        Self { number, record: record.encode(), fresh, logged_at }
     }
 
     fn bytes(&self) -> usize {
-        let nodes: usize = self.delta.fresh.iter().map(|known| known.node.memory_bytes()).sum();
+        let nodes: usize = self.fresh.iter().map(|known| known.node.memory_bytes()).sum();
         self.record.len() + nodes
     }
 }
@@ -65,11 +66,11 @@ impl Pending {
     /// The node that a link leads to, where one of them made it.
     pub(super) fn find(&self, link: &Link) -> Option<&Arc<Known>> {
         let made_by = |version: &&Arc<Version>| {
-            let fresh = &version.delta.fresh;
+            let fresh = &version.fresh;
             fresh.first().is_some_and(|first| first.link.id <= link.id)
                 && fresh.last().is_some_and(|last| link.id <= last.link.id)
         };
-        let fresh = &self.versions.iter().rev().find(made_by)?.delta.fresh;
+        let fresh = &self.versions.iter().rev().find(made_by)?.fresh;
         let index = fresh.binary_search_by_key(&link.id, |known| known.link.id).ok()?;
         // By hash too: a number from the disk must not lead to another node.
         fresh.get(index).filter(|known| known.link == *link)

@@ -65,7 +65,7 @@ impl NodeSource for Snapshot {
             return Ok(known);
         }
         if let Some(known) = self.pending.as_ref().and_then(|pending| pending.find(link)) {
-            self.cache.insert([known.clone()]);
+            self.cache.insert(known.clone());
             return Ok(known.clone());
         }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
@@ -75,7 +75,7 @@ impl NodeSource for Snapshot {
             return Err(corrupt("is not the one its parent names"));
         }
         let known = Arc::new(Known { link: *link, node });
-        self.cache.insert([known.clone()]);
+        self.cache.insert(known.clone());
         Ok(known)
     }
 }

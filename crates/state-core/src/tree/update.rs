@@ -42,12 +42,12 @@ impl<'a> Item<'a> {
     }
 }
 
-/// One update in the making: collects the nodes it creates, the numbers of those it replaces, and what it changed.
+/// One update in the making: collects the nodes it creates, links to those it replaces, and what it changed.
 pub struct Update<'a, 'c, S> {
     source: &'a S,
     first_id: u64,
     fresh: Vec<Option<Arc<Known>>>,
-    stale: Vec<u64>,
+    stale: Vec<Link>,
     effective: Vec<Change<'c>>,
 }
 
@@ -55,9 +55,9 @@ pub struct Update<'a, 'c, S> {
 #[derive(Debug, Default)]
 pub struct Delta {
     /// Nodes created, in ascending order of their numbers.
-    pub fresh: Vec<Arc<Known>>,
-    /// Numbers of the nodes that the new version no longer uses.
-    pub stale: Vec<u64>,
+    pub fresh: Arc<Vec<Arc<Known>>>,
+    /// The nodes that the new version no longer uses.
+    pub stale: Vec<Link>,
 }
 
 impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
@@ -79,7 +79,8 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
 
     /// The changes that changed something, in order, and the nodes made and replaced.
     pub fn finish(self) -> (Vec<Change<'c>>, Delta) {
-        (self.effective, Delta { fresh: self.fresh.into_iter().flatten().collect(), stale: self.stale })
+        let fresh = Arc::new(self.fresh.into_iter().flatten().collect());
+        (self.effective, Delta { fresh, stale: self.stale })
     }
 
     fn change(&mut self, at: Option<Link>, depth: usize, changes: &[Change<'c>]) -> Result<Option<Link>, StateError> {
@@ -117,7 +118,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
                 Ordering::Equal if change.value == Some(&leaf.value) => {}
                 Ordering::Equal => {
                     kept = None;
-                    self.stale.push(link.id);
+                    self.stale.push(link);
                     match change.value {
                         Some(_) => self.set(change, &mut items),
                         None => self.effective.push(*change),
@@ -170,7 +171,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
                 if [leaf, left, right] == inner.children() {
                     return Ok(stored);
                 }
-                self.stale.push(link.id);
+                self.stale.push(link);
             }
             return self.combine(inner.label.clone(), leaf, left, right);
         }
@@ -181,7 +182,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
             return self.change_inner(inner, stored, depth, within);
         }
         // A new key leaves within the label: the node moves one level down, with the rest of the label.
-        self.stale.extend(stored.map(|link| link.id));
+        self.stale.extend(stored);
         let (label, rest) = inner.label.split(shared);
         let moved = Inner { label: rest, ..inner.clone() };
         let leaf = self.grow(end, here)?;
@@ -243,7 +244,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let Node::Inner(inner) = &known.node else { return Ok(child) };
         match made_here {
             Some(index) => self.fresh[index] = None,
-            None => self.stale.push(child.id),
+            None => self.stale.push(child),
         }
         self.put(Node::Inner(Inner { label: label.join(&inner.label), ..inner.clone() }))
     }
