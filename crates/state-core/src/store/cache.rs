@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use crate::tree::{Known, Link};
 
-/// Bookkeeping of the hash map, the reference counts and the link, per entry [bytes].
-const ENTRY_BYTES: usize = 96;
+/// Bookkeeping of the hash map and of the allocator, per entry [bytes].
+const ENTRY_BYTES: usize = 56;
 
 /// A node is found under its whole link, hash included: numbers come from a disk that nobody trusts, and a false one
 /// must not lead to a node that was verified as another.
@@ -29,8 +29,8 @@ struct Generations {
     young_bytes: usize,
 }
 
-/// By digest of the link, see [`NodeCache::digest`]; small entries, so that many share a line of the processor's cache.
-type Generation = HashMap<u64, Arc<Known>, Digested>;
+/// By digest of the link, see [`NodeCache::digest`]; small entries, so that some share a line of the processor's cache.
+type Generation = HashMap<u64, Known, Digested>;
 
 /// Hashes what is a digest already.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,11 +71,12 @@ impl NodeCache {
         product as u64 ^ (product >> 64) as u64
     }
 
-    pub(super) fn get(&self, link: &Link) -> Option<Arc<Known>> {
+    pub(super) fn get(&self, link: &Link) -> Option<Known> {
         let digest = self.digest(link);
         let known = {
             let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-            let of = |generation: &'_ Generation| generation.get(&digest).filter(|known| known.link == *link).cloned();
+            let of =
+                |generation: &'_ Generation| generation.get(&digest).filter(|known| known.link() == *link).cloned();
             if let Some(known) = of(&generations.young) {
                 return Some(known);
             }
@@ -85,12 +86,12 @@ impl NodeCache {
         Some(known)
     }
 
-    pub(super) fn insert(&self, known: Arc<Known>) {
+    pub(super) fn insert(&self, known: Known) {
         self.replace(&[], &[known]);
     }
 
     /// Take up what a version made, and forget what it replaced: only older versions have that, which are seldom read.
-    pub(super) fn replace(&self, stale: &[Link], fresh: &[Arc<Known>]) {
+    pub(super) fn replace(&self, stale: &[Link], fresh: &[Known]) {
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
         for link in stale {
             let digest = self.digest(link);
@@ -106,7 +107,7 @@ impl NodeCache {
                 generations.young_bytes = 0;
             }
             generations.young_bytes += bytes;
-            if let Some(before) = generations.young.insert(self.digest(&known.link), known.clone()) {
+            if let Some(before) = generations.young.insert(self.digest(&known.link()), known.clone()) {
                 generations.young_bytes -= entry_bytes(&before);
             }
         }
@@ -114,28 +115,26 @@ impl NodeCache {
 }
 
 fn entry_bytes(known: &Known) -> usize {
-    known.node.memory_bytes() + ENTRY_BYTES
+    known.memory_bytes() + ENTRY_BYTES
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Node;
 
-    fn known(id: u64) -> Arc<Known> {
-        let node = Node::decode(&[0, 1, 0, id as u8]).expect("a leaf with an empty value");
-        Arc::new(Known { link: Link { hash: [7; 32], id }, node })
+    fn known(id: u64) -> Known {
+        Known::decode(&Link { hash: [7; 32], id }, &[0, 1, 0, id as u8]).expect("a leaf with an empty value")
     }
 
     #[test]
     fn a_number_alone_finds_nothing() {
         let cache = NodeCache::new(1 << 20);
         cache.insert(known(1));
-        let mut other = known(1).link;
+        let mut other = known(1).link();
         other.hash[31] = 8;
-        assert_eq!(cache.digest(&other), cache.digest(&known(1).link));
+        assert_eq!(cache.digest(&other), cache.digest(&known(1).link()));
         assert_eq!(cache.get(&other), None, "another node is meant");
-        assert_eq!(cache.get(&known(1).link), Some(known(1)));
+        assert_eq!(cache.get(&known(1).link()), Some(known(1)));
     }
 
     #[test]
@@ -144,11 +143,11 @@ mod tests {
         let cache = NodeCache::new(entry * 20);
         for id in 0..1000 {
             cache.insert(known(id));
-            assert_eq!(cache.get(&known(0).link), Some(known(0)), "used all the time");
+            assert_eq!(cache.get(&known(0).link()), Some(known(0)), "used all the time");
             let generations = cache.generations.read().unwrap();
             assert!(generations.young.len() + generations.old.len() <= 20);
         }
-        assert_eq!(cache.get(&known(500).link), None, "not used for long");
+        assert_eq!(cache.get(&known(500).link()), None, "not used for long");
     }
 
     #[test]
@@ -156,9 +155,9 @@ mod tests {
         let cache = NodeCache::new(entry_bytes(&known(0)) * 4);
         cache.replace(&[], &[known(0), known(1)]);
         for id in 1..1000 {
-            cache.replace(&[known(id).link], &[known(id + 1)]);
-            assert_eq!(cache.get(&known(id).link), None, "forgotten");
+            cache.replace(&[known(id).link()], &[known(id + 1)]);
+            assert_eq!(cache.get(&known(id).link()), None, "forgotten");
         }
-        assert_eq!(cache.get(&known(0).link), Some(known(0)), "not used, and there is room");
+        assert_eq!(cache.get(&known(0).link()), Some(known(0)), "not used, and there is room");
     }
 }

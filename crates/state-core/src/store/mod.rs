@@ -423,7 +423,7 @@ impl Store {
     }
 
     /// Keep the next version: in the log, or in the database with all that wait.
-    fn append(&self, log: &mut Option<Log>, tip: Tip, record: &Record<'_>, fresh: Arc<Vec<Arc<Known>>>) -> Result<()> {
+    fn append(&self, log: &mut Option<Log>, tip: Tip, record: &Record<'_>, fresh: Arc<Vec<Known>>) -> Result<()> {
         let version = tip.version + 1;
         let logged_at = log.as_ref().map_or(0, Log::end);
         let pending = Arc::new(tip.pending.with(Version::new(version, record, fresh, logged_at)));

@@ -3,8 +3,6 @@
 //! A row: for each node that is still there, in ascending order, `place 1 ‖ length LE4 ‖ node`. Pruning takes nodes out
 //! of their row, and the row away with the last.
 
-use std::sync::Arc;
-
 use redb::{ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction};
 
 use super::database::{PACKS, ReadTable, failed};
@@ -67,17 +65,13 @@ pub(super) fn read<T>(
 }
 
 /// Write the nodes of an update, which are in ascending order of their numbers.
-pub(super) fn write(transaction: &WriteTransaction, nodes: &[Arc<Known>]) -> Result<(), StateError> {
+pub(super) fn write(transaction: &WriteTransaction, nodes: &[Known]) -> Result<(), StateError> {
     let mut table = transaction.open_table(PACKS).map_err(failed)?;
-    let (mut data, mut encoded) = (Vec::with_capacity(4096), Vec::new());
-    for together in nodes.chunk_by(|left, right| row_and_place(left.link.id).0 == row_and_place(right.link.id).0) {
+    let mut data = Vec::with_capacity(4096);
+    for together in nodes.chunk_by(|left, right| row_and_place(left.id()).0 == row_and_place(right.id()).0) {
         data.clear();
-        for Known { link, node } in together.iter().map(AsRef::as_ref) {
-            encoded.clear();
-            node.encode(&mut encoded);
-            append(&mut data, row_and_place(link.id).1, &encoded);
-        }
-        table.insert(row_and_place(together[0].link.id).0, data.as_slice()).map_err(failed)?;
+        together.iter().for_each(|known| append(&mut data, row_and_place(known.id()).1, known.stored()));
+        table.insert(row_and_place(together[0].id()).0, data.as_slice()).map_err(failed)?;
     }
     Ok(())
 }

@@ -18,18 +18,18 @@ pub(super) struct Version {
     /// As the database gets it.
     pub(super) record: Vec<u8>,
     /// The nodes it made, in ascending order of their numbers.
-    pub(super) fresh: Arc<Vec<Arc<Known>>>,
+    pub(super) fresh: Arc<Vec<Known>>,
     /// Where its entry in the log begins.
     pub(super) logged_at: u64,
 }
 
 impl Version {
-    pub(super) fn new(number: u64, record: &Record<'_>, fresh: Arc<Vec<Arc<Known>>>, logged_at: u64) -> Self {
+    pub(super) fn new(number: u64, record: &Record<'_>, fresh: Arc<Vec<Known>>, logged_at: u64) -> Self {
         Self { number, record: record.encode(), fresh, logged_at }
     }
 
     fn bytes(&self) -> usize {
-        let nodes: usize = self.fresh.iter().map(|known| known.node.memory_bytes()).sum();
+        let nodes: usize = self.fresh.iter().map(Known::memory_bytes).sum();
         self.record.len() + nodes
     }
 }
@@ -64,15 +64,15 @@ impl Pending {
     }
 
     /// The node that a link leads to, where one of them made it.
-    pub(super) fn find(&self, link: &Link) -> Option<&Arc<Known>> {
+    pub(super) fn find(&self, link: &Link) -> Option<&Known> {
         let made_by = |version: &&Arc<Version>| {
             let fresh = &version.fresh;
-            fresh.first().is_some_and(|first| first.link.id <= link.id)
-                && fresh.last().is_some_and(|last| link.id <= last.link.id)
+            fresh.first().is_some_and(|first| first.id() <= link.id)
+                && fresh.last().is_some_and(|last| link.id <= last.id())
         };
         let fresh = &self.versions.iter().rev().find(made_by)?.fresh;
-        let index = fresh.binary_search_by_key(&link.id, |known| known.link.id).ok()?;
+        let index = fresh.binary_search_by_key(&link.id, Known::id).ok()?;
         // By hash too: a number from the disk must not lead to another node.
-        fresh.get(index).filter(|known| known.link == *link)
+        fresh.get(index).filter(|known| known.link() == *link)
     }
 }

@@ -7,7 +7,7 @@ use super::database::Tables;
 use super::packs;
 use super::pending::Pending;
 use crate::errors::StateError;
-use crate::tree::{self, EMPTY_ROOT, Known, Link, Node, NodeSource, Root};
+use crate::tree::{self, EMPTY_ROOT, Known, Link, NodeSource, Root};
 
 /// One version of the state. Cheap, immutable, usable from any thread; stays readable when the version is pruned or
 /// rolled back meanwhile, at the price of disk space that cannot be reused until the snapshot is dropped. Once the
@@ -60,7 +60,7 @@ impl Snapshot {
 
 impl NodeSource for Snapshot {
     /// The disk belongs to the host, which is not trusted: what comes from it must hash to what the parent says.
-    fn load(&self, link: &Link) -> Result<Arc<Known>, StateError> {
+    fn load(&self, link: &Link) -> Result<Known, StateError> {
         if let Some(known) = self.cache.get(link) {
             return Ok(known);
         }
@@ -69,12 +69,11 @@ impl NodeSource for Snapshot {
             return Ok(known.clone());
         }
         let corrupt = |what: &str| StateError::Corrupt(format!("node {} {what}", link.id));
-        let stored = packs::read(&self.tables.packs, link.id, Node::decode)?.ok_or_else(|| corrupt("is missing"))?;
-        let node = stored.ok_or_else(|| corrupt("is malformed"))?;
-        if node.hash() != link.hash {
+        let stored = packs::read(&self.tables.packs, link.id, |stored| Known::decode(link, stored))?;
+        let known = stored.ok_or_else(|| corrupt("is missing"))?.ok_or_else(|| corrupt("is malformed"))?;
+        if known.hash() != link.hash {
             return Err(corrupt("is not the one its parent names"));
         }
-        let known = Arc::new(Known { link: *link, node });
         self.cache.insert(known.clone());
         Ok(known)
     }

@@ -35,55 +35,61 @@ pub(super) fn common_bits(left: &[u8], right: &[u8], from: usize) -> usize {
     limit
 }
 
-/// A label: `length` bits, the last byte filled with zeros.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Bits {
-    length: u16,
-    bytes: Box<[u8]>,
+/// A string of bits, of a key or of a label, read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits<'a> {
+    bytes: &'a [u8],
+    from: usize,
+    length: usize,
 }
 
-impl Bits {
+impl<'a> Bits<'a> {
     /// Bits `from..to` of a key.
-    pub(super) fn of(key: &[u8], from: usize, to: usize) -> Self {
-        let length = to - from;
-        let mut bytes: Box<[u8]> = (0..length.div_ceil(8)).map(|index| byte_at(key, from + 8 * index)).collect();
-        if let (Some(last), rest @ 1..) = (bytes.last_mut(), length % 8) {
-            *last &= 0xff << (8 - rest);
-        }
-        let length = u16::try_from(length).expect("keys are shorter than 8 KiB");
-        Self { length, bytes }
+    pub(super) fn of(key: &'a [u8], from: usize, to: usize) -> Self {
+        Self { bytes: key, from, length: to - from }
     }
 
-    /// A label from its stored form; `None` unless the bytes are exactly those of `length` bits.
-    pub(super) fn from_bytes(length: u16, bytes: &[u8]) -> Option<Self> {
-        let label = Self { length, bytes: bytes.into() };
-        let canonical = bytes.len() == label.len().div_ceil(8) && Self::of(bytes, 0, label.len()) == label;
-        canonical.then_some(label)
+    /// A label from its stored form; `None` unless the bytes are exactly those of `length` bits, the last one filled
+    /// with zeros.
+    pub(super) fn from_bytes(length: u16, bytes: &'a [u8]) -> Option<Self> {
+        let label = Self::of(bytes, 0, length.into());
+        let is_filled = bytes.last().is_none_or(|last| last & !label.last_mask() == 0);
+        (bytes.len() == label.len().div_ceil(8) && is_filled).then_some(label)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.length.into()
+        self.length
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Which bits of the last byte count.
+    fn last_mask(&self) -> u8 {
+        0xff << ((8 - self.length % 8) % 8)
+    }
+
+    /// The stored form: the last byte is filled with zeros.
+    pub(super) fn bytes(self) -> impl Iterator<Item = u8> + 'a {
+        let count = self.length.div_ceil(8);
+        (0..count).map(move |index| {
+            let byte = byte_at(self.bytes, self.from + 8 * index);
+            if index + 1 == count { byte & self.last_mask() } else { byte }
+        })
     }
 
     pub(super) fn length_bytes(&self) -> [u8; 2] {
-        self.length.to_le_bytes()
+        u16::try_from(self.length).expect("keys are shorter than 8 KiB").to_le_bytes()
     }
 
     pub(super) fn bit(&self, index: usize) -> bool {
-        bit(&self.bytes, index)
+        bit(self.bytes, self.from + index)
     }
 
-    /// How many bits of the label a key follows from its bit `depth` on.
+    /// How many of these bits a key follows from its bit `depth` on.
     pub(super) fn shared_with(&self, key: &[u8], depth: usize) -> usize {
-        let limit = self.len().min(bit_length(key) - depth);
-        for (index, byte) in self.bytes.iter().enumerate() {
-            let differing = byte ^ byte_at(key, depth + 8 * index);
+        let limit = self.length.min(bit_length(key) - depth);
+        for index in (0..limit).step_by(8) {
+            let differing = byte_at(self.bytes, self.from + index) ^ byte_at(key, depth + index);
             if differing != 0 {
-                return limit.min(8 * index + differing.leading_zeros() as usize);
+                return limit.min(index + differing.leading_zeros() as usize);
             }
         }
         limit
@@ -91,19 +97,19 @@ impl Bits {
 
     /// Split after `at` bits.
     pub(super) fn split(&self, at: usize) -> (Self, Self) {
-        (Self::of(&self.bytes, 0, at), Self::of(&self.bytes, at, self.len()))
+        (Self { length: at, ..*self }, Self { from: self.from + at, length: self.length - at, ..*self })
     }
 
-    /// This label followed by another.
-    pub(super) fn join(&self, next: &Self) -> Self {
-        let mut path = self.bytes.to_vec();
-        append(&mut path, self.len(), next);
-        Self { length: self.length + next.length, bytes: path.into() }
+    /// The stored form of these bits followed by others, and how many they are.
+    pub(super) fn join(&self, next: Self) -> (Vec<u8>, usize) {
+        let mut path: Vec<u8> = self.bytes().collect();
+        append(&mut path, self.length, next);
+        (path, self.length + next.length)
     }
 }
 
 /// Append a label to a path of `length` bits.
-pub(super) fn append(path: &mut Vec<u8>, length: usize, label: &Bits) {
+pub(super) fn append(path: &mut Vec<u8>, length: usize, label: Bits<'_>) {
     path.truncate(length.div_ceil(8));
     let shift = length % 8;
     if shift != 0 {
@@ -112,7 +118,7 @@ pub(super) fn append(path: &mut Vec<u8>, length: usize, label: &Bits) {
     }
     for byte in label.bytes() {
         if shift == 0 {
-            path.push(*byte);
+            path.push(byte);
         } else {
             let last = path.len() - 1;
             path[last] |= byte >> shift;
@@ -143,12 +149,15 @@ mod tests {
             cuts.sort_unstable();
             let [from, middle, to] = cuts;
             let label = Bits::of(&key, from, to);
-            prop_assert_eq!(&naive(label.bytes())[..label.len()], &bits[from..to]);
-            prop_assert_eq!(Bits::from_bytes(label.len() as u16, label.bytes()), Some(label.clone()));
+            let stored: Vec<u8> = label.bytes().collect();
+            prop_assert_eq!(&naive(&stored)[..label.len()], &bits[from..to]);
+            prop_assert!(naive(&stored)[label.len()..].iter().all(|bit| !bit));
+            let read = Bits::from_bytes(label.len() as u16, &stored).expect("a stored form");
+            prop_assert!(read.bytes().eq(label.bytes()) && read.len() == label.len());
             let (head, tail) = label.split(middle - from);
-            prop_assert_eq!(&head, &Bits::of(&key, from, middle));
-            prop_assert_eq!(&tail, &Bits::of(&key, middle, to));
-            prop_assert_eq!(&head.join(&tail), &label);
+            prop_assert!(head.bytes().eq(Bits::of(&key, from, middle).bytes()));
+            prop_assert!(tail.bytes().eq(Bits::of(&key, middle, to).bytes()));
+            prop_assert_eq!(head.join(tail), (stored, label.len()));
 
             let depth = from.min(bit_length(&other));
             let expected = bits[from..to].iter().zip(&naive(&other)[depth..]).take_while(|(a, b)| a == b).count();
@@ -161,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_label_with_set_bits_behind_its_end_is_refused() {
-        assert_eq!(Bits::from_bytes(3, &[0b1110_0001]), None);
-        assert_eq!(Bits::from_bytes(3, &[0b1110_0000, 0]), None);
+        assert!(Bits::from_bytes(3, &[0b1110_0001]).is_none());
+        assert!(Bits::from_bytes(3, &[0b1110_0000, 0]).is_none());
         assert!(Bits::from_bytes(3, &[0b1110_0000]).is_some());
     }
 }

@@ -17,7 +17,6 @@ mod read;
 mod update;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::errors::StateError;
 
@@ -42,14 +41,14 @@ pub trait NodeSource {
     ///
     /// # Errors
     /// [`StateError::Corrupt`] when it is missing or is another node.
-    fn load(&self, link: &Link) -> Result<Arc<Known>, StateError>;
+    fn load(&self, link: &Link) -> Result<Known, StateError>;
 }
 
 /// A source for trees that are built from nothing.
 struct Nothing;
 
 impl NodeSource for Nothing {
-    fn load(&self, _: &Link) -> Result<Arc<Known>, StateError> {
+    fn load(&self, _: &Link) -> Result<Known, StateError> {
         Err(StateError::Corrupt("a new tree has no stored nodes".into()))
     }
 }

@@ -45,26 +45,26 @@ fn write(
         proof.extend_from_slice(&link.hash);
         return Ok(());
     }
-    match &source.load(&link)?.node {
+    match source.load(&link)?.node() {
         Node::Leaf(leaf) => {
             proof.push(LEAF);
             proof.extend_from_slice(&(leaf.key.len() as u16).to_le_bytes());
-            proof.extend_from_slice(&leaf.key);
+            proof.extend_from_slice(leaf.key);
             proof.extend_from_slice(&(leaf.value.len() as u32).to_le_bytes());
-            proof.extend_from_slice(&leaf.value);
+            proof.extend_from_slice(leaf.value);
         }
         Node::Inner(inner) => {
             proof.push(INNER);
             proof.extend_from_slice(&inner.label.length_bytes());
-            proof.extend_from_slice(inner.label.bytes());
+            proof.extend(inner.label.bytes());
             let end = depth + inner.label.len();
             let follows = |key: &&&[u8]| inner.label.shared_with(key, depth) == inner.label.len();
             let inside: Vec<&[u8]> = keys.iter().filter(follows).copied().collect();
             let (here, longer): (Vec<&[u8]>, _) = inside.into_iter().partition(|key| bit_length(key) == end);
             let (right, left): (Vec<&[u8]>, _) = longer.into_iter().partition(|key| bit(key, end));
-            write(source, inner.leaf, end, &here, proof)?;
-            write(source, inner.left, end, &left, proof)?;
-            write(source, inner.right, end, &right, proof)?;
+            for (child, keys) in inner.children().into_iter().zip([here, left, right]) {
+                write(source, child, end, &keys, proof)?;
+            }
         }
     }
     Ok(())
@@ -139,8 +139,10 @@ impl<'a> Reader<'a> {
     }
 
     fn inner(&mut self, depth: usize, on_path: bool) -> Result<(Option<Root>, Answer<'a>), StateError> {
+        let before = self.rest;
         let length = u16::from_le_bytes(self.array()?);
         let bytes = self.take(usize::from(length).div_ceil(8))?;
+        let stored_label = &before[..2 + bytes.len()];
         let label = Bits::from_bytes(length, bytes).ok_or(StateError::InvalidProof("malformed label"))?;
         // Labels below the root are never empty, which bounds the recursion by the longest key.
         let end = depth + label.len();
@@ -161,6 +163,6 @@ impl<'a> Reader<'a> {
             (.., true) => right_answer,
             _ => Answer::Absent,
         };
-        Ok((Some(inner_hash(&label, [leaf.as_ref(), left.as_ref(), right.as_ref()])), answer))
+        Ok((Some(inner_hash(stored_label, [leaf.as_ref(), left.as_ref(), right.as_ref()])), answer))
     }
 }

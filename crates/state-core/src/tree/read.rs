@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::bits::{append, bit, bit_length};
-use super::node::{Link, Node};
+use super::node::{Inner, Link, Node};
 use super::{MAX_KEY_BYTES, NodeSource};
 use crate::errors::StateError;
 
@@ -17,15 +17,15 @@ pub fn get(source: &impl NodeSource, root: Option<Link>, key: &[u8]) -> Result<O
     let mut next = root;
     let mut depth = 0;
     while let Some(link) = next {
-        match &source.load(&link)?.node {
-            Node::Leaf(leaf) => return Ok((*leaf.key == *key).then(|| leaf.value.to_vec())),
+        match source.load(&link)?.node() {
+            Node::Leaf(leaf) => return Ok((leaf.key == key).then(|| leaf.value.to_vec())),
             Node::Inner(inner) => {
                 depth += inner.label.len();
                 next = match bit_length(key) {
                     length if length < depth => None,
-                    length if length == depth => inner.leaf,
-                    _ if bit(key, depth) => inner.right,
-                    _ => inner.left,
+                    length if length == depth => inner.child(Inner::LEAF),
+                    _ if bit(key, depth) => inner.child(Inner::RIGHT),
+                    _ => inner.child(Inner::LEFT),
                 };
             }
         }
@@ -68,9 +68,9 @@ struct Scan<'a, S> {
 impl<S: NodeSource> Scan<'_, S> {
     fn visit(&mut self, link: &Link, depth: usize) -> Result<ControlFlow<()>, StateError> {
         let known = self.source.load(link)?;
-        let inner = match &known.node {
+        let inner = match known.node() {
             Node::Leaf(leaf) => {
-                if leaf.key.starts_with(self.prefix) && *leaf.key >= *self.lower {
+                if leaf.key.starts_with(self.prefix) && leaf.key >= self.lower {
                     self.items.push((leaf.key.to_vec(), leaf.value.to_vec()));
                 }
                 let full = self.items.len() == self.limit;
@@ -78,7 +78,7 @@ impl<S: NodeSource> Scan<'_, S> {
             }
             Node::Inner(inner) => inner,
         };
-        append(&mut self.path, depth, &inner.label);
+        append(&mut self.path, depth, inner.label);
         let depth = depth + inner.label.len();
         if !self.may_hold(depth) {
             return Ok(ControlFlow::Continue(()));

@@ -46,16 +46,18 @@ impl<'a> Item<'a> {
 pub struct Update<'a, 'c, S> {
     source: &'a S,
     first_id: u64,
-    fresh: Vec<Option<Arc<Known>>>,
+    fresh: Vec<Option<Known>>,
     stale: Vec<Link>,
     effective: Vec<Change<'c>>,
+    /// Where nodes are made.
+    buffer: Vec<u8>,
 }
 
 /// What an update did to the set of nodes.
 #[derive(Debug, Default)]
 pub struct Delta {
     /// Nodes created, in ascending order of their numbers.
-    pub fresh: Arc<Vec<Arc<Known>>>,
+    pub fresh: Arc<Vec<Known>>,
     /// The nodes that the new version no longer uses.
     pub stale: Vec<Link>,
 }
@@ -64,7 +66,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
     /// An update whose nodes are numbered from `batch << 24`; `batch` must be new.
     pub fn new(source: &'a S, batch: u64) -> Self {
         let first_id = batch << MAX_NODES_PER_UPDATE_BITS;
-        Self { source, first_id, fresh: Vec::new(), stale: Vec::new(), effective: Vec::new() }
+        Self { source, first_id, fresh: Vec::new(), stale: Vec::new(), effective: Vec::new(), buffer: Vec::new() }
     }
 
     /// Make the changes, which are in strictly ascending order of keys. What changes nothing is left out, so that the
@@ -90,7 +92,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let Some(link) = at else {
             return self.grow(depth, changes);
         };
-        match &self.source.load(&link)?.node {
+        match self.source.load(&link)?.node() {
             Node::Leaf(leaf) => self.change_leaf(leaf, link, depth, changes),
             Node::Inner(inner) => self.change_inner(inner, Some(link), depth, changes),
         }
@@ -105,17 +107,17 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
 
     fn change_leaf(
         &mut self,
-        leaf: &Leaf,
+        leaf: Leaf<'_>,
         link: Link,
         depth: usize,
         changes: &[Change<'c>],
     ) -> Result<Option<Link>, StateError> {
         let mut items = Vec::with_capacity(changes.len() + 1);
-        let mut kept = Some(Item::Kept { key: &leaf.key, link });
+        let mut kept = Some(Item::Kept { key: leaf.key, link });
         for change in changes {
-            match change.key.cmp(&leaf.key) {
+            match change.key.cmp(leaf.key) {
                 Ordering::Less => self.set(change, &mut items),
-                Ordering::Equal if change.value == Some(&leaf.value) => {}
+                Ordering::Equal if change.value == Some(leaf.value) => {}
                 Ordering::Equal => {
                     kept = None;
                     self.stale.push(link);
@@ -148,7 +150,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
     /// The tree that `inner` becomes. Its link, where it is a node that is stored as it is.
     fn change_inner(
         &mut self,
-        inner: &Inner,
+        inner: Inner<'_>,
         stored: Option<Link>,
         depth: usize,
         changes: &[Change<'c>],
@@ -156,7 +158,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
             return match stored {
                 Some(link) => Ok(Some(link)),
-                None => Ok(Some(self.put(Node::Inner(inner.clone()))?)),
+                None => self.put_inner(inner.label, inner.children()),
             };
         };
         // Sorted keys: whatever the first and the last share with the label, all between them share too.
@@ -164,16 +166,19 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let end = depth + shared;
         let (here, left_changes, right_changes) = partition(changes, end, |change| change.key);
         if shared == inner.label.len() {
-            let leaf = self.change(inner.leaf, end, here)?;
-            let left = self.change(inner.left, end, left_changes)?;
-            let right = self.change(inner.right, end, right_changes)?;
+            let [leaf, left, right] = inner.children();
+            let children = [
+                self.change(leaf, end, here)?,
+                self.change(left, end, left_changes)?,
+                self.change(right, end, right_changes)?,
+            ];
             if let Some(link) = stored {
-                if [leaf, left, right] == inner.children() {
+                if children == [leaf, left, right] {
                     return Ok(stored);
                 }
                 self.stale.push(link);
             }
-            return self.combine(inner.label.clone(), leaf, left, right);
+            return self.combine(inner.label, children);
         }
         let goes_right = inner.label.bit(shared);
         let (within, beside) = if goes_right { (right_changes, left_changes) } else { (left_changes, right_changes) };
@@ -184,16 +189,16 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         // A new key leaves within the label: the node moves one level down, with the rest of the label.
         self.stale.extend(stored);
         let (label, rest) = inner.label.split(shared);
-        let moved = Inner { label: rest, ..inner.clone() };
+        let moved = inner.with_label(rest);
         let leaf = self.grow(end, here)?;
         let (left, right) = if goes_right {
             let left = self.grow(end, beside)?;
-            (left, self.change_inner(&moved, None, end, within)?)
+            (left, self.change_inner(moved, None, end, within)?)
         } else {
-            let left = self.change_inner(&moved, None, end, within)?;
+            let left = self.change_inner(moved, None, end, within)?;
             (left, self.grow(end, beside)?)
         };
-        self.combine(label, leaf, left, right)
+        self.combine(label, [leaf, left, right])
     }
 
     /// A tree of sorted items whose keys agree up to `depth`.
@@ -202,7 +207,7 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
             return match items {
                 [] => Ok(None),
                 [Item::Kept { link, .. }] => Ok(Some(*link)),
-                [Item::New { key, value }, ..] => Ok(Some(self.put(Node::leaf(key, value))?)),
+                [Item::New { key, value }, ..] => self.put_leaf(key, value),
                 [Item::Kept { .. }, ..] => unreachable!("one item at most"),
             };
         };
@@ -212,50 +217,63 @@ impl<'a, 'c, S: NodeSource> Update<'a, 'c, S> {
         let leaf = self.build(end, here)?;
         let left = self.build(end, left_items)?;
         let right = self.build(end, right_items)?;
-        Ok(Some(self.put(Node::Inner(Inner { label, leaf, left, right }))?))
+        self.put_inner(label, [leaf, left, right])
     }
 
     /// An inner node, or what is left of it when it has fewer than two children.
-    fn combine(
-        &mut self,
-        label: Bits,
-        leaf: Option<Link>,
-        left: Option<Link>,
-        right: Option<Link>,
-    ) -> Result<Option<Link>, StateError> {
-        match (leaf, left, right) {
-            (None, None, None) => Ok(None),
-            (Some(leaf), None, None) => Ok(Some(leaf)),
-            (None, Some(only), None) | (None, None, Some(only)) => self.lift(&label, only).map(Some),
-            _ => Ok(Some(self.put(Node::Inner(Inner { label, leaf, left, right }))?)),
+    fn combine(&mut self, label: Bits<'_>, children: [Option<Link>; 3]) -> Result<Option<Link>, StateError> {
+        match children {
+            [None, None, None] => Ok(None),
+            [Some(leaf), None, None] => Ok(Some(leaf)),
+            [None, Some(only), None] | [None, None, Some(only)] => self.lift(label, only),
+            _ => self.put_inner(label, children),
         }
     }
 
     /// An only child takes its parent's place, and its label.
-    fn lift(&mut self, label: &Bits, child: Link) -> Result<Link, StateError> {
+    fn lift(&mut self, label: Bits<'_>, child: Link) -> Result<Option<Link>, StateError> {
         // By hash too: a number from the disk must not lead to a node of this update.
         let made_here = usize::try_from(child.id.wrapping_sub(self.first_id))
             .ok()
-            .filter(|index| matches!(self.fresh.get(*index), Some(Some(known)) if known.link == child));
+            .filter(|index| matches!(self.fresh.get(*index), Some(Some(known)) if known.link() == child));
         let known = match made_here.and_then(|index| self.fresh[index].as_ref()) {
             Some(known) => known.clone(),
             None => self.source.load(&child)?,
         };
-        let Node::Inner(inner) = &known.node else { return Ok(child) };
+        let Node::Inner(inner) = known.node() else { return Ok(Some(child)) };
         match made_here {
             Some(index) => self.fresh[index] = None,
             None => self.stale.push(child),
         }
-        self.put(Node::Inner(Inner { label: label.join(&inner.label), ..inner.clone() }))
+        let (joined, length) = label.join(inner.label);
+        self.put_inner(Bits::of(&joined, 0, length), inner.children())
     }
 
-    fn put(&mut self, node: Node) -> Result<Link, StateError> {
-        if self.fresh.len() >> MAX_NODES_PER_UPDATE_BITS != 0 {
-            return Err(StateError::BadLength);
+    fn put_leaf(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Link>, StateError> {
+        let id = self.next_id()?;
+        let leaf = Known::leaf(&mut self.buffer, id, key, value);
+        Ok(self.put(leaf))
+    }
+
+    fn put_inner(&mut self, label: Bits<'_>, children: [Option<Link>; 3]) -> Result<Option<Link>, StateError> {
+        let id = self.next_id()?;
+        let inner = Known::inner(&mut self.buffer, id, label, &children);
+        Ok(self.put(inner))
+    }
+
+    fn next_id(&self) -> Result<u64, StateError> {
+        let made = self.fresh.len();
+        if made >> MAX_NODES_PER_UPDATE_BITS == 0 {
+            Ok(self.first_id + made as u64)
+        } else {
+            Err(StateError::BadLength)
         }
-        let link = Link { hash: node.hash(), id: self.first_id + self.fresh.len() as u64 };
-        self.fresh.push(Some(Arc::new(Known { link, node })));
-        Ok(link)
+    }
+
+    fn put(&mut self, known: Known) -> Option<Link> {
+        let link = known.link();
+        self.fresh.push(Some(known));
+        Some(link)
     }
 }
 
