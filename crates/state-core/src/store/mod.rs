@@ -42,7 +42,7 @@ pub struct Options {
     /// Whether each version is on the disk before it counts. Without it a version survives the death of the process
     /// at any moment, but not of the machine.
     pub fsync: bool,
-    /// Memory for nodes, half of it decoded, half as pages of the database [bytes].
+    /// Memory for nodes, seven eighths of it one by one, the rest as pages of the database [bytes].
     pub cache_bytes: usize,
 }
 
@@ -140,7 +140,7 @@ impl Store {
     /// # Errors
     /// [`StateError::Database`] when the file cannot be used, [`StateError::Corrupt`] when it is no store.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
-        let database = database::open_file(path, options.cache_bytes / 2, options.fsync)?;
+        let database = database::open_file(path, options.cache_bytes / 8, options.fsync)?;
         let store = Self::start(database, &options)?;
         let (mut log, raw) = Log::open(path.with_extension("log"))?;
         let before = store.tip().version;
@@ -191,7 +191,7 @@ impl Store {
         Ok(Self {
             tip: RwLock::new(Tip { version, root, oldest, pending: Arc::default(), tables }),
             database,
-            cache: Arc::new(NodeCache::new(options.cache_bytes / 2)),
+            cache: Arc::new(NodeCache::new(options.cache_bytes / 8 * 7)),
             log: Mutex::new(None),
             next_batch: AtomicU64::new(next_batch),
         })
