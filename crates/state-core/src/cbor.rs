@@ -133,9 +133,9 @@ impl Fields {
 /// # Errors
 /// [`CborError`] for anything not in canonical form.
 pub fn decode(data: &[u8]) -> Result<Value> {
-    let mut reader = Reader { rest: data };
+    let mut reader = Reader::new(data);
     let value = reader.item(0)?;
-    if reader.rest.is_empty() { Ok(value) } else { Err(CborError("bytes behind the item")) }
+    if reader.is_at_end() { Ok(value) } else { Err(CborError("bytes behind the item")) }
 }
 
 /// The encoded values of some fields of a map with text keys. Others are passed over: only their heads and lengths are
@@ -144,7 +144,7 @@ pub fn decode(data: &[u8]) -> Result<Value> {
 /// # Errors
 /// [`CborError`] where the bytes are no such map.
 pub fn fields<'a, const N: usize>(data: &'a [u8], names: [&str; N]) -> Result<[Option<&'a [u8]>; N]> {
-    let mut reader = Reader { rest: data };
+    let mut reader = Reader::new(data);
     let (5, _, count) = reader.head()? else { return Err(CborError("not a map")) };
     let mut found = [None; N];
     for _ in 0..count {
@@ -156,7 +156,7 @@ pub fn fields<'a, const N: usize>(data: &'a [u8], names: [&str; N]) -> Result<[O
             found[at] = Some(&before[..before.len() - reader.rest.len()]);
         }
     }
-    if reader.rest.is_empty() { Ok(found) } else { Err(CborError("bytes behind the item")) }
+    if reader.is_at_end() { Ok(found) } else { Err(CborError("bytes behind the item")) }
 }
 
 /// Write an item in canonical form. Maps are sorted here.
@@ -228,13 +228,46 @@ fn write(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-struct Reader<'a> {
+/// Reads items one by one, where they lie.
+#[derive(Debug)]
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 const TRUNCATED: CborError = CborError("truncated");
 
 impl<'a> Reader<'a> {
+    /// At the beginning of some bytes.
+    pub fn new(data: &'a [u8]) -> Self {
+        Self { rest: data }
+    }
+
+    /// Whether all was read.
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many items follow, of an array. Nothing says yet that they are there.
+    ///
+    /// # Errors
+    /// [`CborError`] where no array is next.
+    pub fn array(&mut self) -> Result<u64> {
+        let (4, _, count) = self.head()? else { return Err(CborError("not an array")) };
+        Ok(count)
+    }
+
+    /// The content of a byte string; none for null.
+    ///
+    /// # Errors
+    /// [`CborError`] where neither is next.
+    pub fn bytes_or_null(&mut self) -> Result<Option<&'a [u8]>> {
+        match self.head()? {
+            (2, _, length) => self.take(length).map(Some),
+            (7, 22, _) => Ok(None),
+            _ => Err(CborError("neither bytes nor null")),
+        }
+    }
+
     fn take(&mut self, length: u64) -> Result<&'a [u8]> {
         let length = usize::try_from(length).map_err(|_| TRUNCATED)?;
         let (head, rest) = self.rest.split_at_checked(length).ok_or(TRUNCATED)?;

@@ -249,15 +249,15 @@ impl Store {
     /// [`StateError::UnknownVersion`], [`StateError::WrongRoot`], [`StateError::BadLength`], [`StateError::Corrupt`],
     /// [`StateError::Database`].
     pub fn stage(&self, parent: impl Into<At>, changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<Staged> {
-        self.stage_sorted(parent.into(), changes.iter().map(|(key, value)| Change { key, value: value.as_deref() }))
+        let changes = changes.iter().map(|(key, value)| Change { key, value: value.as_deref() });
+        self.stage_sorted(parent.into(), &changes.collect::<Vec<_>>())
     }
 
-    fn stage_sorted<'c>(&self, parent: At, changes: impl Iterator<Item = Change<'c>>) -> Result<Staged> {
+    fn stage_sorted(&self, parent: At, changes: &[Change<'_>]) -> Result<Staged> {
         let snapshot = self.snapshot(parent)?;
         let batch = self.next_batch.fetch_add(1, Ordering::Relaxed);
-        let changes: Vec<Change<'_>> = changes.collect();
         let mut update = Update::new(&snapshot, batch);
-        let link = update.run(snapshot.root, &changes)?;
+        let link = update.run(snapshot.root, changes)?;
         let (effective, delta) = update.finish();
         let diff = record::encode_diff(&effective);
         Ok(Staged { root: hash_of(link), diff, parent: snapshot.root, link, batch, delta })
@@ -299,9 +299,7 @@ impl Store {
     /// [`StateError::Corrupt`], [`StateError::Database`].
     pub fn apply(&self, version: u64, diff: &[u8], expected_root: Root) -> Result<()> {
         let parent = self.expect_next(version)?.version;
-        let changes = record::decode_diff(diff)?;
-        let changes = changes.iter().map(|(key, value)| Change { key, value: value.as_deref() });
-        let staged = self.stage_sorted(parent.into(), changes)?;
+        let staged = self.stage_sorted(parent.into(), &record::decode_diff(diff)?)?;
         if staged.root != expected_root {
             return Err(StateError::RootMismatch);
         }

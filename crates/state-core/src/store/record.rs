@@ -1,6 +1,6 @@
 //! What is kept for each version: its root, what it replaced, and its diff.
 
-use crate::cbor::{self, Value};
+use crate::cbor;
 use crate::errors::StateError;
 use crate::tree::{Change, EMPTY_ROOT, Link};
 
@@ -59,7 +59,9 @@ fn number(data: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The canonical diff: CBOR `[[key, value or null], ...]`, keys ascending, only what really changes.
 pub(super) fn encode_diff(changes: &[Change<'_>]) -> Vec<u8> {
-    let mut out = Vec::new();
+    // Heads: 9 bytes at most of the array; 1 of a pair, 2 of its key, 5 of its value.
+    let content: usize = changes.iter().map(|change| change.key.len() + change.value.map_or(0, <[u8]>::len)).sum();
+    let mut out = Vec::with_capacity(9 + content + 8 * changes.len());
     cbor::write_array(&mut out, changes.len());
     for change in changes {
         cbor::write_array(&mut out, 2);
@@ -72,28 +74,62 @@ pub(super) fn encode_diff(changes: &[Change<'_>]) -> Vec<u8> {
     out
 }
 
-/// A key and its new value, or none where it is deleted.
-type OwnedChange = (Vec<u8>, Option<Vec<u8>>);
-
-/// Read a diff. Whether each entry changes something is seen only against the state.
-pub(super) fn decode_diff(diff: &[u8]) -> Result<Vec<OwnedChange>, StateError> {
-    let Ok(Value::Array(entries)) = cbor::decode(diff) else {
-        return Err(StateError::MalformedDiff("not a CBOR array"));
-    };
-    let changes = entries.into_iter().map(decode_change).collect::<Option<Vec<_>>>();
+/// Read a diff, where it lies. Whether each entry changes something is seen only against the state.
+pub(super) fn decode_diff(diff: &[u8]) -> Result<Vec<Change<'_>>, StateError> {
+    let mut reader = cbor::Reader::new(diff);
+    let count = reader.array().map_err(|_| StateError::MalformedDiff("not a CBOR array"))?;
+    let changes = (0..count).map(|_| decode_change(&mut reader)).collect::<Option<Vec<_>>>();
     let changes = changes.ok_or(StateError::MalformedDiff("an entry is no pair of key and value"))?;
-    if !changes.is_sorted_by(|(left, _), (right, _)| left < right) {
+    if !reader.is_at_end() {
+        return Err(StateError::MalformedDiff("bytes behind the array"));
+    }
+    if !changes.is_sorted_by(|left, right| left.key < right.key) {
         return Err(StateError::MalformedDiff("keys do not ascend"));
     }
     Ok(changes)
 }
 
-fn decode_change(entry: Value) -> Option<OwnedChange> {
-    let Value::Array(pair) = entry else { return None };
-    let [key, value] = <[Value; 2]>::try_from(pair).ok()?;
-    let value = match value {
-        Value::Null => None,
-        value => Some(value.into_bytes()?),
-    };
-    Some((key.into_bytes()?, value))
+fn decode_change<'a>(reader: &mut cbor::Reader<'a>) -> Option<Change<'a>> {
+    let 2 = reader.array().ok()? else { return None };
+    let key = reader.bytes_or_null().ok()??;
+    Some(Change { key, value: reader.bytes_or_null().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_is_read_as_it_was_written() {
+        let value = [7; 300];
+        let changes = [Change::set(b"a", &value), Change { key: b"b", value: None }, Change::set(b"c", b"")];
+        let diff = encode_diff(&changes);
+        let read = decode_diff(&diff).unwrap();
+        assert!(read.iter().map(|one| (one.key, one.value)).eq(changes.iter().map(|one| (one.key, one.value))));
+        for cut in 0..diff.len() {
+            assert!(matches!(decode_diff(&diff[..cut]), Err(StateError::MalformedDiff(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_ascending_keys_and_values_is_refused() {
+        for (diff, why) in [
+            ("a0", "not a CBOR array"),
+            ("9fff", "not a CBOR array"),
+            ("9bffffffffffffffff", "an entry is no pair of key and value"),
+            ("818141aa", "an entry is no pair of key and value"),
+            ("818341aaf6f6", "an entry is no pair of key and value"),
+            ("8182f6f6", "an entry is no pair of key and value"),
+            ("818241aaf7", "an entry is no pair of key and value"),
+            ("81825801aaf6", "an entry is no pair of key and value"),
+            ("818241aa6161", "an entry is no pair of key and value"),
+            ("8000", "bytes behind the array"),
+            ("828241aaf68241aaf6", "keys do not ascend"),
+        ] {
+            let bytes = |hex: &str| -> Vec<u8> {
+                (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+            };
+            assert_eq!(decode_diff(&bytes(diff)).err(), Some(StateError::MalformedDiff(why)), "{diff}");
+        }
+    }
 }
