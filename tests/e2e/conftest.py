@@ -8,7 +8,7 @@ user's own network.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,19 @@ def _group_of(nodeid: str) -> str:
     name = Path(file).stem
     in_containers = name.startswith("test_compose") or "compose" in re.findall(r"\w+", test)
     return CONTAINERS if in_containers else name
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say how a network stands when a test of it fails: it is gone when somebody reads that."""
+    report = yield
+    if report.failed and call.when == "call" and isinstance(item, pytest.Function):
+        for one in {id(one): one for one in item.funcargs.values()}.values():
+            if isinstance(one, RunningNetwork):
+                report.sections.append((f"network ({one.kind})", one.account_of_itself()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "contracts" / "artifacts"
 START_TIMEOUT_S = 90
+MAX_TOLD_CHARACTERS = 4_000
+"""Of each answer by which a network says how it stands; of its logs four times as many."""
 PORTS_A_NETWORK = 400
 FIRST_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 SECOND_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
@@ -88,6 +90,21 @@ class RunningNetwork:
 
     def block_number(self) -> int:
         return int(self.rpc("eth_blockNumber"), 16)
+
+    def account_of_itself(self) -> str:
+        """How the network stands, for who reads that a test of it failed."""
+        told = []
+        for path in ("/status", "/v1/finality", "/v1/pool", "/v1/rounds?limit=5"):
+            try:
+                told.append(f"{path}: {self.get(path).text[:MAX_TOLD_CHARACTERS]}")
+            except httpx.HTTPError as error:
+                told.append(f"{path}: {error!r}")
+        told.append(self.log_text()[-4 * MAX_TOLD_CHARACTERS :])
+        return "\n".join(told)
+
+    def log_text(self) -> str:
+        """Logs of all nodes."""
+        raise NotImplementedError
 
     def cli(self, *arguments: str) -> str:
         """Run a command of `qanat` against this network; its standard output."""
