@@ -93,7 +93,8 @@ REASONS = (
         why=(
             "Four enclaves hash, seal and write the nodes of 220 fresh slots, on two cores, where "
             "Hardhat changes a map in memory; and no transaction can take less than a transfer "
-            "does. ADR 0054 has the work of one enclave by function, and what did not help."
+            "does. ADR 0054 and 0088 have the work of one enclave by function, and what did not "
+            "help."
         ),
         design=(
             "A cheaper transfer first, which is the floor, see above. What is left is spread "
