@@ -241,13 +241,17 @@ class RoundWorker:
         self._propose(phase.duty.rank, batch)
 
     def keep_awake(self) -> bool:
-        """Make empty rounds at their usual pace for a while; whether one is due by that."""
+        """
+        Make empty rounds at their usual pace for a while; whether one is due by that.
+
+        May be called beside the loop, which looks in its turn at what that makes due.
+        """
         now_ns, before_ns = self._with.clock.now_ns(), self._timing.due_ns(0)
         self._timing = self._timing.kept_awake(now_ns)
         due_ns = self._timing.due_ns(0)
         if due_ns == before_ns:
             return False
-        self._consider_proposing()
+        self._with.post(DueReached(self._phase.round))
         return due_ns <= now_ns
 
     def follow(self, mining: Mining) -> None:
