@@ -66,8 +66,7 @@ class GatewayApp:
         elif path == "/metrics" and is_get:
             await _respond(send, 200, CONTENT_TYPE_LATEST, self._render_metrics())
         elif path.startswith(READ_PATHS):
-            if self._node.awake.is_due:
-                await self._node.awake.renew()
+            await self._node.awake.renew()
             await (await self._loaded())(scope, receive, send)
         else:
             await _respond(send, 404, TEXT, b"nothing is here\n")

@@ -55,11 +55,11 @@ class RoundTiming:
             return self._after(self.begun_ns, rank)
         wait_ms = self.mining.interval_ms
         if wait_ms is not None:
-            due_ns = self.begun_ns + wait_ms * NS_PER_MS if wait_ms else NEVER_NS
-        else:
-            # Without automine nobody expects rounds of which nobody spoke.
-            due_ns = self._flushed_ns() if self.mining.automine else NEVER_NS
-        return NEVER_NS if due_ns == NEVER_NS else self._after(due_ns, rank)
+            return self._after(self.begun_ns + wait_ms * NS_PER_MS, rank) if wait_ms else NEVER_NS
+        # Without automine nobody expects rounds of which nobody spoke.
+        if not self.mining.automine or self._flush_ns == 0:
+            return NEVER_NS
+        return self._after(self._flushed_ns(), rank)
 
     @property
     def _flush_ns(self) -> int:
@@ -67,8 +67,6 @@ class RoundTiming:
 
     def _flushed_ns(self) -> int:
         """When an empty batch is due: sooner where clients ask, if only since a moment ago."""
-        if self._flush_ns == 0:
-            return NEVER_NS
         due_ns = max(self.begun_ns + self._flush_ns, self.awake_from_ns)
         if due_ns <= self.awake_until_ns:
             return due_ns
