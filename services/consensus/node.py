@@ -31,10 +31,10 @@ PRUNED_AT_ONCE = 64
 PRUNING_STEPS = 32
 """Steps of one turn of maintenance, twice what the fastest chain makes meanwhile."""
 BLOCKS_BETWEEN_LOOKS = 16
-"""Less is not worth a look; a chain that is quiet makes as many in half a minute."""
+"""Less is not worth a look, nor to be woken for one."""
 BLOCKS_BETWEEN_CHECKPOINTS = 32
 """About a megabyte of log: worth a flush of the disk."""
-HEALTHY_AGE_S = 9.0
+HEALTHY_AGE_S = 72.0
 """The chain counts as standing still when its newest block is older: three beats of `solo` [s]."""
 
 
@@ -68,15 +68,15 @@ class ConsensusNode:
         """Keep the write-ahead log and the history short, beside the blocks, until cancelled."""
         height = looked_at = self.height
         while True:
-            await asyncio.sleep(MAINTENANCE_S)
-            if self.height - looked_at < BLOCKS_BETWEEN_LOOKS:
-                continue
+            while self.height - looked_at < BLOCKS_BETWEEN_LOOKS:
+                await self._news.wait()
             looked_at = self.height
             if self.height - height >= BLOCKS_BETWEEN_CHECKPOINTS:
                 height = self.height
                 await asyncio.to_thread(self.store.checkpoint)
             if keep_heights != ARCHIVE:
                 await self.prune(keep_heights)
+            await asyncio.sleep(MAINTENANCE_S)
 
     async def prune(self, keep_heights: int) -> None:
         """Forget heights beyond a window, in steps between which blocks are made."""

@@ -23,7 +23,7 @@ from shared.types.identity import NodeId
 
 log = structlog.get_logger()
 
-LONGEST_SLEEP_S = 10.0
+LONGEST_SLEEP_S = 30.0
 """The enclave sees a newer block at least this often, so that its clock and heights stay fresh."""
 RETRY_S = 0.25
 """Pause after a publication [s]."""

@@ -40,8 +40,8 @@ LONG_CHAIN = 10_000
 """Transactions after which snapshots are taken once more."""
 MINED_AT_ONCE = 1_000
 """Blocks of one request."""
-IDLE_S = 10
-"""How long idleness is watched [s]."""
+IDLE_S = 20
+"""How long idleness is watched [s]: from one of Qanat's rounds to the next, where nobody asks."""
 JUST_ASKED_S = 6
 """The same right after a request, which keeps Qanat's rounds coming for 10 s [s]."""
 QUIET_S = 12

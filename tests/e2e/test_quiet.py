@@ -8,7 +8,7 @@ import pytest
 from tests.support.networks import ProcessNetwork
 
 PAUSE_S = 22
-"""10 s at the usual pace of 2 s, and a round that comes 10 s after the last of those."""
+"""10 s at the usual pace of 2 s, and more than half of the 20 s without a round."""
 MOST_ROUNDS = 8
 """In that time, with the one that is due when somebody asks again; 11 at the usual pace."""
 

@@ -20,7 +20,7 @@ NEVER_NS = 2**63
 """Later than any time: only something new makes the round due [Unix ns]."""
 AWAKE_NS = 10_000 * NS_PER_MS
 """How long empty batches come at their usual pace after a client asked [ns]."""
-QUIET_FACTOR = 5
+QUIET_FACTOR = 10
 """How many times as long an empty batch waits where nobody asks."""
 
 

@@ -18,12 +18,12 @@ from services.consensus.engine.solo import CAPABILITIES, NAME, SoloEngine
 from services.consensus.store import Store
 from shared.types.proof import LightBlock
 
-BEAT_NS = 3_000_000_000
+BEAT_NS = 24_000_000_000
 """
 Time between blocks when nothing happens [ns]: it keeps consensus time moving.
 
-Longer than idle ParaTimes take from round to round, so that a quiet network has one block a round
-and none beside it.
+Longer than ParaTimes take from round to round where nobody asks, so that a quiet network has one
+block a round and none beside it.
 """
 GATHERING_S = 0.02
 """
