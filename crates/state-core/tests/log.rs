@@ -1,5 +1,5 @@
-//! Versions that wait in the log: whenever a process dies, and whatever the log says, a store begins at a version that
-//! was persisted, with what belongs to it.
+//! Versions that wait in the log: whenever a process dies a store begins at a version that was persisted, with what
+//! belongs to it; and whatever the log says, with a state that was.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,17 +92,29 @@ impl Persisted {
         self.0.push((version, root, items(&store.snapshot(version).unwrap())));
     }
 
-    /// Open it, and go on.
+    /// Open it, find a version that was, and go on.
     fn check(&self, files: &Files) -> u64 {
+        let found = Self::open_and_go_on(files);
+        assert!(self.0.contains(&found), "version {} was never persisted", found.0);
+        found.0
+    }
+
+    /// The same where the log may have been forged: it can give a state that was the number of another.
+    fn check_state(&self, files: &Files) {
+        let (version, root, map) = Self::open_and_go_on(files);
+        let is_known = self.0.iter().any(|(_, known, of)| (*known, of) == (root, &map));
+        assert!(is_known, "the state of version {version} was never persisted");
+    }
+
+    fn open_and_go_on(files: &Files) -> (u64, Root, Map) {
         let store = files.open();
         assert_eq!(files.read_log(), b"", "it is taken over");
         let (version, root) = store.latest();
         let map = items(&store.snapshot(At { version, root: Some(root) }).unwrap());
         assert_eq!(root, root_of(&map).unwrap());
-        assert!(self.0.contains(&(version, root, map)), "version {version} was never persisted");
         commit(&store, &set("next", "1"));
         assert_eq!(store.latest().0, version + 1);
-        version
+        (version, root, map)
     }
 }
 
@@ -255,7 +267,7 @@ proptest! {
             entry[part.clone()].copy_from_slice(&head[part]);
             forged.extend(entry);
         }
-        persisted.check(&files.copy_with_log(&forged));
+        persisted.check_state(&files.copy_with_log(&forged));
     }
 }
 
@@ -318,6 +330,26 @@ fn a_byte_that_changed_anywhere_leads_to_nothing_that_was_not() {
         changed[at] ^= 1 << (at % 8);
         persisted.check(&files.copy_with_log(&changed));
     }
+}
+
+/// Nothing of a version but its number is in no root: whose the disk is can say 5 of version 6, since 5 changed nothing.
+#[test]
+fn a_number_that_was_forged_is_found_by_who_knows_the_root() {
+    let (files, persisted) = some_in_each();
+    let log = files.read_log();
+    let entries = split(&log);
+    let mut sixth = entries[3].to_vec();
+    sixth[4..12].copy_from_slice(&5u64.to_le_bytes());
+    let store = files.copy_with_log(&[entries[0], entries[1], &sixth].concat()).open();
+    let root_of = |version: usize| persisted.0[version].1;
+    assert_eq!(store.latest(), (5, root_of(6)));
+    let refused = store.snapshot(At { version: 5, root: Some(root_of(5)) }).unwrap_err();
+    assert_eq!(refused, StateError::WrongRoot { version: 5 });
+    // What is true is there, and what comes after it can be fetched.
+    store.rollback(4).unwrap();
+    assert_eq!(store.latest(), (4, root_of(4)));
+    store.skip(5).unwrap();
+    store.snapshot(At { version: 5, root: Some(root_of(5)) }).unwrap();
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The log file: new versions, each by one `write`, until several of them go to the database together.
 //!
 //! An entry: `length of the diff LE4 ‖ version LE8 ‖ root 32 ‖ diff`. It needs no checksum: whoever reads it makes the
-//! version from the diff, and what does not lead to the root is not that version.
+//! version from the diff, and what does not lead to the root is no state that was. Its number is the disk's word, as it
+//! is in the database: see [`At`](super::At).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
