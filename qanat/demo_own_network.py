@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from shared.errors import Unavailable
 HOST = "127.0.0.1"
 FIRST_PORT_BASE, LAST_PORT_BASE, STEP = 20_545, 60_545, 500
 WORKERS = 2
+LAST_WRITES_S = 5.0
+"""How long programs of apps may take to end after the network has [s]."""
 
 
 class NetworkNotStarted(Unavailable, module="demo", code=6):
@@ -63,9 +66,26 @@ def own_network(
             yield OwnNetwork(find_running(layout, file, port_base), f"http://{HOST}:{port_base}")
         finally:
             # Deaf first: whoever reads that the network goes may well press Ctrl-C again.
-            with deaf(), made:
+            with deaf():
                 progress("taking the network down")
-                stop_network(layout)
+                try:
+                    stop_network(layout)
+                finally:
+                    _remove(made)
+
+
+def _remove(made: "tempfile.TemporaryDirectory[str]") -> None:
+    """Remove a directory to which an app may write for a moment after its enclave has ended."""
+    deadline = time.monotonic() + LAST_WRITES_S
+    while True:
+        try:
+            made.cleanup()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _free_ports(file: Path, first_port_base: int) -> int:

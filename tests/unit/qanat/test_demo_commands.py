@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
@@ -340,6 +341,29 @@ def test_who_cannot_wait_leaves_no_network_behind(stopped) -> None:
     assert ended.value.__context__ is None, "the second one was heard"
     (root,) = stopped
     assert not root.parent.exists()
+
+
+def test_an_app_that_writes_until_it_ends_is_waited_for(stopped, monkeypatch) -> None:
+    attempts = []
+    clean_up = tempfile.TemporaryDirectory.cleanup
+
+    def fail_twice(made) -> None:
+        attempts.append(made)
+        if len(attempts) < 3:
+            raise OSError("directory not empty")
+        clean_up(made)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", fail_twice)
+    with own_network(lambda _: None):
+        pass
+    (root,) = stopped
+    assert not root.parent.exists()
+    # It does not end: nobody waits for ever.
+    attempts.clear()
+    monkeypatch.setattr(demo_own_network, "LAST_WRITES_S", 0)
+    with pytest.raises(OSError, match="not empty"), own_network(lambda _: None):
+        pass
+    clean_up(attempts[0])
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
