@@ -97,7 +97,8 @@ REASONS = (
             "help."
         ),
         design=(
-            "A cheaper transfer first, which is the floor, see above. What is left is spread "
+            "A cheaper transfer first, which is more than half of it: a worker's part in a round "
+            "and the following of blocks as a native loop in hosts. What is left is spread "
             "thinly; cores for its enclaves would take three of the four copies off the clock."
         ),
     ),
