@@ -99,7 +99,7 @@ impl Persisted {
         found.0
     }
 
-    /// The same where the log may have been forged: it can give a state that was the number of another.
+    /// The same where numbers in the log were forged: it can give a state that was the number of another.
     fn check_state(&self, files: &Files) {
         let (version, root, map) = Self::open_and_go_on(files);
         let is_known = self.0.iter().any(|(_, known, of)| (*known, of) == (root, &map));
@@ -259,15 +259,21 @@ proptest! {
         let (files, persisted) = some_in_each();
         let log = files.read_log();
         let entries = split(&log);
-        let mut forged = Vec::new();
+        let (mut forged, mut has_other_numbers) = (Vec::new(), false);
         for (body, head, field) in pieces {
             let (body, head) = (entries[body % entries.len()], entries[head % entries.len()]);
+            has_other_numbers |= field == 2 && body != head;
             let mut entry = body.to_vec();
             let part = [0..0, 0..4, 4..12, 12..HEAD_BYTES][field].clone();
             entry[part.clone()].copy_from_slice(&head[part]);
             forged.extend(entry);
         }
-        persisted.check_state(&files.copy_with_log(&forged));
+        let files = files.copy_with_log(&forged);
+        if has_other_numbers {
+            persisted.check_state(&files);
+        } else {
+            persisted.check(&files);
+        }
     }
 }
 
