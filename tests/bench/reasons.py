@@ -134,7 +134,7 @@ REASONS = (
             "that costs. Where others use the machine's caches as well, such a round takes up to "
             "150 ms of CPU; one under load, with a transfer in it, takes 12."
         ),
-        design=("Rounds come every 20 s where nobody asks (ADR 0087): they could be more seldom."),
+        design="Rounds come every 20 s where nobody asks (ADR 0087): they could be more seldom.",
     ),
     Reason(
         keys=("model share",),
