@@ -16,6 +16,7 @@ COPY requirements/run.txt requirements/run.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install -q --python /opt/venv/bin/python --require-hashes -r requirements/run.txt
 COPY Cargo.toml Cargo.lock rustfmt.toml ./
+COPY .cargo .cargo
 COPY crates crates
 RUN --mount=type=cache,target=/root/.cache/uv --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \

@@ -10,7 +10,7 @@ NETWORK ?= networks/default.toml
 ARGS ?=
 # A developer's run is short. CI=true or ALL=1 makes it whole.
 ALL ?= $(filter true 1,$(CI))
-RUST_INPUTS := Cargo.toml Cargo.lock crates tests/vectors tests/contracts/artifacts
+RUST_INPUTS := Cargo.toml Cargo.lock .cargo crates tests/vectors tests/contracts/artifacts
 SHORT := $(if $(ALL),,QANAT_SHORT_TESTS=1)
 E2E_PROCESSES ?= 2
 # Images of containers often set it, and then every process of every network compiles what it imports.
