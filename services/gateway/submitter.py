@@ -36,6 +36,7 @@ class Submitter:
         """`until_mined` waits a moment for a round with a transaction; whether one came."""
         self._nodes, self._until_mined = nodes, until_mined
         self.accepted = AcceptedTransactions()
+        nodes.is_at_rest = lambda: not self.accepted
         self._has_accepted = asyncio.Event()
         self._waiting: list[tuple[bytes, asyncio.Future[Submission]]] = []
         self._tasks: set[asyncio.Task[None]] = set()

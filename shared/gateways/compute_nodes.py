@@ -50,7 +50,9 @@ class ComputeNode:
         self.round = -1
         """Newest round that it delivered; -1 while it delivers nothing."""
         self.status: ComputeStatus | None = None
-        """What it last said of itself."""
+        """What it last said of itself: when its stream began, and in each epoch since."""
+        self.began_at = 0
+        """Its newest round when its stream began."""
         self.fails_probe = False
         """Whether the last encrypted call through it failed; see `readiness`."""
 
@@ -72,7 +74,7 @@ class ComputeNode:
     @property
     def is_streamed_up(self) -> bool:
         """Whether it has delivered all that it had when its stream began."""
-        return self.status is not None and self.is_up and self.round >= self.status.round
+        return self.status is not None and self.is_up and self.round >= self.began_at
 
     def mark_down(self, reason: str) -> None:
         """Pass the node over until it delivers a round again."""
@@ -93,6 +95,8 @@ class ComputeNodes:
         self._favourite: ComputeNode | None = None
         self.newest_shown: Callable[[], int] = lambda: -1
         """Newest round that clients see; it may be there before a node has delivered it."""
+        self.is_at_rest: Callable[[], bool] = lambda: True
+        """Whether no transaction waits that only the favourite may know of yet."""
         self._delivered = asyncio.Event()
 
     def note_delivered(self, node: ComputeNode, number: int) -> None:
@@ -157,14 +161,16 @@ class ComputeNodes:
         Put a question to the same node every time, as long as it keeps up.
 
         For transactions: one pool sees the nonces of a sender in the order in which they came.
-        Waits for keys as `ask` does.
+        Where another epoch has other workers it is one of them, as soon as nothing waits: who is no
+        worker could let rounds come together, and cannot while it is asked. Waits for keys as `ask`
+        does.
         """
         return await _until_keys(lambda: self._ask_favourite(question))
 
     async def _ask_favourite(self, question: Question[T]) -> T:
         order = self._in_order(0)
         favourite = self._favourite
-        if favourite is None or not self._keeps_up(favourite):
+        if favourite is None or not self._keeps_up(favourite) or self._should_rest(favourite):
             level = self._level() or order
             workers = [node for node in level if node.is_worker]
             favourite = self._favourite = (workers or level)[0]
@@ -186,6 +192,12 @@ class ComputeNodes:
 
     def _keeps_up(self, node: ComputeNode) -> bool:
         return node.round >= self._newest() - FAVOURITE_LAG_ROUNDS and not node.fails_probe
+
+    def _should_rest(self, favourite: ComputeNode) -> bool:
+        """Say whether a worker should be asked instead, and may."""
+        if favourite.is_worker or not self.is_at_rest():
+            return False
+        return any(node.is_worker for node in self._level())
 
     def _in_order(self, turn: int) -> list[ComputeNode]:
         """Level nodes first, from the one whose turn it is; then the others, newest first."""

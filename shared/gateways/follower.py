@@ -19,7 +19,7 @@ from shared.gateways.early_rounds import EarlyRounds
 from shared.gateways.finality import Finality
 from shared.gateways.index import RoundIndex
 from shared.kit.tracing import begin_ns, record_in_round
-from shared.types.block import BlockHeader, RoundBlock
+from shared.types.block import BlockHeader, HeaderType, RoundBlock
 from shared.types.identity import Round
 
 log = structlog.get_logger()
@@ -63,11 +63,15 @@ class Follower:
                 node.status = await node.api.fetch_status()
                 if node.status.runtime_id != self._runtime_id:
                     raise WrongChain(f"{node.name} serves another ParaTime")
+                node.began_at = node.status.round
                 await self._finality.until_final(0)
-                first = self._start_of_stream(node.status.round)
+                first = self._start_of_stream(node.began_at)
                 async for block in node.api.watch_rounds(first):
                     await self._receive(node, block, is_first=block.header.round == first)
                     delay = RETRY_S
+                    if block.header.header_type is HeaderType.EPOCH_TRANSITION:
+                        # Another committee: it may be a worker now, or no more.
+                        node.status = await node.api.fetch_status()
                 node.mark_down("the stream of rounds ended")
             except ForgedResults as error:
                 log.error("compute_node_lies", compute=node.name, reason=error.message)

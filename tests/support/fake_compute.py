@@ -234,6 +234,7 @@ class FakeComputeNode:
         self.is_paused = False
         self.held_at: int | None = None
         """Last round that it delivers; None delivers all."""
+        self.is_worker = True
         self.calls: list[str] = []
         self.executed: asyncio.Queue[ExecutedRound] = asyncio.Queue()
 
@@ -259,7 +260,7 @@ class FakeComputeNode:
             state_root=self.chain.blocks[self.round].header.state_root,
             epoch=self.chain.epoch,
             is_ready=True,
-            is_worker=True,
+            is_worker=self.is_worker,
             is_backup=False,
             mr_enclave=bytes(32),
             is_mock_tee=True,

@@ -58,6 +58,18 @@ async def test_state_is_never_older_than_the_block_that_was_shown(tmp_path):
             assert await gateway.rpc("eth_getBalance", RECEIVER, "latest") == "0x5"
 
 
+async def test_each_epoch_has_other_workers(tmp_path):
+    async with running_gateway(tmp_path, nodes=2) as gateway:
+        members = gateway.node.nodes.members
+        await until(lambda: all(member.is_worker for member in members))
+        gateway.computes[0].is_worker = False
+        gateway.chain.advance_epoch()
+        await until(lambda: not members[0].is_worker)
+        assert members[0].is_up
+        await gateway.send(sign(0))
+        assert "submit_transactions" not in gateway.computes[0].calls
+
+
 async def test_who_hears_of_many_rounds_late_costs_no_look_into_the_database_for_each(
     tmp_path, monkeypatch
 ):

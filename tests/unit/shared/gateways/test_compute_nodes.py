@@ -288,6 +288,20 @@ async def test_transactions_stay_with_one_worker(nodes, fakes):
     assert fakes[2].batches == [(b"1",), (b"2",), (b"3",)]
 
 
+async def test_transactions_move_to_a_worker_of_the_epoch_once_nothing_waits(nodes, fakes):
+    nodes.members[2].status = status("c", is_worker=True)
+    submitter = Submitter(nodes, never_mined)
+    await submitter.submit(b"1")
+    nodes.members[2].status = status("c", is_worker=False)
+    nodes.members[1].status = status("b", is_worker=True)
+    await submitter.submit(b"2")
+    for hash_ in submitter.accepted.raws():
+        submitter.accepted.discard(hash_)
+    await submitter.submit(b"3")
+    assert fakes[2].batches == [(b"1",), (b"2",)], "only its pool is sure to have the first one"
+    assert fakes[1].batches == [(b"3",)]
+
+
 async def test_transactions_move_when_their_node_falls_behind(nodes, fakes):
     nodes.members[2].status = status("c", is_worker=True)
     submitter = Submitter(nodes, never_mined)
