@@ -59,13 +59,13 @@ def test_compute_node_killed_mid_round_catches_up(
     network: RunningNetwork, name: str, part: str
 ) -> None:
     network.until_ready()
-    before = network.process(name, part)
+    before = network.process(name, part)["pid"]
     with Traffic(network) as traffic:
         wait_for(lambda: traffic.mined >= 3, 60, "traffic flows")
         network.kill(name, part)
         at_kill = traffic.mined
         wait_for(lambda: traffic.mined >= at_kill + 10, 60, "the chain goes on without the node")
-    wait_for(lambda: network.process(name, part)["pid"] != before["pid"], 60, f"{name} restarts")
+    network.until_restarted(name, before, part)
     network.until_ready()
     network.until_level()
 
@@ -77,7 +77,7 @@ def test_network_survives_the_death_of_a_service(network: RunningNetwork, name: 
     vault = deploy(web3, "Vault")
     before = network.process(name)["pid"]
     network.kill(name)
-    wait_for(lambda: network.process(name)["pid"] not in (before, None), 60, f"{name} restarts")
+    network.until_restarted(name, before)
     network.until_ready()
     assert send(web3, vault.functions.store(b"after the fall"))["status"] == 1
     assert vault.functions.reveal().call() == b"after the fall"
@@ -90,7 +90,7 @@ def test_gateway_killed_loses_no_block(network: RunningNetwork) -> None:
     receipt = send(web3, vault.functions.store(b"x"))
     before = network.process("gateway")["pid"]
     network.kill("gateway")
-    wait_for(lambda: network.process("gateway")["pid"] not in (before, None), 60, "restarts")
+    network.until_restarted("gateway", before)
     network.until_ready()
     again = web3.eth.get_transaction_receipt(receipt["transactionHash"])
     assert again["blockHash"] == receipt["blockHash"]

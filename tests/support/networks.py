@@ -120,6 +120,15 @@ class RunningNetwork:
     def process(self, name: str, part: str = "host") -> dict[str, Any]:
         return next(p for p in self.processes() if p["name"] == name and p["part"] == part)
 
+    def until_restarted(self, name: str, before: int, part: str = "host") -> None:
+        """Wait for another process in the place of one; in between there may be none, or no place."""
+
+        def is_restarted() -> bool:
+            pids = [p["pid"] for p in self.processes() if (p["name"], p["part"]) == (name, part)]
+            return any(pid not in (before, None) for pid in pids)
+
+        wait_for(is_restarted, 60, f"{name} restarts")
+
     def roots(self) -> dict[str, tuple[int | None, str | None]]:
         return {r["name"]: (r["round"], r["root"]) for r in json.loads(self.cli("roots", "--json"))}
 
