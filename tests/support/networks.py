@@ -121,7 +121,7 @@ class RunningNetwork:
         return next(p for p in self.processes() if p["name"] == name and p["part"] == part)
 
     def until_restarted(self, name: str, before: int, part: str = "host") -> None:
-        """Wait for another process in the place of one; in between there may be none, or no place."""
+        """Wait for another process in the place of one; for a moment none may be listed."""
 
         def is_restarted() -> bool:
             pids = [p["pid"] for p in self.processes() if (p["name"], p["part"]) == (name, part)]
