@@ -93,8 +93,9 @@ REASONS = (
         why=(
             "Four enclaves hash, seal and write the nodes of 220 fresh slots, on two cores, where "
             "Hardhat changes a map in memory; and no transaction can take less than a transfer "
-            "does. ADR 0054 and 0088 have the work of one enclave by function, and what did not "
-            "help."
+            "does. ADR 0054, 0088 and 0089 have the work of one enclave by function, and what did "
+            "not help. On a quiet machine it is just reached: with the same CPU, five repetitions "
+            "an hour earlier took 9.5 ms, 2.46x (ADR 0089)."
         ),
         design=(
             "A cheaper transfer first, which is more than half of it: a worker's part in a round "
