@@ -291,7 +291,8 @@ def main() -> None:
         sys.exit(f"port {arguments.port_base} is taken: choose another --port-base")
     console = Console(width=None if sys.stdout.isatty() else 160)
     facts = machine.facts()
-    facts["repetitions"] = arguments.repeat
+    # A curve has one network for each size.
+    facts["repetitions"] = arguments.repeat if arguments.curves is None else 1
     facts["command"] = shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"])
     if arguments.curves is not None:
         draw_curves(arguments.curves or list(CURVES), arguments, console, facts)
