@@ -102,9 +102,9 @@ async def test_stream_lives_while_nothing_is_said_and_its_receipt_has_all_of_it(
 def test_openais_client_waits_for_a_slow_stream(tmp_path, encrypt) -> None:
     held = Held()
     with a_server(tmp_path / "s", held, keep_alive_s=0.02) as server:
-        threading.Timer(0.3, held.may_go_on.set).start()
+        threading.Timer(1.5, held.may_go_on.set).start()
         # It gives up where nothing comes for so long, and not where it takes longer.
-        options = {"api_key": KEY, "encrypt": encrypt, "timeout": 0.2, "max_retries": 0}
+        options = {"api_key": KEY, "encrypt": encrypt, "timeout": 1.0, "max_retries": 0}
         with infer.client(server.url, policy=ALLOWED, **options) as client:
             stream = client.chat.completions.create(**STREAMED)
             assert "".join(one.choices[0].delta.content or "" for one in stream) == "Hello wörld"
