@@ -23,6 +23,12 @@ ROUNDS_BETWEEN = 32
 """New rounds after which it is looked again for what may go."""
 PAUSE_S = 0.01
 """Between two steps, so that a long history takes a tenth of the enclave's time and no more [s]."""
+HELD_BACK_S = 3.0
+"""
+After which consensus is asked again what it can be taken back to, where that is what stays [s].
+
+It forgets in turns of a second: a burst of blocks is over before the last of them is its turn.
+"""
 
 
 class Pruning:
@@ -62,7 +68,13 @@ class Pruning:
 
     async def _prune(self, keep_from: Round) -> None:
         pinned = await self._consensus.fetch_oldest_round(self._runtime_id)
-        keep_from = min(keep_from, pinned)
+        if pinned < keep_from:
+            await self._forget(pinned)
+            await asyncio.sleep(HELD_BACK_S)
+            pinned = await self._consensus.fetch_oldest_round(self._runtime_id)
+        await self._forget(min(keep_from, pinned))
+
+    async def _forget(self, keep_from: Round) -> None:
         while True:
             pruned = await self._enclave.prune(keep_from)
             metrics.oldest_state.labels(self._label).set(pruned.oldest)
