@@ -73,8 +73,11 @@ native=$(find Cargo.toml Cargo.lock .cargo crates -type f -not -path '*/target/*
     -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
 if ! is_done native "$native"; then
     # .cargo/config.toml lets the compiler use it.
-    if [ "$(uname -m)" = x86_64 ] && [ -r /proc/cpuinfo ] && ! grep -qw sse4_2 /proc/cpuinfo; then
-        fail "this processor has no SSE4.2, which the native module needs; a virtual machine may hide it (QEMU: -cpu host)"
+    if [ "$(uname -m)" = x86_64 ] && [ -r /proc/cpuinfo ]; then
+        for wanted in sse4_2 aes; do
+            grep -qw "$wanted" /proc/cpuinfo ||
+                fail "this processor has no $wanted, which the native module needs; a virtual machine may hide it (QEMU: -cpu host)"
+        done
     fi
     wheel=$(ls "${QANAT_WHEELS:-/nonexistent}"/evm_native-*.whl 2>/dev/null | head -1 || true)
     if [ -z "$wheel" ]; then

@@ -1,11 +1,8 @@
 //! Keys of contract storage: asked from the key manager on a miss, kept in memory, wiped on drop.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, map::HashMap};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
