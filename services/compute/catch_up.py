@@ -40,6 +40,8 @@ ever; it is asked last from then on, until it answers.
 """
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Pause after every peer has failed [s]; it doubles."""
+TOLD_FAILURES = 8
+"""As many in a row, some 3.5 s, are no matter of moments: it is said once."""
 
 
 class BadDiffs(Rejected, module="compute", code=22):
@@ -121,16 +123,18 @@ class CatchUp:
         `gap` tells what is missing by now; `post` hands rounds to the node's loop, which closes the
         gap before the next question.
         """
-        pause_s = FIRST_PAUSE_S
+        pause_s, failures = FIRST_PAUSE_S, 0
         while not (missing := gap()).is_closed:
             try:
                 fetched = await self._fetch(missing)
             except QanatError as error:
-                log.debug("catch_up_paused", round=missing.next_round, reason=error.message)
+                failures += 1
+                tell = log.warning if failures == TOLD_FAILURES else log.debug
+                tell("catch_up_paused", round=missing.next_round, reason=error.message)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
-            pause_s = FIRST_PAUSE_S
+            pause_s, failures = FIRST_PAUSE_S, 0
             metrics.rounds_fetched.inc(len(fetched.blocks))
             post(fetched)
             # The loop handles what was posted before this task goes on.

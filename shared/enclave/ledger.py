@@ -2,9 +2,10 @@
 The rounds that the enclave holds: their states, their headers, and which of them are final.
 
 The state store may be one tentative round ahead of the headers. A header makes it final, or has it
-taken back. Rounds that a host gives are taken up before it is known whether they lead to the proven
-head; until it is, nothing is executed on them and nothing answered: only what lies at or below the
-anchor counts, the newest round that this start of the enclave has seen proven.
+taken back; what was executed before it for the same round is set aside until then. Rounds that a
+host gives are taken up before it is known whether they lead to the proven head; until it is,
+nothing is executed on them and nothing answered: only what lies at or below the anchor counts, the
+newest round that this start of the enclave has seen proven.
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,12 @@ from shared.enclave.errors import (
     RoundNotProven,
     RoundPruned,
     RoundUnknown,
+    StateRejected,
     WrongOutputs,
 )
 from shared.enclave.finality import Finality
 from shared.enclave.history import Anchor, ChainedHeader, HeaderHistory
+from shared.enclave.set_aside import SetAside
 from shared.enclave.state import Pruned, VersionedState
 from shared.rules.incarnations import last_shared_round
 from shared.types.block import BlockHeader, HeaderType, RoundChange, has_its_results
@@ -40,6 +43,7 @@ class Ledger:
         history: HeaderHistory,
         finality: Finality,
         keep_rounds: int | None = None,
+        set_aside: SetAside | None = None,
     ) -> None:
         """
         Begin with what the files hold.
@@ -49,6 +53,7 @@ class Ledger:
         """
         self._runtime_id, self._keep_rounds = runtime_id, keep_rounds
         self._state, self._history, self._finality = state, history, finality
+        self._set_aside = SetAside(None) if set_aside is None else set_aside
         self._anchor: Anchor | None = None
         if history.next_round > state.version + 1:
             # Headers are written after their states; a state that is gone takes its header along.
@@ -196,7 +201,15 @@ class Ledger:
         self._history.enter(life.incarnation)
 
     def discard_tentative(self) -> None:
-        """Take back a round that was executed but is not final."""
+        """
+        Take back a round that was executed but is not final.
+
+        What it changed is set aside: consensus may make it final all the same.
+        """
+        round_ = self.next_round
+        if GENESIS < round_ == self._state.version:
+            change = self._state.diff_at(round_)
+            self._set_aside.keep(round_, self._state.root_at(round_), change)
         self._drop_states_without_header()
 
     def _drop_states_without_header(self) -> None:
@@ -236,11 +249,23 @@ class Ledger:
         if self._state.version < round_:
             if header.header_type is not HeaderType.NORMAL:
                 self._skip(header)
-            elif diff is None:
-                return False
-            else:
+            elif diff is not None:
                 self._state.apply(round_, diff, expect_root=header.state_root)
+            elif not self._take_back(header):
+                return False
         self._history.append(header)
+        self._set_aside.clear()
+        return True
+
+    def _take_back(self, header: BlockHeader) -> bool:
+        """Make the state of a round again that was given up; say whether it was here."""
+        change = self._set_aside.find(header.round, header.state_root)
+        if change is None:
+            return False
+        try:
+            self._state.apply(header.round, change, expect_root=header.state_root)
+        except StateRejected:
+            return False
         return True
 
     def _skip(self, header: BlockHeader) -> None:

@@ -1,11 +1,13 @@
 """Files that the host changed, swapped or brought back while the enclave was not looking."""
 
+import os
 import shutil
 import sqlite3
 from dataclasses import replace
 
 import pytest
 
+from shared.enclave.set_aside import FILES, LARGEST_BYTES
 from shared.encoding.record import decode_record, encode_record
 from shared.errors import QanatError, RuntimeRejected
 from shared.types.block import BlockHeader, RoundBlock, RoundChange
@@ -219,6 +221,38 @@ def test_of_a_log_of_states_counts_what_follows(scene, damage):
     assert scene.show_chain().is_level == (damage == "none")
     assert scene.catch_up().is_level
     assert [account(scene, round_).nonce for round_ in range(5)] == [0, 0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("damage", ["none", "lost", "cut", "changed", "of another", "long"])
+def test_what_was_set_aside_is_no_state_unless_it_leads_to_what_is_final(scene, damage):
+    """A proposal was executed and given up for another, and became final all the same."""
+    assert scene.catch_up().is_level
+    given_up = scene.host.ask("execute", 5, (raw(2),))
+    scene.host.ask("execute", 5, (raw(2), raw(3)))
+    scene.host.ask("execute", 5, ())
+    scene.host.stop()
+    path = scene.host.directory / f"set-aside-5-{given_up.header.state_root.hex()}"
+    (other,) = set(scene.host.directory.glob(FILES)) - {path}
+    change = path.read_bytes()
+    match damage:
+        case "lost":
+            path.unlink()
+        case "cut":
+            path.write_bytes(change[: len(change) // 2])
+        case "changed":
+            path.write_bytes(change[:-1] + flipped(change[-1:]))
+        case "of another":
+            path.write_bytes(other.read_bytes())
+        case "long":
+            os.truncate(path, LARGEST_BYTES + 1)
+    scene.host.restart()
+    assert scene.show_chain().is_level
+    state = scene.host.ask("advance", encode_record(scene.bench.finalize(given_up)))
+    assert state.is_level == (damage == "none")
+    block = RoundBlock(scene.bench.chain.head, (raw(2),), given_up.results)
+    assert scene.host.ask("apply", (RoundChange(block, change),)).state.is_level
+    assert account(scene, 5).nonce == 3
+    assert list(scene.host.directory.glob(FILES)) == []
 
 
 def test_a_state_that_changes_under_a_running_enclave_gives_nothing_wrong(stopped):

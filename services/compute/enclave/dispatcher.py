@@ -32,6 +32,7 @@ from shared.enclave.program import EnclaveProgram, VerifiedState
 from shared.enclave.proven import read_required
 from shared.enclave.round_context import Hindsight, RoundContext
 from shared.enclave.sdk_host import SdkHost
+from shared.enclave.set_aside import SetAside
 from shared.enclave.state import Pruned
 from shared.encoding.record import encode_record
 from shared.errors import BadRequest, QanatError
@@ -155,7 +156,8 @@ class ComputeProgram(EnclaveProgram):
             None if directory is None else directory / HEADERS_FILE,
             self.platform.seal_key(sha3_256(HEADERS_KEY)),
         )
-        ledger = Ledger(self.config.runtime_id, runtime, history, self._finality, keep_rounds)
+        rounds = runtime, history, self._finality
+        ledger = Ledger(self.config.runtime_id, *rounds, keep_rounds, SetAside(directory))
         return runtime, ledger
 
     def _sdk_host(self) -> SdkHost:

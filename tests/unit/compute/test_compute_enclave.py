@@ -87,6 +87,16 @@ def test_a_second_batch_for_the_open_round_takes_the_place_of_the_first(bench):
     assert account(program, 2).nonce == 0
 
 
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_whichever_batch_of_a_round_becomes_final_its_state_is_here(bench, last):
+    program = bench.start()
+    executed = [program.execute(2, batch) for batch in ((raw(0),), (), (raw(0), raw(1)))]
+    assert len({one.header.state_root for one in executed}) == 3
+    assert program.advance(encode_record(bench.finalize(executed[last]))).is_level
+    assert account(program, 2).nonce == (1, 0, 2)[last]
+    assert bench.run(program, raw(account(program, 2).nonce)).block.header.round == 3
+
+
 def test_a_round_that_ended_otherwise_is_taken_back_and_fetched(bench):
     ours, theirs = bench.start("a"), bench.start("b")
     ours.execute(2, ())
