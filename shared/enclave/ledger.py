@@ -42,8 +42,8 @@ class Ledger:
         state: VersionedState,
         history: HeaderHistory,
         finality: Finality,
+        set_aside: SetAside,
         keep_rounds: int | None = None,
-        set_aside: SetAside | None = None,
     ) -> None:
         """
         Begin with what the files hold.
@@ -53,7 +53,7 @@ class Ledger:
         """
         self._runtime_id, self._keep_rounds = runtime_id, keep_rounds
         self._state, self._history, self._finality = state, history, finality
-        self._set_aside = SetAside(None) if set_aside is None else set_aside
+        self._set_aside = set_aside
         self._anchor: Anchor | None = None
         if history.next_round > state.version + 1:
             # Headers are written after their states; a state that is gone takes its header along.
@@ -251,14 +251,14 @@ class Ledger:
                 self._skip(header)
             elif diff is not None:
                 self._state.apply(round_, diff, expect_root=header.state_root)
-            elif not self._take_back(header):
+            elif not self._make_again(header):
                 return False
         self._history.append(header)
         self._set_aside.clear()
         return True
 
-    def _take_back(self, header: BlockHeader) -> bool:
-        """Make the state of a round again that was given up; say whether it was here."""
+    def _make_again(self, header: BlockHeader) -> bool:
+        """Make the state of a proposal that was given up; say whether it was kept."""
         change = self._set_aside.find(header.round, header.state_root)
         if change is None:
             return False

@@ -231,7 +231,7 @@ def test_what_was_set_aside_is_no_state_unless_it_leads_to_what_is_final(scene, 
     scene.host.ask("execute", 5, (raw(2), raw(3)))
     scene.host.ask("execute", 5, ())
     scene.host.stop()
-    path = scene.host.directory / f"set-aside-5-{given_up.header.state_root.hex()}"
+    path = scene.host.directory / FILES.replace("*", f"5-{given_up.header.state_root.hex()}")
     (other,) = set(scene.host.directory.glob(FILES)) - {path}
     change = path.read_bytes()
     match damage:

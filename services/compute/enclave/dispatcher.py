@@ -156,8 +156,14 @@ class ComputeProgram(EnclaveProgram):
             None if directory is None else directory / HEADERS_FILE,
             self.platform.seal_key(sha3_256(HEADERS_KEY)),
         )
-        rounds = runtime, history, self._finality
-        ledger = Ledger(self.config.runtime_id, *rounds, keep_rounds, SetAside(directory))
+        ledger = Ledger(
+            self.config.runtime_id,
+            runtime,
+            history,
+            self._finality,
+            SetAside(directory),
+            keep_rounds,
+        )
         return runtime, ledger
 
     def _sdk_host(self) -> SdkHost:
